@@ -1,0 +1,235 @@
+//! What a connection is doing and since when, as its socket and its exchange report it; from that, when it is due.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
+
+use super::COLD_AFTER;
+use crate::{config::Timeouts, lifecycle::Phase};
+
+/// Where a connection is between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Accepted; nothing heard yet.
+    Fresh { since: Instant },
+    /// A head is arriving.
+    Head { since: Instant },
+    /// A request is being received, waits or runs; nothing was answered yet.
+    Exchange,
+    /// The response has begun.
+    Responding,
+    /// The response is whole, its last bytes may still be in our buffer.
+    Flushing,
+    /// Answered; nothing heard since.
+    Idle { since: Instant },
+}
+
+/// What is due at a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    FirstByte,
+    Head,
+    Idle,
+    Write,
+    /// Silent for long enough to be closed in a drain.
+    Cold,
+}
+
+/// Shared by the connection's task, its socket and its service, all on one task: the lock is never contended.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    /// Since when the peer has taken nothing of what we write.
+    stalled: Option<Instant>,
+    peer: PeerSide,
+    /// The body under way ends with the connection (HTTP/1.0), so that only a reset shows it was cut.
+    close_delimited: bool,
+    /// The server's patience has ended: a request without an answer is refused.
+    forced: bool,
+}
+
+/// What is known of the client's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PeerSide {
+    /// It may send another request.
+    Stays,
+    /// It said that it will not.
+    Leaves,
+    /// It has closed.
+    Closed,
+}
+
+impl Activity {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Mutex::new(State {
+            stage: Stage::Fresh { since: now },
+            stalled: None,
+            peer: PeerSide::Stays,
+            close_delimited: false,
+            forced: false,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock.
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    // ===== the socket reports =====
+
+    pub(super) fn bytes_read(&self) {
+        let mut state = self.state();
+        if let Stage::Fresh { .. } | Stage::Idle { .. } = state.stage {
+            state.stage = Stage::Head { since: super::now() };
+        }
+    }
+
+    pub(super) fn end_of_input(&self) {
+        self.state().peer = PeerSide::Closed;
+    }
+
+    pub(super) fn write_blocked(&self) {
+        let mut state = self.state();
+        if state.stalled.is_none() {
+            state.stalled = Some(super::now());
+        }
+    }
+
+    pub(super) fn bytes_written(&self) {
+        self.state().stalled = None;
+    }
+
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        state.stalled = None;
+        if state.stage == Stage::Flushing {
+            state.stage = Stage::Idle { since: super::now() };
+        }
+    }
+
+    // ===== the exchange reports =====
+
+    pub(super) fn request_begun(&self, client_stays: bool) {
+        let mut state = self.state();
+        state.stage = Stage::Exchange;
+        state.close_delimited = false;
+        if state.peer != PeerSide::Closed {
+            state.peer = if client_stays { PeerSide::Stays } else { PeerSide::Leaves };
+        }
+    }
+
+    pub(super) fn response_begun(&self, close_delimited: bool) {
+        let mut state = self.state();
+        state.stage = Stage::Responding;
+        state.close_delimited = close_delimited;
+    }
+
+    pub(super) fn response_ended(&self) {
+        let mut state = self.state();
+        if let Stage::Exchange | Stage::Responding = state.stage {
+            state.stage = Stage::Flushing;
+        }
+    }
+
+    // ===== the connection asks and decides =====
+
+    pub(super) fn stage(&self) -> Stage {
+        self.state().stage
+    }
+
+    /// A connection thought silent was not: a head begins now, or is about to.
+    pub(super) fn warm(&self, now: Instant, head_begun: bool) {
+        self.state().stage = if head_begun { Stage::Head { since: now } } else { Stage::Idle { since: now } };
+    }
+
+    pub(super) fn force(&self) {
+        self.state().forced = true;
+    }
+
+    pub(super) fn is_forced(&self) -> bool {
+        self.state().forced
+    }
+
+    pub(super) fn peer_closed(&self) -> bool {
+        self.state().peer == PeerSide::Closed
+    }
+
+    pub(super) fn client_closes(&self) -> bool {
+        self.state().peer != PeerSide::Stays
+    }
+
+    pub(super) fn is_close_delimited(&self) -> bool {
+        self.state().close_delimited
+    }
+
+    /// When something is due if nothing happens before, and what.
+    pub(super) fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+        let state = self.state();
+        let stalled = state.stalled.zip(timeouts.write).map(|(since, limit)| (since + limit, Due::Write));
+        let waited = match state.stage {
+            Stage::Fresh { since } => timeouts.first_byte.map(|limit| (since + limit, Due::FirstByte)),
+            Stage::Head { since } => timeouts.head.map(|limit| (since + limit, Due::Head)),
+            Stage::Idle { since } => timeouts.idle.map(|limit| (since + limit, Due::Idle)),
+            Stage::Exchange | Stage::Responding | Stage::Flushing => None,
+        };
+        let cold = match (state.stage, phase) {
+            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => Some((since + COLD_AFTER, Due::Cold)),
+            _ => None,
+        };
+        [stalled, waited, cold].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn timeouts() -> Timeouts {
+        Timeouts { first_byte: Some(s(1)), head: Some(s(2)), body: Some(s(3)), idle: Some(s(4)), write: Some(s(5)) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_stage_has_its_own_deadline() {
+        let start = super::super::now();
+        let activity = Activity::new(start);
+        let due = || activity.due(&timeouts(), Phase::Ready);
+        assert_eq!(due(), Some((start + s(1), Due::FirstByte)));
+        activity.bytes_read();
+        assert_eq!(due(), Some((start + s(2), Due::Head)));
+        tokio::time::advance(s(1)).await;
+        activity.bytes_read();
+        assert_eq!(due(), Some((start + s(2), Due::Head)), "a trickle does not extend it");
+        activity.request_begun(true);
+        assert_eq!(due(), None, "an app may think as long as it likes");
+        activity.response_begun(false);
+        activity.write_blocked();
+        assert_eq!(due(), Some((start + s(6), Due::Write)));
+        activity.bytes_written();
+        activity.response_ended();
+        assert_eq!(due(), None);
+        activity.flushed();
+        assert_eq!(due(), Some((start + s(5), Due::Idle)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_silent_are_due_in_a_drain() {
+        let start = super::super::now();
+        let activity = Activity::new(start);
+        let closing = Phase::Closing { since: start, deadline: start + s(9) };
+        let draining = Phase::Draining { since: start, until: start + s(9) };
+        let due = |phase| activity.due(&Timeouts { first_byte: Some(s(30)), ..timeouts() }, phase);
+        assert_eq!(due(closing), Some((start + COLD_AFTER, Due::Cold)));
+        assert_eq!(due(draining), Some((start + s(30), Due::FirstByte)), "kept while everything new is served");
+        activity.bytes_read();
+        assert_eq!(due(closing), Some((start + s(2), Due::Head)));
+    }
+}

@@ -1,0 +1,56 @@
+//! Closing a connection so that its last response arrives: a close with unread input is a reset, and a reset can
+//! destroy a response that the client has not read yet (RFC 9112 §9.6).
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Shared, Socket, activity::Activity, transport::Watched};
+use crate::lifecycle::Phase;
+
+/// How long a client may take to notice that we have ended. What it still sends meanwhile is read and forgotten.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often the kernel is asked whether it has delivered everything.
+const DELIVERY_POLL: Duration = Duration::from_millis(5);
+
+/// Ends our side, reads on until the client has ended its own, and closes.
+pub(super) async fn linger<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
+    let polite = async {
+        if socket.shut_down().await.is_ok() {
+            socket.discard_input().await;
+        }
+    };
+    // A client that does not end either is closed without it.
+    let _ = timeout(LINGER, polite).await;
+    deliver(socket, shared).await;
+}
+
+/// Closes. When the process is about to end, only after the peer has confirmed every byte: a pod's network
+/// disappears soon after its process, and what the kernel still held is lost.
+pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
+    if matches!(shared.phase(), Phase::Booting | Phase::Ready) {
+        return;
+    }
+    let patience = shared.timeouts.write.map(|limit| Instant::now() + limit);
+    loop {
+        let unsent = socket.socket().unsent();
+        if unsent == 0 {
+            return;
+        }
+        let give_up = matches!(shared.phase(), Phase::Forcing { .. } | Phase::Stopped { .. })
+            || patience.is_some_and(|patience| Instant::now() >= patience);
+        if give_up {
+            shared.stats.unsent(unsent as u64);
+            return;
+        }
+        sleep(DELIVERY_POLL).await;
+    }
+}
+
+/// Closes at once, so that a response cut short looks cut: where only the end of the connection marks the end of
+/// the body, by a reset.
+pub(super) fn abort<S: Socket>(socket: Watched<S>, activity: &Activity) {
+    if activity.is_close_delimited() {
+        socket.socket().reset_on_close();
+    }
+}

@@ -1,0 +1,226 @@
+//! A connection: one socket, from accept to close. Knows the dispatch queue; knows nothing of Ruby.
+//!
+//! hyper speaks HTTP; this module decides when the connection ends. hyper's own graceful shutdown is never used:
+//! it closes idle connections whose next request is already in a buffer. Instead a response says `close`, and an
+//! idle connection is closed only when it is provably cold.
+
+mod activity;
+mod close;
+mod reply;
+mod transport;
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use self::{
+    activity::{Activity, Due, Stage},
+    reply::Service,
+    transport::Watched,
+};
+use crate::{
+    config::{Limits, Timeouts},
+    dispatch::DispatchQueue,
+    lifecycle::Phase,
+    request::Peer,
+    response::Refusal,
+    stats::{OpenConnection, Stats},
+};
+
+pub(crate) use transport::Socket;
+
+/// How long a connection must have been silent before it may be closed in a drain.
+const COLD_AFTER: Duration = Duration::from_secs(1);
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) queue: Arc<DispatchQueue>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Shared {
+    fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+}
+
+/// The time, as the runtime has it: tests stop it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Serves one connection until it is closed.
+pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>, open: OpenConnection) {
+    let accepted_in_drain = !matches!(shared.phase(), Phase::Booting | Phase::Ready);
+    let activity = Arc::new(Activity::new(now()));
+    let service = Service::new(shared.clone(), activity.clone(), Arc::new(peer), accepted_in_drain);
+    let mut socket = Watched::new(socket, activity.clone());
+    loop {
+        let mut http = speak(socket, service.clone(), &shared.limits);
+        let ending = drive(&mut http, &activity, &shared).await;
+        let parts = http.into_parts();
+        socket = parts.io.into_inner();
+        match ending {
+            // Something has come in after all: the connection serves it, and closes behind the response.
+            Ending::Silent if socket.holds_unread(&parts.read_buf) => {
+                activity.warm(now(), !parts.read_buf.is_empty());
+                socket.put_back(parts.read_buf);
+            }
+            ending => {
+                end(socket, ending, &activity, &shared, parts.read_buf).await;
+                break;
+            }
+        }
+    }
+    drop(open);
+}
+
+type Http<S> = http1::Connection<TokioIo<Watched<S>>, Service>;
+
+fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits) -> Http<S> {
+    http1::Builder::new()
+        // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
+        .header_read_timeout(None)
+        .max_header_size(limits.head)
+        .serve_connection(TokioIo::new(socket), service)
+}
+
+/// Why hyper is no longer polled.
+#[derive(Debug)]
+enum Ending {
+    /// hyper has said and heard all there was.
+    Finished,
+    /// The client broke the protocol; hyper has answered.
+    Malformed,
+    /// The client is gone, or its socket failed.
+    Lost,
+    /// The app did not finish its response.
+    Unfinished,
+    /// Nothing was heard for as long as is allowed, or for long enough to close in a drain.
+    Silent,
+    /// Nothing was heard, and the operator set no limit but this.
+    TimedOut,
+    /// A head did not arrive in time.
+    SlowHead,
+    /// The client takes nothing of the response.
+    Stalled,
+    /// A head was half read when the server's patience ended.
+    RefusedHead,
+    /// A response had begun when the server's patience ended.
+    Cut,
+}
+
+/// Polls hyper until it is done, a deadline is reached or the server's phase ends the connection.
+async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shared) -> Ending {
+    let mut phases = shared.phase.clone();
+    let timer = tokio::time::sleep(Duration::MAX / 4);
+    tokio::pin!(timer);
+    loop {
+        let phase = *phases.borrow_and_update();
+        if matches!(phase, Phase::Forcing { .. } | Phase::Stopped { .. })
+            && let Some(ending) = forced(activity)
+        {
+            return ending;
+        }
+        let due = activity.due(&shared.timeouts, phase);
+        let armed = due.map(|(at, _)| at);
+        if let Some((at, due)) = due {
+            if now() >= at {
+                return overdue(due);
+            }
+            if timer.deadline().into_std() != at {
+                timer.as_mut().reset(at.into());
+            }
+        }
+        let progress = poll_fn(|cx| match http.poll_without_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
+            Poll::Pending => match (activity.due(&shared.timeouts, phase), armed) {
+                (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
+                (Some(_), None) => Poll::Ready(None),
+                _ => Poll::Pending,
+            },
+        });
+        tokio::select! {
+            biased;
+            progress = progress => if let Some(result) = progress {
+                return ended(result, activity);
+            },
+            () = &mut timer, if armed.is_some() => {}
+            _ = phases.changed() => {}
+        }
+    }
+}
+
+fn ended(result: hyper::Result<()>, activity: &Activity) -> Ending {
+    match result {
+        Ok(()) if activity.peer_closed() => Ending::Lost,
+        Ok(()) => Ending::Finished,
+        Err(error) if error.is_parse() => Ending::Malformed,
+        Err(error) if error.is_user() => Ending::Unfinished,
+        Err(_) => Ending::Lost,
+    }
+}
+
+fn overdue(due: Due) -> Ending {
+    match due {
+        Due::Head => Ending::SlowHead,
+        Due::Write => Ending::Stalled,
+        Due::FirstByte | Due::Idle => Ending::TimedOut,
+        Due::Cold => Ending::Silent,
+    }
+}
+
+/// What a forced end means for a connection; `None` where a request waits for its response, which is refused.
+fn forced(activity: &Activity) -> Option<Ending> {
+    match activity.stage() {
+        Stage::Fresh { .. } | Stage::Idle { .. } => Some(Ending::TimedOut),
+        Stage::Head { .. } => Some(Ending::RefusedHead),
+        Stage::Responding => Some(Ending::Cut),
+        Stage::Exchange => {
+            activity.force();
+            None
+        }
+        Stage::Flushing => None,
+    }
+}
+
+async fn end<S: Socket>(mut socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
+    match ending {
+        Ending::Lost => {}
+        Ending::Silent | Ending::TimedOut => {
+            if !matches!(shared.phase(), Phase::Booting | Phase::Ready) {
+                shared.stats.idle_closed();
+            }
+        }
+        Ending::Finished if activity.client_closes() && unread.is_empty() => close::deliver(socket, shared).await,
+        Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
+        Ending::SlowHead => {
+            socket.write_last(&Refusal::closing(StatusCode::REQUEST_TIMEOUT).to_http1()).await;
+            close::linger(socket, shared).await;
+        }
+        Ending::RefusedHead => {
+            shared.stats.rejected();
+            socket.write_last(&Refusal::ending().to_http1()).await;
+            close::linger(socket, shared).await;
+        }
+        Ending::Cut => {
+            shared.stats.cut();
+            close::abort(socket, activity);
+        }
+        Ending::Unfinished | Ending::Stalled => close::abort(socket, activity),
+    }
+}

@@ -1,0 +1,272 @@
+//! From a request head to its response: hyper's service, a future that waits for the app, and the body that
+//! hyper writes. The future is a named, unpinned type, because hyper gives a connection back only then.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::{Shared, activity::Activity};
+use crate::{
+    body::{Aborted, RequestBody, ResponseBody},
+    dispatch::Rejected,
+    exchange::{Answer, Exchange},
+    request::{self, Peer, Request},
+    response::{Refusal, Response},
+    stats::InFlight,
+};
+
+/// Turns hyper's requests into exchanges.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    shared: Arc<Shared>,
+    activity: Arc<Activity>,
+    peer: Arc<Peer>,
+    /// The connection came after SIGTERM: every response on it says `close`.
+    one_shot: bool,
+}
+
+impl Service {
+    pub(super) fn new(shared: Arc<Shared>, activity: Arc<Activity>, peer: Arc<Peer>, one_shot: bool) -> Self {
+        Self { shared, activity, peer, one_shot }
+    }
+
+    fn submit(&self, head: Parts, body: RequestBody) -> State {
+        let received = super::now();
+        let (exchange, answer) = Exchange::new(Request { head, body, peer: self.peer.clone(), received });
+        match self.shared.queue.submit(exchange) {
+            Ok(()) => State::Waiting(answer),
+            Err(rejected) => {
+                self.shared.stats.rejected();
+                State::Refused(match rejected {
+                    Rejected::Full(_) => Refusal::busy(),
+                    Rejected::Closed(_) => Refusal::ending(),
+                })
+            }
+        }
+    }
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Service {
+    type Response = http::Response<Outgoing>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: http::Request<Incoming>) -> Reply {
+        let (head, incoming) = request.into_parts();
+        self.activity.request_begun(request::wants_keep_alive(&head));
+        let in_flight = self.shared.stats.request_begun();
+        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
+        let state = match request::check(&head) {
+            Err(refusal) => State::Refused(refusal),
+            Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty),
+            Ok(()) => {
+                let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
+                State::Receiving(Box::pin(async move {
+                    let body = RequestBody::receive(incoming, limits, patience).await?;
+                    Ok((head, body))
+                }))
+            }
+        };
+        Reply { service: self.clone(), state, framing, in_flight: Some(in_flight) }
+    }
+}
+
+/// What the response to this request may look like.
+#[derive(Clone, Copy, Debug)]
+struct Framing {
+    /// HEAD: the length of a body that is not sent.
+    head_only: bool,
+    version: Version,
+}
+
+/// The response to come.
+pub(super) struct Reply {
+    service: Service,
+    state: State,
+    framing: Framing,
+    in_flight: Option<InFlight>,
+}
+
+enum State {
+    /// The body is arriving.
+    Receiving(Pin<Box<dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send>>),
+    /// The exchange is queued or running.
+    Waiting(Answer),
+    /// The server answers by itself.
+    Refused(Refusal),
+}
+
+impl Future for Reply {
+    type Output = Result<http::Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let response = match &mut this.state {
+                State::Refused(refusal) => refusal.into_response(),
+                State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
+                    this.give_up();
+                    continue;
+                }
+                State::Receiving(receiving) => {
+                    this.state = match ready!(receiving.as_mut().poll(cx)) {
+                        Ok((head, body)) => this.service.submit(head, body),
+                        Err(refusal) => State::Refused(refusal),
+                    };
+                    continue;
+                }
+                State::Waiting(answer) => match ready!(Pin::new(answer).poll(cx)) {
+                    Ok(response) => response,
+                    // The worker dropped its responder: the app's failure, already in the log.
+                    Err(_) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n"),
+                },
+            };
+            return Poll::Ready(Ok(this.begin(response)));
+        }
+    }
+}
+
+impl Reply {
+    /// The server's patience has ended before there was an answer.
+    fn give_up(&mut self) {
+        if let State::Waiting(_) = self.state {
+            self.service.shared.stats.cut();
+        }
+        self.service.shared.stats.rejected();
+        self.state = State::Refused(Refusal::ending());
+    }
+
+    /// Frames the response and makes it hyper's.
+    fn begin(&mut self, response: Response) -> http::Response<Outgoing> {
+        let Response { status, mut headers, body } = response;
+        let bodiless = self.framing.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if status == StatusCode::NO_CONTENT {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        // hyper alone frames the message.
+        headers.remove(header::TRANSFER_ENCODING);
+        if self.framing.head_only
+            && !headers.contains_key(header::CONTENT_LENGTH)
+            && let ResponseBody::Full(bytes) = &body
+        {
+            headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+        }
+        if self.tells_close() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            self.service.shared.stats.told_close();
+        }
+        let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let source = if bodiless { ResponseBody::Empty } else { body };
+        let unframed = matches!(source, ResponseBody::Stream(_)) && declared.is_none();
+        self.service.activity.response_begun(unframed && self.framing.version < Version::HTTP_11);
+        let outgoing = Outgoing {
+            source,
+            left: if bodiless { None } else { declared },
+            _end: End { activity: self.service.activity.clone(), _in_flight: self.in_flight.take() },
+        };
+        let mut message = http::Response::new(outgoing);
+        *message.status_mut() = status;
+        *message.headers_mut() = headers;
+        message
+    }
+
+    /// Whether a drain wants this connection's client to open its next one elsewhere.
+    fn tells_close(&self) -> bool {
+        let phase = self.service.shared.phase();
+        let probability = if self.service.one_shot { 1.0 } else { phase.close_probability(super::now()) };
+        probability > 0.0 && fastrand::f64() < probability
+    }
+}
+
+/// A response body as hyper takes it, held to the length the app declared.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    source: ResponseBody,
+    /// Bytes still to come, where the head declares a length.
+    left: Option<u64>,
+    _end: End,
+}
+
+/// Reports the end of the response, however it ends.
+#[derive(Debug)]
+struct End {
+    activity: Arc<Activity>,
+    _in_flight: Option<InFlight>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.activity.response_ended();
+    }
+}
+
+impl Outgoing {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        match &mut self.source {
+            ResponseBody::Empty => Poll::Ready(None),
+            ResponseBody::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = ResponseBody::Empty;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            ResponseBody::Stream(stream) => stream.poll_next(cx),
+            ResponseBody::File(file) => file.poll_next(cx),
+        }
+    }
+
+    /// The source's own length, where it is known.
+    fn length(&self) -> Option<u64> {
+        match &self.source {
+            ResponseBody::Empty => Some(0),
+            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+            ResponseBody::File(file) => Some(file.len()),
+            ResponseBody::Stream(_) => None,
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let this = self.get_mut();
+        let chunk = ready!(this.poll_chunk(cx));
+        Poll::Ready(match (chunk, &mut this.left) {
+            (Some(Err(aborted)), _) => Some(Err(aborted)),
+            (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
+            (Some(Ok(mut chunk)), Some(left)) => {
+                // What goes past the declared length would be read as the next response.
+                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= chunk.len() as u64;
+                if *left == 0 {
+                    this.source = ResponseBody::Empty;
+                }
+                Some(Ok(Frame::data(chunk)))
+            }
+            (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
+            (None, _) => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length() == Some(0) && self.left.is_none_or(|left| left == 0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.left, self.length()) {
+            (Some(left), _) => SizeHint::with_exact(left),
+            (None, Some(length)) => SizeHint::with_exact(length),
+            (None, None) => SizeHint::default(),
+        }
+    }
+}

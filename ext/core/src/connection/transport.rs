@@ -1,0 +1,173 @@
+//! A socket as hyper reads and writes it, reporting what happens to the connection's [`Activity`].
+
+use std::{
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+use super::activity::Activity;
+use crate::sys;
+
+/// A stream of bytes, with the questions that only a socket can answer.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Bytes received that nobody has read; 0 where the system cannot tell.
+    fn unread(&self) -> usize;
+
+    /// Bytes written that the peer's kernel has not confirmed; 0 where the system cannot tell.
+    fn unsent(&self) -> usize;
+
+    /// Makes closing tell the peer that the stream was cut, if the protocol has a way.
+    fn reset_on_close(&self);
+}
+
+impl Socket for TcpStream {
+    fn unread(&self) -> usize {
+        sys::unread_bytes(self.as_fd()).unwrap_or(0)
+    }
+
+    fn unsent(&self) -> usize {
+        sys::unsent_bytes(self.as_fd()).unwrap_or(0)
+    }
+
+    fn reset_on_close(&self) {
+        // The worst that follows is a plain close.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Socket for UnixStream {
+    fn unread(&self) -> usize {
+        sys::unread_bytes(self.as_fd()).unwrap_or(0)
+    }
+
+    /// What is written to a Unix socket is the peer's already.
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn reset_on_close(&self) {}
+}
+
+/// A socket whose every event is reported.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    socket: S,
+    /// Bytes read before, to be read again first.
+    put_back: Bytes,
+    activity: Arc<Activity>,
+}
+
+impl<S: Socket> Watched<S> {
+    pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
+        Self { socket, put_back: Bytes::new(), activity }
+    }
+
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Whether anything came in that was not served: in the buffer given, in our own, in the kernel's.
+    pub(super) fn holds_unread(&self, buffered: &Bytes) -> bool {
+        !buffered.is_empty() || !self.put_back.is_empty() || self.socket.unread() > 0
+    }
+
+    /// Lets `bytes`, which were read last, be read again.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        if self.put_back.is_empty() {
+            self.put_back = bytes;
+        } else if !bytes.is_empty() {
+            self.put_back = [bytes, std::mem::take(&mut self.put_back)].concat().into();
+        }
+    }
+
+    /// Writes a last message past hyper. A client that does not take it is closed all the same.
+    pub(super) async fn write_last(&mut self, message: &[u8]) {
+        let _ = self.socket.write_all(message).await;
+    }
+
+    pub(super) async fn shut_down(&mut self) -> io::Result<()> {
+        self.socket.shutdown().await
+    }
+
+    /// Reads and forgets until the peer ends or fails.
+    pub(super) async fn discard_input(&mut self) {
+        let mut scratch = [0; 4096];
+        while matches!(self.socket.read(&mut scratch).await, Ok(length) if length > 0) {}
+    }
+
+    fn report_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Pending => self.activity.write_blocked(),
+            Poll::Ready(_) => self.activity.bytes_written(),
+        }
+        result
+    }
+}
+
+impl<S: Socket> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        if this.put_back.is_empty() {
+            ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+        } else {
+            let length = this.put_back.len().min(buf.remaining());
+            buf.put_slice(&this.put_back.split_to(length));
+        }
+        if buf.filled().len() > before { this.activity.bytes_read() } else { this.activity.end_of_input() }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Socket> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.report_write(result)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.report_write(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    /// hyper flushes the socket when its own buffer is empty.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
+        this.activity.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+/// In-memory connections of the wire tests.
+#[cfg(test)]
+impl Socket for tokio::io::DuplexStream {
+    fn unread(&self) -> usize {
+        0
+    }
+
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn reset_on_close(&self) {}
+}

@@ -1,0 +1,427 @@
+//! The queue from connections to workers: bounded, first come first served, and full is a value.
+//!
+//! A worker takes an exchange only when it can run it: it registers, sleeps while there is nothing to do, and is
+//! woken by the arrival of an exchange, the most recently idle worker first, so that caches stay warm. Between the
+//! wake-up and the taking, a worker may be ended by its own program; then another is woken in its place.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::{
+    exchange::Exchange,
+    stats::Stats,
+    wake::{Sleeper, Waker},
+};
+
+/// The queue and the workers that wait for it.
+#[derive(Debug)]
+pub struct DispatchQueue {
+    waiting: Sender<Exchange>,
+    ready: Receiver<Exchange>,
+    crew: Mutex<Crew>,
+    max_workers: usize,
+    stats: Arc<Stats>,
+}
+
+/// Who is there to work.
+#[derive(Debug, Default)]
+struct Crew {
+    closed: bool,
+    /// Sleeping workers, the most recently idle last.
+    idle: Vec<Waker>,
+    /// Workers asked for that have not registered yet.
+    promised: usize,
+    /// How many of those nobody has heard of.
+    unheard: usize,
+    workers: usize,
+    /// The one who creates workers.
+    foreman: Option<Waker>,
+}
+
+/// Why an exchange was not queued; it is given back.
+#[derive(Debug)]
+pub enum Rejected {
+    /// As many wait as may.
+    Full(Box<Exchange>),
+    /// The server has ended.
+    Closed(Box<Exchange>),
+}
+
+/// What the foreman is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// One more worker, which will [`register`](DispatchQueue::register).
+    Worker,
+    /// Nothing ever again.
+    Over,
+}
+
+impl DispatchQueue {
+    /// A queue of at most `capacity` exchanges, for at most `max_workers` workers; at least one of each.
+    pub fn new(capacity: usize, max_workers: usize, stats: Arc<Stats>) -> Arc<Self> {
+        let (waiting, ready) = bounded(capacity.max(1));
+        Arc::new(Self { waiting, ready, crew: Mutex::default(), max_workers: max_workers.max(1), stats })
+    }
+
+    fn crew(&self) -> MutexGuard<'_, Crew> {
+        // No code that can panic runs under this lock.
+        self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Queues an exchange and sees to it that a worker comes for it.
+    ///
+    /// # Errors
+    ///
+    /// The exchange, when the queue is full or the server has ended.
+    pub fn submit(&self, exchange: Exchange) -> Result<(), Rejected> {
+        if let Err(refused) = self.waiting.try_send(exchange) {
+            return Err(match refused {
+                TrySendError::Full(exchange) => Rejected::Full(Box::new(exchange)),
+                TrySendError::Disconnected(exchange) => Rejected::Closed(Box::new(exchange)),
+            });
+        }
+        let mut crew = self.crew();
+        if crew.closed {
+            drop(crew);
+            // Whoever closed the queue may have emptied it before this exchange came.
+            return match self.ready.try_recv() {
+                Ok(exchange) => Err(Rejected::Closed(Box::new(exchange))),
+                Err(_) => Ok(()),
+            };
+        }
+        self.call_someone(&mut crew);
+        Ok(())
+    }
+
+    /// Wakes an idle worker, or asks for one more.
+    fn call_someone(&self, crew: &mut Crew) {
+        if let Some(worker) = crew.idle.pop() {
+            worker.wake();
+        } else if crew.workers + crew.promised < self.max_workers {
+            crew.ask_for_one();
+        }
+    }
+
+    /// Adds a worker to the crew, for as long as the value exists.
+    pub fn register(self: &Arc<Self>) -> Worker {
+        let mut crew = self.crew();
+        crew.promised = crew.promised.saturating_sub(1);
+        crew.workers += 1;
+        drop(crew);
+        Worker { queue: self.clone(), sleeper: Sleeper::new() }
+    }
+
+    /// Waits for what the queue needs of the one who creates workers: `Some` demand, or `None` when `sleeper` was
+    /// woken for something else.
+    pub fn demand(&self, sleeper: &Sleeper) -> Option<Demand> {
+        if let Some(demand) = self.pending_demand(sleeper) {
+            return Some(demand);
+        }
+        sleeper.sleep();
+        self.pending_demand(sleeper)
+    }
+
+    fn pending_demand(&self, sleeper: &Sleeper) -> Option<Demand> {
+        let mut crew = self.crew();
+        if crew.closed {
+            return Some(Demand::Over);
+        }
+        if crew.unheard > 0 {
+            crew.unheard -= 1;
+            return Some(Demand::Worker);
+        }
+        crew.foreman = Some(sleeper.waker());
+        None
+    }
+
+    /// Ends the work: workers finish what they have, find nothing more and leave.
+    pub fn close(&self) {
+        let mut crew = self.crew();
+        crew.closed = true;
+        let everyone: Vec<Waker> = crew.idle.drain(..).collect();
+        let foreman = crew.foreman.take();
+        drop(crew);
+        while self.ready.try_recv().is_ok() {}
+        everyone.iter().chain(&foreman).for_each(Waker::wake);
+    }
+
+    /// Exchanges that wait for a worker.
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Workers there are, and how many of them sleep.
+    pub fn workers(&self) -> (usize, usize) {
+        let crew = self.crew();
+        (crew.workers, crew.idle.len())
+    }
+}
+
+impl Crew {
+    fn ask_for_one(&mut self) {
+        self.promised += 1;
+        self.unheard += 1;
+        if let Some(foreman) = self.foreman.take() {
+            foreman.wake();
+        }
+    }
+}
+
+/// A member of the crew; belongs to one thread.
+#[derive(Debug)]
+pub struct Worker {
+    queue: Arc<DispatchQueue>,
+    sleeper: Sleeper,
+}
+
+/// What a worker finds when it looks.
+#[derive(Debug)]
+pub enum Next {
+    /// An exchange to run.
+    Exchange(Box<Exchange>),
+    /// Nothing now: [`Worker::sleep`], then look again.
+    Nothing,
+    /// Nothing ever again.
+    Over,
+}
+
+impl Worker {
+    /// Takes the exchange that has waited longest. Those whose client has gone are dropped on the way.
+    pub fn look(&self) -> Next {
+        while let Ok(exchange) = self.queue.ready.try_recv() {
+            if !exchange.responder.is_gone() {
+                return Next::Exchange(Box::new(exchange));
+            }
+            self.queue.stats.client_gone();
+        }
+        if self.queue.crew().closed { Next::Over } else { Next::Nothing }
+    }
+
+    /// Sleeps until there is something to look for, or [`waker`](Self::waker) is used. Returns at once if there is.
+    pub fn sleep(&self) {
+        {
+            let mut crew = self.queue.crew();
+            if crew.closed || !self.queue.ready.is_empty() {
+                return;
+            }
+            crew.idle.push(self.sleeper.waker());
+        }
+        self.sleeper.sleep();
+        self.leave_the_idle();
+    }
+
+    /// Whether the worker was still among the idle, and so woken by something other than an exchange.
+    fn leave_the_idle(&self) -> bool {
+        let mine = self.sleeper.waker();
+        let mut crew = self.queue.crew();
+        let place = crew.idle.iter().rposition(|waker| waker.wakes_same(&mine));
+        if let Some(place) = place {
+            crew.idle.remove(place);
+        }
+        place.is_some()
+    }
+
+    /// Wakes this worker from any wait, for something that is not the queue's.
+    pub fn waker(&self) -> Waker {
+        self.sleeper.waker()
+    }
+
+    /// The worker's alarm, for its other waits.
+    pub fn sleeper(&self) -> &Sleeper {
+        &self.sleeper
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let mut crew = self.queue.crew();
+        crew.workers -= 1;
+        if crew.closed {
+            return;
+        }
+        // It may have been woken for an exchange that it now leaves behind.
+        if !self.queue.ready.is_empty() {
+            self.queue.call_someone(&mut crew);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        body::RequestBody,
+        request::{Peer, Request},
+    };
+    use std::{sync::mpsc, thread, time::Instant};
+
+    fn exchange(path: &str) -> (Exchange, crate::exchange::Answer) {
+        let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
+        Exchange::new(Request { head, body: RequestBody::Empty, peer: Arc::new(Peer::unix()), received: Instant::now() })
+    }
+
+    fn queue(capacity: usize, max_workers: usize) -> Arc<DispatchQueue> {
+        DispatchQueue::new(capacity, max_workers, Arc::default())
+    }
+
+    fn path(next: Next) -> String {
+        match next {
+            Next::Exchange(exchange) => exchange.request.head.uri.path().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn hands_out_in_order_of_arrival() {
+        let queue = queue(10, 1);
+        let worker = queue.register();
+        let answers: Vec<_> = ["/1", "/2", "/3"]
+            .iter()
+            .map(|path| {
+                let (exchange, answer) = exchange(path);
+                queue.submit(exchange).unwrap();
+                answer
+            })
+            .collect();
+        assert_eq!(queue.len(), 3);
+        for expected in ["/1", "/2", "/3"] {
+            assert_eq!(path(worker.look()), expected);
+        }
+        assert!(matches!(worker.look(), Next::Nothing));
+        drop(answers);
+    }
+
+    #[test]
+    fn gives_back_what_does_not_fit() {
+        let queue = queue(1, 1);
+        let (first, _answer) = exchange("/1");
+        queue.submit(first).unwrap();
+        let (second, _answer) = exchange("/2");
+        match queue.submit(second) {
+            Err(Rejected::Full(exchange)) => assert_eq!(exchange.request.head.uri.path(), "/2"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn drops_an_exchange_whose_client_has_gone() {
+        let stats = Arc::new(Stats::default());
+        let queue = DispatchQueue::new(9, 1, stats.clone());
+        let worker = queue.register();
+        let (gone, answer) = exchange("/gone");
+        drop(answer);
+        queue.submit(gone).unwrap();
+        let (here, _answer) = exchange("/here");
+        queue.submit(here).unwrap();
+        assert_eq!(path(worker.look()), "/here");
+        assert_eq!(stats.snapshot().client_gone, 1);
+    }
+
+    #[test]
+    fn wakes_the_worker_that_fell_idle_last() {
+        let queue = queue(9, 2);
+        let (report, reports) = mpsc::channel();
+        let threads: Vec<_> = (0..2)
+            .map(|id| {
+                let (crew, report) = (queue.clone(), report.clone());
+                let thread = thread::spawn(move || {
+                    let worker = crew.register();
+                    loop {
+                        match worker.look() {
+                            Next::Exchange(exchange) => report.send((id, exchange.request.head.uri.path().to_owned())).unwrap(),
+                            Next::Nothing => worker.sleep(),
+                            Next::Over => break,
+                        }
+                    }
+                });
+                while queue.workers() != (id + 1, id + 1) {
+                    thread::yield_now();
+                }
+                thread
+            })
+            .collect();
+        let (one, _answer) = exchange("/one");
+        queue.submit(one).unwrap();
+        assert_eq!(reports.recv().unwrap(), (1, "/one".to_owned()));
+        queue.close();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    #[test]
+    fn asks_for_workers_while_there_is_more_to_do_than_they_can_take() {
+        let queue = queue(9, 2);
+        let foreman = Sleeper::new();
+        let mut answers = Vec::new();
+        let mut arrive = || {
+            let (exchange, answer) = exchange("/");
+            queue.submit(exchange).unwrap();
+            answers.push(answer);
+        };
+        arrive();
+        assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+        let _first = queue.register();
+        arrive();
+        assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+        let _second = queue.register();
+        arrive();
+        foreman.waker().wake();
+        assert_eq!(queue.demand(&foreman), None, "no third");
+        queue.close();
+        assert_eq!(queue.demand(&foreman), Some(Demand::Over));
+    }
+
+    #[test]
+    fn asks_again_for_what_a_lost_worker_leaves_behind() {
+        let queue = queue(9, 1);
+        let foreman = Sleeper::new();
+        let worker = queue.register();
+        let (exchange, _answer) = exchange("/");
+        queue.submit(exchange).unwrap();
+        drop(worker);
+        assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    }
+
+    /// A worker woken for an exchange, then killed before it took it, must not leave the exchange behind.
+    #[test]
+    fn a_worker_that_ends_between_wake_up_and_taking_passes_the_call_on() {
+        let queue = queue(9, 2);
+        let doomed = queue.register();
+        let survivor = queue.register();
+        let (parked, answer_parked) = mpsc::channel();
+        let waiting = queue.clone();
+        let thread = thread::spawn(move || {
+            parked.send(()).unwrap();
+            survivor.sleep();
+            path(survivor.look())
+        });
+        answer_parked.recv().unwrap();
+        while waiting.workers().1 != 1 {
+            thread::yield_now();
+        }
+        // The doomed worker fell idle last, so it is the one called; it ends without looking.
+        waiting.crew().idle.push(doomed.sleeper.waker());
+        let (exchange, _answer) = exchange("/left");
+        queue.submit(exchange).unwrap();
+        drop(doomed);
+        assert_eq!(thread.join().unwrap(), "/left");
+    }
+
+    #[test]
+    fn refuses_after_the_end_and_empties_what_was_left() {
+        let queue = queue(9, 1);
+        let worker = queue.register();
+        let (left, mut answer) = exchange("/left");
+        queue.submit(left).unwrap();
+        queue.close();
+        assert!(matches!(worker.look(), Next::Over));
+        assert!(answer.try_recv().is_err());
+        let (late, _answer) = exchange("/late");
+        assert!(matches!(queue.submit(late), Err(Rejected::Closed(_))));
+    }
+}

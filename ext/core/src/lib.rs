@@ -1,0 +1,38 @@
+//! The Tidegate web server, without Ruby.
+//!
+//! # Layout
+//!
+//! Each layer knows only the ones above it.
+//!
+//! | layer | modules | subject |
+//! |---|---|---|
+//! | 1 | [`config`] [`error`] [`lifecycle`] [`plan`] [`stats`] [`notice`] | values and pure state machines; time is an argument; no I/O |
+//! | 2 | [`request`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
+//! | 3 | [`exchange`] [`dispatch`] [`wake`] | one request with its responder; the bounded queue to the workers, in which full is a value |
+//! | 4 | `sys` `listener` `connection` `probe` [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; a bound on the exit |
+//! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
+//!
+//! An application takes part by running worker threads: each registers with the
+//! [`dispatch::DispatchQueue`], takes [`exchange::Exchange`]s and sends a [`response::Response`] for each.
+
+#![deny(unsafe_code)]
+
+pub mod body;
+pub mod config;
+pub mod dispatch;
+pub mod error;
+pub mod exchange;
+pub mod lifecycle;
+pub mod notice;
+pub mod plan;
+pub mod request;
+pub mod response;
+pub mod server;
+pub mod stats;
+pub mod wake;
+pub mod watchdog;
+
+mod connection;
+mod listener;
+mod probe;
+mod sys;

@@ -1,0 +1,489 @@
+//! The life of a server, from boot to exit, as a pure value: events and the time go in, actions come out.
+//!
+//! ```text
+//! Booting ─booted─▶ Ready ─TERM, QUIT, drain─▶ Draining ─delay over, 2nd signal─▶ Closing ─emptied─▶ Stopped
+//!                     └───────────INT, stop──────────────────────────────────────┘ └─deadline, 3rd signal─▶ Forcing ─▶ Stopped
+//! ```
+//!
+//! States only move forward. Nothing here reads a clock, does I/O or knows a connection.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use crate::plan::Plan;
+
+/// How long a forced end may take before the server counts as stopped all the same.
+const FORCING: Duration = Duration::from_secs(1);
+
+/// Where the server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not accepting yet.
+    Booting,
+    /// Serving.
+    Ready,
+    /// Told to stop, and still serving everything, because requests are still being routed here.
+    Draining {
+        /// When the signal came.
+        since: Instant,
+        /// When the delay is over.
+        until: Instant,
+    },
+    /// Accepting nothing new; finishing what is in flight.
+    Closing {
+        /// When it began.
+        since: Instant,
+        /// When patience ends.
+        deadline: Instant,
+    },
+    /// The budget is spent: what is left is refused or cut.
+    Forcing {
+        /// When the server counts as stopped whatever is left.
+        until: Instant,
+    },
+    /// Over.
+    Stopped {
+        /// The process's exit status: 0, or 1 when a request was cut.
+        status: i32,
+    },
+}
+
+impl Phase {
+    /// The phase's name, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Booting => "booting",
+            Self::Ready => "ready",
+            Self::Draining { .. } => "draining",
+            Self::Closing { .. } => "closing",
+            Self::Forcing { .. } => "forcing",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// How likely a response sent `now` should tell its client to close: none while ready, rising from a tenth of
+    /// the drain delay to certainty at its half, so that clients move away a few at a time; always from then on.
+    pub fn close_probability(self, now: Instant) -> f64 {
+        match self {
+            Self::Booting | Self::Ready => 0.0,
+            Self::Draining { since, until } => {
+                let delay = (until - since).as_secs_f64();
+                let gone = now.saturating_duration_since(since).as_secs_f64();
+                ((gone - 0.1 * delay) / (0.4 * delay)).clamp(0.0, 1.0)
+            }
+            Self::Closing { .. } | Self::Forcing { .. } | Self::Stopped { .. } => 1.0,
+        }
+    }
+}
+
+/// A signal the server understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The platform wants the process gone: drain.
+    Term,
+    /// The same, from images whose stop signal it is.
+    Quit,
+    /// A developer's Ctrl-C: no delay.
+    Int,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Term => "SIGTERM",
+            Self::Quit => "SIGQUIT",
+            Self::Int => "SIGINT",
+        })
+    }
+}
+
+/// Something that moves the life on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Listening, and a worker can take the first request.
+    Booted,
+    /// A signal came.
+    Signal(Signal),
+    /// The embedding program asks for a drain, as SIGTERM would.
+    Drain,
+    /// The embedding program asks for a stop without the delay, as SIGINT would.
+    Stop,
+    /// Listeners closed, no connection left.
+    Emptied {
+        /// Whether a request was cut on the way.
+        cut: bool,
+    },
+    /// The instant of [`Lifecycle::deadline`] has come.
+    DeadlineReached {
+        /// Whether a request is still unfinished.
+        unfinished: bool,
+    },
+}
+
+/// What the driver has to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Tell connections and probes the new phase, and the operator why it came.
+    Announce(Phase, Cause),
+    /// Let no new connection in, empty the accept queues, close the listeners.
+    CloseListeners,
+    /// Refuse or cut what is left.
+    Force,
+    /// A signal changed nothing; tell the operator what one more would do.
+    Unmoved(Signal),
+}
+
+/// Why a phase was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server is up.
+    Booted,
+    /// A signal.
+    Signal(Signal),
+    /// A call of the embedding program.
+    Request,
+    /// The phase before has lasted as long as planned.
+    TimeIsUp,
+    /// Nothing is left to do.
+    Emptied,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Booted => f.write_str("booted"),
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Request => f.write_str("asked to stop"),
+            Self::TimeIsUp => f.write_str("time is up"),
+            Self::Emptied => f.write_str("nothing left"),
+        }
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Lifecycle {
+    plan: Plan,
+    phase: Phase,
+    /// When the first request to stop came; the platform's budget runs from there.
+    stopping_since: Option<Instant>,
+    /// When everything new stopped being served.
+    closing_since: Option<Instant>,
+    signals: u32,
+    interrupts: u32,
+}
+
+impl Lifecycle {
+    /// A server that has not booted.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, phase: Phase::Booting, stopping_since: None, closing_since: None, signals: 0, interrupts: 0 }
+    }
+
+    /// Where the server is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When [`Event::DeadlineReached`] is due, if nothing comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
+            Phase::Draining { until, .. } | Phase::Forcing { until } => Some(until),
+            Phase::Closing { deadline, .. } => Some(deadline),
+        }
+    }
+
+    /// How long everything new was served after the first request to stop.
+    pub fn drained_for(&self) -> Duration {
+        match (self.stopping_since, self.closing_since) {
+            (Some(since), Some(until)) => until.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Takes in what happened at `now`, and says what to do. For a signal, `now` is the moment it was delivered.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Booted => match self.phase {
+                Phase::Booting => self.enter(Phase::Ready, Cause::Booted),
+                _ => Vec::new(),
+            },
+            Event::Signal(signal) => self.signalled(signal, now),
+            Event::Drain => self.stop_from(Cause::Request, now, self.plan.drain_delay),
+            Event::Stop => self.stop_from(Cause::Request, now, Duration::ZERO),
+            Event::Emptied { cut } => match self.phase {
+                Phase::Closing { .. } | Phase::Forcing { .. } => {
+                    self.enter(Phase::Stopped { status: cut.into() }, Cause::Emptied)
+                }
+                _ => Vec::new(),
+            },
+            Event::DeadlineReached { unfinished } => self.deadline_reached(now, unfinished),
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
+        self.signals += 1;
+        self.interrupts += u32::from(signal == Signal::Int);
+        let cause = Cause::Signal(signal);
+        match self.phase {
+            Phase::Booting | Phase::Ready => {
+                let delay = if signal == Signal::Int { Duration::ZERO } else { self.plan.drain_delay };
+                self.stop_from(cause, now, delay)
+            }
+            Phase::Draining { .. } => self.close(cause, now),
+            Phase::Closing { .. } if self.signals >= 3 || self.interrupts >= 2 => self.force(cause, now),
+            Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => vec![Action::Unmoved(signal)],
+        }
+    }
+
+    /// The first request to stop, or one that shortens the delay already running.
+    fn stop_from(&mut self, cause: Cause, now: Instant, delay: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Booting => self.enter(Phase::Stopped { status: 0 }, cause),
+            Phase::Ready => {
+                self.stopping_since = Some(now);
+                if delay.is_zero() {
+                    self.close(cause, now)
+                } else {
+                    self.enter(Phase::Draining { since: now, until: now + delay }, cause)
+                }
+            }
+            Phase::Draining { .. } if delay.is_zero() => self.close(cause, now),
+            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => Vec::new(),
+        }
+    }
+
+    fn deadline_reached(&mut self, now: Instant, unfinished: bool) -> Vec<Action> {
+        match self.phase {
+            Phase::Draining { until, .. } if now >= until => self.close(Cause::TimeIsUp, now),
+            Phase::Closing { deadline, .. } if now >= deadline => self.force(Cause::TimeIsUp, now),
+            Phase::Forcing { until } if now >= until => {
+                self.enter(Phase::Stopped { status: unfinished.into() }, Cause::TimeIsUp)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn close(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
+        self.closing_since = Some(now);
+        let planned = now + self.plan.shutdown_timeout;
+        let deadline = match (self.plan.budget, self.stopping_since) {
+            (Some(budget), Some(since)) => planned.min(since + budget).max(now),
+            _ => planned,
+        };
+        let mut actions = self.enter(Phase::Closing { since: now, deadline }, cause);
+        actions.push(Action::CloseListeners);
+        actions
+    }
+
+    fn force(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
+        let mut actions = self.enter(Phase::Forcing { until: now + FORCING }, cause);
+        actions.push(Action::Force);
+        actions
+    }
+
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Vec<Action> {
+        self.phase = phase;
+        vec![Action::Announce(phase, cause)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn ready(delay: u64, timeout: u64, budget: Option<u64>) -> (Lifecycle, Instant) {
+        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+        let mut life = Lifecycle::new(plan);
+        let now = Instant::now();
+        assert_eq!(life.handle(Event::Booted, now), [Action::Announce(Phase::Ready, Cause::Booted)]);
+        (life, now)
+    }
+
+    fn signal(signal: Signal) -> Event {
+        Event::Signal(signal)
+    }
+
+    #[test]
+    fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
+        let (mut life, t0) = ready(3, 10, Some(28));
+        let draining = Phase::Draining { since: t0, until: t0 + s(3) };
+        assert_eq!(
+            life.handle(signal(Signal::Term), t0),
+            [Action::Announce(draining, Cause::Signal(Signal::Term))]
+        );
+        assert_eq!(life.deadline(), Some(t0 + s(3)));
+        assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(2)), []);
+        let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(13) };
+        assert_eq!(
+            life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3)),
+            [Action::Announce(closing, Cause::TimeIsUp), Action::CloseListeners]
+        );
+        assert_eq!(
+            life.handle(Event::Emptied { cut: false }, t0 + s(4)),
+            [Action::Announce(Phase::Stopped { status: 0 }, Cause::Emptied)]
+        );
+        assert_eq!(life.deadline(), None);
+    }
+
+    #[test]
+    fn int_skips_the_delay_and_a_second_int_forces() {
+        let (mut life, t0) = ready(3, 10, None);
+        life.handle(signal(Signal::Int), t0);
+        assert_eq!(life.phase(), Phase::Closing { since: t0, deadline: t0 + s(10) });
+        let actions = life.handle(signal(Signal::Int), t0 + s(1));
+        assert_eq!(actions.last(), Some(&Action::Force));
+        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(2) });
+    }
+
+    #[test]
+    fn a_second_signal_ends_the_delay_and_a_third_ends_the_patience() {
+        let (mut life, t0) = ready(10, 20, None);
+        life.handle(signal(Signal::Term), t0);
+        life.handle(signal(Signal::Term), t0 + s(1));
+        assert_eq!(life.phase(), Phase::Closing { since: t0 + s(1), deadline: t0 + s(21) });
+        life.handle(signal(Signal::Quit), t0 + s(2));
+        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(3) });
+    }
+
+    #[test]
+    fn a_second_term_after_the_delay_changes_nothing_yet() {
+        let (mut life, t0) = ready(0, 20, None);
+        life.handle(signal(Signal::Term), t0);
+        assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Unmoved(Signal::Term)]);
+        assert_eq!(life.handle(signal(Signal::Term), t0).last(), Some(&Action::Force));
+    }
+
+    #[test]
+    fn quit_is_term() {
+        let (mut life, t0) = ready(3, 10, None);
+        life.handle(signal(Signal::Quit), t0);
+        assert_eq!(life.phase().name(), "draining");
+    }
+
+    #[test]
+    fn a_deadline_forces_and_what_is_cut_shows_in_the_status() {
+        let (mut life, t0) = ready(0, 5, None);
+        life.handle(signal(Signal::Term), t0);
+        let actions = life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(5));
+        assert_eq!(actions.last(), Some(&Action::Force));
+        life.handle(Event::Emptied { cut: true }, t0 + s(5));
+        assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+    }
+
+    #[test]
+    fn a_forced_end_is_over_after_a_second_whatever_is_left() {
+        let (mut life, t0) = ready(0, 0, None);
+        life.handle(signal(Signal::Term), t0);
+        life.handle(Event::DeadlineReached { unfinished: true }, t0);
+        life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(1));
+        assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+    }
+
+    #[test]
+    fn the_budget_bounds_everything_from_the_first_signal_on() {
+        let (mut life, t0) = ready(10, 18, Some(28));
+        life.handle(signal(Signal::Term), t0);
+        life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(12));
+        assert_eq!(life.deadline(), Some(t0 + s(28)));
+    }
+
+    #[test]
+    fn a_signal_during_boot_stops_at_once() {
+        let mut life = Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None });
+        life.handle(signal(Signal::Term), Instant::now());
+        assert_eq!(life.phase(), Phase::Stopped { status: 0 });
+        assert_eq!(life.handle(Event::Booted, Instant::now()), []);
+    }
+
+    #[test]
+    fn an_embedding_program_stops_with_or_without_the_delay() {
+        let (mut life, t0) = ready(3, 10, None);
+        life.handle(Event::Drain, t0);
+        assert_eq!(life.phase().name(), "draining");
+        life.handle(Event::Drain, t0 + s(1));
+        assert_eq!(life.deadline(), Some(t0 + s(3)));
+        life.handle(Event::Stop, t0 + s(1));
+        assert_eq!(life.phase().name(), "closing");
+    }
+
+    #[test]
+    fn responses_say_close_more_often_as_the_delay_passes() {
+        let t0 = Instant::now();
+        let draining = Phase::Draining { since: t0, until: t0 + s(10) };
+        for (at, expected) in [(0, 0.0), (1, 0.0), (3, 0.5), (5, 1.0), (9, 1.0)] {
+            assert!((draining.close_probability(t0 + s(at)) - expected).abs() < 1e-9, "at {at} s");
+        }
+        assert_eq!(Phase::Ready.close_probability(t0), 0.0);
+        assert_eq!(Phase::Closing { since: t0, deadline: t0 }.close_probability(t0), 1.0);
+    }
+
+    fn rank(phase: Phase) -> u8 {
+        match phase {
+            Phase::Booting => 0,
+            Phase::Ready => 1,
+            Phase::Draining { .. } => 2,
+            Phase::Closing { .. } => 3,
+            Phase::Forcing { .. } => 4,
+            Phase::Stopped { .. } => 5,
+        }
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Booted),
+            Just(signal(Signal::Term)),
+            Just(signal(Signal::Quit)),
+            Just(signal(Signal::Int)),
+            Just(Event::Drain),
+            Just(Event::Stop),
+            any::<bool>().prop_map(|cut| Event::Emptied { cut }),
+            any::<bool>().prop_map(|unfinished| Event::DeadlineReached { unfinished }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order, the life only moves forward, and each phase is entered once.
+        #[test]
+        fn never_goes_back(
+            delay in 0u64..5, timeout in 0u64..5, budget in proptest::option::of(0u64..8),
+            script in proptest::collection::vec((any_event(), 0u64..3), 0..40),
+        ) {
+            let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+            let mut life = Lifecycle::new(plan);
+            let mut now = Instant::now();
+            for (event, wait) in script {
+                now += s(wait);
+                let before = life.phase();
+                let actions = life.handle(event, now);
+                let announced = actions.iter().any(|action| matches!(action, Action::Announce(..)));
+                prop_assert_eq!(announced, rank(life.phase()) != rank(before));
+                prop_assert!(rank(life.phase()) >= rank(before));
+            }
+        }
+
+        /// Left to itself after one signal, it is over by the platform's budget and the second of a forced end.
+        #[test]
+        fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
+            let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)) };
+            let mut life = Lifecycle::new(plan);
+            let start = Instant::now();
+            life.handle(Event::Booted, start);
+            life.handle(signal(Signal::Term), start);
+            let mut now = start;
+            while let Some(deadline) = life.deadline() {
+                now = now.max(deadline);
+                life.handle(Event::DeadlineReached { unfinished: true }, now);
+            }
+            prop_assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+            prop_assert!(now <= start + s(budget) + FORCING);
+        }
+    }
+}

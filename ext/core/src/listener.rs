@@ -1,0 +1,369 @@
+//! A listener: bound before the app boots, listening when it can serve, and closed in two stages so that no
+//! connection is lost. Knows sockets; knows nothing of HTTP.
+
+use std::{
+    fs, io,
+    net::{SocketAddr, ToSocketAddrs},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::Instant,
+};
+
+use crate::{config::Address, error::Error, request::Peer, sys};
+
+/// The least time in which handshakes under way are let complete, once new ones are refused.
+const SETTLE_MIN: Duration = Duration::from_millis(100);
+const SETTLE_MAX: Duration = Duration::from_millis(500);
+
+// ===== bound =====
+
+/// A socket with its address, on which nothing can connect yet: a busy port shows before the app boots, and no
+/// client waits while it does.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    socket: Socket,
+    place: Place,
+    backlog: i32,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Tcp(SocketAddr),
+    Unix(SocketFile),
+}
+
+impl Bound {
+    /// Binds all that `address` names: `localhost` is one address per IP version.
+    pub(crate) fn bind(address: &Address) -> Result<Vec<Self>, Error> {
+        match address {
+            Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
+            Address::Unix { path, mode, backlog } => bind_unix(address, path, *mode, *backlog).map(|bound| vec![bound]),
+        }
+    }
+
+    /// The address as a client writes it, with the port the kernel chose.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => format!("tcp://{address}"),
+            Place::Unix(file) => format!("unix://{}", file.path.display()),
+        }
+    }
+
+    /// Lets clients connect. Needs the runtime.
+    pub(crate) fn listen(self) -> Result<Listener, Error> {
+        let address = self.address();
+        let failed = |cause| Error::bind(&address, cause);
+        self.socket.listen(self.backlog).map_err(failed)?;
+        Ok(match self.place {
+            Place::Tcp(local) => {
+                let socket = TcpListener::from_std(self.socket.into()).map_err(failed)?;
+                Listener::Tcp(socket, local)
+            }
+            Place::Unix(file) => {
+                let socket = UnixListener::from_std(self.socket.into()).map_err(failed)?;
+                Listener::Unix(socket, file)
+            }
+        })
+    }
+}
+
+fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Vec<Bound>, Error> {
+    let resolved: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|_| Error::bind_refused(address, format_args!("the host name {host:?} has no address")))?
+        .collect();
+    let mut bound: Vec<Bound> = Vec::new();
+    let mut failure = None;
+    for mut target in resolved {
+        if bound.iter().any(|other| matches!(&other.place, Place::Tcp(taken) if taken.ip() == target.ip())) {
+            continue;
+        }
+        // The second address of a name gets the port that was chosen for the first.
+        if let Some(Place::Tcp(first)) = bound.first().map(|first| &first.place) {
+            target.set_port(first.port());
+        }
+        match bind_tcp_socket(target) {
+            Ok((socket, local)) => bound.push(Bound { socket, place: Place::Tcp(local), backlog }),
+            // A machine without IPv6 has a localhost all the same.
+            Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => failure = Some(cause),
+            Err(cause) => return Err(Error::bind(address, cause)),
+        }
+    }
+    match failure {
+        Some(cause) if bound.is_empty() => Err(Error::bind(address, cause)),
+        _ => Ok(bound),
+    }
+}
+
+fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it, which saves a call for each.
+    socket.set_tcp_nodelay(true)?;
+    if target.is_ipv6() && target.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&target.into())?;
+    let local = socket.local_addr()?.as_socket().unwrap_or(target);
+    Ok((socket, local))
+}
+
+// ===== unix socket files =====
+
+/// A socket's file, removed when the listener closes, unless somebody has put another in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode; `None` in the abstract namespace, where there is no file.
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn remove(&self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            // Nothing can be done about a file that stays, and the next start replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+fn bind_unix(address: &Address, path: &Path, mode: Option<u32>, backlog: i32) -> Result<Bound, Error> {
+    let failed = |cause| Error::bind(address, cause);
+    let name = path.to_string_lossy();
+    let target = match name.strip_prefix('@') {
+        Some(name) => SockAddr::unix(format!("\0{name}")).map_err(failed)?,
+        None => {
+            make_room(address, path)?;
+            SockAddr::unix(path).map_err(failed)?
+        }
+    };
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    socket.bind(&target).map_err(failed)?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    if let Some(mode) = mode
+        && file.identity.is_some()
+        && let Err(cause) = fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    {
+        file.remove();
+        return Err(failed(cause));
+    }
+    Ok(Bound { socket, place: Place::Unix(file), backlog })
+}
+
+/// Removes the socket that a dead process left behind; refuses to take the place of a live one, or of other files.
+fn make_room(address: &Address, path: &Path) -> Result<(), Error> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !there.file_type().is_socket() {
+        return Err(Error::bind_refused(address, "a file of that name is there, and it is not a socket"));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(Error::bind_refused(address, "another process is listening on that socket")),
+        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|cause| Error::bind(address, cause))
+        }
+        Err(cause) => Err(Error::bind(address, cause)),
+    }
+}
+
+// ===== listening =====
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, SocketFile),
+}
+
+/// A connection, just accepted.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream, Peer),
+}
+
+impl Listener {
+    /// Waits for the next connection.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, local) => {
+                let (socket, remote) = listener.accept().await?;
+                let local = local_end(&socket, *local);
+                Ok(Accepted::Tcp(socket, Peer::tcp(remote, local)))
+            }
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0, Peer::unix())),
+        }
+    }
+
+    /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
+    /// each; says whether the kernel could refuse the new without losing the others.
+    pub(crate) async fn close(self, mut take: impl FnMut(Accepted)) -> bool {
+        match self {
+            Self::Unix(listener, file) => {
+                file.remove();
+                empty(listener.into_std(), |listener| listener.accept().map(|(socket, _)| socket), |socket| {
+                    socket.set_nonblocking(true)?;
+                    take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
+                    Ok(())
+                });
+                true
+            }
+            Self::Tcp(listener, local) => {
+                let lossless = sys::unlisten(listener.as_fd()).is_ok();
+                if lossless {
+                    settle(&listener, local, &mut take).await;
+                }
+                empty(listener.into_std(), |listener| listener.accept(), |(socket, remote)| {
+                    socket.set_nonblocking(true)?;
+                    let socket = TcpStream::from_std(socket)?;
+                    let local = local_end(&socket, local);
+                    take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
+                    Ok(())
+                });
+                lossless
+            }
+        }
+    }
+}
+
+/// Our end of a connection: the listener's address unless it listens on all.
+fn local_end(socket: &TcpStream, listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening }
+}
+
+/// Accepts while handshakes that had begun come to their end: several round trips, as measured on those that do.
+async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut(Accepted)) {
+    let begun = Instant::now();
+    let mut patience = SETTLE_MIN;
+    while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
+        let Ok((socket, remote)) = accepted else { continue };
+        if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
+            patience = patience.max(4 * round_trip).min(SETTLE_MAX);
+        }
+        let local = local_end(&socket, local);
+        take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
+    }
+}
+
+/// Accepts, without waiting, all that a listener's queue holds. The runtime's own readiness is not asked: it may
+/// not have heard of the last ones yet.
+fn empty<L, A>(listener: io::Result<L>, accept: impl Fn(&L) -> io::Result<A>, mut take: impl FnMut(A) -> io::Result<()>) {
+    let Ok(listener) = listener else { return };
+    loop {
+        match accept(&listener) {
+            // A connection that cannot be taken up is closed; the others go on.
+            Ok(accepted) => drop(take(accepted)),
+            Err(error) if gone_already(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Whether accepting failed because of that one client, and not because of this process.
+pub(crate) fn gone_already(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener as StdUnixListener;
+
+    fn parse(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[tokio::test]
+    async fn binds_port_zero_and_says_which_it_got() {
+        let bound = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0);
+        let address = bound.address().trim_start_matches("tcp://").to_owned();
+        assert!(!address.ends_with(":0"));
+        let refused = std::net::TcpStream::connect(&address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "bound is not listening");
+        let listener = bound.listen().unwrap();
+        let client = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let Accepted::Tcp(_, peer) = listener.accept().await.unwrap() else { panic!() };
+        assert_eq!(peer.remote_port, client.local_addr().unwrap().port());
+    }
+
+    #[test]
+    fn a_busy_port_is_one_sentence() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", taken.local_addr().unwrap());
+        let error = Bound::bind(&parse(&address)).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot listen on {address}: the address is already in use by another process"));
+    }
+
+    #[tokio::test]
+    async fn replaces_a_stale_unix_socket_and_removes_its_own() {
+        let directory = directory();
+        let path = directory.path().join("app.sock");
+        drop(StdUnixListener::bind(&path).unwrap());
+        let address = parse(&format!("unix://{}?mode=0600", path.display()));
+        let listener = Bound::bind(&address).unwrap().remove(0).listen().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let queued = tokio::net::UnixStream::connect(&path).await.unwrap();
+        let mut taken = 0;
+        assert!(listener.close(|_| taken += 1).await);
+        assert_eq!(taken, 1);
+        assert!(!path.exists());
+        drop(queued);
+    }
+
+    #[test]
+    fn leaves_a_live_unix_socket_and_other_files_alone() {
+        let directory = directory();
+        let path = directory.path().join("app.sock");
+        let live = StdUnixListener::bind(&path).unwrap();
+        let address = parse(&format!("unix://{}", path.display()));
+        let error = Bound::bind(&address).unwrap_err().to_string();
+        assert!(error.ends_with("another process is listening on that socket"), "{error}");
+        drop(live);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        let error = Bound::bind(&address).unwrap_err().to_string();
+        assert!(error.ends_with("it is not a socket"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn explains_a_unix_path_that_cannot_be() {
+        let error = Bound::bind(&parse("unix:///nonexistent/app.sock")).unwrap_err().to_string();
+        assert_eq!(error, "cannot listen on unix:///nonexistent/app.sock: the directory does not exist");
+    }
+
+    /// Connections made before the close are served, those after it refused, none reset.
+    #[tokio::test]
+    async fn closes_without_losing_the_queue() {
+        let listener = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0).listen().unwrap();
+        let Listener::Tcp(_, address) = &listener else { panic!() };
+        let address = *address;
+        let queued: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let mut taken = Vec::new();
+        let lossless = listener.close(|accepted| taken.push(accepted)).await;
+        assert_eq!(taken.len(), queued.len());
+        assert_eq!(lossless, cfg!(target_os = "linux"));
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! What the server tells its operator: each notice is one line, a short sentence with its numbers.
+
+use std::{fmt, io, time::Duration};
+
+use crate::{
+    lifecycle::{Cause, Phase, Signal},
+    plan::{Misfit, Plan},
+    stats::Snapshot,
+};
+
+/// Something worth a line in the log.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// The server accepts and serves.
+    Ready {
+        /// What it listens on, as URLs.
+        addresses: &'a [String],
+        /// Where the probes are answered.
+        admin: Option<&'a str>,
+        /// How many requests the app may run at a time.
+        max_workers: usize,
+        /// What will happen on SIGTERM.
+        plan: Plan,
+    },
+    /// The shutdown plan had to be cut to fit the platform's grace period.
+    Misfit(Misfit),
+    /// A phase was entered.
+    Entered {
+        /// Which.
+        phase: Phase,
+        /// Why.
+        cause: Cause,
+        /// The counters at that moment.
+        now: Snapshot,
+        /// How long the new phase may last.
+        lasts: Option<Duration>,
+    },
+    /// No new connection comes in any more.
+    ListenersClosed {
+        /// From the beginning of the close.
+        took: Duration,
+        /// Connections that were still in the accept queues or under way.
+        late: u64,
+        /// Whether the kernel could refuse new connections and keep those under way.
+        lossless: bool,
+    },
+    /// Connections cannot be accepted for now.
+    AcceptFailing(&'a io::Error),
+    /// They can again.
+    AcceptRecovered,
+    /// A signal changed nothing.
+    Unmoved(Signal),
+    /// The drain is over.
+    Summary(Summary),
+}
+
+/// What a drain did.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    /// From the first signal to the end.
+    pub took: Duration,
+    /// What was planned.
+    pub plan: Plan,
+    /// How long everything new was really served.
+    pub delay: Duration,
+    /// Connections that came after the signal.
+    pub connections: u64,
+    /// Requests that came after the signal.
+    pub requests: u64,
+    /// When the last of the connections came, counted from the signal.
+    pub last_connection: Option<Duration>,
+    /// See [`Snapshot`].
+    pub told_close: u64,
+    /// See [`Snapshot`].
+    pub idle_closed: u64,
+    /// See [`Snapshot`].
+    pub rejected: u64,
+    /// See [`Snapshot`].
+    pub cut: u64,
+    /// See [`Snapshot`].
+    pub unsent: u64,
+    /// The exit status.
+    pub status: i32,
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready { addresses, admin, max_workers, plan } => {
+                write!(f, "ready on {} (", addresses.join(", "))?;
+                if let Some(admin) = admin {
+                    write!(f, "probes on {admin}; ")?;
+                }
+                write!(
+                    f,
+                    "up to {}; on SIGTERM {} of drain delay, then {} to finish)",
+                    count(*max_workers as u64, "thread", "threads"),
+                    seconds(plan.drain_delay),
+                    seconds(plan.shutdown_timeout)
+                )
+            }
+            Self::Misfit(misfit) => misfit.fmt(f),
+            Self::Entered { phase, cause, now, lasts } => entered(f, *phase, *cause, now, *lasts),
+            Self::ListenersClosed { took, late, lossless } => {
+                let late = count(*late, "connection", "connections");
+                write!(f, "listeners closed: took {}, {late} came out of the accept queues", seconds(*took))?;
+                if *lossless { Ok(()) } else { f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)") }
+            }
+            Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
+            Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::Unmoved(signal) => write!(f, "{signal} again: still finishing; SIGINT cuts what is in flight"),
+            Self::Summary(summary) => summary.fmt(f),
+        }
+    }
+}
+
+fn entered(f: &mut fmt::Formatter<'_>, phase: Phase, cause: Cause, now: &Snapshot, lasts: Option<Duration>) -> fmt::Result {
+    let connections = count(now.connections, "connection", "connections");
+    let requests = count(now.in_flight, "request", "requests");
+    let lasts = seconds(lasts.unwrap_or_default());
+    match phase {
+        Phase::Draining { .. } => {
+            write!(f, "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests} in flight)")
+        }
+        Phase::Closing { .. } => {
+            write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests} in flight)")
+        }
+        Phase::Forcing { .. } => write!(f, "forcing: {cause}; cutting {requests} in flight ({connections} open)"),
+        Phase::Stopped { .. } | Phase::Booting | Phase::Ready => write!(f, "{}: {cause}", phase.name()),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "drain: done in {:.1}s (delay {:.1}s", self.took.as_secs_f64(), self.delay.as_secs_f64())?;
+        if let Some(budget) = self.plan.budget {
+            write!(f, ", budget {:.1}s", budget.as_secs_f64())?;
+        }
+        write!(f, ") new_conns={} requests={} last_new_conn=", self.connections, self.requests)?;
+        match self.last_connection {
+            Some(at) => write!(f, "{:.1}s", at.as_secs_f64())?,
+            None => f.write_str("none")?,
+        }
+        write!(
+            f,
+            " told_close={} idle_closed={} rejected_503={} cut={} unacked_bytes={} exit={}",
+            self.told_close, self.idle_closed, self.rejected, self.cut, self.unsent, self.status
+        )?;
+        match self.last_connection {
+            Some(last) if !self.delay.is_zero() => hint(f, last, self.delay),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the drain has shown about this cluster.
+fn hint(f: &mut fmt::Formatter<'_>, last: Duration, delay: Duration) -> fmt::Result {
+    let (last, delay) = (last.as_secs_f64(), delay.as_secs_f64());
+    if last > 0.8 * delay {
+        write!(f, "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s is too short")
+    } else {
+        write!(f, "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s leaves {:.1}s", delay - last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_which_delay_this_cluster_needs() {
+        let s = Duration::from_secs;
+        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(18), budget: Some(s(28)) };
+        let summary = Summary {
+            took: Duration::from_millis(11_200),
+            plan,
+            delay: s(10),
+            connections: 431,
+            requests: 2210,
+            last_connection: Some(Duration::from_millis(3_400)),
+            told_close: 118,
+            idle_closed: 9,
+            rejected: 0,
+            cut: 0,
+            unsent: 0,
+            status: 0,
+        };
+        assert_eq!(
+            Notice::Summary(summary).to_string(),
+            "drain: done in 11.2s (delay 10.0s, budget 28.0s) new_conns=431 requests=2210 last_new_conn=3.4s told_close=118 \
+             idle_closed=9 rejected_503=0 cut=0 unacked_bytes=0 exit=0; hint: connections came until 3.4s, so a drain_delay of \
+             10.0s leaves 6.6s"
+        );
+        let late = Summary { last_connection: Some(s(9)), ..summary };
+        assert!(late.to_string().ends_with("so a drain_delay of 10.0s is too short"));
+    }
+}

@@ -1,0 +1,218 @@
+//! The shutdown plan: how long to keep serving after SIGTERM and how long to finish, inside the time the
+//! platform leaves between SIGTERM and SIGKILL. Pure arithmetic, done once at boot.
+
+use std::{fmt, time::Duration};
+
+/// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
+const EXIT_MARGIN: Duration = Duration::from_secs(2);
+/// The longest automatic delay. Endpoint changes reach all of a cluster's nodes well within it.
+const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
+/// Time for requests in flight where no platform sets a limit.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What runs this process, as far as shutdown is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// Routes requests to a pod for a while after SIGTERM; 30 s of grace unless the pod says otherwise.
+    Kubernetes,
+    /// Docker and its kin stop routing themselves or not at all; 10 s of grace by default.
+    Container,
+    /// Nobody is known to send SIGKILL.
+    Plain,
+}
+
+impl Platform {
+    /// Tells the platform from the environment (`lookup`) and the file system (`exists`).
+    pub fn detect(lookup: impl Fn(&str) -> bool, exists: impl Fn(&str) -> bool) -> Self {
+        if lookup("KUBERNETES_SERVICE_HOST") {
+            Self::Kubernetes
+        } else if exists("/.dockerenv") || exists("/run/.containerenv") {
+            Self::Container
+        } else {
+            Self::Plain
+        }
+    }
+
+    fn grace(self) -> Option<Duration> {
+        match self {
+            Self::Kubernetes => Some(Duration::from_secs(30)),
+            Self::Container => Some(Duration::from_secs(10)),
+            Self::Plain => None,
+        }
+    }
+}
+
+/// A setting that may be left to the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Derived from the platform.
+    Auto,
+    /// As given.
+    Fixed(Duration),
+}
+
+/// What the operator asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// How long everything new is served after SIGTERM.
+    pub drain_delay: Setting,
+    /// How long requests in flight may take after that; `None`: what is left of the budget.
+    pub shutdown_timeout: Option<Duration>,
+    /// The platform's time from SIGTERM to SIGKILL.
+    pub termination_grace: Setting,
+    /// What a preStop hook uses of the grace before SIGTERM comes.
+    pub prestop: Duration,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self { drain_delay: Setting::Auto, shutdown_timeout: None, termination_grace: Setting::Auto, prestop: Duration::ZERO }
+    }
+}
+
+/// The delays that a drain keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How long everything new is served after SIGTERM.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take after that.
+    pub shutdown_timeout: Duration,
+    /// All there is from SIGTERM to the exit, where a platform sets it.
+    pub budget: Option<Duration>,
+}
+
+/// A part of the request that did not fit into the platform's grace period and was cut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    setting: &'static str,
+    asked: Duration,
+    used: Duration,
+    budget: Duration,
+    grace: Duration,
+    prestop: Duration,
+    assumed: bool,
+}
+
+impl Plan {
+    /// Fits `request` into what `platform` allows, and tells what had to be cut.
+    pub fn resolve(request: Request, platform: Platform) -> (Self, Vec<Misfit>) {
+        let (grace, assumed) = match request.termination_grace {
+            Setting::Fixed(grace) => (Some(grace), false),
+            Setting::Auto => (platform.grace(), true),
+        };
+        let Some(grace) = grace else {
+            let drain_delay = match request.drain_delay {
+                Setting::Fixed(delay) => delay,
+                Setting::Auto => Duration::ZERO,
+            };
+            let shutdown_timeout = request.shutdown_timeout.unwrap_or(DEFAULT_TIMEOUT);
+            return (Self { drain_delay, shutdown_timeout, budget: None }, Vec::new());
+        };
+        let budget = grace.saturating_sub(request.prestop).saturating_sub(EXIT_MARGIN);
+        let mut misfits = Vec::new();
+        let mut cut = |setting, asked, used| {
+            misfits.push(Misfit { setting, asked, used, budget, grace, prestop: request.prestop, assumed });
+            used
+        };
+        let drain_delay = match request.drain_delay {
+            Setting::Auto if platform == Platform::Kubernetes => AUTO_DELAY_MAX.min(budget / 3),
+            Setting::Auto => Duration::ZERO,
+            Setting::Fixed(delay) if !delay.is_zero() && delay + Duration::from_secs(1) > budget => {
+                cut("drain_delay", delay, budget.saturating_sub(Duration::from_secs(5).min(budget / 2)))
+            }
+            Setting::Fixed(delay) => delay,
+        };
+        let left = budget - drain_delay;
+        let shutdown_timeout = match request.shutdown_timeout {
+            None => left,
+            Some(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
+            Some(timeout) => timeout,
+        };
+        (Self { drain_delay, shutdown_timeout, budget: Some(budget) }, misfits)
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {:.1} s does not fit: the platform gives {:.1} s{}, less {:.1} s for preStop and {:.1} s to exit leaves {:.1} s; using {:.1} s",
+            self.setting,
+            self.asked.as_secs_f64(),
+            self.grace.as_secs_f64(),
+            if self.assumed { " (assumed: set termination_grace to what it really gives)" } else { "" },
+            self.prestop.as_secs_f64(),
+            EXIT_MARGIN.as_secs_f64(),
+            self.budget.as_secs_f64(),
+            self.used.as_secs_f64(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn waits_for_nobody_outside_kubernetes() {
+        let (plan, misfits) = Plan::resolve(Request::default(), Platform::Plain);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None });
+        assert!(misfits.is_empty());
+        let (plan, _) = Plan::resolve(Request::default(), Platform::Container);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)) });
+    }
+
+    #[test]
+    fn takes_a_third_of_the_budget_in_kubernetes_and_never_more_than_ten_seconds() {
+        let (plan, _) = Plan::resolve(Request::default(), Platform::Kubernetes);
+        assert_eq!(plan.budget, Some(s(28)));
+        assert_eq!(plan.drain_delay, s(28) / 3);
+        assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
+        let request = Request { termination_grace: Setting::Fixed(s(120)), ..Request::default() };
+        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.drain_delay, s(10));
+    }
+
+    #[test]
+    fn counts_what_a_prestop_hook_has_used() {
+        let request = Request { prestop: s(8), ..Request::default() };
+        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.budget, Some(s(20)));
+    }
+
+    #[test]
+    fn cuts_a_delay_that_does_not_fit_and_names_the_numbers() {
+        let request = Request { drain_delay: Setting::Fixed(s(40)), ..Request::default() };
+        let (plan, misfits) = Plan::resolve(request, Platform::Kubernetes);
+        assert_eq!(plan, Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)) });
+        let text = misfits[0].to_string();
+        for part in ["drain_delay 40.0 s", "gives 30.0 s", "leaves 28.0 s", "using 23.0 s", "termination_grace"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn cuts_a_timeout_that_does_not_fit_behind_the_delay() {
+        let request = Request { shutdown_timeout: Some(s(60)), ..Request::default() };
+        let (plan, misfits) = Plan::resolve(request, Platform::Kubernetes);
+        assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
+        assert_eq!(misfits.len(), 1);
+    }
+
+    #[test]
+    fn survives_a_grace_shorter_than_its_margin() {
+        let request = Request { termination_grace: Setting::Fixed(s(1)), drain_delay: Setting::Fixed(s(5)), ..Request::default() };
+        let (plan, misfits) = Plan::resolve(request, Platform::Plain);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)) });
+        assert_eq!(misfits.len(), 1);
+    }
+
+    #[test]
+    fn tells_the_platform_by_its_marks() {
+        assert_eq!(Platform::detect(|name| name == "KUBERNETES_SERVICE_HOST", |_| true), Platform::Kubernetes);
+        assert_eq!(Platform::detect(|_| false, |path| path == "/.dockerenv"), Platform::Container);
+        assert_eq!(Platform::detect(|_| false, |_| false), Platform::Plain);
+    }
+}

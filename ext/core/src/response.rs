@@ -1,0 +1,105 @@
+//! A response: what the app answers, or what the server answers in its place.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::body::ResponseBody;
+
+/// A response head and its body.
+#[derive(Debug)]
+pub struct Response {
+    /// The final status; 1xx is not one.
+    pub status: StatusCode,
+    /// The headers, without those that frame the message unless the app set them.
+    pub headers: HeaderMap,
+    /// The body. Ignored where HTTP allows none: HEAD, 204, 304.
+    pub body: ResponseBody,
+}
+
+impl Response {
+    /// A short plain text.
+    pub fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        Self { status, headers, body: ResponseBody::Full(text.into()) }
+    }
+}
+
+/// A request the server answers itself, without the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    closes: bool,
+}
+
+impl Refusal {
+    /// The request was not read to its end, or its framing cannot be trusted: the connection is closed after it.
+    pub(crate) fn closing(status: StatusCode) -> Self {
+        Self { status, closes: true }
+    }
+
+    /// There is no room for the request now; another server, or a later moment, has.
+    pub(crate) fn busy() -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, closes: false }
+    }
+
+    /// The server ends and the request was not begun.
+    pub(crate) fn ending() -> Self {
+        Self::closing(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response a client gets.
+    pub fn into_response(self) -> Response {
+        let reason = self.status.canonical_reason().unwrap_or("Error");
+        let mut response = Response::text(self.status, format!("{} {reason}\n", self.status.as_u16()));
+        if self.closes {
+            response.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    /// The whole message as bytes, for a connection that no longer speaks HTTP through hyper.
+    pub(crate) fn to_http1(self) -> Vec<u8> {
+        let Response { status, headers, body } = self.into_response();
+        let mut message = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
+        for (name, value) in &headers {
+            message.extend_from_slice(name.as_str().as_bytes());
+            message.extend_from_slice(b": ");
+            message.extend_from_slice(value.as_bytes());
+            message.extend_from_slice(b"\r\n");
+        }
+        if let ResponseBody::Full(text) = body {
+            message.extend_from_slice(format!("content-length: {}\r\n\r\n", text.len()).as_bytes());
+            message.extend_from_slice(&text);
+        }
+        message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_writes_itself() {
+        assert_eq!(
+            String::from_utf8(Refusal::closing(StatusCode::REQUEST_TIMEOUT).to_http1()).unwrap(),
+            "HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n\
+             content-length: 20\r\n\r\n408 Request Timeout\n"
+        );
+    }
+
+    #[test]
+    fn a_busy_server_says_when_to_come_back_and_keeps_the_connection() {
+        let response = Refusal::busy().into_response();
+        assert_eq!(response.headers[header::RETRY_AFTER], "1");
+        assert!(!response.headers.contains_key(header::CONNECTION));
+    }
+}

@@ -1,0 +1,178 @@
+//! The few socket calls that no safe crate wraps, each behind a safe function. The crate's only unsafe code.
+
+#![allow(unsafe_code)]
+
+use std::{io, os::fd::BorrowedFd, time::Duration};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use std::{mem, os::fd::AsRawFd};
+
+    /// An interface index that no machine has.
+    const NO_INTERFACE: libc::c_int = 0x7fff_ffff;
+
+    pub(crate) fn unlisten(listener: BorrowedFd<'_>) -> io::Result<()> {
+        let interface = NO_INTERFACE;
+        // SAFETY: the descriptor is open for as long as it is borrowed, and the kernel reads `interface`, whose
+        // size is the length given, before the call returns.
+        let result = unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_BINDTOIFINDEX,
+                (&raw const interface).cast(),
+                mem::size_of_val(&interface) as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    pub(crate) fn unsent_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+        queued(socket, libc::TIOCOUTQ)
+    }
+
+    pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+        queued(socket, libc::FIONREAD)
+    }
+
+    fn queued(socket: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open for as long as it is borrowed; both requests write one `int` to the
+        // pointer given, which is valid for it.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };
+        if result == 0 { Ok(bytes.max(0) as usize) } else { Err(io::Error::last_os_error()) }
+    }
+
+    pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+        let mut info = mem::MaybeUninit::<libc::tcp_info>::zeroed();
+        let mut length = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
+        // SAFETY: the descriptor is open for as long as it is borrowed, and the kernel writes at most `length`
+        // bytes, the size of `info`.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `tcp_info` is made of integers, for which the zeroes it began with are valid values too.
+        let info = unsafe { info.assume_init() };
+        Ok(Duration::from_micros(info.tcpi_rtt.into()))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use super::*;
+
+    fn unsupported() -> io::Error {
+        io::ErrorKind::Unsupported.into()
+    }
+
+    pub(crate) fn unlisten(_: BorrowedFd<'_>) -> io::Result<()> {
+        Err(unsupported())
+    }
+
+    pub(crate) fn unsent_bytes(_: BorrowedFd<'_>) -> io::Result<usize> {
+        Err(unsupported())
+    }
+
+    pub(crate) fn unread_bytes(_: BorrowedFd<'_>) -> io::Result<usize> {
+        Err(unsupported())
+    }
+
+    pub(crate) fn round_trip(_: BorrowedFd<'_>) -> io::Result<Duration> {
+        Err(unsupported())
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere as platform;
+#[cfg(target_os = "linux")]
+use linux as platform;
+
+/// Makes the kernel refuse new connections on a listening TCP socket, while handshakes under way complete and the
+/// accept queue stays: the socket is bound to an interface that does not exist. It cannot be undone for practical
+/// purposes, so it is not for a socket that outlives this process.
+///
+/// # Errors
+///
+/// Where the kernel knows no such option (Linux before 5.7, gVisor, other systems).
+pub(crate) fn unlisten(listener: BorrowedFd<'_>) -> io::Result<()> {
+    platform::unlisten(listener)
+}
+
+/// Bytes written to a connection that its peer has not acknowledged.
+///
+/// # Errors
+///
+/// Where the system cannot tell.
+pub(crate) fn unsent_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    platform::unsent_bytes(socket)
+}
+
+/// Bytes a connection has received that were not read.
+///
+/// # Errors
+///
+/// Where the system cannot tell.
+pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    platform::unread_bytes(socket)
+}
+
+/// The round-trip time of a TCP connection, as its handshake or later traffic showed.
+///
+/// # Errors
+///
+/// Where the system cannot tell, and on other sockets.
+pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+    platform::round_trip(socket)
+}
+
+/// Ends the process at once, without running anything that was registered for its exit.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: `_exit` takes any status, touches no memory and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::{
+        io::{ErrorKind, Read, Write},
+        net::{TcpListener, TcpStream},
+        os::fd::AsFd,
+    };
+
+    #[test]
+    fn unlisten_refuses_the_new_and_keeps_the_queued() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = TcpStream::connect(address).unwrap();
+        unlisten(listener.as_fd()).unwrap();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let (mut accepted, _) = listener.accept().unwrap();
+        queued.write_all(b"hello").unwrap();
+        let mut text = [0; 5];
+        accepted.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"hello");
+        assert!(round_trip(accepted.as_fd()).unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn counts_what_was_not_read() {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        assert_eq!(unread_bytes(server.as_fd()).unwrap(), 0);
+        client.write_all(b"four").unwrap();
+        server.peek(&mut [0; 4]).unwrap();
+        assert_eq!(unread_bytes(server.as_fd()).unwrap(), 4);
+    }
+}

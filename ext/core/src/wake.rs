@@ -1,0 +1,85 @@
+//! A worker's alarm clock: wakes one thread that waits for whatever reason, from any other thread.
+//!
+//! A call before the wait is not lost, several calls count as one, and a wake-up may come for nothing: whoever
+//! waits looks again at what it waits for.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+/// The sleeping side; stays with its thread.
+#[derive(Debug)]
+pub struct Sleeper {
+    bell: Receiver<()>,
+    waker: Waker,
+}
+
+/// The waking side; can be cloned and sent anywhere.
+#[derive(Clone, Debug)]
+pub struct Waker(Sender<()>);
+
+impl Sleeper {
+    /// An alarm that is not set.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let (ring, bell) = bounded(1);
+        Self { bell, waker: Waker(ring) }
+    }
+
+    /// A handle that wakes this sleeper.
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Waits until woken.
+    pub fn sleep(&self) {
+        // The sender lives in `self`, so the channel cannot be disconnected.
+        let _ = self.bell.recv();
+    }
+
+    /// Waits until woken, at most this long; whether it was woken.
+    pub fn sleep_for(&self, limit: Duration) -> bool {
+        !matches!(self.bell.recv_timeout(limit), Err(RecvTimeoutError::Timeout))
+    }
+
+    /// The channel that is ready when woken, to wait for in a `select!` beside another.
+    pub(crate) fn bell(&self) -> &Receiver<()> {
+        &self.bell
+    }
+}
+
+impl Waker {
+    /// Wakes the sleeper, now or at its next wait.
+    pub fn wake(&self) {
+        // Full means that a wake-up is under way already.
+        let _ = self.0.try_send(());
+    }
+
+    /// Whether both wake the same sleeper.
+    pub fn wakes_same(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_up_before_the_sleep_is_not_lost() {
+        let sleeper = Sleeper::new();
+        sleeper.waker().wake();
+        sleeper.waker().wake();
+        sleeper.sleep();
+        assert!(!sleeper.sleep_for(Duration::from_millis(1)), "two calls count as one");
+    }
+
+    #[test]
+    fn wakes_another_thread() {
+        let sleeper = Sleeper::new();
+        let waker = sleeper.waker();
+        let thread = std::thread::spawn(move || waker.wake());
+        sleeper.sleep();
+        thread.join().unwrap();
+    }
+}
