@@ -1,0 +1,197 @@
+//! A request as a Rack env: a fresh hash for each, never used again, because apps keep it.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Version, header, request::Parts};
+use magnus::{
+    Error, RHash, RString, Ruby, Value,
+    gc::Marker,
+    prelude::*,
+    value::Opaque,
+};
+use tidegate_core::request::Peer;
+
+use crate::{input::Input, names::Names};
+
+/// What all envs of a server have in common.
+pub(crate) struct EnvMaker {
+    template: Opaque<RHash>,
+    keys: Keys,
+    names: Names,
+    /// Rack before 3.1 wants `HTTP_VERSION`.
+    http_version: bool,
+}
+
+macro_rules! keys {
+    ($($field:ident = $name:literal,)*) => {
+        /// The keys of every env, and values that many share: frozen strings.
+        struct Keys { $($field: Opaque<RString>,)* }
+
+        impl Keys {
+            fn new(ruby: &Ruby) -> Self {
+                Self { $($field: ruby.str_new($name).to_interned_str().into(),)* }
+            }
+
+            fn mark(&self, marker: &Marker) {
+                $(marker.mark(self.$field);)*
+            }
+        }
+    };
+}
+
+keys! {
+    request_method = "REQUEST_METHOD",
+    script_name = "SCRIPT_NAME",
+    path_info = "PATH_INFO",
+    query_string = "QUERY_STRING",
+    request_uri = "REQUEST_URI",
+    request_path = "REQUEST_PATH",
+    server_name = "SERVER_NAME",
+    server_port = "SERVER_PORT",
+    server_protocol = "SERVER_PROTOCOL",
+    http_version = "HTTP_VERSION",
+    remote_addr = "REMOTE_ADDR",
+    remote_port = "REMOTE_PORT",
+    content_length = "CONTENT_LENGTH",
+    http_host = "HTTP_HOST",
+    rack_input = "rack.input",
+    rack_url_scheme = "rack.url_scheme",
+    empty = "",
+    http = "http",
+    http_1_1 = "HTTP/1.1",
+    http_1_0 = "HTTP/1.0",
+    port_80 = "80",
+    get = "GET",
+    post = "POST",
+    head = "HEAD",
+}
+
+impl EnvMaker {
+    pub(crate) fn new(ruby: &Ruby, template: RHash) -> Result<Self, Error> {
+        Ok(Self {
+            template: template.into(),
+            keys: Keys::new(ruby),
+            names: Names::default(),
+            http_version: template.get("HTTP_VERSION").is_some(),
+        })
+    }
+
+    pub(crate) fn mark(&self, marker: &Marker) {
+        marker.mark(self.template);
+        self.keys.mark(marker);
+        self.names.mark(marker);
+    }
+
+    /// The env of one request.
+    pub(crate) fn make(&self, ruby: &Ruby, head: &Parts, peer: &Arc<Peer>, input: &Input) -> Result<RHash, Error> {
+        let keys = &self.keys;
+        let env: RHash = ruby.get_inner(self.template).funcall("dup", ())?;
+        let put = |key: Opaque<RString>, value: RString| env.aset(ruby.get_inner(key), value);
+        let shared = |value: Opaque<RString>| ruby.get_inner(value);
+        let bytes = |text: &str| ruby.str_from_slice(text.as_bytes());
+
+        put(keys.request_method, self.method(ruby, head))?;
+        put(keys.script_name, shared(keys.empty))?;
+        let path = bytes(head.uri.path());
+        put(keys.path_info, path)?;
+        put(keys.request_path, path)?;
+        match head.uri.query() {
+            Some(query) => {
+                put(keys.query_string, bytes(query))?;
+                put(keys.request_uri, bytes(&head.uri.to_string()))?;
+            }
+            None => {
+                put(keys.query_string, shared(keys.empty))?;
+                put(keys.request_uri, if head.uri.scheme().is_some() { bytes(&head.uri.to_string()) } else { path })?;
+            }
+        }
+        let protocol = shared(if head.version == Version::HTTP_10 { keys.http_1_0 } else { keys.http_1_1 });
+        put(keys.server_protocol, protocol)?;
+        if self.http_version {
+            put(keys.http_version, protocol)?;
+        }
+        put(keys.rack_url_scheme, shared(keys.http))?;
+        put(keys.remote_addr, bytes(&peer.remote_addr))?;
+        put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
+        self.put_headers(ruby, env, &head.headers)?;
+        self.put_host(ruby, env, head, peer)?;
+        if let Some((length, io)) = input.parts() {
+            env.aset(ruby.get_inner(keys.rack_input), io)?;
+            put(keys.content_length, bytes(&length.to_string()))?;
+        }
+        Ok(env)
+    }
+
+    fn method(&self, ruby: &Ruby, head: &Parts) -> RString {
+        match head.method {
+            http::Method::GET => ruby.get_inner(self.keys.get),
+            http::Method::POST => ruby.get_inner(self.keys.post),
+            http::Method::HEAD => ruby.get_inner(self.keys.head),
+            ref other => ruby.str_from_slice(other.as_str().as_bytes()),
+        }
+    }
+
+    fn put_headers(&self, ruby: &Ruby, env: RHash, headers: &HeaderMap) -> Result<(), Error> {
+        for name in headers.keys() {
+            // The body has arrived and lost its chunks.
+            if name == header::TRANSFER_ENCODING || shadows_another(name, headers) {
+                continue;
+            }
+            let value = joined(ruby, name, headers);
+            env.aset(self.names.key(ruby, name), value)?;
+        }
+        Ok(())
+    }
+
+    /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: an absolute target before `Host`
+    /// (RFC 9112 §3.2.2), our own address where there is neither.
+    fn put_host(&self, ruby: &Ruby, env: RHash, head: &Parts, peer: &Peer) -> Result<(), Error> {
+        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        if let Some(authority) = authority {
+            env.aset(ruby.get_inner(self.keys.http_host), ruby.str_from_slice(authority))?;
+        }
+        let host = authority.or_else(|| head.headers.get(header::HOST).map(|host| host.as_bytes()));
+        let name = ruby.get_inner(self.keys.server_name);
+        let port = ruby.get_inner(self.keys.server_port);
+        match host.map(split_port) {
+            Some((host, number)) if !host.is_empty() => {
+                env.aset(name, ruby.str_from_slice(host))?;
+                let number = number.map_or_else(|| ruby.get_inner(self.keys.port_80), |number| ruby.str_from_slice(number));
+                env.aset(port, number)
+            }
+            _ => {
+                env.aset(name, ruby.str_from_slice(peer.local_host.as_bytes()))?;
+                env.aset(port, ruby.str_from_slice(peer.local_port.to_string().as_bytes()))
+            }
+        }
+    }
+}
+
+/// All values of a header as one, as CGI has it: cookies joined as a client would have, others as a list.
+fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
+    let mut values = headers.get_all(name).iter();
+    let first = ruby.str_from_slice(values.next().map_or(b"", |value| value.as_bytes()));
+    let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
+    for value in values {
+        first.cat(separator);
+        first.cat(value.as_bytes());
+    }
+    first.as_value()
+}
+
+/// Whether a name with underscores would pass for another header that is there too: `X_Real_IP` for `X-Real-IP`.
+fn shadows_another(name: &HeaderName, headers: &HeaderMap) -> bool {
+    name.as_str().contains('_') && headers.contains_key(name.as_str().replace('_', "-").as_str())
+}
+
+/// A host without its port, and the port if it has one.
+fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let colon = host.iter().rposition(|byte| *byte == b':');
+    match colon {
+        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) && !host[..colon].contains(&b':') | host[..colon].ends_with(b"]") => {
+            let port = &host[colon + 1..];
+            (&host[..colon], (!port.is_empty()).then_some(port))
+        }
+        _ => (host, None),
+    }
+}

@@ -1,0 +1,36 @@
+//! Rust errors as Ruby exceptions. The classes are declared in `lib/tidegate/error.rb`.
+
+use magnus::{Error, ExceptionClass, Module, RModule, Ruby};
+
+fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Error> {
+    ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get(name)
+}
+
+/// A core error as `Tidegate::BindError`, `Tidegate::ConfigurationError` or `Tidegate::Error`.
+pub(crate) fn raise(ruby: &Ruby, error: &tidegate_core::error::Error) -> Error {
+    let name = if error.is_bind() {
+        "BindError"
+    } else if error.is_configuration() {
+        "ConfigurationError"
+    } else {
+        "Error"
+    };
+    with_class(ruby, name, error.to_string())
+}
+
+/// `Tidegate::Error`, for a call out of order.
+pub(crate) fn misuse(ruby: &Ruby, message: &'static str) -> Error {
+    with_class(ruby, "Error", message.to_owned())
+}
+
+/// `Tidegate::ConfigurationError`.
+pub(crate) fn configuration(ruby: &Ruby, message: String) -> Error {
+    with_class(ruby, "ConfigurationError", message)
+}
+
+fn with_class(ruby: &Ruby, name: &str, message: String) -> Error {
+    match class(ruby, name) {
+        Ok(class) => Error::new(class, message),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,68 @@
+//! `rack.input`: a `StringIO` or a `File`, so that reading, seeking and encodings are Ruby's own.
+
+use std::os::fd::IntoRawFd;
+
+use magnus::{Error, Module, RClass, Ruby, Value, gc::Marker, value::{Opaque, ReprValue}};
+use tidegate_core::body::RequestBody;
+
+/// The classes that request bodies become.
+pub(crate) struct Inputs {
+    string_io: Opaque<RClass>,
+    file: Opaque<RClass>,
+}
+
+/// A request body as Ruby reads it.
+pub(crate) enum Input {
+    /// No body: the env template's own `rack.input` stays.
+    None,
+    /// In memory.
+    Memory(Value, u64),
+    /// In an unlinked temporary file, to be closed when the request is over.
+    File(Value, u64),
+}
+
+impl Inputs {
+    pub(crate) fn new(ruby: &Ruby) -> Result<Self, Error> {
+        ruby.require("stringio")?;
+        let class = |name| ruby.class_object().const_get::<_, RClass>(name).map(Opaque::from);
+        Ok(Self { string_io: class("StringIO")?, file: class("File")? })
+    }
+
+    pub(crate) fn mark(&self, marker: &Marker) {
+        marker.mark(self.string_io);
+        marker.mark(self.file);
+    }
+
+    pub(crate) fn open(&self, ruby: &Ruby, body: RequestBody) -> Result<Input, Error> {
+        match body {
+            RequestBody::Empty => Ok(Input::None),
+            RequestBody::Memory(bytes) => {
+                let string = ruby.str_from_slice(&bytes);
+                let io = ruby.get_inner(self.string_io).funcall("new", (string,))?;
+                Ok(Input::Memory(io, bytes.len() as u64))
+            }
+            RequestBody::File { file, len } => {
+                let io = ruby.get_inner(self.file).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
+                Ok(Input::File(io, len))
+            }
+        }
+    }
+}
+
+impl Input {
+    /// The body's length in bytes, and the object to read it from.
+    pub(crate) fn parts(&self) -> Option<(u64, Value)> {
+        match self {
+            Self::None => None,
+            Self::Memory(io, len) | Self::File(io, len) => Some((*len, *io)),
+        }
+    }
+
+    /// Gives the temporary file back, whatever the app did with it.
+    pub(crate) fn close(self) -> Result<(), Error> {
+        match self {
+            Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),
+            Self::None | Self::Memory(..) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The Ruby binding of [`tidegate_core`]: `Tidegate::Native::Server`.
+//!
+//! # Layout
+//!
+//! | module | subject |
+//! |---|---|
+//! | `gvl` | waiting without the GVL; this crate's only unsafe code |
+//! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
+//! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
+//! | `names` `env` `input` | a request as a Rack env |
+//! | `response` `stream` | a Rack response as the core's |
+//! | `worker` | one exchange: env, `app.call`, response, `body.close` |
+//! | `server` | the Ruby class |
+//!
+//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket. Ruby values live on the stack, or in
+//! the `Server` object, which marks them. No lock is held while Ruby code may run or the GVL is released.
+
+#![deny(unsafe_code)]
+
+mod env;
+mod error;
+mod gvl;
+mod input;
+mod names;
+mod response;
+mod server;
+mod settings;
+mod stream;
+mod worker;
+
+use magnus::{Error, Module, Ruby};
+
+#[magnus::init(name = "tidegate")]
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    let native = ruby.define_module("Tidegate")?.define_module("Native")?;
+    server::define(ruby, native)?;
+    stream::define(ruby, native)
+}

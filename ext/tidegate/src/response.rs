@@ -1,0 +1,178 @@
+//! What an app returns, `[status, headers, body]`, as the core sends it. What cannot be sent is the app's fault, and
+//! the error says which part of it.
+
+use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use magnus::{Error, Integer, RArray, RHash, RString, Ruby, Value, prelude::*, r_hash::ForEach};
+use tidegate_core::body::{FileBody, ResponseBody};
+
+use crate::stream;
+
+/// Status and headers.
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// The three parts an app returned.
+pub(crate) struct Parts {
+    status: Value,
+    headers: Value,
+    pub(crate) body: Value,
+}
+
+fn invalid(ruby: &Ruby, message: String) -> Error {
+    Error::new(ruby.exception_type_error(), message)
+}
+
+impl Parts {
+    pub(crate) fn of(ruby: &Ruby, returned: Value) -> Result<Self, Error> {
+        let array = match RArray::from_value(returned) {
+            Some(array) => Some(array),
+            None => returned.check_funcall::<_, _, RArray>("to_ary", ()).transpose()?,
+        };
+        match array {
+            Some(array) if array.len() == 3 => Ok(Self { status: array.entry(0)?, headers: array.entry(1)?, body: array.entry(2)? }),
+            _ => Err(invalid(ruby, format!("the app returned {}, not [status, headers, body]", describe(returned)))),
+        }
+    }
+
+    pub(crate) fn head(&self, ruby: &Ruby) -> Result<Head, Error> {
+        Ok(Head { status: status(ruby, self.status)?, headers: headers(ruby, self.headers)? })
+    }
+}
+
+fn describe(value: Value) -> String {
+    value.inspect().chars().take(100).collect()
+}
+
+fn status(ruby: &Ruby, value: Value) -> Result<StatusCode, Error> {
+    let number = match Integer::from_value(value) {
+        Some(integer) => integer,
+        None => value.funcall("to_i", ())?,
+    };
+    let status = number.to_u16().ok().and_then(|number| StatusCode::from_u16(number).ok());
+    match status {
+        // 101 ends with a hijack, the others come before the response.
+        Some(status) if !status.is_informational() => Ok(status),
+        _ => Err(invalid(ruby, format!("the app returned the status {}, which is no final status", describe(value)))),
+    }
+}
+
+fn headers(ruby: &Ruby, value: Value) -> Result<HeaderMap, Error> {
+    let hash = match RHash::from_value(value) {
+        Some(hash) => hash,
+        None => value.funcall("to_h", ())?,
+    };
+    let mut headers = HeaderMap::with_capacity(hash.len() + 2);
+    hash.foreach(|key: Value, value: Value| {
+        add_header(ruby, &mut headers, key, value)?;
+        Ok(ForEach::Continue)
+    })?;
+    Ok(headers)
+}
+
+fn add_header(ruby: &Ruby, headers: &mut HeaderMap, key: Value, value: Value) -> Result<(), Error> {
+    let text = stream::chunk(key)?;
+    // The server's own, never sent.
+    if text.starts_with(b"rack.") {
+        return Ok(());
+    }
+    let name = HeaderName::from_bytes(&text)
+        .map_err(|_| invalid(ruby, format!("the app returned a header named {}, which is not a token", describe(key))))?;
+    match RArray::from_value(value) {
+        None => add_values(ruby, headers, &name, value),
+        Some(values) => values.into_iter().try_for_each(|value| add_values(ruby, headers, &name, value)),
+    }
+}
+
+/// A value, or several divided by newlines as Rack 2 has it.
+fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Value) -> Result<(), Error> {
+    if value.is_nil() {
+        return Ok(());
+    }
+    let text = stream::chunk(value)?;
+    let mut add = |line: Bytes| {
+        let line = HeaderValue::from_maybe_shared(line).map_err(|_| {
+            invalid(ruby, format!("the app returned the header {:?} with control characters in its value {}", name.as_str(), describe(value)))
+        })?;
+        headers.append(name, line);
+        Ok(())
+    };
+    if !text.contains(&b'\n') {
+        return add(text);
+    }
+    text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).try_for_each(|line| add(text.slice_ref(line)))
+}
+
+/// How a body is consumed, in Rack's order of precedence.
+pub(crate) enum Kind {
+    /// All of it at once.
+    Whole(ResponseBody),
+    /// `each` yields it.
+    Each,
+    /// `call` writes it.
+    Call,
+}
+
+/// A body with what is left to do about it.
+pub(crate) struct Body {
+    pub(crate) kind: Kind,
+    /// `to_ary` has closed it.
+    pub(crate) closed: bool,
+}
+
+pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, Error> {
+    let open = |kind| Ok(Body { kind, closed: false });
+    if let Some(array) = RArray::from_value(value) {
+        return open(Kind::Whole(whole(array)?));
+    }
+    if value.respond_to("each", false)? {
+        if value.respond_to("to_ary", false)? {
+            let array: RArray = value.funcall("to_ary", ())?;
+            return Ok(Body { kind: Kind::Whole(whole(array)?), closed: true });
+        }
+        if value.respond_to("to_path", false)?
+            && let Some(file) = file(value, head)?
+        {
+            return open(Kind::Whole(ResponseBody::File(file)));
+        }
+        return open(Kind::Each);
+    }
+    if value.respond_to("call", false)? {
+        return open(Kind::Call);
+    }
+    Err(invalid(ruby, format!("the app returned the body {}, which responds to neither each nor call", describe(value))))
+}
+
+fn whole(parts: RArray) -> Result<ResponseBody, Error> {
+    Ok(match parts.len() {
+        0 => ResponseBody::Empty,
+        1 => ResponseBody::Full(stream::chunk(parts.entry(0)?)?),
+        _ => {
+            let mut all = BytesMut::new();
+            for part in parts {
+                all.extend_from_slice(&stream::chunk(part)?);
+            }
+            ResponseBody::Full(all.freeze())
+        }
+    })
+}
+
+/// The file behind a body, if it can be opened: the server reads it without Ruby.
+fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+    let path: Value = value.funcall("to_path", ())?;
+    let Some(path) = RString::from_value(path) else { return Ok(None) };
+    let path = path.to_bytes();
+    let Ok(file) = File::open(OsStr::from_bytes(&path)) else { return Ok(None) };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => {
+            let length = metadata.len();
+            head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+            Ok(Some(FileBody::new(file, length)))
+        }
+        _ => Ok(None),
+    }
+}

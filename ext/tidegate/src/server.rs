@@ -1,0 +1,255 @@
+//! `Tidegate::Native::Server`: the core's server as a Ruby object. Ruby makes the threads; they wait and work here.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    time::{Duration, Instant},
+};
+
+use magnus::{
+    DataTypeFunctions, Error, RHash, RModule, Ruby, Symbol, TypedData, Value, function, gc::Marker, method, prelude::*, scan_args, typed_data::Obj,
+};
+use tidegate_core::{
+    dispatch::{Demand, DispatchQueue, Next},
+    lifecycle::{Event, Phase, Signal},
+    notice::Notice,
+    plan::Misfit,
+    server::{self, Observer, Running},
+    wake::Sleeper,
+    watchdog,
+};
+
+use crate::{
+    error, gvl,
+    settings::{Log, Settings},
+    worker::App,
+};
+
+/// The Ruby object.
+#[derive(TypedData)]
+#[magnus(class = "Tidegate::Native::Server", free_immediately, mark)]
+struct Server {
+    /// Set once the object exists that marks the Ruby values in it.
+    app: OnceLock<App>,
+    log: Log,
+    state: Mutex<State>,
+}
+
+impl DataTypeFunctions for Server {
+    fn mark(&self, marker: &Marker) {
+        if let Some(app) = self.app.get() {
+            app.mark(marker);
+        }
+    }
+}
+
+/// How far the server has come.
+enum State {
+    Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
+    Bound(Box<server::Server>),
+    Running(Arc<Running>),
+    /// Binding or listening has failed.
+    Failed,
+}
+
+impl Server {
+    fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
+        let Settings { config, misfits, log, development, env_template } = Settings::read(ruby, settings)?;
+        let state = Mutex::new(State::Configured(Box::new(config), misfits));
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, state });
+        let app = App::new(ruby, app, env_template, development)?;
+        server.app.get_or_init(|| app);
+        Ok(server)
+    }
+
+    // Ruby must not be called under this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn running(&self) -> Option<Arc<Running>> {
+        match &*self.state() {
+            State::Running(running) => Some(running.clone()),
+            _ => None,
+        }
+    }
+
+    fn queue(&self, ruby: &Ruby) -> Result<Arc<DispatchQueue>, Error> {
+        let queue = match &*self.state() {
+            State::Bound(server) => Some(server.queue().clone()),
+            State::Running(running) => Some(running.queue().clone()),
+            State::Configured(..) | State::Failed => None,
+        };
+        queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
+    }
+
+    fn observer(&self) -> Observer {
+        let log = self.log;
+        Arc::new(move |notice| log.line(notice))
+    }
+
+    // ===== methods =====
+
+    fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        let taken = std::mem::replace(&mut *rb_self.state(), State::Failed);
+        let State::Configured(config, misfits) = taken else {
+            *rb_self.state() = taken;
+            return Err(error::misuse(ruby, "the server is bound already"));
+        };
+        for misfit in misfits {
+            rb_self.log.line(&Notice::Misfit(misfit));
+        }
+        let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
+        *rb_self.state() = State::Bound(Box::new(bound));
+        Ok(())
+    }
+
+    fn listen(ruby: &Ruby, rb_self: &Self) -> Result<Vec<String>, Error> {
+        let taken = std::mem::replace(&mut *rb_self.state(), State::Failed);
+        let State::Bound(server) = taken else {
+            *rb_self.state() = taken;
+            return Err(error::misuse(ruby, "the server is not bound, or listens already"));
+        };
+        let queue = server.queue().clone();
+        let running = server.start(rb_self.observer()).map_err(|error| {
+            queue.close();
+            error::raise(ruby, &error)
+        })?;
+        let addresses = running.addresses().to_vec();
+        *rb_self.state() = State::Running(Arc::new(running));
+        Ok(addresses)
+    }
+
+    fn admin_address(&self) -> Option<String> {
+        self.running()?.admin_address().map(str::to_owned)
+    }
+
+    fn work(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
+        let worker = rb_self.queue(ruby)?.register();
+        loop {
+            // The exchange stays in the queue until nothing can keep this thread from running it.
+            ruby.thread_check_ints()?;
+            match worker.look() {
+                Next::Exchange(exchange) => app.run(ruby, *exchange)?,
+                Next::Over => return Ok(()),
+                Next::Nothing => {
+                    gvl::wait(ruby, &worker.waker(), || worker.sleep());
+                }
+            }
+        }
+    }
+
+    fn demand(ruby: &Ruby, rb_self: &Self) -> Result<Symbol, Error> {
+        let queue = rb_self.queue(ruby)?;
+        let sleeper = Sleeper::new();
+        loop {
+            ruby.thread_check_ints()?;
+            let demand = gvl::wait(ruby, &sleeper.waker(), || queue.demand(&sleeper)).flatten();
+            match demand {
+                Some(Demand::Worker) => return Ok(ruby.to_symbol("spawn")),
+                Some(Demand::Over) => return Ok(ruby.to_symbol("stopped")),
+                None => {}
+            }
+        }
+    }
+
+    fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
+        let signal = match &*name.name()? {
+            "TERM" => Signal::Term,
+            "QUIT" => Signal::Quit,
+            "INT" => Signal::Int,
+            other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
+        };
+        if let Some(running) = rb_self.running() {
+            running.tell(Event::Signal(signal), Instant::now());
+        }
+        Ok(())
+    }
+
+    fn join(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<bool, Error> {
+        let args = scan_args::scan_args::<(), (Option<Option<f64>>,), (), (), (), ()>(args)?;
+        let limit = args.optional.0.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let sleeper = Sleeper::new();
+        let Some(running) = rb_self.running() else {
+            return Err(error::misuse(ruby, "the server does not listen"));
+        };
+        loop {
+            ruby.thread_check_ints()?;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if let Some(stopped) = gvl::wait(ruby, &sleeper.waker(), || running.wait(&sleeper, left)).flatten() {
+                return Ok(stopped);
+            }
+        }
+    }
+
+    fn exit_status(&self) -> i32 {
+        match self.running().map(|running| running.phase()) {
+            Some(Phase::Stopped { status }) => status,
+            _ => 0,
+        }
+    }
+
+    fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
+        let phase = rb_self.running().map_or(Phase::Booting, |running| running.phase());
+        ruby.to_symbol(phase.name())
+    }
+
+    fn stats(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
+        let hash = ruby.hash_new();
+        let Some(running) = rb_self.running() else { return Ok(hash) };
+        let stats = running.stats();
+        let (workers, idle) = running.queue().workers();
+        for (name, value) in [
+            ("connections", stats.connections),
+            ("accepted", stats.accepted),
+            ("requests", stats.requests),
+            ("in_flight", stats.in_flight),
+            ("queued", running.queue().len() as u64),
+            ("workers", workers as u64),
+            ("idle_workers", idle as u64),
+            ("told_close", stats.told_close),
+            ("idle_closed", stats.idle_closed),
+            ("rejected", stats.rejected),
+            ("client_gone", stats.client_gone),
+            ("cut", stats.cut),
+        ] {
+            hash.aset(ruby.to_symbol(name), value)?;
+        }
+        Ok(hash)
+    }
+}
+
+impl Log {
+    /// Writes one line. Nobody can be told when that fails.
+    fn line(self, notice: &Notice<'_>) {
+        let line = format!("tidegate: {notice}\n");
+        let _ = match self {
+            Self::Silent => Ok(()),
+            Self::Stdout => std::io::stdout().lock().write_all(line.as_bytes()),
+            Self::Stderr => std::io::stderr().lock().write_all(line.as_bytes()),
+        };
+    }
+}
+
+fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
+    let limit = Duration::try_from_secs_f64(seconds).map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
+    watchdog::exit_within(limit, status).map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("exit_within", function!(exit_within, 2))?;
+    let class = native.define_class("Server", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Server::new, 2))?;
+    class.define_method("bind", method!(Server::bind, 0))?;
+    class.define_method("listen", method!(Server::listen, 0))?;
+    class.define_method("admin_address", method!(Server::admin_address, 0))?;
+    class.define_method("work", method!(Server::work, 0))?;
+    class.define_method("demand", method!(Server::demand, 0))?;
+    class.define_method("signal", method!(Server::signal, 1))?;
+    class.define_method("join", method!(Server::join, -1))?;
+    class.define_method("exit_status", method!(Server::exit_status, 0))?;
+    class.define_method("phase", method!(Server::phase, 0))?;
+    class.define_method("stats", method!(Server::stats, 0))
+}

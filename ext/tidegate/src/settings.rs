@@ -1,0 +1,132 @@
+//! The resolved Ruby configuration, as the core takes it. Ruby has validated it; what is wrong here is a
+//! programming error and says so.
+
+use std::{path::Path, time::Duration};
+
+use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value};
+use tidegate_core::{
+    config::{Address, Config, Limits, Timeouts},
+    plan::{Misfit, Plan, Platform, Request, Setting},
+};
+
+use crate::error;
+
+/// What the Ruby side passes.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// What of the shutdown plan did not fit.
+    pub(crate) misfits: Vec<Misfit>,
+    /// Where log lines go.
+    pub(crate) log: Log,
+    /// Whether a client may see what went wrong in the app.
+    pub(crate) development: bool,
+    /// The env entries that are the same for every request.
+    pub(crate) env_template: RHash,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    Silent,
+    Stdout,
+    Stderr,
+}
+
+const NAMES: &[&str] = &[
+    "binds", "admin", "max_threads", "min_threads", "max_queue", "first_data_timeout", "head_timeout", "body_timeout",
+    "persistent_timeout", "write_timeout", "http_content_length_limit", "body_memory_limit", "drain_delay",
+    "shutdown_timeout", "termination_grace", "prestop", "log", "development", "env_template",
+];
+
+impl Settings {
+    pub(crate) fn read(ruby: &Ruby, hash: RHash) -> Result<Self, Error> {
+        hash.foreach(|name: Symbol, _: Value| {
+            let name = name.name()?.into_owned();
+            if NAMES.contains(&name.as_str()) {
+                return Ok(magnus::r_hash::ForEach::Continue);
+            }
+            Err(Error::new(ruby.exception_arg_error(), format!("unknown setting: {name}")))
+        })?;
+        let reader = Reader { ruby, hash };
+        let request = Request {
+            drain_delay: reader.setting("drain_delay")?,
+            shutdown_timeout: reader.seconds("shutdown_timeout")?,
+            termination_grace: reader.setting("termination_grace")?,
+            prestop: reader.seconds("prestop")?.unwrap_or_default(),
+        };
+        let platform = Platform::detect(|name| std::env::var_os(name).is_some(), |path| Path::new(path).exists());
+        let (plan, misfits) = Plan::resolve(request, platform);
+        let defaults = Limits::default();
+        let config = Config {
+            binds: reader.get::<Vec<String>>("binds")?.unwrap_or_default().iter().map(|text| reader.address(text)).collect::<Result<_, _>>()?,
+            admin: reader.get::<String>("admin")?.map(|text| reader.address(&text)).transpose()?,
+            timeouts: Timeouts {
+                first_byte: reader.seconds("first_data_timeout")?,
+                head: reader.seconds("head_timeout")?,
+                body: reader.seconds("body_timeout")?,
+                idle: reader.seconds("persistent_timeout")?,
+                write: reader.seconds("write_timeout")?,
+            },
+            limits: Limits {
+                body: reader.get("http_content_length_limit")?,
+                body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
+                queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
+                ..defaults
+            },
+            max_workers: reader.get("max_threads")?.unwrap_or(1),
+            plan,
+        };
+        Ok(Self {
+            config,
+            misfits,
+            log: reader.log()?,
+            development: reader.get("development")?.unwrap_or(false),
+            env_template: reader.get("env_template")?.unwrap_or_else(|| ruby.hash_new()),
+        })
+    }
+}
+
+struct Reader<'a> {
+    ruby: &'a Ruby,
+    hash: RHash,
+}
+
+impl Reader<'_> {
+    fn get<T: TryConvert>(&self, name: &str) -> Result<Option<T>, Error> {
+        let value: Option<Value> = self.hash.lookup(self.ruby.to_symbol(name))?;
+        match value {
+            None => Ok(None),
+            Some(value) => T::try_convert(value).map(Some),
+        }
+    }
+
+    fn seconds(&self, name: &str) -> Result<Option<Duration>, Error> {
+        self.get::<f64>(name)?.map(|seconds| self.duration(name, seconds)).transpose()
+    }
+
+    fn duration(&self, name: &str, seconds: f64) -> Result<Duration, Error> {
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|_| error::configuration(self.ruby, format!("{name} {seconds} is not a number of seconds")))
+    }
+
+    fn setting(&self, name: &str) -> Result<Setting, Error> {
+        match self.get::<Value>(name)? {
+            None => Ok(Setting::Auto),
+            Some(value) if Symbol::from_value(value).is_some() => Ok(Setting::Auto),
+            Some(value) => Ok(Setting::Fixed(self.duration(name, f64::try_convert(value)?)?)),
+        }
+    }
+
+    fn address(&self, text: &str) -> Result<Address, Error> {
+        Address::parse(text).map_err(|error| error::raise(self.ruby, &error))
+    }
+
+    fn log(&self) -> Result<Log, Error> {
+        match self.get::<i32>("log")? {
+            None => Ok(Log::Silent),
+            Some(1) => Ok(Log::Stdout),
+            Some(2) => Ok(Log::Stderr),
+            Some(other) => Err(Error::new(self.ruby.exception_arg_error(), format!("log: {other} is neither 1 nor 2"))),
+        }
+    }
+}
