@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+# Tidegate: a Rack web server with a Rust core. Requiring this starts nothing, reads no environment variable and
+# loads no native code: each part comes when it is first named.
+
+require_relative "tidegate/version"
+require_relative "tidegate/error"
+
+module Tidegate
+  autoload :AppLoader, "tidegate/app_loader"
+  autoload :CLI, "tidegate/cli"
+  autoload :Configuration, "tidegate/configuration"
+  autoload :DSL, "tidegate/dsl"
+  autoload :Fault, "tidegate/fault"
+  autoload :Launcher, "tidegate/launcher"
+  autoload :Log, "tidegate/log"
+  autoload :Native, "tidegate/native"
+  autoload :Nearest, "tidegate/nearest"
+  autoload :Pidfile, "tidegate/pidfile"
+  autoload :RackEnv, "tidegate/rack_env"
+  autoload :RackHandler, "tidegate/rack_handler"
+  autoload :Server, "tidegate/server"
+  autoload :Signals, "tidegate/signals"
+  autoload :ThreadLimit, "tidegate/thread_limit"
+  autoload :WorkerPool, "tidegate/worker_pool"
+end

@@ -1,0 +1,130 @@
+# frozen_string_literal: true
+
+# The command line of `tidegate`. The flags and the help are made from the table of options.
+
+require "optparse"
+
+module Tidegate
+  class CLI
+    BANNER = <<~TEXT
+      Usage: tidegate [options] [config.ru]
+
+      Serves a Rack app. On TERM it goes on serving for the drain delay, finishes what is in flight and exits 0.
+      Any option can also be set as an environment variable (TIDEGATE_DRAIN_DELAY=5) or in config/tidegate.rb
+      (drain_delay 5); a flag comes first, then the environment, then the file.
+    TEXT
+
+    # Columns for the flags in the help.
+    WIDTH = 37
+
+    # Runs the command and returns its exit status.
+    def self.run(argv, env: ENV, out: $stdout, err: $stderr)
+      new(env:, out:, err:).run(argv)
+    end
+
+    def initialize(env: ENV, out: $stdout, err: $stderr)
+      @env = env
+      @out = out
+      @log = Log.new(out:, err:)
+      @flags = Configuration::Layer.new
+    end
+
+    # Does what +argv+ asks for and returns the exit status.
+    def run(argv)
+      answer = catch(:answer) { return launch(parse(argv)) }
+      @out.puts answer
+      0
+    rescue ConfigurationError => error
+      @log.error(error.message)
+      1
+    end
+
+    # Reads +argv+ into a Layer.
+    def parse(argv)
+      check_names(argv)
+      rackup, *rest = parser.parse(argv)
+      raise ConfigurationError, "one rackup file can be served, and #{rackup} is followed by #{rest.first}" if rest.any?
+
+      @flags.set(Configuration::OPTIONS[:rackup], rackup, "the command line") if rackup
+      @flags
+    rescue OptionParser::MissingArgument => error
+      raise ConfigurationError, "#{error.args.first} needs a value"
+    rescue OptionParser::ParseError => error
+      raise unknown(error.args.first)
+    end
+
+    private
+
+    def launch(flags) = Launcher.new(flags:, env: @env, log: @log).run
+
+    def parser
+      @parser ||= OptionParser.new(BANNER, WIDTH) do |parser|
+        Configuration::GROUPS.each do |heading, options|
+          parser.separator("\n#{heading}:")
+          options.each { |option| add(parser, option) }
+        end
+        add_answers(parser)
+      end
+    end
+
+    def add(parser, option)
+      return add_argument(parser, option) if option.flags.empty?
+
+      long = option.switch? ? option.long.sub("--", "--[no-]") : "#{option.long} #{option.type.placeholder}"
+      origin = option.flags.join("/")
+      parser.on(*option.short, long, description(option)) { |value| @flags.set(option, value, origin) }
+      add_no_config(parser, option) if option.name == :config
+    end
+
+    # The rackup file has a line in the help, and no flag.
+    def add_argument(parser, option)
+      parser.separator("    #{option.default.ljust(WIDTH)} #{option.text}")
+    end
+
+    # As in Puma, the same as `--config -`.
+    def add_no_config(parser, option)
+      parser.on("--no-config", "load no configuration file") do
+        @flags.set(option, Configuration::Files::NONE, "--no-config")
+      end
+    end
+
+    def add_answers(parser)
+      parser.separator("\nHelp:")
+      parser.on("-V", "--version", "print the version") { throw :answer, "tidegate #{VERSION} (Ruby #{RUBY_VERSION})" }
+      parser.on("-h", "--help", "print this") { throw :answer, parser.help }
+    end
+
+    # The meaning, and the default where it says something.
+    def description(option)
+      default = option.default_text
+      %w[none false true].include?(default) ? option.text : "#{option.text} (default: #{default})"
+    end
+
+    # OptionParser takes any beginning of a flag for the flag. A flag that is added later would change the meaning of
+    # what somebody has in a script, so that only whole names count.
+    def check_names(argv)
+      known = long_names
+      value_next = false
+      argv.take_while { |word| word != "--" }.each do |word|
+        name = word[/\A--[^=]+/]
+        raise unknown(name) if name && !value_next && !known.include?(name)
+
+        value_next = takers.include?(word)
+      end
+    end
+
+    def long_names
+      switches = options.select(&:switch?).map { |option| option.long.sub("--", "--no-") }
+      options.map(&:long) + switches + %w[--no-config --version --help]
+    end
+
+    # The flags that take the next word as their value, whatever it looks like.
+    def takers = options.reject(&:switch?).flat_map(&:flags)
+
+    def options = Configuration::OPTIONS.each_value.select(&:long)
+
+    def unknown(flag)
+      ConfigurationError.new("unknown option #{flag}: #{Nearest.hint(flag, long_names)}")
+    end
+  end
+end

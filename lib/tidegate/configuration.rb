@@ -1,0 +1,84 @@
+# frozen_string_literal: true
+
+# The configuration: what all sources say together, resolved once into a frozen value that nothing below it changes
+# or looks past. Precedence: flag > environment variable > configuration file > default.
+
+require_relative "configuration/table"
+require_relative "configuration/layer"
+require_relative "configuration/environment"
+require_relative "configuration/files"
+require_relative "configuration/addresses"
+
+module Tidegate
+  class Configuration
+    autoload :Markdown, "tidegate/configuration/markdown"
+
+    # Resolves all sources. +flags+ is the Layer of the command line, +env+ the environment variables, and +defaults+
+    # a Layer of what a caller such as Rails would like where nobody says otherwise.
+    def self.resolve(flags: Layer.new, env: {}, defaults: Layer.new)
+      environment = Environment.new(env)
+      said = [flags, environment.layer]
+      setting = ->(name) { said.filter_map { |layer| layer[name] }.first }
+      files = Files.new(setting[:config],
+                        environment: setting[:environment]&.value || OPTIONS[:environment].default,
+                        directory: setting[:directory]&.value || Dir.pwd)
+      new([*said, files.layer, defaults], warnings: environment.warnings)
+    end
+
+    # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. Nobody has
+    # said that this is development, so that no exception is shown to a client.
+    def self.embedded(options)
+      keywords = Layer.new
+      options.each { |name, value| keywords.set_named(name, value, "Tidegate::Server") }
+      defaults = Layer.new
+      defaults.set(OPTIONS[:environment], "production", "default")
+      new([keywords, defaults])
+    end
+
+    # All options as a page of documentation.
+    def self.to_markdown = Markdown.new(GROUPS).to_s
+
+    OPTIONS.each_value do |option|
+      define_method(option.name) { @values.fetch(option.name) } unless option.stands_for
+    end
+
+    # The addresses to listen on, as text.
+    attr_reader :addresses
+
+    # Sentences for the log about what was given and does nothing.
+    attr_reader :warnings
+
+    # +layers+ from strong to weak.
+    def initialize(layers, warnings: [])
+      @settings = OPTIONS.each_key.to_h { |name| [name, layers.filter_map { |layer| layer[name] }.first] }
+      @values = OPTIONS.to_h { |name, option| [name, @settings[name] ? @settings[name].value : option.default] }
+      @addresses = Addresses.new(layers).to_a.freeze
+      @warnings = warnings.freeze
+      settle_threads(layers)
+      [self, @settings, @values].each(&:freeze)
+    end
+
+    # Where an option's value was given, in words; nil when it has its default.
+    def origin(name) = @settings.fetch(name)&.origin
+
+    # Whether clients may see the exceptions of the application.
+    def development? = environment == "development"
+
+    private
+
+    # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one
+    # and the same source they contradict each other.
+    def settle_threads(layers)
+      return unless max_threads && min_threads > max_threads
+
+      names = %i[min_threads max_threads]
+      given = names & layers.map { |layer| names.select { |name| layer.key?(name) } }.find(&:any?)
+      if given == names
+        reason = "it must not be above max_threads, which is #{max_threads}"
+        raise ConfigurationError, "#{origin(:min_threads)}: min_threads cannot be #{min_threads}: #{reason}"
+      end
+
+      @values[(names - given).first] = @values[given.first]
+    end
+  end
+end

@@ -1,0 +1,60 @@
+# frozen_string_literal: true
+
+# What one source says - the flags, the environment, the files - as it was given: checked value by value, and each
+# remembered with its origin. Configuration resolves several of these into one value.
+
+require_relative "table"
+
+module Tidegate
+  class Configuration
+    # A value, and where it was given in words for an error: "--port", "config/tidegate.rb:3".
+    Setting = Data.define(:value, :origin)
+
+    class Layer
+      # +ambient+ means that nobody said this for us in particular: the environment variables.
+      def initialize(ambient: false)
+        @ambient = ambient
+        @settings = {}
+      end
+
+      def ambient? = @ambient
+
+      # The Setting of an option, or nil.
+      def [](name) = @settings[name]
+
+      def key?(name) = @settings.key?(name)
+
+      # Sets an option from a Ruby value. What may be repeated is added to what is there, the rest replaced.
+      def set(option, given, origin)
+        value = option.many ? Array(given).map { |each| read(option, each, origin) } : read(option, given, origin)
+        return option.stands_for.call(value).each { |name, part| store(name, part, origin) } if option.stands_for
+
+        store(option.name, option.many ? (self[option.name]&.value || []) + value : value, origin)
+      end
+
+      # Sets an option from text that somebody typed: a list is separated by commas.
+      def set_text(option, text, origin)
+        set(option, option.many && text.is_a?(String) ? text.split(",").map(&:strip) : text, origin)
+      end
+
+      # Sets an option by the name that somebody gave, which need not be one.
+      def set_named(name, given, origin, from_text: false)
+        option = OPTIONS[name.to_sym] or
+          raise ConfigurationError, "unknown option #{name}: #{Nearest.hint(name, OPTIONS.keys)}"
+        from_text ? set_text(option, given, origin) : set(option, given, origin)
+      end
+
+      private
+
+      def store(name, value, origin)
+        @settings[name] = Setting.new(value.freeze, origin)
+      end
+
+      def read(option, given, origin)
+        option.type.read(given) do |reason|
+          raise ConfigurationError, "#{origin}: #{option.name} cannot be #{given.inspect}: #{reason}"
+        end
+      end
+    end
+  end
+end

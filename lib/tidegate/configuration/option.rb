@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+# One option: its names in all the places where it can be set, what it may be, and what it means.
+
+module Tidegate
+  class Configuration
+    Option = Data.define(
+      :name, :type, :default, :text, # text: what it means, with its unit, in one line
+      :short, :long,                 # flags; long is derived from the name unless given, false for none
+      :usual,                        # environment variables of other tools that count too, the strongest first
+      :many,                         # may be given several times
+      :in_file,                      # a method of the configuration file as well
+      :stands_for,                   # for a shorthand: from its value, the options that it sets
+      :shown                         # the default as the help shows it, where the value does not say it
+    ) do
+      def initialize(name:, long: "--#{name.to_s.tr("_", "-")}", **rest)
+        super(name:, long: long || nil, **self.class::NOTHING_MORE, **rest)
+      end
+
+      # The flags, as in %w[-p --port]; none for what the command line takes without a flag.
+      def flags = [short, long].compact
+
+      # Our own environment variable for it.
+      def env = "TIDEGATE_#{name.upcase}"
+
+      # All environment variables for it, the strongest first.
+      def envs = [env, *usual]
+
+      # The name of its method in the configuration file; nil when it has none.
+      def file = in_file ? name.to_s : nil
+
+      def switch? = type.equal?(Types::SWITCH)
+
+      # The default for people.
+      def default_text
+        return shown if shown
+
+        case default
+        when nil then "none"
+        when Float then format("%g", default)
+        when Array then default.join(", ")
+        else default.to_s
+        end
+      end
+    end
+
+    # What most options do without.
+    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, stands_for: nil, shown: nil }.freeze
+  end
+end

@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+# The options. All of them, once: the command line, its help, the environment, the configuration file, the keywords
+# of Tidegate::Server, the checks and docs/options.md are made from this table.
+
+require_relative "types"
+require_relative "option"
+
+module Tidegate
+  class Configuration
+    def self.option(name, type, default, text, **more)
+      Option.new(name:, type: Types.const_get(type), default: default.freeze, text:, **more)
+    end
+    private_class_method :option
+
+    # Heading => options, in the order of the help.
+    GROUPS = {
+      "Listening" => [
+        option(:bind, :ADDRESS, [], "address instead of the default one: tcp://HOST:PORT or unix://PATH; repeatable",
+               short: "-b", many: true, shown: "tcp at host and port"),
+        option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
+        option(:host, :TEXT, nil, "host of the default address",
+               short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
+        option(:admin, :TCP_OR_NONE, nil, "address that answers /livez, /readyz and /servingz: tcp://HOST:PORT")
+      ],
+      "Application" => [
+        option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),
+        option(:environment, :TEXT, "development", "environment of the app; development shows exceptions to the client",
+               short: "-e", usual: %w[APP_ENV RACK_ENV RAILS_ENV]),
+        option(:directory, :PATH, nil, "directory to change to first", long: "--dir", shown: "the current one"),
+        option(:config, :PATH, [], "configuration file; repeatable, - for none", short: "-C", many: true, in_file: false,
+               shown: "config/tidegate/ENVIRONMENT.rb or config/tidegate.rb")
+      ],
+      "Threads" => [
+        option(:threads, :THREADS, nil, "min_threads and max_threads; one number is both", short: "-t",
+               shown: "0:max_threads", stands_for: ->((min, max)) { { min_threads: min, max_threads: max } }),
+        option(:min_threads, :COUNT_OR_ZERO, 0, "threads to start at once; the others come when needed",
+               usual: %w[RAILS_MIN_THREADS]),
+        option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
+               shown: "ActiveRecord's pool size up to 32, without it 32"),
+        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
+      ],
+      "Timeouts" => [
+        option(:first_data_timeout, :TIMEOUT, 30.0, "seconds until a new connection sends its first byte"),
+        option(:head_timeout, :TIMEOUT, 30.0, "seconds from a request's first byte to the end of its headers"),
+        option(:body_timeout, :TIMEOUT, 60.0, "seconds without a byte of the request body"),
+        option(:persistent_timeout, :TIMEOUT, 65.0, "seconds without a request on a kept connection",
+               usual: %w[PUMA_PERSISTENT_TIMEOUT]),
+        option(:write_timeout, :TIMEOUT, 60.0, "seconds without the client taking a byte of the response")
+      ],
+      "Limits" => [
+        option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413"),
+        option(:body_memory_limit, :BYTES, 112 * 1024, "bytes of a request body in memory; a larger one goes to a file",
+               shown: "112K")
+      ],
+      "Shutdown" => [
+        option(:drain_delay, :SECONDS_OR_AUTO, :auto, "seconds to serve on after TERM; auto: 0 outside Kubernetes"),
+        option(:shutdown_timeout, :SECONDS_OR_AUTO, :auto, "seconds after that for requests in flight; auto: the rest"),
+        option(:termination_grace, :SECONDS_OR_AUTO, :auto, "seconds the platform leaves from TERM to KILL"),
+        option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM")
+      ],
+      "Process and output" => [
+        option(:pidfile, :PATH, nil, "file for the process id"),
+        option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
+        option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
+        option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
+               stands_for: ->(on) { { log_requests: !on } }),
+        option(:silent, :SWITCH, false, "print errors only", short: "-s"),
+        option(:debug, :SWITCH, false, "show the backtrace when the app cannot be loaded")
+      ]
+    }.transform_values(&:freeze).freeze
+
+    # Every option, by its name.
+    OPTIONS = GROUPS.values.flatten.to_h { |each| [each.name, each] }.freeze
+  end
+end

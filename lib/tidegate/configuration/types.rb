@@ -1,0 +1,92 @@
+# frozen_string_literal: true
+
+# What kinds of value there are: how each is read from text or from Ruby, and how a valid one is described.
+
+require_relative "address"
+
+module Tidegate
+  class Configuration
+    module Types
+      # A kind of value. +placeholder+ stands for it in the help, +expected+ ends the sentence "it must be".
+      Type = Data.define(:placeholder, :expected, :reader) do
+        # The value that +given+ stands for. Yields the reason when it stands for none.
+        def read(given)
+          reason = catch(:invalid) { return reader.call(given) }
+          yield reason || "it must be #{expected}"
+        end
+      end
+
+      module_function
+
+      def type(placeholder, expected, &reader) = Type.new(placeholder, expected, reader)
+
+      def integer(given)
+        given.is_a?(String) ? Integer(given, 10, exception: false) : (given if given.is_a?(Integer))
+      end
+
+      def number(given)
+        number = given.is_a?(String) ? Float(given, exception: false) : (given.to_f if given.is_a?(Numeric))
+        number if number&.finite?
+      end
+
+      def text(given)
+        text = -given.to_s if [String, Symbol].any? { |kind| given.is_a?(kind) } || given.respond_to?(:to_path)
+        text unless text.nil? || text.empty?
+      end
+
+      def none?(given) = [nil, false, "none", :none].include?(given)
+
+      def auto?(given) = ["auto", :auto].include?(given)
+
+      # +value+ when it is there and the block, if any, agrees.
+      def valid(value) = !value.nil? && (!block_given? || yield(value)) ? value : throw(:invalid)
+
+      SIZES = { "" => 1, "k" => 1024, "m" => 1024**2, "g" => 1024**3 }.freeze
+
+      def bytes(given)
+        return valid(given) { given >= 0 } if given.is_a?(Integer)
+
+        match = /\A(?<count>\d+) ?(?<unit>[kmg]?)(?:i?b)?\z/i.match(given.to_s) or throw :invalid
+        match[:count].to_i * SIZES.fetch(match[:unit].downcase)
+      end
+
+      def threads(given)
+        parts = given.is_a?(Array) ? given : given.to_s.split(":", -1)
+        throw :invalid unless parts.size.between?(1, 2)
+        valid([integer(parts.first), integer(parts.last)]) { |min, max| min && max && min >= 0 && max >= 1 && min <= max }
+      end
+
+      SWITCHES = { true => true, false => false }.merge(
+        %w[1 true yes on].to_h { |word| [word, true] }, %w[0 false no off].to_h { |word| [word, false] }
+      ).freeze
+
+      SWITCH = type(nil, "true or false") { |given| valid(SWITCHES[given]) }
+      TEXT = type("NAME", "a word") { |given| valid(text(given)) }
+      PATH = type("PATH", "a path") { |given| valid(text(given)) }
+
+      COUNT = type("COUNT", "a whole number of at least 1") { |given| valid(integer(given)) { |n| n >= 1 } }
+      COUNT_OR_ZERO = type("COUNT", "a whole number of at least 0") { |given| valid(integer(given)) { |n| n >= 0 } }
+      THREADS = type("MIN:MAX", "MIN:MAX or one number for both, MAX at least 1 and MIN not above it") do |given|
+        threads(given)
+      end
+      BYTES = type("BYTES", "a whole number of bytes, or one with K, M or G") { |given| bytes(given) }
+      BYTES_OR_NONE = type("BYTES", "a whole number of bytes, or one with K, M or G, or none") do |given|
+        none?(given) ? nil : bytes(given)
+      end
+
+      SECONDS = type("SECONDS", "a number of seconds, at least 0") { |given| valid(number(given)) { |n| n >= 0 } }
+      SECONDS_OR_AUTO = type("SECONDS", "a number of seconds, at least 0, or auto") do |given|
+        auto?(given) ? :auto : valid(number(given)) { |n| n >= 0 }
+      end
+      TIMEOUT = type("SECONDS", "a number of seconds above 0, or none for no limit") do |given|
+        none?(given) ? nil : valid(number(given), &:positive?)
+      end
+
+      PORT = type("PORT", "a whole number from 0 to 65535") { |given| valid(integer(given)) { |n| n.between?(0, 65_535) } }
+      ADDRESS = type("URI", "tcp://HOST:PORT or unix://PATH") { |given| Address.parse(valid(text(given))) }
+      TCP_OR_NONE = type("URI", "tcp://HOST:PORT, or none") do |given|
+        none?(given) ? nil : valid(Address.parse(valid(text(given))), &:tcp?)
+      end
+    end
+  end
+end

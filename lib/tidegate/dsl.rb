@@ -1,0 +1,63 @@
+# frozen_string_literal: true
+
+# The language of the configuration file: one method for each option, under Puma's names where Puma has the option.
+#
+#   # config/tidegate.rb
+#   threads 0, 16
+#   port ENV.fetch("PORT", 3000)
+#   drain_delay 5
+
+module Tidegate
+  class DSL
+    # Evaluates the file at +path+ into +layer+. Whatever goes wrong is a ConfigurationError that names the line.
+    def self.load(path, layer)
+      new(path, layer).instance_eval(File.read(path), path)
+    rescue SystemCallError => error
+      raise ConfigurationError, "the configuration file #{Fault.relative(path)} cannot be read: #{Fault.reason(error)}"
+    rescue ConfigurationError
+      raise
+    rescue ScriptError, StandardError => error
+      raise ConfigurationError, "the configuration file #{Fault.relative(path)} failed: #{Fault.describe(error, path)}"
+    end
+
+    def initialize(path, layer)
+      @path = path
+      @layer = layer
+    end
+
+    # As in Puma, the port may bring its host with it.
+    def port(number, host = nil)
+      set(Configuration::OPTIONS[:port], [number])
+      set(Configuration::OPTIONS[:host], [host]) if host
+    end
+
+    Configuration::OPTIONS.each_value do |option|
+      next if option.file.nil? || method_defined?(option.file, false)
+
+      define_method(option.file) { |*values| set(option, values) }
+    end
+
+    private
+
+    def set(option, values)
+      values = [true] if values.empty? && option.switch?
+      raise ConfigurationError, "#{here}: #{option.name} needs a value" if values.empty?
+
+      @layer.set(option, values.size == 1 ? values.first : values, here)
+    end
+
+    # "config/tidegate.rb:3", the line of the file that is being evaluated.
+    def here
+      line = caller_locations.find { |each| each.path == @path }&.lineno
+      [Fault.relative(@path), line].compact.join(":")
+    end
+
+    # An option that does not exist; the only reason for this method is to say which one was meant.
+    def method_missing(name, *)
+      hint = Nearest.hint(name, self.class.public_instance_methods(false))
+      raise ConfigurationError, "#{here}: unknown option #{name}: #{hint}"
+    end
+
+    def respond_to_missing?(*) = false
+  end
+end

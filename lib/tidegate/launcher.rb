@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+# A server as a process: from the options to the exit status, with signals, pidfile and process title. This is what
+# `tidegate`, `rackup -s tidegate` and `rails server -u tidegate` run.
+
+module Tidegate
+  class Launcher
+    # Seconds that the process may still take to end after a stop that could not wait for everything. What is left
+    # then is a thread stuck in the app or an at_exit block that does not come back; the platform's KILL comes next.
+    EXIT_GRACE = 1.5
+
+    # +flags+ and +defaults+ are Layers, the strongest and the weakest source of the configuration. Without +app+ the
+    # rackup file is loaded.
+    def initialize(flags:, defaults: Configuration::Layer.new, env: ENV, app: nil, log: Log.new)
+      @flags = flags
+      @defaults = defaults
+      @env = env
+      @app = app
+      @log = log
+      @signals = Signals.new
+    end
+
+    # Serves until a signal ends it, and returns the exit status. Yields the Server before it starts.
+    def run(&block)
+      @signals.install
+      configure
+      serve(&block)
+    rescue Signals::Stopped => stopped
+      abandon(stopped)
+    rescue Error => error
+      report(error)
+    ensure
+      @pidfile&.remove
+      @signals.restore
+    end
+
+    private
+
+    def configure
+      @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
+      @log = @log.with(silent: @configuration.silent)
+      @configuration.warnings.each { |warning| @log.error(warning) }
+      change_directory
+      export_environment unless @app
+    end
+
+    def serve
+      loader = AppLoader.new(@configuration.rackup) unless @app
+      @server = Server.new(@app || loader, configuration: @configuration, log: @log).bind
+      loader&.load
+      @signals.check
+      yield @server if block_given?
+      listen
+      @server.join
+      conclude
+    end
+
+    # The signals are ours, and the pidfile is there, before the first line that says "ready".
+    def listen
+      @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
+      reclaim_signals
+      @signals.hand_over(@server) { @server.start }
+      Process.setproctitle("tidegate #{VERSION} (#{@server.addresses.join(", ")}) [#{tag}]")
+    end
+
+    def reclaim_signals
+      others = @signals.reclaim
+      return if others.empty?
+
+      @log.error("the app has trapped #{others.join(" and ")}; its handler is not used, at_exit runs after the last request")
+    end
+
+    def conclude
+      status = @server.exit_status
+      leave_within(EXIT_GRACE, status) if @server.stuck? || !status.zero?
+      status
+    end
+
+    # The app was still booting: nothing has been accepted, so that nothing has to be waited for.
+    def abandon(stopped)
+      @log.info("stopped by #{stopped.signal} before it was ready")
+      @server&.stop
+      leave_within(EXIT_GRACE, 0) if @server
+      0
+    end
+
+    def report(error)
+      @server&.stop
+      @log.error(error.message)
+      @log.detail(error.cause.full_message(highlight: false)) if error.is_a?(AppLoadError) && error.cause && backtraces?
+      1
+    end
+
+    def backtraces? = @configuration.debug || @configuration.development?
+
+    # Only a server that has the process to itself may set an end to it.
+    def leave_within(seconds, status)
+      Native.exit_within(seconds, status) if @signals.installed?
+    end
+
+    def change_directory
+      Dir.chdir(@configuration.directory) if @configuration.directory
+    rescue SystemCallError => error
+      raise ConfigurationError, "#{@configuration.origin(:directory)}: cannot change the directory: #{Fault.reason(error)}"
+    end
+
+    # The app reads its environment from these variables. RACK_ENV is always there for it, as under Puma; the other
+    # two are changed only where a flag contradicts them, or it would be ignored.
+    def export_environment
+      environment = @configuration.environment
+      @env["RACK_ENV"] = environment
+      return unless @flags.key?(:environment)
+
+      %w[APP_ENV RAILS_ENV].each { |name| @env[name] = environment if @env.key?(name) }
+    end
+
+    def tag = @configuration.tag || File.basename(Dir.pwd)
+  end
+end

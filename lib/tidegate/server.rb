@@ -1,0 +1,117 @@
+# frozen_string_literal: true
+
+# A server in this process: sockets and HTTP in native threads, and Ruby threads that run the app. There may be
+# several. It traps no signal and reads no environment variable; the launcher does that for the command line.
+#
+#   server = Tidegate::Server.new(app, port: 0, host: "127.0.0.1").start
+#   server.addresses        # => ["tcp://127.0.0.1:40123"]
+#   server.stop
+#   server.join
+
+module Tidegate
+  class Server
+    # Seconds for workers to come back from the app once all connections are closed; the second after a forced stop,
+    # when they have been waited for already.
+    GRACE = 5.0
+    FORCED_GRACE = 0.5
+
+    # Options that the native side takes as they are.
+    PASSED_ON = %i[
+      min_threads max_queue first_data_timeout head_timeout body_timeout persistent_timeout write_timeout
+      http_content_length_limit body_memory_limit drain_delay termination_grace prestop
+    ].freeze
+    private_constant :PASSED_ON
+
+    # The addresses that are listened on, with their real ports; empty before #start.
+    attr_reader :addresses
+
+    # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
+    def initialize(app, configuration: nil, log: nil, **options)
+      @configuration = configuration || Configuration.embedded(options)
+      @log = log || Log.new(silent: @configuration.silent)
+      @app = @configuration.log_requests ? logging(app) : app
+      @addresses = []
+    end
+
+    # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
+    def bind
+      @native ||= Native::Server.new(@app, settings).tap(&:bind)
+      self
+    end
+
+    # Starts accepting, and returns when it does; the work is done in background threads.
+    def start
+      raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
+
+      bind
+      @pool = WorkerPool.new(@native, min: @configuration.min_threads, max: ThreadLimit.after_boot(@configuration),
+                                      log: @log).start
+      listen
+      self
+    end
+
+    # Begins to stop, and returns at once. With +drain+ everything new is served for the drain delay first.
+    # To call it twice changes nothing; to call it without +drain+ after a call with it ends the delay.
+    def stop(drain: false)
+      return if @stopping == :INT || (drain && @stopping)
+
+      signal(@stopping = drain ? :TERM : :INT)
+    end
+
+    # Does what the process does on the signal of that name: :TERM, :INT or :QUIT. Allowed in a trap.
+    def signal(name) = @native&.signal(name)
+
+    # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
+    def join(timeout = nil)
+      return true unless @native
+      return false unless @native.join(timeout)
+
+      @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE) if @pool
+      true
+    end
+
+    # Whether the server has stopped while the app held on to a worker, which was then killed.
+    def stuck? = @stuck == true
+
+    # The port of the first TCP address.
+    def port = addresses.find { |address| address.start_with?("tcp://") }&.slice(/\d+\z/)&.to_i
+
+    # The address that answers the probes, or nil.
+    def admin_address = @native&.admin_address
+
+    # 0, or 1 when a request was cut off. Known after #join.
+    def exit_status = @native.exit_status
+
+    # :booting, :ready, :draining, :closing, :forcing or :stopped.
+    def phase = @native ? @native.phase : :booting
+
+    # Counters, as a Hash of Symbol => Integer.
+    def stats = @native ? @native.stats : {}
+
+    private
+
+    def listen
+      @addresses = @native.listen.freeze
+    rescue Error
+      @pool.kill
+      raise
+    end
+
+    def settings
+      PASSED_ON.to_h { |name| [name, @configuration.public_send(name)] }.merge(
+        binds: @configuration.addresses,
+        admin: @configuration.admin&.to_s,
+        max_threads: ThreadLimit.before_boot(@configuration),
+        shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
+        log: @log.fileno,
+        development: @configuration.development?,
+        env_template: RackEnv.template
+      )
+    end
+
+    def logging(app)
+      require "rack/common_logger"
+      Rack::CommonLogger.new(app, $stdout)
+    end
+  end
+end

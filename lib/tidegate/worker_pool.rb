@@ -1,0 +1,122 @@
+# frozen_string_literal: true
+
+# The Ruby threads that run the app. The native side hands them requests and says when it could use one more; this
+# file starts them, and puts another in the place of one that has ended.
+
+module Tidegate
+  class WorkerPool
+    # A worker that lived this long was no failure of its place: the next one starts without a pause.
+    SETTLED = 1.0
+
+    # The pause before the next worker in a place where workers die young, doubling from the first to the second.
+    PAUSES = (0.1..5.0)
+
+    # How long to let a demand rest that cannot be met now.
+    UNMET = 0.5
+
+    # +native+ is the Native::Server; +min+ workers are started at once, +max+ is never exceeded.
+    def initialize(native, min:, max:, log:)
+      @native = native
+      @min = min
+      @max = max
+      @log = log
+      @lock = Mutex.new
+      @workers = {}
+    end
+
+    # Starts the first workers, and the thread that starts the others.
+    def start
+      @min.times { spawn }
+      @supervisor = thread("tidegate pool") { supervise }
+      self
+    end
+
+    # How many workers there are.
+    def size = @lock.synchronize { @workers.size }
+
+    # Waits for the workers of a server that has stopped. Those that take longer than +seconds+ are killed, and the
+    # result is false: they are stuck in the app.
+    def finish(seconds)
+      deadline = now + seconds
+      return true if threads.all? { |thread| thread.join([deadline - now, 0].max) }
+
+      kill
+      false
+    end
+
+    # Ends the workers, whatever they are doing.
+    def kill
+      @closed = true
+      threads.each(&:kill)
+    end
+
+    private
+
+    def threads = [*@supervisor, *workers]
+
+    def workers = @lock.synchronize { @workers.values }
+
+    def supervise
+      while @native.demand == :spawn
+        spawn or @native.join(UNMET) # all places are taken; join ends the rest early when the server stops
+      end
+      workers.each(&:join)
+    end
+
+    # Starts a worker in a free place, or in +place+, which its last holder is just leaving. False when there is none.
+    def spawn(place = nil, failures = 0)
+      @lock.synchronize do
+        place ||= (1..@max).find { |number| !@workers.key?(number) }
+        return false if place.nil? || @closed
+
+        @workers[place] = thread("tidegate worker #{place}") { work(place, failures) }
+        true
+      end
+    rescue ThreadError => error
+      leave(place)
+      @log.error("no thread can be started for another worker: #{error.message}")
+      false
+    end
+
+    # The life of one worker. Native#work comes back only when the server has stopped; any other way out - Thread#kill,
+    # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
+    # here, by the thread that ends, so that nobody has to wait or poll for it.
+    def work(place, failures)
+      @native.join(pause(failures)) if failures.positive?
+      began = now
+      @native.work
+      over = true
+    rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
+      over = false
+    ensure
+      over ? leave(place) : replace(place, error, began && now - began >= SETTLED ? 0 : failures + 1)
+    end
+
+    # When the process ends without stopping the server, Ruby kills all threads; then there is nothing to replace, and
+    # a new thread would keep the process alive.
+    def replace(place, error, failures)
+      return leave(place) if @closed || !Thread.main.alive?
+
+      spawn(place, failures)
+      cause = error ? "was ended by #{error.class}: #{error.message}" : "was killed"
+      @log.error("worker #{place} #{cause}; another takes its place")
+    end
+
+    def leave(place)
+      @lock.synchronize { @workers.delete(place) }
+    end
+
+    def pause(failures) = [PAUSES.begin * (2**(failures - 1)), PAUSES.end].min
+
+    # A thread that reports nothing by itself: what ends it is logged in one line.
+    def thread(name, &block)
+      Thread.new do
+        Thread.current.name = name
+        Thread.current.report_on_exception = false
+        block.call
+      end
+    end
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+end

@@ -1,0 +1,129 @@
+# frozen_string_literal: true
+
+# Stands in for the compiled Tidegate::Native, with Ruby queues in the place of sockets: a spec can take each step
+# itself and look at what was asked for. In a group that includes it Tidegate::Native is the fake.
+module FakeNative
+  # One server. What blocks in the real one blocks here, and is ended by a signal.
+  class Server
+    attr_reader :app, :settings, :calls, :demands, :jobs, :phase
+    attr_accessor :on_bind, :on_listen, :status, :deaf
+
+    def initialize(app, settings)
+      @app = app
+      @settings = settings
+      @calls = []
+      @demands = Queue.new
+      @jobs = Queue.new
+      @stopped = Queue.new
+      @arrivals = Queue.new
+      @phase = :booting
+      @status = 0
+    end
+
+    def bind
+      @calls << :bind
+      on_bind&.call
+      nil
+    end
+
+    def listen
+      @calls << :listen
+      on_listen&.call
+      @phase = :ready
+      settings.fetch(:binds).map { |bind| bind.sub(/:0\z/, ":40123") }
+    end
+
+    def admin_address = settings.fetch(:admin)
+
+    # A worker: runs the jobs that the spec pushes, until the server has stopped.
+    def work
+      @arrivals << Thread.current
+      while (job = @jobs.pop)
+        job.call
+      end
+    end
+
+    # The thread of the next worker that begins to work; nil when none does.
+    def next_worker(within: 5) = @arrivals.pop(timeout: within)
+
+    def demand = @demands.pop || :stopped
+
+    # Stops at once, unless the spec has made it deaf. Nothing here may lock: it is called in a trap.
+    def signal(name)
+      @calls << [:signal, name]
+      stop unless deaf
+    end
+
+    def stop
+      @phase = :stopped
+      [@demands, @jobs, @stopped].each(&:close)
+    end
+
+    def join(timeout = nil)
+      @stopped.pop(timeout:)
+      @stopped.closed?
+    end
+
+    def exit_status = status
+
+    def stats = { requests: 0 }
+  end
+
+  # What stands for the class Tidegate::Native::Server: it makes servers and remembers them.
+  class Factory
+    attr_reader :servers, :exits
+    attr_writer :prepare
+
+    def initialize
+      @servers = []
+      @exits = []
+    end
+
+    def new(app, settings)
+      Server.new(app, settings).tap do |server|
+        @prepare&.call(server)
+        @servers << server
+      end
+    end
+
+    # The last server that was made.
+    def server = servers.last
+  end
+
+  def self.included(group)
+    group.around do |example|
+      @fake_native = Factory.new
+      FakeNative.in_place(@fake_native) { example.run }
+    end
+  end
+
+  # Runs the block with the fake as Tidegate::Native. The constant may be one that would still be autoloaded, which
+  # stub_const would do: these specs are to run where nothing is compiled.
+  def self.in_place(factory)
+    before = Tidegate.const_get(:Native) unless Tidegate.autoload?(:Native)
+    replace(native(factory)) { yield }
+  ensure
+    before ? Tidegate.const_set(:Native, before) : Tidegate.autoload(:Native, "tidegate/native")
+  end
+
+  def self.replace(native)
+    Tidegate.send(:remove_const, :Native)
+    Tidegate.const_set(:Native, native)
+    yield
+  ensure
+    Tidegate.send(:remove_const, :Native)
+  end
+
+  def self.native(factory)
+    Module.new do
+      const_set(:Server, factory)
+      define_singleton_method(:exit_within) { |seconds, status| factory.exits << [seconds, status] }
+    end
+  end
+
+  # The fake; the block prepares each server that is made.
+  def fake_native(&prepare)
+    @fake_native.prepare = prepare if prepare
+    @fake_native
+  end
+end

@@ -1,0 +1,32 @@
+# frozen_string_literal: true
+
+require_relative "lib/tidegate/version"
+
+Gem::Specification.new do |spec|
+  spec.name = "tidegate"
+  spec.version = Tidegate::VERSION
+  spec.summary = "A Rack web server that loses no request when its container is replaced"
+  spec.description = "A Rack-compatible web server with a Rust core (tokio, hyper). On SIGTERM it keeps serving " \
+                     "while load balancers catch up, then finishes what is in flight and exits 0. Rust does all the " \
+                     "waiting; Ruby threads only run the app."
+  spec.authors = ["The Tidegate authors"]
+  spec.license = "MIT"
+  spec.required_ruby_version = ">= 3.2"
+  spec.metadata = { "rubygems_mfa_required" => "true" }
+
+  spec.files = Dir[
+    "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "Cargo.toml", "Cargo.lock",
+    "README.md", "CHANGELOG.md", "LICENSE"
+  ]
+  spec.bindir = "exe"
+  spec.executables = ["tidegate"]
+  spec.require_paths = ["lib"]
+  spec.extensions = ["ext/tidegate/extconf.rb"]
+
+  spec.add_dependency "rack", ">= 2.2"
+  spec.add_dependency "rb_sys", "~> 0.9"
+
+  spec.add_development_dependency "rackup", ">= 1.0"
+  spec.add_development_dependency "rake", ">= 13.0"
+  spec.add_development_dependency "rspec", "~> 3.12"
+end
