@@ -11,6 +11,7 @@ module Tidegate
   autoload :CLI, "tidegate/cli"
   autoload :Configuration, "tidegate/configuration"
   autoload :DSL, "tidegate/dsl"
+  autoload :EmptyInput, "tidegate/empty_input"
   autoload :Fault, "tidegate/fault"
   autoload :Launcher, "tidegate/launcher"
   autoload :Log, "tidegate/log"

@@ -1,8 +1,10 @@
 # frozen_string_literal: true
 
-# What all specs share: nothing but how RSpec behaves.
+# What all specs share: how RSpec behaves, and the helpers of spec/support.
 
 require "tidegate"
+
+Dir[File.join(__dir__, "support/*.rb")].sort.each { |file| require file }
 
 RSpec.configure do |config|
   config.disable_monkey_patching!

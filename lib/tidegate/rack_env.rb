@@ -14,23 +14,35 @@ module Tidegate
 
     module_function
 
-    # A frozen Hash that the native side copies into each env. The entries that Rack 3 dropped from its SPEC stay:
-    # Rack 2 requires them, and middleware still asks for them.
-    def template(errors: $stderr)
+    # A frozen Hash that the native side copies into each env. What Rack 3 has dropped from its SPEC stays: Rack 2
+    # requires it, and middleware still asks for it. So does rack.input for a request without a body, which Rack allows
+    # to be missing since 3.1: apps read it without asking. A body takes its place.
+    def template(errors: $stderr, release: Rack.release)
       {
         "SERVER_SOFTWARE" => SOFTWARE,
         "GATEWAY_INTERFACE" => "CGI/1.2",
-        "rack.version" => spec_version,
+        "rack.version" => spec_version(release),
         "rack.errors" => errors,
+        "rack.input" => EmptyInput.new.freeze,
         "rack.multithread" => true,
         "rack.multiprocess" => false,
-        "rack.run_once" => false
+        "rack.run_once" => false,
+        **http_version(release)
       }.freeze
     end
 
     # Rack 2 knows the version of its SPEC; Rack 3 has only that of its release.
-    def spec_version(release = Rack.release)
-      release.to_i < 3 ? Rack::VERSION.dup.freeze : LAST_SPEC
+    def spec_version(release)
+      older?(release, 3, 0) ? Rack::VERSION.dup.freeze : LAST_SPEC
     end
+
+    # Rack 3.1 dropped HTTP_VERSION for SERVER_PROTOCOL. Where the key is here, the native side puts in the request's.
+    def http_version(release)
+      older?(release, 3, 1) ? { "HTTP_VERSION" => "HTTP/1.1" } : {}
+    end
+
+    def older?(release, *version) = (release.split(".").map(&:to_i) <=> version).negative?
+
+    private_class_method :spec_version, :http_version, :older?
   end
 end

@@ -44,18 +44,16 @@ module Tidegate
       raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
 
       bind
-      @pool = WorkerPool.new(@native, min: @configuration.min_threads, max: ThreadLimit.after_boot(@configuration),
-                                      log: @log).start
-      listen
+      max = ThreadLimit.after_boot(@configuration)
+      @pool = WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log).start
+      listen(max)
       self
     end
 
     # Begins to stop, and returns at once. With +drain+ everything new is served for the drain delay first.
     # To call it twice changes nothing; to call it without +drain+ after a call with it ends the delay.
     def stop(drain: false)
-      return if @stopping == :INT || (drain && @stopping)
-
-      signal(@stopping = drain ? :TERM : :INT)
+      @native&.stop(drain)
     end
 
     # Does what the process does on the signal of that name: :TERM, :INT or :QUIT. Allowed in a trap.
@@ -63,10 +61,10 @@ module Tidegate
 
     # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
     def join(timeout = nil)
-      return true unless @native
+      return true unless @pool
       return false unless @native.join(timeout)
 
-      @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE) if @pool
+      @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
       true
     end
 
@@ -90,8 +88,8 @@ module Tidegate
 
     private
 
-    def listen
-      @addresses = @native.listen.freeze
+    def listen(max_threads)
+      @addresses = @native.listen(max_threads).freeze
     rescue Error
       @pool.kill
       raise

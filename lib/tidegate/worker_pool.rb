@@ -22,6 +22,7 @@ module Tidegate
       @log = log
       @lock = Mutex.new
       @workers = {}
+      @stopped = Queue.new # nothing is ever in it; it is closed when the server has stopped
     end
 
     # Starts the first workers, and the thread that starts the others.
@@ -47,6 +48,7 @@ module Tidegate
     # Ends the workers, whatever they are doing.
     def kill
       @closed = true
+      @stopped.close
       threads.each(&:kill)
     end
 
@@ -60,6 +62,7 @@ module Tidegate
       while @native.demand == :spawn
         spawn or @native.join(UNMET) # all places are taken; join ends the rest early when the server stops
       end
+      @stopped.close
       workers.each(&:join)
     end
 
@@ -82,7 +85,7 @@ module Tidegate
     # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
     # here, by the thread that ends, so that nobody has to wait or poll for it.
     def work(place, failures)
-      @native.join(pause(failures)) if failures.positive?
+      @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
       @native.work
       over = true
@@ -97,7 +100,7 @@ module Tidegate
     def replace(place, error, failures)
       return leave(place) if @closed || !Thread.main.alive?
 
-      spawn(place, failures)
+      spawn(place, failures) or return
       cause = error ? "was ended by #{error.class}: #{error.message}" : "was killed"
       @log.error("worker #{place} #{cause}; another takes its place")
     end
@@ -108,12 +111,10 @@ module Tidegate
 
     def pause(failures) = [PAUSES.begin * (2**(failures - 1)), PAUSES.end].min
 
-    # A thread that reports nothing by itself: what ends it is logged in one line.
-    def thread(name, &block)
+    def thread(name)
       Thread.new do
         Thread.current.name = name
-        Thread.current.report_on_exception = false
-        block.call
+        yield
       end
     end
 

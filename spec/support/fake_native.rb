@@ -5,7 +5,7 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :calls, :demands, :jobs, :phase
+    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     def initialize(app, settings)
@@ -26,8 +26,9 @@ module FakeNative
       nil
     end
 
-    def listen
+    def listen(max_threads)
       @calls << :listen
+      @max_threads = max_threads
       on_listen&.call
       @phase = :ready
       settings.fetch(:binds).map { |bind| bind.sub(/:0\z/, ":40123") }
@@ -51,10 +52,16 @@ module FakeNative
     # Stops at once, unless the spec has made it deaf. Nothing here may lock: it is called in a trap.
     def signal(name)
       @calls << [:signal, name]
-      stop unless deaf
+      finish unless deaf
     end
 
-    def stop
+    def stop(drain)
+      @calls << [:stop, drain]
+      finish unless deaf
+    end
+
+    # Ends the server, as the spec wants it.
+    def finish
       @phase = :stopped
       [@demands, @jobs, @stopped].each(&:close)
     end

@@ -100,14 +100,16 @@ impl Address {
     /// A sentence that names what is wrong with the address.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |why: &str| Error::configuration(format!("{text:?} is not an address to listen on: {why}"));
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it starts with neither tcp:// nor unix://"))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| wrong("it starts with neither tcp:// nor unix://"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut options = Query::parse(query).map_err(|why| wrong(&why))?;
         let backlog = options.take_number("backlog", 10).map_err(|why| wrong(&why))?;
         let backlog = backlog.map_or(BACKLOG, |n| i32::try_from(n).unwrap_or(i32::MAX));
         let address = match scheme {
             "tcp" => {
-                let (host, port) = split_host_port(place).ok_or_else(|| wrong("it needs a host and a port, as in tcp://0.0.0.0:9292"))?;
+                let (host, port) = split_host_port(place)
+                    .ok_or_else(|| wrong("it needs a host and a port, as in tcp://0.0.0.0:9292"))?;
                 Self::Tcp { host, port, backlog }
             }
             "unix" => {

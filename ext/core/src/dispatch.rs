@@ -20,7 +20,6 @@ pub struct DispatchQueue {
     waiting: Sender<Exchange>,
     ready: Receiver<Exchange>,
     crew: Mutex<Crew>,
-    max_workers: usize,
     stats: Arc<Stats>,
 }
 
@@ -35,6 +34,8 @@ struct Crew {
     /// How many of those nobody has heard of.
     unheard: usize,
     workers: usize,
+    /// How many there may be.
+    max_workers: usize,
     /// The one who creates workers.
     foreman: Option<Waker>,
 }
@@ -61,12 +62,23 @@ impl DispatchQueue {
     /// A queue of at most `capacity` exchanges, for at most `max_workers` workers; at least one of each.
     pub fn new(capacity: usize, max_workers: usize, stats: Arc<Stats>) -> Arc<Self> {
         let (waiting, ready) = bounded(capacity.max(1));
-        Arc::new(Self { waiting, ready, crew: Mutex::default(), max_workers: max_workers.max(1), stats })
+        let crew = Mutex::new(Crew { max_workers: max_workers.max(1), ..Crew::default() });
+        Arc::new(Self { waiting, ready, crew, stats })
     }
 
     fn crew(&self) -> MutexGuard<'_, Crew> {
         // No code that can panic runs under this lock.
         self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sets how many workers there may be from now on; at least one.
+    pub fn limit_workers(&self, max_workers: usize) {
+        self.crew().max_workers = max_workers.max(1);
+    }
+
+    /// How many workers there may be.
+    pub fn max_workers(&self) -> usize {
+        self.crew().max_workers
     }
 
     /// Queues an exchange and sees to it that a worker comes for it.
@@ -98,7 +110,7 @@ impl DispatchQueue {
     fn call_someone(&self, crew: &mut Crew) {
         if let Some(worker) = crew.idle.pop() {
             worker.wake();
-        } else if crew.workers + crew.promised < self.max_workers {
+        } else if crew.workers + crew.promised < crew.max_workers {
             crew.ask_for_one();
         }
     }
@@ -263,7 +275,12 @@ mod tests {
 
     fn exchange(path: &str) -> (Exchange, crate::exchange::Answer) {
         let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-        Exchange::new(Request { head, body: RequestBody::Empty, peer: Arc::new(Peer::unix()), received: Instant::now() })
+        Exchange::new(Request {
+            head,
+            body: RequestBody::Empty,
+            peer: Arc::new(Peer::unix()),
+            received: Instant::now(),
+        })
     }
 
     fn queue(capacity: usize, max_workers: usize) -> Arc<DispatchQueue> {
@@ -334,7 +351,9 @@ mod tests {
                     let worker = crew.register();
                     loop {
                         match worker.look() {
-                            Next::Exchange(exchange) => report.send((id, exchange.request.head.uri.path().to_owned())).unwrap(),
+                            Next::Exchange(exchange) => {
+                                report.send((id, exchange.request.head.uri.path().to_owned())).unwrap()
+                            }
                             Next::Nothing => worker.sleep(),
                             Next::Over => break,
                         }

@@ -59,7 +59,9 @@ fn explain(cause: &io::Error) -> String {
     match cause.raw_os_error() {
         Some(libc::EADDRINUSE) => "the address is already in use by another process".into(),
         Some(libc::EADDRNOTAVAIL) => "this machine has no such address".into(),
-        Some(libc::EACCES | libc::EPERM) => "permission denied (ports below 1024 and other people's directories need privileges)".into(),
+        Some(libc::EACCES | libc::EPERM) => {
+            "permission denied (ports below 1024 and other people's directories need privileges)".into()
+        }
         Some(libc::ENOENT) => "the directory does not exist".into(),
         Some(libc::ENOTDIR) => "a part of the path is not a directory".into(),
         Some(libc::EMFILE | libc::ENFILE) => "too many open files: raise the limit (ulimit -n, LimitNOFILE=)".into(),

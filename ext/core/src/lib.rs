@@ -9,7 +9,7 @@
 //! | 1 | [`config`] [`error`] [`lifecycle`] [`plan`] [`stats`] [`notice`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | [`exchange`] [`dispatch`] [`wake`] | one request with its responder; the bounded queue to the workers, in which full is a value |
-//! | 4 | `sys` `listener` `connection` `probe` [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; a bound on the exit |
+//! | 4 | `sys` `listener` `connection` `probe` [`log`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines; a bound on the exit |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!
 //! An application takes part by running worker threads: each registers with the
@@ -23,6 +23,7 @@ pub mod dispatch;
 pub mod error;
 pub mod exchange;
 pub mod lifecycle;
+pub mod log;
 pub mod notice;
 pub mod plan;
 pub mod request;

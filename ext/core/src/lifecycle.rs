@@ -251,7 +251,9 @@ impl Lifecycle {
                 }
             }
             Phase::Draining { .. } if delay.is_zero() => self.close(cause, now),
-            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => Vec::new(),
+            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -315,10 +317,7 @@ mod tests {
     fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
         let (mut life, t0) = ready(3, 10, Some(28));
         let draining = Phase::Draining { since: t0, until: t0 + s(3) };
-        assert_eq!(
-            life.handle(signal(Signal::Term), t0),
-            [Action::Announce(draining, Cause::Signal(Signal::Term))]
-        );
+        assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Announce(draining, Cause::Signal(Signal::Term))]);
         assert_eq!(life.deadline(), Some(t0 + s(3)));
         assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(2)), []);
         let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(13) };

@@ -35,7 +35,7 @@ pub(crate) struct Bound {
     backlog: i32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Place {
     Tcp(SocketAddr),
     Unix(SocketFile),
@@ -94,7 +94,9 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
         match bind_tcp_socket(target) {
             Ok((socket, local)) => bound.push(Bound { socket, place: Place::Tcp(local), backlog }),
             // A machine without IPv6 has a localhost all the same.
-            Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => failure = Some(cause),
+            Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
+                failure = Some(cause)
+            }
             Err(cause) => return Err(Error::bind(address, cause)),
         }
     }
@@ -120,16 +122,16 @@ fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
 
 // ===== unix socket files =====
 
-/// A socket's file, removed when the listener closes, unless somebody has put another in its place.
-#[derive(Clone, Debug)]
+/// A socket's file, removed with this value, unless somebody has put another in its place.
+#[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode; `None` in the abstract namespace, where there is no file.
     identity: Option<(u64, u64)>,
 }
 
-impl SocketFile {
-    fn remove(&self) {
+impl Drop for SocketFile {
+    fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
             // Nothing can be done about a file that stays, and the next start replaces it.
             let _ = fs::remove_file(&self.path);
@@ -157,10 +159,8 @@ fn bind_unix(address: &Address, path: &Path, mode: Option<u32>, backlog: i32) ->
     let file = SocketFile { path: path.to_owned(), identity: identity(path) };
     if let Some(mode) = mode
         && file.identity.is_some()
-        && let Err(cause) = fs::set_permissions(path, fs::Permissions::from_mode(mode))
     {
-        file.remove();
-        return Err(failed(cause));
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     }
     Ok(Bound { socket, place: Place::Unix(file), backlog })
 }
@@ -214,12 +214,16 @@ impl Listener {
     pub(crate) async fn close(self, mut take: impl FnMut(Accepted)) -> bool {
         match self {
             Self::Unix(listener, file) => {
-                file.remove();
-                empty(listener.into_std(), |listener| listener.accept().map(|(socket, _)| socket), |socket| {
-                    socket.set_nonblocking(true)?;
-                    take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
-                    Ok(())
-                });
+                drop(file);
+                empty(
+                    listener.into_std(),
+                    |listener| listener.accept().map(|(socket, _)| socket),
+                    |socket| {
+                        socket.set_nonblocking(true)?;
+                        take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
+                        Ok(())
+                    },
+                );
                 true
             }
             Self::Tcp(listener, local) => {
@@ -227,13 +231,17 @@ impl Listener {
                 if lossless {
                     settle(&listener, local, &mut take).await;
                 }
-                empty(listener.into_std(), |listener| listener.accept(), |(socket, remote)| {
-                    socket.set_nonblocking(true)?;
-                    let socket = TcpStream::from_std(socket)?;
-                    let local = local_end(&socket, local);
-                    take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
-                    Ok(())
-                });
+                empty(
+                    listener.into_std(),
+                    |listener| listener.accept(),
+                    |(socket, remote)| {
+                        socket.set_nonblocking(true)?;
+                        let socket = TcpStream::from_std(socket)?;
+                        let local = local_end(&socket, local);
+                        take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
+                        Ok(())
+                    },
+                );
                 lossless
             }
         }
@@ -261,7 +269,11 @@ async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut
 
 /// Accepts, without waiting, all that a listener's queue holds. The runtime's own readiness is not asked: it may
 /// not have heard of the last ones yet.
-fn empty<L, A>(listener: io::Result<L>, accept: impl Fn(&L) -> io::Result<A>, mut take: impl FnMut(A) -> io::Result<()>) {
+fn empty<L, A>(
+    listener: io::Result<L>,
+    accept: impl Fn(&L) -> io::Result<A>,
+    mut take: impl FnMut(A) -> io::Result<()>,
+) {
     let Ok(listener) = listener else { return };
     loop {
         match accept(&listener) {
@@ -312,7 +324,10 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("tcp://{}", taken.local_addr().unwrap());
         let error = Bound::bind(&parse(&address)).unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot listen on {address}: the address is already in use by another process"));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}: the address is already in use by another process")
+        );
     }
 
     #[tokio::test]
@@ -329,6 +344,16 @@ mod tests {
         assert_eq!(taken, 1);
         assert!(!path.exists());
         drop(queued);
+    }
+
+    #[test]
+    fn a_boot_that_is_given_up_leaves_no_socket_file() {
+        let directory = directory();
+        let path = directory.path().join("app.sock");
+        let bound = Bound::bind(&parse(&format!("unix://{}", path.display()))).unwrap();
+        assert!(path.exists());
+        drop(bound);
+        assert!(!path.exists());
     }
 
     #[test]

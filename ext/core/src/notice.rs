@@ -112,7 +112,11 @@ impl fmt::Display for Notice<'_> {
             Self::ListenersClosed { took, late, lossless } => {
                 let late = count(*late, "connection", "connections");
                 write!(f, "listeners closed: took {}, {late} came out of the accept queues", seconds(*took))?;
-                if *lossless { Ok(()) } else { f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)") }
+                if *lossless {
+                    Ok(())
+                } else {
+                    f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)")
+                }
             }
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
@@ -122,16 +126,28 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-fn entered(f: &mut fmt::Formatter<'_>, phase: Phase, cause: Cause, now: &Snapshot, lasts: Option<Duration>) -> fmt::Result {
+fn entered(
+    f: &mut fmt::Formatter<'_>,
+    phase: Phase,
+    cause: Cause,
+    now: &Snapshot,
+    lasts: Option<Duration>,
+) -> fmt::Result {
     let connections = count(now.connections, "connection", "connections");
     let requests = count(now.in_flight, "request", "requests");
     let lasts = seconds(lasts.unwrap_or_default());
     match phase {
         Phase::Draining { .. } => {
-            write!(f, "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests} in flight)")
+            write!(
+                f,
+                "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests} in flight)"
+            )
         }
         Phase::Closing { .. } => {
-            write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests} in flight)")
+            write!(
+                f,
+                "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests} in flight)"
+            )
         }
         Phase::Forcing { .. } => write!(f, "forcing: {cause}; cutting {requests} in flight ({connections} open)"),
         Phase::Stopped { .. } | Phase::Booting | Phase::Ready => write!(f, "{}: {cause}", phase.name()),
@@ -167,7 +183,11 @@ fn hint(f: &mut fmt::Formatter<'_>, last: Duration, delay: Duration) -> fmt::Res
     if last > 0.8 * delay {
         write!(f, "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s is too short")
     } else {
-        write!(f, "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s leaves {:.1}s", delay - last)
+        write!(
+            f,
+            "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s leaves {:.1}s",
+            delay - last
+        )
     }
 }
 

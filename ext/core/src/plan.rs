@@ -66,7 +66,12 @@ pub struct Request {
 
 impl Default for Request {
     fn default() -> Self {
-        Self { drain_delay: Setting::Auto, shutdown_timeout: None, termination_grace: Setting::Auto, prestop: Duration::ZERO }
+        Self {
+            drain_delay: Setting::Auto,
+            shutdown_timeout: None,
+            termination_grace: Setting::Auto,
+            prestop: Duration::ZERO,
+        }
     }
 }
 
@@ -203,7 +208,11 @@ mod tests {
 
     #[test]
     fn survives_a_grace_shorter_than_its_margin() {
-        let request = Request { termination_grace: Setting::Fixed(s(1)), drain_delay: Setting::Fixed(s(5)), ..Request::default() };
+        let request = Request {
+            termination_grace: Setting::Fixed(s(1)),
+            drain_delay: Setting::Fixed(s(5)),
+            ..Request::default()
+        };
         let (plan, misfits) = Plan::resolve(request, Platform::Plain);
         assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)) });
         assert_eq!(misfits.len(), 1);

@@ -88,7 +88,8 @@ mod tests {
     fn statuses(phase: Phase) -> [u16; 4] {
         let (_keep, phase) = watch::channel(phase);
         let probe = Probe { phase, stats: Arc::default() };
-        ["/livez", "/readyz", "/servingz", "/startupz"].map(|path| probe.answer(&Method::GET, path, Instant::now()).0.as_u16())
+        ["/livez", "/readyz", "/servingz", "/startupz"]
+            .map(|path| probe.answer(&Method::GET, path, Instant::now()).0.as_u16())
     }
 
     #[test]

@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn is_no_proxy_and_knows_the_asterisk() {
         let host = &[("host", "a")];
-        let status = |method, target| check(&head(method, target, Version::HTTP_11, host)).err().map(|refusal| refusal.status());
+        let status =
+            |method, target| check(&head(method, target, Version::HTTP_11, host)).err().map(|refusal| refusal.status());
         assert_eq!(status("CONNECT", "a:443"), Some(StatusCode::NOT_IMPLEMENTED));
         assert_eq!(status("OPTIONS", "*"), None);
         assert_eq!(status("GET", "*"), Some(StatusCode::BAD_REQUEST));

@@ -68,7 +68,8 @@ impl Refusal {
     /// The whole message as bytes, for a connection that no longer speaks HTTP through hyper.
     pub(crate) fn to_http1(self) -> Vec<u8> {
         let Response { status, headers, body } = self.into_response();
-        let mut message = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
+        let mut message =
+            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
         for (name, value) in &headers {
             message.extend_from_slice(name.as_str().as_bytes());
             message.extend_from_slice(b": ");

@@ -2,7 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -133,6 +137,21 @@ pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// Where the system cannot tell, and on other sockets.
 pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
     platform::round_trip(socket)
+}
+
+/// A descriptor of our own for the file that `descriptor` refers to.
+///
+/// # Errors
+///
+/// When it refers to none, or there are no descriptors left.
+pub(crate) fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call only reads its arguments, and fails for a number that is no open descriptor.
+    let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `copy` was opened just now and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Ends the process at once, without running anything that was registered for its exit.

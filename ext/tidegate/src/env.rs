@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
-use magnus::{
-    Error, RHash, RString, Ruby, Value,
-    gc::Marker,
-    prelude::*,
-    value::Opaque,
-};
+use magnus::{Error, RHash, RString, Ruby, Value, gc::Marker, prelude::*, value::Opaque};
 use tidegate_core::request::Peer;
 
 use crate::{input::Input, names::Names};
@@ -156,7 +151,8 @@ impl EnvMaker {
         match host.map(split_port) {
             Some((host, number)) if !host.is_empty() => {
                 env.aset(name, ruby.str_from_slice(host))?;
-                let number = number.map_or_else(|| ruby.get_inner(self.keys.port_80), |number| ruby.str_from_slice(number));
+                let number =
+                    number.map_or_else(|| ruby.get_inner(self.keys.port_80), |number| ruby.str_from_slice(number));
                 env.aset(port, number)
             }
             _ => {
@@ -188,7 +184,10 @@ fn shadows_another(name: &HeaderName, headers: &HeaderMap) -> bool {
 fn split_port(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     let colon = host.iter().rposition(|byte| *byte == b':');
     match colon {
-        Some(colon) if host[colon + 1..].iter().all(u8::is_ascii_digit) && !host[..colon].contains(&b':') | host[..colon].ends_with(b"]") => {
+        Some(colon)
+            if host[colon + 1..].iter().all(u8::is_ascii_digit)
+                && !host[..colon].contains(&b':') | host[..colon].ends_with(b"]") =>
+        {
             let port = &host[colon + 1..];
             (&host[..colon], (!port.is_empty()).then_some(port))
         }

@@ -2,7 +2,11 @@
 
 use std::os::fd::IntoRawFd;
 
-use magnus::{Error, Module, RClass, Ruby, Value, gc::Marker, value::{Opaque, ReprValue}};
+use magnus::{
+    Error, Module, RClass, Ruby, Value,
+    gc::Marker,
+    value::{Opaque, ReprValue},
+};
 use tidegate_core::body::RequestBody;
 
 /// The classes that request bodies become.

@@ -34,7 +34,9 @@ impl Parts {
             None => returned.check_funcall::<_, _, RArray>("to_ary", ()).transpose()?,
         };
         match array {
-            Some(array) if array.len() == 3 => Ok(Self { status: array.entry(0)?, headers: array.entry(1)?, body: array.entry(2)? }),
+            Some(array) if array.len() == 3 => {
+                Ok(Self { status: array.entry(0)?, headers: array.entry(1)?, body: array.entry(2)? })
+            }
             _ => Err(invalid(ruby, format!("the app returned {}, not [status, headers, body]", describe(returned)))),
         }
     }
@@ -80,8 +82,9 @@ fn add_header(ruby: &Ruby, headers: &mut HeaderMap, key: Value, value: Value) ->
     if text.starts_with(b"rack.") {
         return Ok(());
     }
-    let name = HeaderName::from_bytes(&text)
-        .map_err(|_| invalid(ruby, format!("the app returned a header named {}, which is not a token", describe(key))))?;
+    let name = HeaderName::from_bytes(&text).map_err(|_| {
+        invalid(ruby, format!("the app returned a header named {}, which is not a token", describe(key)))
+    })?;
     match RArray::from_value(value) {
         None => add_values(ruby, headers, &name, value),
         Some(values) => values.into_iter().try_for_each(|value| add_values(ruby, headers, &name, value)),
@@ -96,7 +99,14 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
     let text = stream::chunk(value)?;
     let mut add = |line: Bytes| {
         let line = HeaderValue::from_maybe_shared(line).map_err(|_| {
-            invalid(ruby, format!("the app returned the header {:?} with control characters in its value {}", name.as_str(), describe(value)))
+            invalid(
+                ruby,
+                format!(
+                    "the app returned the header {:?} with control characters in its value {}",
+                    name.as_str(),
+                    describe(value)
+                ),
+            )
         })?;
         headers.append(name, line);
         Ok(())
@@ -144,7 +154,10 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
     if value.respond_to("call", false)? {
         return open(Kind::Call);
     }
-    Err(invalid(ruby, format!("the app returned the body {}, which responds to neither each nor call", describe(value))))
+    Err(invalid(
+        ruby,
+        format!("the app returned the body {}, which responds to neither each nor call", describe(value)),
+    ))
 }
 
 fn whole(parts: RArray) -> Result<ResponseBody, Error> {

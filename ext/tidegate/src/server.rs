@@ -1,17 +1,18 @@
 //! `Tidegate::Native::Server`: the core's server as a Ruby object. Ruby makes the threads; they wait and work here.
 
 use std::{
-    io::Write,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
 use magnus::{
-    DataTypeFunctions, Error, RHash, RModule, Ruby, Symbol, TypedData, Value, function, gc::Marker, method, prelude::*, scan_args, typed_data::Obj,
+    DataTypeFunctions, Error, RHash, RModule, Ruby, Symbol, TypedData, Value, function, gc::Marker, method, prelude::*,
+    scan_args, typed_data::Obj,
 };
 use tidegate_core::{
     dispatch::{Demand, DispatchQueue, Next},
     lifecycle::{Event, Phase, Signal},
+    log::Log,
     notice::Notice,
     plan::Misfit,
     server::{self, Observer, Running},
@@ -19,11 +20,7 @@ use tidegate_core::{
     watchdog,
 };
 
-use crate::{
-    error, gvl,
-    settings::{Log, Settings},
-    worker::App,
-};
+use crate::{error, gvl, settings::Settings, worker::App};
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -31,7 +28,7 @@ use crate::{
 struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
-    log: Log,
+    log: Option<Arc<Log>>,
     state: Mutex<State>,
 }
 
@@ -48,13 +45,14 @@ enum State {
     Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
     Bound(Box<server::Server>),
     Running(Arc<Running>),
-    /// Binding or listening has failed.
-    Failed,
+    /// Binding or listening has failed, or the boot was given up.
+    Over,
 }
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
         let Settings { config, misfits, log, development, env_template } = Settings::read(ruby, settings)?;
+        let log = log.map(Arc::new);
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
         let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, state });
         let app = App::new(ruby, app, env_template, development)?;
@@ -74,43 +72,48 @@ impl Server {
         }
     }
 
-    fn queue(&self, ruby: &Ruby) -> Result<Arc<DispatchQueue>, Error> {
+    /// The queue; `None` when it is over before it began.
+    fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server) => Some(server.queue().clone()),
-            State::Running(running) => Some(running.queue().clone()),
-            State::Configured(..) | State::Failed => None,
+            State::Bound(server) => Some(Some(server.queue().clone())),
+            State::Running(running) => Some(Some(running.queue().clone())),
+            State::Over => Some(None),
+            State::Configured(..) => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
 
     fn observer(&self) -> Observer {
-        let log = self.log;
-        Arc::new(move |notice| log.line(notice))
+        let log = self.log.clone();
+        Arc::new(move |notice| log.iter().for_each(|log| log.write(notice)))
     }
 
     // ===== methods =====
 
     fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        let taken = std::mem::replace(&mut *rb_self.state(), State::Failed);
+        let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
         let State::Configured(config, misfits) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
-        for misfit in misfits {
-            rb_self.log.line(&Notice::Misfit(misfit));
-        }
+        let observer = rb_self.observer();
+        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
         let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
         *rb_self.state() = State::Bound(Box::new(bound));
         Ok(())
     }
 
-    fn listen(ruby: &Ruby, rb_self: &Self) -> Result<Vec<String>, Error> {
-        let taken = std::mem::replace(&mut *rb_self.state(), State::Failed);
+    fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
+        let args = scan_args::scan_args::<(), (Option<usize>,), (), (), (), ()>(args)?;
+        let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
         let State::Bound(server) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
         let queue = server.queue().clone();
+        if let (Some(max_workers),) = args.optional {
+            queue.limit_workers(max_workers);
+        }
         let running = server.start(rb_self.observer()).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)
@@ -126,7 +129,8 @@ impl Server {
 
     fn work(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
-        let worker = rb_self.queue(ruby)?.register();
+        let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
+        let worker = queue.register();
         loop {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;
@@ -141,7 +145,7 @@ impl Server {
     }
 
     fn demand(ruby: &Ruby, rb_self: &Self) -> Result<Symbol, Error> {
-        let queue = rb_self.queue(ruby)?;
+        let Some(queue) = rb_self.queue(ruby)? else { return Ok(ruby.to_symbol("stopped")) };
         let sleeper = Sleeper::new();
         loop {
             ruby.thread_check_ints()?;
@@ -161,10 +165,23 @@ impl Server {
             "INT" => Signal::Int,
             other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
         };
-        if let Some(running) = rb_self.running() {
-            running.tell(Event::Signal(signal), Instant::now());
-        }
+        rb_self.tell(Event::Signal(signal));
         Ok(())
+    }
+
+    fn stop(&self, drain: bool) {
+        self.tell(if drain { Event::Drain } else { Event::Stop });
+    }
+
+    /// Passes an event on to the lifecycle. Before there is one, every event of ours gives the boot up: the sockets
+    /// are closed, and a worker that waits already finds the queue closed.
+    fn tell(&self, event: Event) {
+        if let Some(running) = self.running() {
+            return running.tell(event, Instant::now());
+        }
+        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
+            server.queue().close();
+        }
     }
 
     fn join(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<bool, Error> {
@@ -192,7 +209,11 @@ impl Server {
     }
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
-        let phase = rb_self.running().map_or(Phase::Booting, |running| running.phase());
+        let phase = match &*rb_self.state() {
+            State::Configured(..) | State::Bound(_) => Phase::Booting,
+            State::Running(running) => running.phase(),
+            State::Over => Phase::Stopped { status: 0 },
+        };
         ruby.to_symbol(phase.name())
     }
 
@@ -221,20 +242,9 @@ impl Server {
     }
 }
 
-impl Log {
-    /// Writes one line. Nobody can be told when that fails.
-    fn line(self, notice: &Notice<'_>) {
-        let line = format!("tidegate: {notice}\n");
-        let _ = match self {
-            Self::Silent => Ok(()),
-            Self::Stdout => std::io::stdout().lock().write_all(line.as_bytes()),
-            Self::Stderr => std::io::stderr().lock().write_all(line.as_bytes()),
-        };
-    }
-}
-
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
-    let limit = Duration::try_from_secs_f64(seconds).map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
+    let limit = Duration::try_from_secs_f64(seconds)
+        .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
     watchdog::exit_within(limit, status).map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
@@ -243,11 +253,12 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;
-    class.define_method("listen", method!(Server::listen, 0))?;
+    class.define_method("listen", method!(Server::listen, -1))?;
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
     class.define_method("demand", method!(Server::demand, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
+    class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;

@@ -6,6 +6,7 @@ use std::{path::Path, time::Duration};
 use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value};
 use tidegate_core::{
     config::{Address, Config, Limits, Timeouts},
+    log::Log,
     plan::{Misfit, Plan, Platform, Request, Setting},
 };
 
@@ -16,26 +17,34 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// What of the shutdown plan did not fit.
     pub(crate) misfits: Vec<Misfit>,
-    /// Where log lines go.
-    pub(crate) log: Log,
+    /// Where log lines go; `None` for silence.
+    pub(crate) log: Option<Log>,
     /// Whether a client may see what went wrong in the app.
     pub(crate) development: bool,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
 }
 
-/// Where log lines go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Log {
-    Silent,
-    Stdout,
-    Stderr,
-}
-
 const NAMES: &[&str] = &[
-    "binds", "admin", "max_threads", "min_threads", "max_queue", "first_data_timeout", "head_timeout", "body_timeout",
-    "persistent_timeout", "write_timeout", "http_content_length_limit", "body_memory_limit", "drain_delay",
-    "shutdown_timeout", "termination_grace", "prestop", "log", "development", "env_template",
+    "binds",
+    "admin",
+    "max_threads",
+    "min_threads",
+    "max_queue",
+    "first_data_timeout",
+    "head_timeout",
+    "body_timeout",
+    "persistent_timeout",
+    "write_timeout",
+    "http_content_length_limit",
+    "body_memory_limit",
+    "drain_delay",
+    "shutdown_timeout",
+    "termination_grace",
+    "prestop",
+    "log",
+    "development",
+    "env_template",
 ];
 
 impl Settings {
@@ -58,7 +67,12 @@ impl Settings {
         let (plan, misfits) = Plan::resolve(request, platform);
         let defaults = Limits::default();
         let config = Config {
-            binds: reader.get::<Vec<String>>("binds")?.unwrap_or_default().iter().map(|text| reader.address(text)).collect::<Result<_, _>>()?,
+            binds: reader
+                .get::<Vec<String>>("binds")?
+                .unwrap_or_default()
+                .iter()
+                .map(|text| reader.address(text))
+                .collect::<Result<_, _>>()?,
             admin: reader.get::<String>("admin")?.map(|text| reader.address(&text)).transpose()?,
             timeouts: Timeouts {
                 first_byte: reader.seconds("first_data_timeout")?,
@@ -121,12 +135,8 @@ impl Reader<'_> {
         Address::parse(text).map_err(|error| error::raise(self.ruby, &error))
     }
 
-    fn log(&self) -> Result<Log, Error> {
-        match self.get::<i32>("log")? {
-            None => Ok(Log::Silent),
-            Some(1) => Ok(Log::Stdout),
-            Some(2) => Ok(Log::Stderr),
-            Some(other) => Err(Error::new(self.ruby.exception_arg_error(), format!("log: {other} is neither 1 nor 2"))),
-        }
+    fn log(&self) -> Result<Option<Log>, Error> {
+        let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("log: {cause}"));
+        self.get::<i32>("log")?.map(|descriptor| Log::to(descriptor).map_err(failed)).transpose()
     }
 }

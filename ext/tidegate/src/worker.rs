@@ -2,11 +2,7 @@
 
 use http::{Method, StatusCode};
 use magnus::{
-    Error, ExceptionClass, RArray, RHash, RString, Ruby, Value,
-    error::ErrorType,
-    gc::Marker,
-    prelude::*,
-    value::Opaque,
+    Error, ExceptionClass, RArray, RHash, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque,
 };
 use tidegate_core::{
     body::{self, ResponseBody},
@@ -82,18 +78,25 @@ impl App {
             Ok(()) => Ok(()),
             Err(error) => self.fail(ruby, subject, error, responder),
         };
-        if !closed
-            && let Some(Err(error)) = parts.body.check_funcall::<_, _, Value>("close", ())
-        {
+        if !closed && let Some(Err(error)) = parts.body.check_funcall::<_, _, Value>("close", ()) {
             self.fail(ruby, subject, error, None)?;
         }
         after
     }
 
     /// Sends what the app returned. The responder is gone once the head is sent.
-    fn respond(&self, ruby: &Ruby, parts: &Parts, responder: &mut Option<Responder>, bodiless: bool, closed: &mut bool) -> Result<(), Error> {
+    fn respond(
+        &self,
+        ruby: &Ruby,
+        parts: &Parts,
+        responder: &mut Option<Responder>,
+        bodiless: bool,
+        closed: &mut bool,
+    ) -> Result<(), Error> {
         let mut head = parts.head(ruby)?;
-        if bodiless && RArray::from_value(parts.body).is_none() || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        if bodiless && RArray::from_value(parts.body).is_none()
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        {
             send(responder, head, ResponseBody::Empty);
             return Ok(());
         }
@@ -185,7 +188,13 @@ impl Report {
                     .funcall::<_, _, Option<RArray>>("backtrace", ())
                     .ok()
                     .flatten()
-                    .map(|lines| lines.into_iter().filter_map(RString::from_value).map(|line| format!("  {}\n", lossy(line))).collect())
+                    .map(|lines| {
+                        lines
+                            .into_iter()
+                            .filter_map(RString::from_value)
+                            .map(|line| format!("  {}\n", lossy(line)))
+                            .collect()
+                    })
                     .unwrap_or_default();
                 Self { message: format!("{}: {}", class_name(exception), text("message")), backtrace: lines.concat() }
             }

@@ -177,7 +177,9 @@ impl Activity {
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
         let cold = match (state.stage, phase) {
-            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => Some((since + COLD_AFTER, Due::Cold)),
+            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => {
+                Some((since + COLD_AFTER, Due::Cold))
+            }
             _ => None,
         };
         [stalled, waited, cold].into_iter().flatten().min_by_key(|(at, _)| *at)

@@ -224,3 +224,6 @@ async fn end<S: Socket>(mut socket: Watched<S>, ending: Ending, activity: &Activ
         Ending::Unfinished | Ending::Stalled => close::abort(socket, activity),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,9 +96,11 @@ pub(super) struct Reply {
     in_flight: Option<InFlight>,
 }
 
+type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
+
 enum State {
     /// The body is arriving.
-    Receiving(Pin<Box<dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send>>),
+    Receiving(Pin<Box<Receiving>>),
     /// The exchange is queued or running.
     Waiting(Answer),
     /// The server answers by itself.
@@ -160,14 +162,19 @@ impl Reply {
         {
             headers.insert(header::CONTENT_LENGTH, bytes.len().into());
         }
-        if self.tells_close() {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            self.service.shared.stats.told_close();
-        }
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let source = if bodiless { ResponseBody::Empty } else { body };
-        let unframed = matches!(source, ResponseBody::Stream(_)) && declared.is_none();
-        self.service.activity.response_begun(unframed && self.framing.version < Version::HTTP_11);
+        // HTTP/1.0 knows no chunks: where no length is known, the end of the connection is the end of the body.
+        let close_delimited =
+            matches!(source, ResponseBody::Stream(_)) && declared.is_none() && self.framing.version < Version::HTTP_11;
+        let told = self.tells_close();
+        if told {
+            self.service.shared.stats.told_close();
+        }
+        if told || close_delimited {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.service.activity.response_begun(close_delimited);
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },
@@ -175,6 +182,10 @@ impl Reply {
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;
+        // To an HTTP/1.0 client that asked for it, hyper says `keep-alive` unless the response is of its version.
+        if self.framing.version == Version::HTTP_10 && headers.contains_key(header::CONNECTION) {
+            *message.version_mut() = Version::HTTP_10;
+        }
         *message.headers_mut() = headers;
         message
     }

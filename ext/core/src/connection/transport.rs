@@ -123,7 +123,11 @@ impl<S: Socket> AsyncRead for Watched<S> {
             let length = this.put_back.len().min(buf.remaining());
             buf.put_slice(&this.put_back.split_to(length));
         }
-        if buf.filled().len() > before { this.activity.bytes_read() } else { this.activity.end_of_input() }
+        if buf.filled().len() > before {
+            this.activity.bytes_read()
+        } else {
+            this.activity.end_of_input()
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -135,7 +139,11 @@ impl<S: Socket> AsyncWrite for Watched<S> {
         this.report_write(result)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
         this.report_write(result)

@@ -1,0 +1,179 @@
+//! Requests and their responses: keep-alive, pipelining, refusals, clients that leave.
+
+use super::*;
+use crate::{body::RequestBody, config::Limits};
+
+#[tokio::test(start_paused = true)]
+async fn serves_one_request_after_another() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    for text in ["one", "two"] {
+        client.send(GET).await;
+        stage.answer(ok(text)).await;
+        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{text}")).await;
+    }
+    client.served().await;
+    assert_eq!(stage.shared.stats.snapshot().connections, 0);
+    assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_pipelined_requests_in_order() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(&format!("{GET}{GET}{GET}")).await;
+    for text in ["1", "2", "3"] {
+        stage.answer(ok(text)).await;
+        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hands_over_the_whole_body() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+    client.send("2\r\nde\r\n0\r\n\r\n").await;
+    let exchange = stage.take().await;
+    assert!(matches!(&exchange.request.body, RequestBody::Memory(bytes) if bytes == "abcde"));
+    exchange.responder.send(ok("")).unwrap();
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_for_a_body_that_waits_to_be_asked_for() {
+    let stage = Stage::with(Timeouts::default(), Limits { body: Some(4), ..Limits::default() });
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
+    client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
+    client.send("ok").await;
+    stage.answer(ok("")).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
+    let (text, _) = client.rest().await;
+    assert!(text.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_when_the_client_asks_for_it() {
+    for (request, version) in
+        [("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "1.1"), ("GET / HTTP/1.0\r\n\r\n", "1.0")]
+    {
+        let stage = Stage::new();
+        let mut client = stage.connect();
+        client.send(request).await;
+        stage.answer(ok("x")).await;
+        let (text, _) = client.rest().await;
+        assert!(text.starts_with(&format!("HTTP/{version} 200 OK\r\n")) && text.ends_with("\r\n\r\nx"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_an_http_1_0_connection_that_asks_for_it() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").await;
+        stage.answer(ok("x")).await;
+        client.expect("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\nx").await;
+    }
+}
+
+/// What cannot be understood, or trusted, is refused, and the connection ends with it.
+#[tokio::test(start_paused = true)]
+async fn refuses_what_is_malformed() {
+    let long_name = format!("GET / HTTP/1.1\r\nhost: x\r\n{}: y\r\n\r\n", "a".repeat(120 * 1024));
+    let long_target = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70 * 1024));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    for (request, status) in [
+        ("rubbish\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\nhost: x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: x\r\nbad name: y\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nhost: x\r\nname: a\0b\r\n\r\n", 400),
+        ("GET * HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", 400),
+        ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 400),
+        ("POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
+        ("CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 501),
+        (long_name.as_str(), 431),
+        (long_target.as_str(), 414),
+        (many.as_str(), 431),
+    ] {
+        let stage = Stage::new();
+        let mut client = stage.connect();
+        client.send(request).await;
+        let (text, _) = client.rest().await;
+        let shown = &request[..request.len().min(80)];
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?} got {text:?}");
+        assert!(text.contains("\r\nconnection: close\r\n"), "{shown:?} got {text:?}");
+        assert!(matches!(stage.worker.look(), Next::Nothing), "{shown:?} reached the app");
+    }
+}
+
+/// A message with both kinds of framing may be an attempt to smuggle another: chunks count, and the connection ends.
+#[tokio::test(start_paused = true)]
+async fn trusts_no_connection_with_two_framings() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    client.send(GET).await;
+    let exchange = stage.take().await;
+    assert!(!exchange.request.head.headers.contains_key("content-length"));
+    exchange.responder.send(ok("x")).unwrap();
+    let (text, _) = client.rest().await;
+    assert!(text.contains("connection: close\r\n") && text.ends_with("\r\n\r\nx"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_is_answered_and_the_connection_stays() {
+    let stage = Stage::with(Timeouts::default(), Limits { queue: 1, ..Limits::default() });
+    let mut first = stage.connect();
+    first.send(GET).await;
+    while stage.shared.queue.is_empty() {
+        yield_now().await;
+    }
+    let mut second = stage.connect();
+    second.send(GET).await;
+    second
+        .expect(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
+             content-length: 24\r\n\r\n503 Service Unavailable\n",
+        )
+        .await;
+    stage.answer(ok("x")).await;
+    second.send(GET).await;
+    stage.answer(ok("y")).await;
+    second.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
+    assert_eq!(stage.shared.stats.snapshot().rejected, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_queued_is_not_served() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    while stage.shared.queue.is_empty() {
+        yield_now().await;
+    }
+    client.served().await;
+    assert!(matches!(stage.worker.look(), Next::Nothing));
+    assert_eq!(stage.shared.stats.snapshot().client_gone, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_responder_dropped_unsent_is_a_500() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    drop(stage.take().await);
+    client
+        .expect(
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n\r\n\
+             500 Internal Server Error\n",
+        )
+        .await;
+}

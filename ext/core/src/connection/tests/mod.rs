@@ -1,0 +1,146 @@
+//! Connections on the wire, byte by byte, with time that stands still unless a test moves it. The test itself plays
+//! the client, the app and the server's lifecycle.
+
+mod deadlines;
+mod drain;
+mod exchanges;
+mod framing;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
+    task::{JoinHandle, yield_now},
+};
+
+use super::{Shared, now, serve};
+use crate::{
+    body::ResponseBody,
+    config::{Limits, Timeouts},
+    dispatch::{DispatchQueue, Next, Worker},
+    exchange::Exchange,
+    lifecycle::Phase,
+    request::Peer,
+    response::Response,
+    stats::Stats,
+};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A server without sockets, and its one worker.
+struct Stage {
+    shared: Arc<Shared>,
+    phase: watch::Sender<Phase>,
+    worker: Worker,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self::with(Timeouts::default(), Limits::default())
+    }
+
+    fn with(timeouts: Timeouts, limits: Limits) -> Self {
+        let stats = Arc::new(Stats::default());
+        let queue = DispatchQueue::new(limits.queue, 1, stats.clone());
+        let (phase, phases) = watch::channel(Phase::Ready);
+        let worker = queue.register();
+        Self { shared: Arc::new(Shared { queue, stats, timeouts, limits, phase: phases }), phase, worker }
+    }
+
+    fn connect(&self) -> Client {
+        self.connect_with_buffer(1 << 20)
+    }
+
+    /// A connection that holds `size` bytes in each direction.
+    fn connect_with_buffer(&self, size: usize) -> Client {
+        let (ours, theirs) = tokio::io::duplex(size);
+        let open = self.shared.stats.connection_accepted(now());
+        let serving = tokio::spawn(serve(theirs, Peer::unix(), self.shared.clone(), open));
+        Client { stream: ours, serving, started: now() }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Takes the next exchange, when it comes.
+    async fn take(&self) -> Exchange {
+        loop {
+            match self.worker.look() {
+                Next::Exchange(exchange) => return *exchange,
+                Next::Nothing => yield_now().await,
+                Next::Over => panic!("the queue is closed"),
+            }
+        }
+    }
+
+    async fn answer(&self, response: Response) {
+        self.take().await.responder.send(response).unwrap();
+    }
+}
+
+struct Client {
+    stream: DuplexStream,
+    serving: JoinHandle<()>,
+    started: Instant,
+}
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads exactly this, but for the date.
+    async fn expect(&mut self, expected: &str) {
+        let mut text = String::new();
+        while without_date(&text).len() < expected.len() {
+            let mut chunk = [0; 4096];
+            let length = self.stream.read(&mut chunk).await.unwrap();
+            assert_ne!(length, 0, "closed after {text:?}, expected {expected:?}");
+            text.push_str(std::str::from_utf8(&chunk[..length]).unwrap());
+        }
+        assert_eq!(without_date(&text), expected);
+    }
+
+    /// Reads to the end of the connection; what came, without the date, and when the end came.
+    async fn rest(&mut self) -> (String, Duration) {
+        let mut text = Vec::new();
+        self.stream.read_to_end(&mut text).await.unwrap();
+        let after = now() - self.started;
+        (without_date(std::str::from_utf8(&text).unwrap()), after)
+    }
+
+    /// Reads nothing and sees the end.
+    async fn expect_end(&mut self) {
+        assert_eq!(self.rest().await.0, "");
+    }
+
+    async fn served(self) {
+        drop(self.stream);
+        self.serving.await.unwrap();
+    }
+}
+
+fn without_date(text: &str) -> String {
+    text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
+}
+
+fn response(status: u16, headers: &[(&'static str, &'static str)], body: ResponseBody) -> Response {
+    let headers: HeaderMap =
+        headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+    Response { status: StatusCode::from_u16(status).unwrap(), headers, body }
+}
+
+fn ok(text: &'static str) -> Response {
+    response(200, &[], ResponseBody::Full(Bytes::from_static(text.as_bytes())))
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";

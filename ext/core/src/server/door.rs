@@ -1,0 +1,106 @@
+//! A door: lets connections in through one listener, each into a task of its own, until the server closes.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Observer, now};
+use crate::{
+    connection::{self, Shared},
+    listener::{Accepted, Listener, gone_already},
+    notice::Notice,
+};
+
+/// How long to wait before trying again to accept, when this process cannot: at first, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What was found when a listener closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    /// Connections that were on their way or in the queue.
+    pub(super) late: u64,
+    /// The kernel refused the new ones and lost none of the others.
+    pub(super) lossless: bool,
+}
+
+/// Lets connections in through one listener.
+pub(super) struct Door {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    observer: Observer,
+    closing: CancellationToken,
+}
+
+impl Door {
+    pub(super) fn new(shared: Arc<Shared>, tasks: TaskTracker, observer: Observer, closing: CancellationToken) -> Self {
+        Self { shared, tasks, observer, closing }
+    }
+
+    /// Accepts until the server closes, then closes the listener.
+    pub(super) async fn keep(self, listener: Listener) -> Closed {
+        let mut failing = Failing::default();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(accepted) => {
+                    if failing.recovered() {
+                        (self.observer)(&Notice::AcceptRecovered);
+                    }
+                    self.welcome(accepted);
+                }
+                Err(error) if gone_already(&error) => {}
+                Err(error) => {
+                    let pause = failing.again(&error, &self.observer);
+                    tokio::select! {
+                        () = self.closing.cancelled() => break,
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        let mut late = 0;
+        let lossless = listener
+            .close(|accepted| {
+                late += 1;
+                self.welcome(accepted);
+            })
+            .await;
+        Closed { late, lossless }
+    }
+
+    fn welcome(&self, accepted: Accepted) {
+        let open = self.shared.stats.connection_accepted(now());
+        let shared = self.shared.clone();
+        match accepted {
+            Accepted::Tcp(socket, peer) => self.tasks.spawn(connection::serve(socket, peer, shared, open)),
+            Accepted::Unix(socket, peer) => self.tasks.spawn(connection::serve(socket, peer, shared, open)),
+        };
+    }
+}
+
+/// A row of failed accepts, as when descriptors have run out: told once, tried again ever more patiently.
+#[derive(Debug, Default)]
+struct Failing(Option<Duration>);
+
+impl Failing {
+    fn again(&mut self, error: &io::Error, observer: &Observer) -> Duration {
+        let pause = match self.0 {
+            None => {
+                observer(&Notice::AcceptFailing(error));
+                BACK_OFF.0
+            }
+            Some(pause) => (2 * pause).min(BACK_OFF.1),
+        };
+        self.0 = Some(pause);
+        pause
+    }
+
+    fn recovered(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}

@@ -1,0 +1,226 @@
+//! A server: bound, then running on a thread with a runtime of its own. With its driver and its doors, the only
+//! module that knows both the lifecycle and the connections.
+
+mod door;
+mod driver;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, never, select};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use self::driver::Driver;
+use crate::{
+    config::Config,
+    connection::Shared,
+    dispatch::DispatchQueue,
+    error::Error,
+    lifecycle::{Event, Phase},
+    listener::{Accepted, Bound, Listener},
+    notice::Notice,
+    probe::{self, Probe},
+    stats::{Snapshot, Stats},
+    wake::Sleeper,
+};
+
+/// Hears what the server has to say, on the I/O thread: it must not block for long.
+pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
+
+/// How long to wait before trying again to accept a probe, when this process cannot.
+const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
+/// Events that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
+const EVENT_ROOM: usize = 64;
+
+/// A server with bound sockets, on which nothing can connect yet. No thread runs: it may still be forked.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    bound: Vec<Bound>,
+    admin: Option<Bound>,
+    queue: Arc<DispatchQueue>,
+    stats: Arc<Stats>,
+}
+
+impl Server {
+    /// Binds all addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_bind`] with a sentence that names the address and the reason.
+    pub fn bind(config: Config) -> Result<Self, Error> {
+        let mut bound = Vec::new();
+        for address in &config.binds {
+            bound.append(&mut Bound::bind(address)?);
+        }
+        if bound.is_empty() {
+            return Err(Error::configuration("there is no address to listen on"));
+        }
+        let admin = match &config.admin {
+            Some(address) => Bound::bind(address)?.into_iter().next(),
+            None => None,
+        };
+        let stats = Arc::new(Stats::default());
+        let queue = DispatchQueue::new(config.limits.queue, config.max_workers, stats.clone());
+        Ok(Self { config, bound, admin, queue, stats })
+    }
+
+    /// Where workers get their exchanges; they may wait there already.
+    pub fn queue(&self) -> &Arc<DispatchQueue> {
+        &self.queue
+    }
+
+    /// Listens and serves, on a thread of its own, until the lifecycle ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_bind`] when another process listens after all; otherwise when the system has no descriptors or
+    /// threads left.
+    pub fn start(self, observer: Observer) -> Result<Running, Error> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(32)
+            .thread_name("tidegate-disk")
+            .build()
+            .map_err(Error::runtime)?;
+        let entered = runtime.enter();
+        let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
+        let admin_address = self.admin.as_ref().map(Bound::address);
+        let listeners = self.bound.into_iter().map(Bound::listen).collect::<Result<Vec<_>, _>>()?;
+        let admin = self.admin.map(Bound::listen).transpose()?;
+        drop(entered);
+
+        let (queue, stats) = (self.queue, self.stats);
+        let (events, inbox) = mpsc::channel(EVENT_ROOM);
+        let (phase, phases) = watch::channel(Phase::Booting);
+        let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
+        let shared = Arc::new(Shared {
+            queue: queue.clone(),
+            stats: stats.clone(),
+            timeouts: self.config.timeouts,
+            limits: self.config.limits,
+            phase: phases.clone(),
+        });
+        let driver = Driver::new(self.config.plan, shared, phase, observer);
+        driver.announce_ready(&addresses, admin_address.as_deref());
+        let ended_queue = queue.clone();
+        let serve = move || {
+            serve(runtime, driver, inbox, listeners, admin);
+            ended_queue.close();
+            drop(alive);
+        };
+        thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
+        Ok(Running { addresses, admin_address, queue, stats, events, phases, stopped })
+    }
+}
+
+/// A server that serves.
+pub struct Running {
+    addresses: Vec<String>,
+    admin_address: Option<String>,
+    queue: Arc<DispatchQueue>,
+    stats: Arc<Stats>,
+    events: mpsc::Sender<(Event, Instant)>,
+    phases: watch::Receiver<Phase>,
+    stopped: Receiver<Infallible>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("addresses", &self.addresses).field("phase", &self.phase()).finish()
+    }
+}
+
+impl Running {
+    /// What it listens on, with the ports the kernel chose: `tcp://127.0.0.1:40123`, `unix:///run/app.sock`.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Where the probes are answered.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin_address.as_deref()
+    }
+
+    /// Where workers get their exchanges.
+    pub fn queue(&self) -> &Arc<DispatchQueue> {
+        &self.queue
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Snapshot {
+        self.stats.snapshot()
+    }
+
+    /// Where the server is in its life.
+    pub fn phase(&self) -> Phase {
+        *self.phases.borrow()
+    }
+
+    /// Tells the lifecycle what happened, and when. Never blocks.
+    pub fn tell(&self, event: Event, at: Instant) {
+        // Full means that as many events wait already; closed, that it is over.
+        let _ = self.events.try_send((event, at));
+    }
+
+    /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was
+    /// woken.
+    pub fn wait(&self, sleeper: &Sleeper, limit: Option<Duration>) -> Option<bool> {
+        let late = limit.map_or_else(never, crossbeam_channel::after);
+        select! {
+            recv(self.stopped) -> _ => Some(true),
+            recv(sleeper.bell()) -> _ => None,
+            recv(late) -> _ => Some(false),
+        }
+    }
+}
+
+// ===== the I/O thread =====
+
+fn serve(
+    runtime: Runtime,
+    mut driver: Driver,
+    inbox: mpsc::Receiver<(Event, Instant)>,
+    listeners: Vec<Listener>,
+    admin: Option<Listener>,
+) {
+    runtime.block_on(async {
+        let probing = admin.map(|listener| {
+            let probe = driver.probe();
+            tokio::spawn(answer_probes(listener, Arc::new(probe)))
+        });
+        for listener in listeners {
+            driver.accept_on(listener);
+        }
+        driver.run(inbox).await;
+        if let Some(probing) = probing {
+            probing.abort();
+        }
+    });
+    // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
+    runtime.shutdown_background();
+}
+
+async fn answer_probes(listener: Listener, probe: Arc<Probe>) {
+    loop {
+        match listener.accept().await {
+            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
+            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
+            Err(_) => sleep(PROBE_BACK_OFF).await,
+        }
+    }
+}
+
+/// The time, as the runtime has it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

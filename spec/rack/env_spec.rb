@@ -1,0 +1,179 @@
+# frozen_string_literal: true
+
+RSpec.describe "the Rack env", :in_process do
+  # Serves one request given as bytes, and returns the env that the app got.
+  def env_of(bytes, **options)
+    envs = Queue.new
+    server = run_server(**options) do |env|
+      envs << env.dup
+      [200, { "content-type" => "text/plain" }, ["ok"]]
+    end
+    @server = server
+    expect(connect(server).write(bytes).response.status).to eq(200)
+    Patience.pop(envs)
+  end
+
+  def env_for(target, headers = {}, method: "GET")
+    lines = { "host" => "example.org", **headers }.flat_map { |name, values| Array(values).map { |value| "#{name}: #{value}\r\n".b } }
+    env_of("#{method} #{target} HTTP/1.1\r\n".b + lines.join + "\r\n".b)
+  end
+
+  it "has what Rack asks for" do
+    env = env_for("/")
+
+    expect(env).to include(
+      "REQUEST_METHOD" => "GET", "SCRIPT_NAME" => "", "PATH_INFO" => "/", "QUERY_STRING" => "",
+      "SERVER_NAME" => "example.org", "SERVER_PORT" => "80", "SERVER_PROTOCOL" => "HTTP/1.1",
+      "rack.url_scheme" => "http", "HTTP_HOST" => "example.org"
+    )
+    expect(env["rack.errors"]).to respond_to(:puts, :write, :flush)
+    expect(env["rack.input"].read).to eq("")
+  end
+
+  it "splits path and query, and keeps both as they were sent" do
+    env = env_for("/a%20b/%C3%A4;c?x=%26&y=%C3%A4&z")
+
+    expect(env["PATH_INFO"]).to eq("/a%20b/%C3%A4;c")
+    expect(env["QUERY_STRING"]).to eq("x=%26&y=%C3%A4&z")
+    expect(env["REQUEST_URI"]).to eq("/a%20b/%C3%A4;c?x=%26&y=%C3%A4&z")
+  end
+
+  it "keeps an encoded slash and double slashes" do
+    expect(env_for("//a%2Fb//c")["PATH_INFO"]).to eq("//a%2Fb//c")
+  end
+
+  it "has an empty query for a target that ends in a question mark" do
+    expect(env_for("/a?")).to include("PATH_INFO" => "/a", "QUERY_STRING" => "")
+  end
+
+  it "tells the client's address" do
+    env = env_for("/")
+
+    expect(env["REMOTE_ADDR"]).to eq("127.0.0.1")
+    expect(env["REMOTE_PORT"]).to eq(wires.last.socket.local_address.ip_port.to_s)
+  end
+
+  describe "headers" do
+    it "are keys in capitals with HTTP_ in front" do
+      expect(env_for("/", "X-Request-Id" => "7", "accept" => "*/*")).to include("HTTP_X_REQUEST_ID" => "7", "HTTP_ACCEPT" => "*/*")
+    end
+
+    it "for the body's type and length have no HTTP_" do
+      env = env_of("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi")
+
+      expect(env).to include("CONTENT_TYPE" => "text/plain", "CONTENT_LENGTH" => "2")
+      expect(env).not_to include("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH")
+    end
+
+    it "that are repeated are joined with commas, in their order" do
+      expect(env_for("/", "x-forwarded-for" => %w[1.1.1.1 2.2.2.2 3.3.3.3])["HTTP_X_FORWARDED_FOR"]).to eq("1.1.1.1, 2.2.2.2, 3.3.3.3")
+    end
+
+    it "that are cookies are joined with semicolons" do
+      expect(env_for("/", "cookie" => %w[a=1 b=2])["HTTP_COOKIE"]).to eq("a=1; b=2")
+    end
+
+    it "keep bytes that are not ASCII, as binary" do
+      latin = "caf\xE9".b
+      utf8 = "caf\u00E9 \u{1F600}"
+      env = env_for("/", "x-latin" => latin, "x-utf8" => utf8)
+
+      expect(env["HTTP_X_LATIN"]).to eq(latin)
+      expect(env["HTTP_X_UTF8"]).to eq(utf8.b)
+      expect([env["HTTP_X_LATIN"], env["HTTP_X_UTF8"], env["PATH_INFO"]].map(&:encoding)).to all(eq(Encoding::BINARY))
+    end
+
+    it "may be empty" do
+      expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\r\n")["HTTP_X_EMPTY"]).to eq("")
+    end
+
+    it "lose the spaces around their values, and keep those inside" do
+      expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Spaced: \t a  b \t\r\n\r\n")["HTTP_X_SPACED"]).to eq("a  b")
+    end
+
+    it "with underscores cannot pass for those with dashes" do
+      expect(env_for("/", "x_real_ip" => "6.6.6.6", "x-real-ip" => "10.0.0.1")["HTTP_X_REAL_IP"]).to eq("10.0.0.1")
+    end
+
+    it "cannot set what the server sets" do
+      env = env_of("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\nRemote-Addr: 6.6.6.6\r\n\r\n")
+
+      expect(env["REMOTE_ADDR"]).to eq("127.0.0.1")
+      expect(env["CONTENT_LENGTH"]).to be_nil
+    end
+  end
+
+  describe "the host" do
+    {
+      "example.org" => %w[example.org 80], "example.org:8080" => %w[example.org 8080], "example.org:" => %w[example.org 80],
+      "127.0.0.1:81" => %w[127.0.0.1 81], "[::1]" => %w[[::1] 80], "[::1]:8080" => %w[[::1] 8080]
+    }.each do |host, (name, port)|
+      it "#{host} is the name #{name} and the port #{port}" do
+        expect(env_for("/", "host" => host)).to include("HTTP_HOST" => host, "SERVER_NAME" => name, "SERVER_PORT" => port)
+      end
+    end
+
+    it "is our own address where HTTP/1.0 gives none" do
+      env = env_of("GET / HTTP/1.0\r\n\r\n")
+
+      expect(env).to include("SERVER_NAME" => "127.0.0.1", "SERVER_PORT" => @server.port.to_s, "SERVER_PROTOCOL" => "HTTP/1.0")
+      expect(env).not_to include("HTTP_HOST")
+    end
+
+    it "of an absolute target comes before the header" do
+      env = env_for("http://other.example:81/path?q=1", "host" => "example.org")
+
+      expect(env).to include(
+        "HTTP_HOST" => "other.example:81", "SERVER_NAME" => "other.example", "SERVER_PORT" => "81",
+        "PATH_INFO" => "/path", "QUERY_STRING" => "q=1"
+      )
+    end
+  end
+
+  it "has the asterisk of OPTIONS *" do
+    expect(env_for("*", method: "OPTIONS")).to include("REQUEST_METHOD" => "OPTIONS", "PATH_INFO" => "*", "QUERY_STRING" => "")
+  end
+
+  it "has methods that nobody knows" do
+    expect(env_for("/", method: "PURGE")["REQUEST_METHOD"]).to eq("PURGE")
+  end
+
+  it "is a hash of its own for each request, so that a thread may keep it" do
+    envs = Queue.new
+    server = run_server(lint: false) do |env|
+      envs << env
+      [200, { "content-type" => "text/plain" }, ["ok"]]
+    end
+    wire = connect(server)
+    wire.get("/first", "x-secret" => "mine")
+    first = Patience.pop(envs)
+    before = first.dup
+    10.times { |number| wire.get("/#{number}", "x-secret" => "yours") }
+
+    expect(first).to eq(before)
+    expect(Array.new(10) { Patience.pop(envs) }.map(&:object_id)).not_to include(first.object_id)
+  end
+
+  it "of a request over a Unix socket has the loopback address" do
+    Dir.mktmpdir do |directory|
+      envs = Queue.new
+      app = Rack::Lint.new(->(env) { (envs << env.dup) && [200, { "content-type" => "text/plain" }, ["ok"]] })
+      server = Tidegate::Server.new(app, bind: "unix://#{directory}/app.sock", silent: true).start
+      servers << server
+      connect(server).write("GET / HTTP/1.0\r\n\r\n").response
+
+      expect(Patience.pop(envs)).to include("REMOTE_ADDR" => "127.0.0.1", "SERVER_NAME" => "localhost", "SERVER_PORT" => "80")
+      stop_servers
+    end
+  end
+
+  it "over IPv6 tells the client's address without brackets" do
+    envs = Queue.new
+    app = Rack::Lint.new(->(env) { (envs << env.dup) && [200, { "content-type" => "text/plain" }, ["ok"]] })
+    server = Tidegate::Server.new(app, bind: "tcp://[::1]:0", silent: true).start
+    servers << server
+    connect(server).write("GET / HTTP/1.0\r\n\r\n").response
+
+    expect(Patience.pop(envs)).to include("REMOTE_ADDR" => "::1", "SERVER_NAME" => "[::1]", "SERVER_PORT" => server.port.to_s)
+  end
+end

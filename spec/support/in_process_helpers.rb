@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+# For specs that run servers in this process: starts them on a free port, holds every app to the Rack specification,
+# keeps what is written to $stderr, and stops them after the example.
+
+require "rack/lint"
+
+module InProcessHelpers
+  # Starts a server for +app+, or for the block.
+  def run_server(app = nil, lint: true, **options, &block)
+    app ||= block
+    app = Rack::Lint.new(app) if lint
+    server = Tidegate::Server.new(app, host: "127.0.0.1", port: 0, silent: true, **options).start
+    servers << server
+    server
+  end
+
+  # Opens a connection that is closed after the example.
+  def connect(server, **)
+    wire = Wire.open(server.addresses.first, **)
+    wires << wire
+    wire
+  end
+
+  # A whole exchange on a connection of its own.
+  def get(server, target, headers = {}) = Wire.open(server.addresses.first) { |wire| wire.get(target, headers) }
+
+  # Returns when the server has seen everything that was sent to it before; see ServerProcess#catch_up.
+  def catch_up(server) = Wire.open(server.addresses.first) { |wire| wire.write("GET / HTTP/1.1\r\n\r\n").response }
+
+  # Waits for a counter of the server.
+  def wait_for_stat(server, name, value)
+    Patience.until_true("#{name} to be #{value}; it is #{server.stats}") { server.stats.fetch(name) == value }
+  end
+
+  # What was written to $stderr.
+  def errors = @errors
+
+  def workers = Thread.list.select { |thread| thread.name&.start_with?("tidegate worker") }
+
+  def servers = @servers ||= []
+
+  def wires = @wires ||= []
+
+  # Puts Lines in the place of $stderr while the block runs.
+  def keep_errors
+    before = $stderr
+    $stderr = @errors = Lines.new("$stderr")
+    yield
+  ensure
+    $stderr = before
+  end
+
+  def stop_servers
+    wires.each(&:close)
+    servers.each(&:stop)
+    servers.each { |server| raise Patience::Over, "a server to stop" unless server.join(Patience::SECONDS) }
+  end
+end
+
+RSpec.configure do |config|
+  config.include InProcessHelpers, :in_process
+
+  config.around(:each, :in_process) do |example|
+    keep_errors { example.run }
+  end
+
+  config.after(:each, :in_process) do |example|
+    stop_servers
+    RSpec.configuration.reporter.message("$stderr:\n#{errors}") if example.exception
+    expect(errors.to_s).not_to include("Rack::Lint::LintError") unless example.metadata[:breaks_rack]
+  end
+end

@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+# For specs that start servers as processes: starts them, ends them after the example, and shows what they printed
+# when the example has failed.
+
+module ProcessHelpers
+  # Starts `tidegate` with a rackup file of spec/fixtures and waits until it serves on a free port.
+  def serve(fixture, *arguments, env: {}, **)
+    start("-p", 0, "-o", "127.0.0.1", "-C", "-", *arguments, fixture(fixture), env: rendezvous.env.merge(env), **).ready
+  end
+
+  # Starts `tidegate` with just these arguments, and waits for nothing.
+  def start(*arguments, **) = track(ServerProcess.tidegate(*arguments, **))
+
+  def track(process)
+    processes << process
+    process
+  end
+
+  def fixture(name) = File.join(ServerProcess::FIXTURES, name)
+
+  def rendezvous = @rendezvous ||= Rendezvous.new
+
+  # Waits until the app of a process has come to a place.
+  def meet(place) = rendezvous.meet(place)
+
+  def processes = @processes ||= []
+end
+
+RSpec.configure do |config|
+  config.include ProcessHelpers, :processes
+
+  config.after(:each, :processes) do |example|
+    @rendezvous&.close
+    processes.each(&:end)
+    if example.exception
+      processes.each { |process| RSpec.configuration.reporter.message("output of #{process.pid}:\n#{process.output}") }
+    end
+  end
+end

@@ -1,0 +1,132 @@
+# frozen_string_literal: true
+
+# A server in a process of its own, as a user starts it: its command line, its output, its signals and its end.
+
+require "rbconfig"
+
+class ServerProcess
+  ROOT = File.expand_path("../..", __dir__)
+  FIXTURES = File.join(ROOT, "spec/fixtures")
+  RUBY = [RbConfig.ruby, "-I#{File.join(ROOT, "lib")}"].freeze
+
+  # `tidegate` with these arguments.
+  def self.tidegate(*arguments, **)
+    new([*RUBY, File.join(ROOT, "exe/tidegate"), *arguments.map(&:to_s)], **)
+  end
+
+  # `rackup -s tidegate` with these arguments.
+  def self.rackup(*arguments, **)
+    new([*RUBY, Gem.bin_path("rackup", "rackup"), "-s", "tidegate", *arguments.map(&:to_s)], **)
+  end
+
+  # The environment of a child: ours, without Bundler's additions, without what would configure a server, and with
+  # the gems that we have.
+  def self.base_env
+    env = defined?(Bundler) ? Bundler.unbundled_env : ENV.to_h
+    env = env.reject { |name, _| name.match?(/\A(TIDEGATE_|PORT\z|RAILS_|RACK_ENV\z|APP_ENV\z|KUBERNETES_)/) }
+    env.merge("GEM_PATH" => Gem.path.join(":"))
+  end
+
+  attr_reader :pid, :stdout, :stderr
+
+  # +limits+ are the rlimit_* options of Process.spawn.
+  def initialize(command, env: {}, chdir: ROOT, **limits)
+    @command = command
+    @stdout = Lines.new("the server's standard output")
+    @stderr = Lines.new("the server's standard error")
+    @all = Lines.new("the server")
+    start(self.class.base_env.merge(env), chdir, limits)
+  end
+
+  # Waits until it serves, and returns itself.
+  def ready
+    wait_for_line(/^tidegate: ready on /)
+    self
+  end
+
+  # Waits for a line on either output, and returns its MatchData.
+  def wait_for_line(pattern) = @all.wait_for(pattern)
+
+  # What it listens on, as Wire takes it.
+  def addresses
+    @addresses ||= wait_for_line(/^tidegate: ready on (?<addresses>[^(]+) \(/)[:addresses].split(", ")
+  end
+
+  def address = addresses.first
+
+  def port = Integer(address[/:(\d+)\z/, 1])
+
+  # Where the probes are answered.
+  def admin = wait_for_line(/^tidegate: ready on .*?probes on (?<admin>[^ ;]+)/)[:admin]
+
+  def connect(**, &) = Wire.open(address, **, &)
+
+  # A whole exchange on a connection of its own.
+  def get(target, headers = {}) = connect { |wire| wire.get(target, headers) }
+
+  # The status of a probe.
+  def probe(path) = Wire.open(admin) { |wire| wire.get(path).status }
+
+  # Returns when the server has seen everything that was sent to it before: it takes connections and reads them in
+  # the order in which they come, and this is one that it answers without the app.
+  def catch_up
+    connect { |wire| wire.write("GET / HTTP/1.1\r\n\r\n").response }
+    self
+  end
+
+  def signal(name) = Process.kill(name, @pid)
+
+  # Runs the block while the process stands still, so that what the block does is all there at once when it goes on.
+  def frozen
+    signal(:STOP)
+    Patience.until_true("the process to stop") { File.read("/proc/#{@pid}/stat")[/\) (\w)/, 1] == "T" }
+    yield
+  ensure
+    signal(:CONT)
+  end
+
+  # Waits for the end, and returns the Process::Status.
+  def wait_exit
+    Patience.value_of(@ending, "the process to end")
+    @readers.each { |reader| Patience.value_of(reader, "the end of its output") }
+    @status
+  end
+
+  # The exit status; -15 for one that died of SIGTERM.
+  def exit_status
+    status = wait_exit
+    status.exitstatus || -status.termsig
+  end
+
+  def output = @all.to_s
+
+  # Ends it whatever it does. Safe to call twice.
+  def end
+    signal(:KILL) if @ending.alive?
+    wait_exit
+  rescue Errno::ESRCH
+    wait_exit
+  end
+
+  private
+
+  def start(env, chdir, limits)
+    outputs = [@stdout, @stderr].to_h { |lines| [lines, IO.pipe] }
+    (_, out), (_, err) = outputs.values
+    @pid = Process.spawn(env, *@command, chdir:, in: File::NULL, out:, err:, unsetenv_others: true, pgroup: true, **limits)
+    [out, err].each(&:close)
+    @readers = outputs.map { |lines, (pipe, _)| Thread.new { read(pipe, lines) } }
+    @ending = Thread.new { _, @status = Process.wait2(@pid) }
+    Thread.new { @readers.each(&:join) && @all.close }
+  end
+
+  def read(pipe, lines)
+    pipe.each_line do |line|
+      lines.write(line)
+      @all.write(line)
+    end
+  ensure
+    lines.close
+    pipe.close
+  end
+end

@@ -1,0 +1,128 @@
+# frozen_string_literal: true
+
+require "support/fake_native"
+
+RSpec.describe Tidegate::Server do
+  include FakeNative
+
+  let(:app) { ->(_env) { [200, {}, []] } }
+  let(:servers) { [] }
+
+  after do
+    fake_native.servers.each(&:finish)
+    servers.each { |server| server.join(5) }
+  end
+
+  def server(**options)
+    described_class.new(app, silent: true, **options).tap { |server| servers << server }
+  end
+
+  it "binds, starts its workers and listens" do
+    started = server(host: "127.0.0.1", port: 0, min_threads: 1).start
+    expect(fake_native.server.calls).to eq %i[bind listen]
+    expect(fake_native.server.next_worker).to be_alive
+    expect(started).to have_attributes(addresses: ["tcp://127.0.0.1:40123"], port: 40_123, phase: :ready)
+  end
+
+  it "gives the native side the app and every setting of the contract" do
+    server(bind: "tcp://127.0.0.1:0", threads: "1:4", head_timeout: nil, shutdown_timeout: 7,
+           admin: "tcp://127.0.0.1:0").start
+    expect(fake_native.server.app).to be app
+    expect(fake_native.server.settings).to match(
+      binds: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
+      first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
+      http_content_length_limit: nil, body_memory_limit: 114_688, drain_delay: :auto, shutdown_timeout: 7.0,
+      termination_grace: :auto, prestop: 0.0, log: nil, development: false,
+      env_template: a_hash_including("rack.multithread" => true)
+    )
+  end
+
+  it "leaves the shutdown timeout to the native side unless it is set" do
+    server.bind
+    expect(fake_native.server.settings).to include(shutdown_timeout: nil, max_threads: 32)
+  end
+
+  it "gives the native side the descriptor of its log, unless it is to be silent" do
+    described_class.new(app, log: Tidegate::Log.new(out: STDOUT)).bind
+    server(silent: true).bind
+    expect(fake_native.servers.map { |server| server.settings[:log] }).to eq [1, nil]
+  end
+
+  it "tells the native side how many threads there may be, once the app is loaded" do
+    server(max_threads: 7).start
+    expect(fake_native.server.max_threads).to eq 7
+  end
+
+  it "stops as INT does" do
+    server.start.stop
+    expect(fake_native.server.calls.last).to eq [:stop, false]
+  end
+
+  it "stops as TERM does when it is to drain" do
+    server.start.stop(drain: true)
+    expect(fake_native.server.calls.last).to eq [:stop, true]
+  end
+
+  it "has nothing to stop or wait for before it starts" do
+    unstarted = server
+    unstarted.stop
+    expect(unstarted.join).to be true
+    expect(unstarted).to have_attributes(addresses: [], port: nil, phase: :booting, stats: {}, admin_address: nil)
+  end
+
+  it "waits no longer than it is told to" do
+    expect(server.start.join(0.01)).to be false
+  end
+
+  it "has ended when its workers have" do
+    started = server(min_threads: 2).start
+    workers = Array.new(2) { fake_native.server.next_worker }
+    started.stop
+    expect(started.join(5)).to be true
+    expect(workers.map(&:alive?)).to eq [false, false]
+    expect(started).not_to be_stuck
+  end
+
+  it "is stuck when the app keeps a worker after a forced stop" do
+    stub_const("Tidegate::Server::FORCED_GRACE", 0.01)
+    fake_native { |native| native.status = 1 }
+    started = server(min_threads: 1).start
+    held = Queue.new
+    fake_native.server.jobs << -> { held << true && Queue.new.pop }
+    held.pop
+    started.stop
+    started.join
+    expect(started).to be_stuck
+    expect(started.exit_status).to eq 1
+  end
+
+  it "ends its workers when it cannot listen" do
+    worker = nil
+    fake_native do |native|
+      native.on_listen = -> { (worker = native.next_worker) && raise(Tidegate::BindError, "in use") }
+    end
+    expect { server(min_threads: 1).start }.to raise_error(Tidegate::BindError, "in use")
+    expect(worker.join(5)).to be worker
+  end
+
+  it "is started once" do
+    started = server.start
+    expect { started.start }.to raise_error(Tidegate::Error, /can be started once/)
+  end
+
+  it "lives beside others" do
+    first, second = server.start, server.start
+    first.stop
+    expect(first.join(5)).to be true
+    expect(second.phase).to eq :ready
+  end
+
+  it "prints a line for each request when it is told to" do
+    server(log_requests: true).bind
+    expect(fake_native.server.app).to be_a(Rack::CommonLogger)
+  end
+
+  it "refuses an option that does not exist" do
+    expect { server(thread: 5) }.to raise_error(Tidegate::ConfigurationError, "unknown option thread: did you mean threads?")
+  end
+end

@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+RSpec.describe Tidegate::Signals do
+  let(:signals) { described_class.new }
+  let(:received) { Queue.new }
+  # A server that remembers its signals; one of RSpec's doubles would lock, which a trap must not.
+  let(:server) { Struct.new(:received) { def signal(name) = received << name }.new(received) }
+
+  # Whatever an example does to the traps of this process is undone.
+  around do |example|
+    before = described_class::NAMES.to_h { |name| [name, Signal.trap(name, "IGNORE")] }
+    before.each_key { |name| Signal.trap(name, "IGNORE") }
+    example.run
+  ensure
+    before.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
+  end
+
+  # Sends this process a signal and lets the main thread run its trap.
+  def send_signal(name)
+    Process.kill(name, Process.pid)
+    Queue.new.pop(timeout: 0.01)
+  end
+
+  described_class::NAMES.each do |name|
+    it "ends the boot on #{name}" do
+      signals.install
+      expect { send_signal(name) }.to raise_error(having_attributes(class: described_class::Stopped, signal: "SIG#{name}"))
+    end
+
+    it "gives the server #{name} once it listens" do
+      signals.install
+      signals.hand_over(server) { nil }
+      send_signal(name)
+      expect(received.pop(timeout: 5)).to eq name.to_sym
+    end
+  end
+
+  it "passes the rescues that an app puts around its loading" do
+    signals.install
+    expect do
+      send_signal("TERM")
+    rescue LoadError, StandardError
+      nil
+    end.to raise_error(described_class::Stopped)
+  end
+
+  it "remembers a signal that the app has swallowed" do
+    signals.install
+    begin
+      send_signal("TERM")
+    rescue Exception # rubocop:disable Lint/RescueException, Lint/SuppressedException -- as some apps do
+    end
+    expect { signals.check }.to raise_error(described_class::Stopped)
+  end
+
+  it "goes on with the boot when no signal came" do
+    signals.install
+    expect { signals.check }.not_to raise_error
+  end
+
+  it "keeps a signal for the server that comes while it starts to listen" do
+    signals.install
+    signals.hand_over(server) do
+      send_signal("TERM")
+      expect(received).to be_empty
+    end
+    expect(received.pop(timeout: 5)).to eq :TERM
+  end
+
+  it "takes back the signals that the app has trapped, and names them" do
+    signals.install
+    Signal.trap("TERM") { raise "the app's" }
+    expect(signals.reclaim).to eq ["TERM"]
+    signals.hand_over(server) { nil }
+    send_signal("TERM")
+    expect(received.pop(timeout: 5)).to eq :TERM
+  end
+
+  it "has nothing to take back otherwise" do
+    signals.install
+    expect(signals.reclaim).to eq []
+  end
+
+  it "puts back what was there before" do
+    theirs = proc {}
+    Signal.trap("INT", theirs)
+    signals.install
+    signals.restore
+    expect(Signal.trap("INT", "IGNORE")).to be theirs
+    expect(Signal.trap("TERM", "IGNORE")).to eq "IGNORE"
+    expect(signals).not_to be_installed
+  end
+
+  it "leaves the process alone when it is launched from another thread" do
+    theirs = proc {}
+    Signal.trap("TERM", theirs)
+    Thread.new { signals.install }.join
+    expect(Signal.trap("TERM", "IGNORE")).to be theirs
+    expect(signals.reclaim).to eq []
+  end
+
+  it "lets a process that the app forks be ended as any other" do
+    signals.install
+    signals.hand_over(server) { nil }
+    reader, writer = IO.pipe
+    child = fork do
+      writer.write("up")
+      writer.close
+      Queue.new.pop(timeout: 30)
+      exit!(9)
+    end
+    writer.close
+    reader.read
+    Process.kill("TERM", child)
+    Process.wait(child)
+    expect($?.termsig).to eq Signal.list["TERM"]
+    expect(received).to be_empty
+  end
+end
