@@ -1,18 +1,27 @@
 //! The queue from connections to workers: bounded, first come first served, and full is a value.
 //!
-//! A worker takes an exchange only when it can run it: it registers, sleeps while there is nothing to do, and is
-//! woken by the arrival of an exchange, the most recently idle worker first, so that caches stay warm. Between the
-//! wake-up and the taking, a worker may be ended by its own program; then another is woken in its place.
+//! A worker takes an exchange only when it can run it, as [`admission`](crate::admission) decides: it looks, sleeps
+//! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
+//! by its own program; then another is called in its place.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::Notify;
 
 use crate::{
+    admission::{Admission, Call, Id},
     exchange::Exchange,
     stats::Stats,
     wake::{Sleeper, Waker},
 };
+
+/// How long the queue may stand still while somebody computes in the app, before one more is let in.
+const STALL_AFTER: Duration = Duration::from_millis(50);
 
 /// The queue and the workers that wait for it.
 #[derive(Debug)]
@@ -20,24 +29,30 @@ pub struct DispatchQueue {
     waiting: Sender<Exchange>,
     ready: Receiver<Exchange>,
     crew: Mutex<Crew>,
+    /// Rings when exchanges begin to wait behind one that runs.
+    backlog: Notify,
     stats: Arc<Stats>,
 }
 
 /// Who is there to work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Crew {
     closed: bool,
-    /// Sleeping workers, the most recently idle last.
-    idle: Vec<Waker>,
+    admission: Admission,
+    /// By the workers' numbers.
+    wakers: Vec<Waker>,
+    /// How many workers there may be.
+    max_workers: usize,
     /// Workers asked for that have not registered yet.
     promised: usize,
     /// How many of those nobody has heard of.
     unheard: usize,
-    workers: usize,
-    /// How many there may be.
-    max_workers: usize,
     /// The one who creates workers.
     foreman: Option<Waker>,
+    /// Exchanges taken so far.
+    taken: u64,
+    /// Whether a backlog is being watched.
+    watched: bool,
 }
 
 /// Why an exchange was not queued; it is given back.
@@ -62,8 +77,18 @@ impl DispatchQueue {
     /// A queue of at most `capacity` exchanges, for at most `max_workers` workers; at least one of each.
     pub fn new(capacity: usize, max_workers: usize, stats: Arc<Stats>) -> Arc<Self> {
         let (waiting, ready) = bounded(capacity.max(1));
-        let crew = Mutex::new(Crew { max_workers: max_workers.max(1), ..Crew::default() });
-        Arc::new(Self { waiting, ready, crew, stats })
+        let crew = Mutex::new(Crew {
+            closed: false,
+            admission: Admission::default(),
+            wakers: Vec::new(),
+            max_workers: max_workers.max(1),
+            promised: 0,
+            unheard: 0,
+            foreman: None,
+            taken: 0,
+            watched: false,
+        });
+        Arc::new(Self { waiting, ready, crew, backlog: Notify::new(), stats })
     }
 
     fn crew(&self) -> MutexGuard<'_, Crew> {
@@ -106,22 +131,61 @@ impl DispatchQueue {
         Ok(())
     }
 
-    /// Wakes an idle worker, or asks for one more.
+    /// Has a worker come for an exchange that waits, if one may run.
     fn call_someone(&self, crew: &mut Crew) {
-        if let Some(worker) = crew.idle.pop() {
-            worker.wake();
-        } else if crew.workers + crew.promised < crew.max_workers {
+        if self.call_or_hire(crew) {
             crew.ask_for_one();
         }
     }
 
+    /// The same, but for the asking: whether one more worker is wanted, and may be.
+    fn call_or_hire(&self, crew: &mut Crew) -> bool {
+        match crew.admission.call() {
+            Call::Wake(id) => crew.wakers[id].wake(),
+            Call::Hire => return crew.admission.workers() + crew.promised < crew.max_workers,
+            Call::Nobody if crew.watched => {}
+            Call::Nobody => {
+                crew.watched = true;
+                self.backlog.notify_one();
+            }
+        }
+        false
+    }
+
     /// Adds a worker to the crew, for as long as the value exists.
     pub fn register(self: &Arc<Self>) -> Worker {
+        let sleeper = Sleeper::new();
         let mut crew = self.crew();
         crew.promised = crew.promised.saturating_sub(1);
-        crew.workers += 1;
+        let id = crew.admission.join();
+        if id < crew.wakers.len() {
+            crew.wakers[id] = sleeper.waker();
+        } else {
+            crew.wakers.push(sleeper.waker());
+        }
         drop(crew);
-        Worker { queue: self.clone(), sleeper: Sleeper::new() }
+        Worker { queue: self.clone(), id, sleeper, in_app: Cell::new(false) }
+    }
+
+    /// Lets one more in whenever the queue has stood still for too long. For the server's runtime; never ends.
+    pub(crate) async fn guard_against_stalls(&self) {
+        loop {
+            self.backlog.notified().await;
+            let mut taken = self.crew().taken;
+            loop {
+                tokio::time::sleep(STALL_AFTER).await;
+                let mut crew = self.crew();
+                if self.ready.is_empty() {
+                    crew.watched = false;
+                    break;
+                }
+                if crew.taken == taken {
+                    crew.admission.stall();
+                    self.call_someone(&mut crew);
+                }
+                taken = crew.taken;
+            }
+        }
     }
 
     /// Waits for what the queue needs of the one who creates workers: `Some` demand, or `None` when `sleeper` was
@@ -139,9 +203,14 @@ impl DispatchQueue {
         if crew.closed {
             return Some(Demand::Over);
         }
-        if crew.unheard > 0 {
+        while crew.unheard > 0 {
             crew.unheard -= 1;
-            return Some(Demand::Worker);
+            crew.promised -= 1;
+            // It may have been wanted for a moment only: while the foreman came, somebody has become free.
+            if !self.ready.is_empty() && self.call_or_hire(&mut crew) {
+                crew.promised += 1;
+                return Some(Demand::Worker);
+            }
         }
         crew.foreman = Some(sleeper.waker());
         None
@@ -151,7 +220,7 @@ impl DispatchQueue {
     pub fn close(&self) {
         let mut crew = self.crew();
         crew.closed = true;
-        let everyone: Vec<Waker> = crew.idle.drain(..).collect();
+        let everyone = crew.wakers.clone();
         let foreman = crew.foreman.take();
         drop(crew);
         while self.ready.try_recv().is_ok() {}
@@ -171,7 +240,7 @@ impl DispatchQueue {
     /// Workers there are, and how many of them sleep.
     pub fn workers(&self) -> (usize, usize) {
         let crew = self.crew();
-        (crew.workers, crew.idle.len())
+        (crew.admission.workers(), crew.admission.idle())
     }
 }
 
@@ -189,7 +258,10 @@ impl Crew {
 #[derive(Debug)]
 pub struct Worker {
     queue: Arc<DispatchQueue>,
+    id: Id,
     sleeper: Sleeper,
+    /// Whether it has an exchange in hand.
+    in_app: Cell<bool>,
 }
 
 /// What a worker finds when it looks.
@@ -204,61 +276,79 @@ pub enum Next {
 }
 
 impl Worker {
-    /// Takes the exchange that has waited longest. Those whose client has gone are dropped on the way.
+    /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
+    /// has gone are dropped on the way.
     pub fn look(&self) -> Next {
-        while let Ok(exchange) = self.queue.ready.try_recv() {
+        self.in_app.set(false);
+        loop {
+            let mut crew = self.queue.crew();
+            crew.admission.look(self.id);
+            if crew.closed {
+                return Next::Over;
+            }
+            if !crew.admission.admits() {
+                return Next::Nothing;
+            }
+            let Ok(exchange) = self.queue.ready.try_recv() else { return Next::Nothing };
+            crew.taken += 1;
             if !exchange.responder.is_gone() {
+                crew.admission.take(self.id);
+                self.in_app.set(true);
                 return Next::Exchange(Box::new(exchange));
             }
+            drop(crew);
             self.queue.stats.client_gone();
         }
-        if self.queue.crew().closed { Next::Over } else { Next::Nothing }
     }
 
-    /// Sleeps until there is something to look for, or [`waker`](Self::waker) is used. Returns at once if there is.
+    /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used.
     pub fn sleep(&self) {
         {
             let mut crew = self.queue.crew();
-            if crew.closed || !self.queue.ready.is_empty() {
+            if crew.closed || (!self.queue.ready.is_empty() && crew.admission.admits()) {
                 return;
             }
-            crew.idle.push(self.sleeper.waker());
+            crew.admission.rest(self.id);
         }
         self.sleeper.sleep();
-        self.leave_the_idle();
     }
 
-    /// Whether the worker was still among the idle, and so woken by something other than an exchange.
-    fn leave_the_idle(&self) -> bool {
-        let mine = self.sleeper.waker();
-        let mut crew = self.queue.crew();
-        let place = crew.idle.iter().rposition(|waker| waker.wakes_same(&mine));
-        if let Some(place) = place {
-            crew.idle.remove(place);
+    /// The exchange in hand has let go of the interpreter's lock: another may run. Called by the worker's own thread,
+    /// at any time; does nothing between exchanges.
+    pub fn suspended(&self) {
+        if self.in_app.get() {
+            let mut crew = self.queue.crew();
+            crew.admission.suspend(self.id);
+            if !self.queue.ready.is_empty() {
+                self.queue.call_someone(&mut crew);
+            }
         }
-        place.is_some()
+    }
+
+    /// The exchange in hand wants the interpreter's lock back. Called like [`suspended`](Self::suspended).
+    pub fn resumed(&self) {
+        if self.in_app.get() {
+            let mut crew = self.queue.crew();
+            crew.admission.resume(self.id);
+            // Nobody comes while this one runs; that it does not run for too long is watched from here.
+            if !self.queue.ready.is_empty() {
+                self.queue.call_someone(&mut crew);
+            }
+        }
     }
 
     /// Wakes this worker from any wait, for something that is not the queue's.
     pub fn waker(&self) -> Waker {
         self.sleeper.waker()
     }
-
-    /// The worker's alarm, for its other waits.
-    pub fn sleeper(&self) -> &Sleeper {
-        &self.sleeper
-    }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         let mut crew = self.queue.crew();
-        crew.workers -= 1;
-        if crew.closed {
-            return;
-        }
-        // It may have been woken for an exchange that it now leaves behind.
-        if !self.queue.ready.is_empty() {
+        crew.admission.leave(self.id);
+        // It may have been called for an exchange that it now leaves behind.
+        if !crew.closed && !self.queue.ready.is_empty() {
             self.queue.call_someone(&mut crew);
         }
     }
@@ -373,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_workers_while_there_is_more_to_do_than_they_can_take() {
+    fn asks_for_a_worker_when_all_are_blocked() {
         let queue = queue(9, 2);
         let foreman = Sleeper::new();
         let mut answers = Vec::new();
@@ -384,15 +474,62 @@ mod tests {
         };
         arrive();
         assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
-        let _first = queue.register();
+        let first = queue.register();
+        assert!(matches!(first.look(), Next::Exchange(_)));
         arrive();
+        foreman.waker().wake();
+        assert_eq!(queue.demand(&foreman), None, "the first computes, and will come for it");
+        first.suspended();
         assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
-        let _second = queue.register();
+        let second = queue.register();
+        assert!(matches!(second.look(), Next::Exchange(_)));
         arrive();
+        second.suspended();
         foreman.waker().wake();
         assert_eq!(queue.demand(&foreman), None, "no third");
         queue.close();
         assert_eq!(queue.demand(&foreman), Some(Demand::Over));
+    }
+
+    #[test]
+    fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
+        let queue = queue(9, 2);
+        let (first, second) = (queue.register(), queue.register());
+        let (one, _answer) = exchange("/1");
+        let (two, _answer) = exchange("/2");
+        let (three, _answer) = exchange("/3");
+        queue.submit(one).unwrap();
+        assert_eq!(path(first.look()), "/1");
+        first.suspended();
+        queue.submit(two).unwrap();
+        assert_eq!(path(second.look()), "/2");
+        queue.submit(three).unwrap();
+        first.resumed();
+        assert!(matches!(second.look(), Next::Nothing));
+        assert_eq!(path(first.look()), "/3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_computes_for_long_holds_up_nobody() {
+        let queue = queue(9, 2);
+        let guard = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.guard_against_stalls().await }
+        });
+        let (hog, other) = (queue.register(), queue.register());
+        let (long, _answer) = exchange("/long");
+        queue.submit(long).unwrap();
+        assert_eq!(path(hog.look()), "/long");
+        let (short, _answer) = exchange("/short");
+        queue.submit(short).unwrap();
+        let (next, _answer) = exchange("/next");
+        queue.submit(next).unwrap();
+        tokio::time::sleep(STALL_AFTER - Duration::from_millis(1)).await;
+        assert!(matches!(other.look(), Next::Nothing));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(path(other.look()), "/short");
+        assert_eq!(path(other.look()), "/next", "without waiting for the hog in between");
+        guard.abort();
     }
 
     #[test]
@@ -424,7 +561,7 @@ mod tests {
             thread::yield_now();
         }
         // The doomed worker fell idle last, so it is the one called; it ends without looking.
-        waiting.crew().idle.push(doomed.sleeper.waker());
+        waiting.crew().admission.rest(doomed.id);
         let (exchange, _answer) = exchange("/left");
         queue.submit(exchange).unwrap();
         drop(doomed);

@@ -32,8 +32,16 @@ mod linux {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// The state of a connection that has ended (`TCP_CLOSE` in the kernel's list, which libc does not carry).
+    const TCP_CLOSE: u8 = 7;
+
     pub(crate) fn unsent_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
-        queued(socket, libc::TIOCOUTQ)
+        match queued(socket, libc::TIOCOUTQ)? {
+            0 => Ok(0),
+            // After a reset the count stands for ever.
+            _ if tcp_info(socket)?.tcpi_state == TCP_CLOSE => Ok(0),
+            unsent => Ok(unsent),
+        }
     }
 
     pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
@@ -49,6 +57,10 @@ mod linux {
     }
 
     pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
+        tcp_info(socket).map(|info| Duration::from_micros(info.tcpi_rtt.into()))
+    }
+
+    fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<libc::tcp_info> {
         let mut info = mem::MaybeUninit::<libc::tcp_info>::zeroed();
         let mut length = mem::size_of::<libc::tcp_info>() as libc::socklen_t;
         // SAFETY: the descriptor is open for as long as it is borrowed, and the kernel writes at most `length`
@@ -66,8 +78,7 @@ mod linux {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `tcp_info` is made of integers, for which the zeroes it began with are valid values too.
-        let info = unsafe { info.assume_init() };
-        Ok(Duration::from_micros(info.tcpi_rtt.into()))
+        Ok(unsafe { info.assume_init() })
     }
 }
 
@@ -112,7 +123,7 @@ pub(crate) fn unlisten(listener: BorrowedFd<'_>) -> io::Result<()> {
     platform::unlisten(listener)
 }
 
-/// Bytes written to a connection that its peer has not acknowledged.
+/// Bytes written to a TCP connection that its peer has not acknowledged, and still may.
 ///
 /// # Errors
 ///
@@ -182,6 +193,31 @@ mod tests {
         accepted.read_exact(&mut text).unwrap();
         assert_eq!(&text, b"hello");
         assert!(round_trip(accepted.as_fd()).unwrap() > Duration::ZERO);
+    }
+
+    /// A load balancer that closes with a reset left every drain waiting for an acknowledgement that cannot come.
+    #[test]
+    fn nothing_is_unsent_on_a_connection_that_was_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.shutdown(std::net::Shutdown::Write).unwrap();
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        // The reset has come when reading fails or ends.
+        let _ = (&server).read(&mut [0; 1]);
+        assert_eq!(unsent_bytes(server.as_fd()).unwrap(), 0);
+    }
+
+    #[test]
+    fn counts_what_is_on_its_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        while server.write(&[0; 65536]).is_ok() {}
+        assert!(unsent_bytes(server.as_fd()).unwrap() > 0, "the client reads nothing");
+        drop(client);
     }
 
     #[test]

@@ -1,18 +1,26 @@
-//! Waiting without the GVL, so that Ctrl-C, `Thread#kill`, `Thread#raise` and `Timeout` reach the waiting thread.
-//! This crate's only unsafe code.
+//! The GVL: waiting without it, so that Ctrl-C, `Thread#kill`, `Thread#raise` and `Timeout` reach the waiting thread;
+//! and telling the queue when a worker lets go of it inside the app. This crate's only unsafe code.
 
 #![allow(unsafe_code)]
 
 use std::{
     any::Any,
+    cell::RefCell,
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
+    rc::Rc,
+    sync::Once,
 };
 
 use magnus::Ruby;
-use rb_sys::{RB_NOGVL_INTR_FAIL, rb_nogvl};
-use tidegate_core::wake::Waker;
+use rb_sys::{
+    RB_NOGVL_INTR_FAIL, RUBY_INTERNAL_THREAD_EVENT_READY, RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, rb_event_flag_t,
+    rb_internal_thread_add_event_hook, rb_internal_thread_event_data_t, rb_nogvl,
+};
+use tidegate_core::{dispatch::Worker, wake::Waker};
+
+// ===== waiting =====
 
 /// Runs `wait` without the GVL and returns what it did, or `None` when an interrupt was pending before it began.
 ///
@@ -52,4 +60,47 @@ unsafe extern "C" fn wake(alarm: *mut c_void) {
     // SAFETY: `wait` passes a pointer to a `Waker` that it has borrowed for longer than Ruby may call this.
     let waker = unsafe { &*alarm.cast_const().cast::<Waker>() };
     waker.wake();
+}
+
+// ===== watching =====
+
+thread_local! {
+    /// The worker that this thread is.
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// Tells `worker` about the GVL on this thread, until the value is dropped.
+pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED | RUBY_INTERNAL_THREAD_EVENT_READY;
+        // SAFETY: the hook is called with Ruby's threads only, may be called from now on for ever, and uses none of
+        // the data it is given. This thread is in no such hook now.
+        unsafe { rb_internal_thread_add_event_hook(Some(changed), events, ptr::null_mut()) };
+    });
+    Watched(WORKER.replace(Some(worker.clone())))
+}
+
+/// Ends what [`watch`] began, and gives the thread back to the worker it was before.
+pub(crate) struct Watched(Option<Rc<Worker>>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        WORKER.set(self.0.take());
+    }
+}
+
+/// Called by Ruby, mostly without the GVL and on every Ruby thread: touches nothing of Ruby's, and raises nothing.
+unsafe extern "C" fn changed(event: rb_event_flag_t, _: *const rb_internal_thread_event_data_t, _: *mut c_void) {
+    // A thread that is ending, or is just changing the slot, is in no app.
+    let _ = WORKER.try_with(|slot| {
+        if let Ok(slot) = slot.try_borrow()
+            && let Some(worker) = &*slot
+        {
+            match event {
+                RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => worker.suspended(),
+                _ => worker.resumed(),
+            }
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! `Tidegate::Native::Server`: the core's server as a Ruby object. Ruby makes the threads; they wait and work here.
 
 use std::{
+    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
@@ -130,7 +131,8 @@ impl Server {
     fn work(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
         let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
-        let worker = queue.register();
+        let worker = Rc::new(queue.register());
+        let _watched = gvl::watch(&worker);
         loop {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     connection::Shared,
+    dispatch::DispatchQueue,
     lifecycle::{Action, Event, Lifecycle, Phase},
     listener::Listener,
     notice::{Notice, Summary},
@@ -57,6 +58,11 @@ impl Driver {
     /// What the probes tell about.
     pub(super) fn probe(&self) -> Probe {
         Probe { phase: self.shared.phase.clone(), stats: self.shared.stats.clone() }
+    }
+
+    /// Where the connections' exchanges wait.
+    pub(super) fn queue(&self) -> Arc<DispatchQueue> {
+        self.shared.queue.clone()
     }
 
     /// Tells the operator that the server serves.

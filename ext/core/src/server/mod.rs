@@ -201,6 +201,8 @@ fn serve(
         for listener in listeners {
             driver.accept_on(listener);
         }
+        let queue = driver.queue();
+        tokio::spawn(async move { queue.guard_against_stalls().await });
         driver.run(inbox).await;
         if let Some(probing) = probing {
             probing.abort();
