@@ -1,0 +1,108 @@
+# frozen_string_literal: true
+
+require "open3"
+require "shellwords"
+require "socket"
+require_relative "child"
+
+# How each web server is started, and when it is ready. One entry per server that the tools know by name;
+# any other is a command, or NAME=command, with {host}, {port} and {app} in it.
+module Rig
+  ROOT = File.expand_path("../..", __dir__)
+
+  # A server that can be started: `command` has placeholders, `ready` is the line that says so (nil: it accepts).
+  Kind = Struct.new(:name, :command, :ready, :env) do
+    def start(host:, port:, app:, drain_delay: 0, &on_line)
+      values = { "host" => host, "port" => port, "app" => app, "drain_delay" => drain_delay }
+      argv = command.map { |word| word.gsub(/\{(\w+)\}/) { values.fetch($1).to_s } }
+      Server.new(self, host, port, Child.new(argv, name:, env:, redirects: { chdir: ROOT }, &on_line))
+    end
+  end
+
+  # A server process at an address.
+  class Server
+    attr_reader :kind, :host, :port, :child
+
+    def initialize(kind, host, port, child)
+      @kind, @host, @port, @child = kind, host, port, child
+    end
+
+    def address = "#{host}:#{port}"
+
+    # Waits until it serves; raises with the end of its output when it does not.
+    def ready!(within: 20)
+      return self if kind.ready ? child.wait_for_line(kind.ready, within:) : accepts?(within)
+
+      child.stop
+      raise Unavailable, "#{kind.name} did not start on #{address} (#{child.outcome}): #{child.output.last(8).join(' | ')}"
+    end
+
+    private
+
+    def accepts?(within)
+      limit = Rig.now + within
+      loop do
+        TCPSocket.new(host, port).close
+        return true
+      rescue SystemCallError
+        return false if Rig.now > limit || child.wait(within: 0.02) # waits for its end, not for luck
+      end
+    end
+  end
+
+  module Servers
+    THREADS = "5:5"
+    PUMA_READY = /Use Ctrl-C to stop/
+    PUMA_FLAGS = ["-b", "tcp://{host}:{port}", "-t", THREADS, "-e", "production", "{app}"].freeze
+
+    module_function
+
+    # The server of that name, or of that command.
+    def find(name)
+      case name
+      when "tidegate" then tidegate
+      when "puma" then puma
+      when /\Apuma(\d+)\z/ then puma_beside(name)
+      when /\A(?:([\w.-]+)=)?(.*\{port\}.*)\z/m then command($1, Shellwords.split($2))
+      else raise Unavailable, "unknown server #{name.inspect}: tidegate, puma, puma8, or [NAME=]command with {host} and {port}"
+      end
+    end
+
+    # Any other server, by the name it was given or that of its program.
+    def command(name, words)
+      Kind.new(name || File.basename(words.first), words, nil, {})
+    end
+
+    # Outside Bundler, as the others are, so that memory and start-up compare.
+    def tidegate
+      extension = File.join(ROOT, "lib/tidegate/tidegate.so")
+      raise Unavailable, "tidegate is not compiled yet: bin/setup, then rake compile" unless File.exist?(extension)
+
+      Kind.new("tidegate", ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", "-t", THREADS, "-e", "production",
+                            "--drain-delay", "{drain_delay}", "{app}"], /^tidegate: ready on /, {})
+    end
+
+    def puma
+      found = ENV["PATH"].split(":").map { |dir| File.join(dir, "puma") }.find { |path| File.executable?(path) }
+      raise Missing, "puma is not here: bin/setup test" unless found
+
+      Kind.new("puma", [found, *PUMA_FLAGS], PUMA_READY, {})
+    end
+
+    # A Puma that is not the installed one, fetched into the cache by bin/peer-gems.
+    def puma_beside(name, cached: false)
+      flags = cached ? ["--cached"] : []
+      entry, status = Open3.capture2(File.join(ROOT, "bin/peer-gems"), *flags, name)
+      raise Missing, "bin/peer-gems #{name} has no such gem for this Ruby" unless status.success?
+
+      script = Dir[*entry.chomp.split(":").map { |dir| "#{dir}/gems/puma-*/bin/puma" }].first
+      path = [entry.chomp, *Gem.path].join(":")
+      Kind.new(name, ["ruby", script, *PUMA_FLAGS], PUMA_READY, { "GEM_PATH" => path })
+    end
+
+    # A port on that address which was free a moment ago.
+    def free_port(host)
+      TCPServer.open(host, 0) { |server| server.local_address.ip_port }
+    end
+  end
+end

@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+require_relative "../../bench/rollout/report"
+require_relative "../../bench/rollout/run"
+
+# A rolling update behind HAProxy with retries off, told of the end two seconds late: no request is lost.
+# The same with Puma in Tidegate's place shows that the test can fail.
+RSpec.describe "a rolling update" do
+  # What this machine lacks makes an example pending; never in CI, where everything has to be there.
+  def needing_programs
+    yield
+  rescue Rig::Missing => error
+    raise if ENV["CI"] == "true"
+
+    skip error.message
+  end
+
+  def roll(kind, **settings)
+    Rollout::Run.new(Rollout::Settings.with(server: kind.name, **settings), kind:).call
+  end
+
+  # Puma 8 where bin/peer-gems has fetched it, else the installed one.
+  def puma
+    Rig::Servers.puma_beside("puma8", cached: true)
+  rescue Rig::Missing
+    Rig::Servers.puma
+  end
+
+  it "loses none of 2,000 requests when one of two Tidegate processes is told to end, which exits with 0" do
+    result = needing_programs { roll(Rig::Servers.tidegate, requests: 2000) }
+    report = Rollout::Report.new(result).to_s
+
+    expect(result.tally.total).to be >= 2000
+    expect(result.tally.failures).to be_empty, report
+    expect(result.endings.map(&:outcome)).to eq(["exit 0"]), report
+    expect(result.endings.map(&:seconds)).to all(be >= 3.0), report
+    expect(result.endings.first.log.grep(/drain: done/).size).to eq(1), report
+    expect(result.endings.first.log.grep(/forcing/)).to be_empty, report
+    expect(result.counters).to include(retries: 0, redispatches: 0)
+  end
+
+  it "loses some with Puma in its place" do
+    result = needing_programs { roll(puma, requests: 400) }
+
+    expect(result.tally.failed).to be > 0
+    expect(result.tally.failed(phase: Rollout::Tally::STEADY)).to eq(0), Rollout::Report.new(result).to_s
+  end
+end
