@@ -128,11 +128,13 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode; `None` in the abstract namespace, where there is no file.
     identity: Option<(u64, u64)>,
+    /// The process that made it. A child that the app has forked must not take the file along when it ends.
+    owner: u32,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.identity.is_some() && identity(&self.path) == self.identity {
+        if self.owner == std::process::id() && self.identity.is_some() && identity(&self.path) == self.identity {
             // Nothing can be done about a file that stays, and the next start replaces it.
             let _ = fs::remove_file(&self.path);
         }
@@ -156,7 +158,7 @@ fn bind_unix(address: &Address, path: &Path, mode: Option<u32>, backlog: i32) ->
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     socket.bind(&target).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path) };
+    let file = SocketFile { path: path.to_owned(), identity: identity(path), owner: std::process::id() };
     if let Some(mode) = mode
         && file.identity.is_some()
     {

@@ -120,7 +120,7 @@ impl fmt::Display for Notice<'_> {
             }
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
-            Self::Unmoved(signal) => write!(f, "{signal} again: still finishing; SIGINT cuts what is in flight"),
+            Self::Unmoved(signal) => write!(f, "{signal}: still finishing what is in flight; one more signal cuts it"),
             Self::Summary(summary) => summary.fmt(f),
         }
     }
