@@ -175,9 +175,12 @@ fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
     first.as_value()
 }
 
-/// Whether a name with underscores would pass for another header that is there too: `X_Real_IP` for `X-Real-IP`.
+/// Whether a name with underscores would pass for another header: for one that is there too, as `X_Real_IP` for
+/// `X-Real-IP`, or for the body's type or length, which are no `HTTP_` keys.
 fn shadows_another(name: &HeaderName, headers: &HeaderMap) -> bool {
-    name.as_str().contains('_') && headers.contains_key(name.as_str().replace('_', "-").as_str())
+    let name = name.as_str();
+    name.contains('_')
+        && (matches!(name, "content_type" | "content_length") || headers.contains_key(name.replace('_', "-").as_str()))
 }
 
 /// A host without its port, and the port if it has one.

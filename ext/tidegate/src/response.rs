@@ -73,7 +73,22 @@ fn headers(ruby: &Ruby, value: Value) -> Result<HeaderMap, Error> {
         add_header(ruby, &mut headers, key, value)?;
         Ok(ForEach::Continue)
     })?;
+    check_length(ruby, &headers)?;
     Ok(headers)
+}
+
+/// A length that clients may read differently would divide the connection's messages differently (RFC 9112 §6.3).
+fn check_length(ruby: &Ruby, headers: &HeaderMap) -> Result<(), Error> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let text = length.as_bytes();
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let fits = length.to_str().is_ok_and(|text| text.parse::<u64>().is_ok());
+    if is_number && fits && lengths.next().is_none() {
+        return Ok(());
+    }
+    let all: Vec<_> = headers.get_all(header::CONTENT_LENGTH).iter().collect();
+    Err(invalid(ruby, format!("the app returned the content-length {all:?}, which is no number of bytes")))
 }
 
 fn add_header(ruby: &Ruby, headers: &mut HeaderMap, key: Value, value: Value) -> Result<(), Error> {

@@ -48,6 +48,8 @@ struct State {
     peer: PeerSide,
     /// The body under way ends with the connection (HTTP/1.0), so that only a reset shows it was cut.
     close_delimited: bool,
+    /// Something was written since the last head began to arrive.
+    answered: bool,
     /// The server's patience has ended: a request without an answer is refused.
     forced: bool,
 }
@@ -70,6 +72,7 @@ impl Activity {
             stalled: None,
             peer: PeerSide::Stays,
             close_delimited: false,
+            answered: false,
             forced: false,
         }))
     }
@@ -85,6 +88,7 @@ impl Activity {
         let mut state = self.state();
         if let Stage::Fresh { .. } | Stage::Idle { .. } = state.stage {
             state.stage = Stage::Head { since: super::now() };
+            state.answered = false;
         }
     }
 
@@ -100,7 +104,9 @@ impl Activity {
     }
 
     pub(super) fn bytes_written(&self) {
-        self.state().stalled = None;
+        let mut state = self.state();
+        state.stalled = None;
+        state.answered = true;
     }
 
     pub(super) fn flushed(&self) {
@@ -160,6 +166,11 @@ impl Activity {
 
     pub(super) fn client_closes(&self) -> bool {
         self.state().peer != PeerSide::Stays
+    }
+
+    /// Whether the head that arrived last, or what passed for one, was answered.
+    pub(super) fn answered(&self) -> bool {
+        self.state().answered
     }
 
     pub(super) fn is_close_delimited(&self) -> bool {

@@ -103,7 +103,7 @@ fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits) -> Ht
 enum Ending {
     /// hyper has said and heard all there was.
     Finished,
-    /// The client broke the protocol; hyper has answered.
+    /// The client broke the protocol.
     Malformed,
     /// The client is gone, or its socket failed.
     Lost,
@@ -207,6 +207,11 @@ async fn end<S: Socket>(mut socket: Watched<S>, ending: Ending, activity: &Activ
             }
         }
         Ending::Finished if activity.client_closes() && unread.is_empty() => close::deliver(socket, shared).await,
+        // hyper has no answer for some, HTTP/2 that nobody asked for among them.
+        Ending::Malformed if !activity.answered() => {
+            socket.write_last(&Refusal::closing(StatusCode::BAD_REQUEST).to_http1()).await;
+            close::linger(socket, shared).await;
+        }
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
         Ending::SlowHead => {
             socket.write_last(&Refusal::closing(StatusCode::REQUEST_TIMEOUT).to_http1()).await;
