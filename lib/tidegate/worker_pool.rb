@@ -92,8 +92,11 @@ module Tidegate
     rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
       over = false
     ensure
-      over ? leave(place) : replace(place, error, began && now - began >= SETTLED ? 0 : failures + 1)
+      over ? leave(place) : replace(place, error, failed?(error, began) ? failures + 1 : 0)
     end
+
+    # Whether a worker that has ended could not do its work. One that was killed was ended by somebody else.
+    def failed?(error, began) = error && !(began && now - began >= SETTLED)
 
     # When the process ends without stopping the server, Ruby kills all threads; then there is nothing to replace, and
     # a new thread would keep the process alive.

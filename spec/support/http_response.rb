@@ -59,12 +59,17 @@ class HTTPResponse
     raise "both transfer-encoding and content-length: #{headers}" if chunked? && self["content-length"]
 
     if chunked? then read_chunks(source)
-    elsif self["content-length"] then take(source, Integer(self["content-length"], 10))
+    elsif self["content-length"] then take(source, length)
     else @body << source.rest
     end
   end
 
   private
+
+  def length
+    text = self["content-length"]
+    text.match?(/\A\d+\z/) ? text.to_i : raise("not a length: #{text.inspect}")
+  end
 
   def read_chunks(source)
     loop do

@@ -4,9 +4,17 @@
 # when the example has failed.
 
 module ProcessHelpers
+  # What makes servers the same wherever the specs run: in a container, the platform's time limit would cut delays.
+  USUAL = ["-p", 0, "-o", "127.0.0.1", "-C", "-", "--termination-grace", 3600].freeze
+
   # Starts `tidegate` with a rackup file of spec/fixtures and waits until it serves on a free port.
-  def serve(fixture, *arguments, env: {}, **)
-    start("-p", 0, "-o", "127.0.0.1", "-C", "-", *arguments, fixture(fixture), env: rendezvous.env.merge(env), **).ready
+  def serve(fixture, *arguments, **)
+    boot(fixture, *arguments, **).ready
+  end
+
+  # The same without the waiting.
+  def boot(fixture, *arguments, env: {}, **)
+    start(*USUAL, *arguments, fixture(fixture), env: rendezvous.env.merge(env), **)
   end
 
   # Starts `tidegate` with just these arguments, and waits for nothing.

@@ -44,7 +44,7 @@ class Rendezvous
   end
 
   # What the app's process needs to find us.
-  def env = { "TIDEGATE_SPEC_MEETING" => @path }
+  def env = { "SPEC_MEETING" => @path }
 
   # Waits until an app has come to +place+.
   def meet(place)

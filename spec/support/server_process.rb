@@ -32,6 +32,7 @@ class ServerProcess
   # +limits+ are the rlimit_* options of Process.spawn.
   def initialize(command, env: {}, chdir: ROOT, **limits)
     @command = command
+    @wires = []
     @stdout = Lines.new("the server's standard output")
     @stderr = Lines.new("the server's standard error")
     @all = Lines.new("the server")
@@ -59,7 +60,12 @@ class ServerProcess
   # Where the probes are answered.
   def admin = wait_for_line(/^tidegate: ready on .*?probes on (?<admin>[^ ;]+)/)[:admin]
 
-  def connect(**, &) = Wire.open(address, **, &)
+  # Opens a connection, for the block or until the end of the example.
+  def connect(**, &)
+    return Wire.open(address, **, &) if block_given?
+
+    Wire.open(address, **).tap { |wire| @wires << wire }
+  end
 
   # A whole exchange on a connection of its own.
   def get(target, headers = {}) = connect { |wire| wire.get(target, headers) }
@@ -100,9 +106,12 @@ class ServerProcess
 
   def output = @all.to_s
 
+  def alive? = @ending.alive?
+
   # Ends it whatever it does. Safe to call twice.
   def end
-    signal(:KILL) if @ending.alive?
+    @wires.each(&:close)
+    signal(:KILL) if alive?
     wait_exit
   rescue Errno::ESRCH
     wait_exit

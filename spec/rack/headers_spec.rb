@@ -1,0 +1,83 @@
+# frozen_string_literal: true
+
+RSpec.describe "a response header", :in_process do
+  def sent(headers, lint: false)
+    server = run_server(lint:) { |env| env["PATH_INFO"] == "/" ? [200, headers, ["body"]] : [200, {}, ["next"]] }
+    wire = connect(server)
+    response = wire.get("/")
+    expect(wire.get("/next").body).to eq("next") unless response.close?
+    response
+  end
+
+  it "is sent as it is" do
+    expect(sent({ "content-type" => "text/plain", "x-one" => "1" }, lint: true).headers).to include("content-type" => ["text/plain"], "x-one" => ["1"])
+  end
+
+  it "in capitals is sent in small letters" do
+    expect(sent({ "Content-Type" => "text/plain", "X-One" => "1" }).headers).to include("content-type" => ["text/plain"], "x-one" => ["1"])
+  end
+
+  it "with several values in an Array is sent once for each" do
+    expect(sent({ "content-type" => "text/plain", "set-cookie" => %w[a=1 b=2] }, lint: true).headers["set-cookie"]).to eq(%w[a=1 b=2])
+  end
+
+  it "with several values in lines, as in Rack 2, is sent once for each" do
+    expect(sent({ "Set-Cookie" => "a=1\nb=2" }).headers["set-cookie"]).to eq(%w[a=1 b=2])
+  end
+
+  it "keeps bytes that are not ASCII" do
+    expect(sent({ "x-utf8" => "caf\u00E9", "x-latin" => "caf\xE9".b }).headers).to include("x-utf8" => ["caf\u00E9".b], "x-latin" => ["caf\xE9".b])
+  end
+
+  it "may be frozen, with its hash" do
+    expect(sent({ "x-one" => "1" }.freeze).headers["x-one"]).to eq(["1"])
+  end
+
+  it "may be a Symbol, a number or nil" do
+    headers = sent({ :"x-symbol" => :value, "x-number" => 42, "x-nil" => nil }).headers
+
+    expect(headers).to include("x-symbol" => ["value"], "x-number" => ["42"])
+    expect(headers).not_to include("x-nil")
+  end
+
+  it "of the server's own, rack.something, is not sent" do
+    expect(sent({ "rack.private" => "x", "x-one" => "1" }).headers.keys).not_to include("rack.private")
+  end
+
+  it "comes in a hash that is none but converts to one" do
+    expect(sent(Struct.new(:to_h).new({ "x-one" => "1" })).headers["x-one"]).to eq(["1"])
+  end
+
+  { "a carriage return" => "a\rb", "a line feed that begins a header" => "a\r\nx-evil: 1", "a NUL" => "a\0b", "an escape" => "a\eb" }.each do |what, value|
+    it "with #{what} in its value is not sent; the log names it" do
+      response = sent({ "x-user-input" => value })
+
+      expect([response.status, response["x-evil"], response["x-user-input"]]).to eq([500, nil, nil])
+      expect(errors.to_a.first).to match(/\Atidegate: GET \/ raised TypeError: .*"?x-user-input"?/)
+    end
+  end
+
+  ["x evil", "x:evil", "x\r\nevil", "", "x\0", "caf\u00E9"].each do |name|
+    it "named #{name.inspect} is not sent; the log names it" do
+      expect(sent({ name => "1" }).status).to eq(500)
+      expect(errors.to_a.first).to include(name.inspect)
+    end
+  end
+
+  it "date is there, and the app may set its own" do
+    expect(sent({})["date"]).to match(/\A\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\z/)
+    expect(sent({ "date" => "Thu, 01 Jan 1970 00:00:00 GMT" }).headers["date"]).to eq(["Thu, 01 Jan 1970 00:00:00 GMT"])
+  end
+
+  it "connection: close of the app is kept, and closes" do
+    server = run_server(lint: false) { |_env| [200, { "connection" => "close" }, ["bye"]] }
+    wire = connect(server)
+
+    expect(wire.get("/")).to be_close
+    expect(wire).to be_eof
+  end
+
+  it "says nothing about the server" do
+    expect(sent({}).headers.keys - %w[date content-length content-type]).to eq([])
+  end
+end

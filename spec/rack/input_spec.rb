@@ -1,0 +1,179 @@
+# frozen_string_literal: true
+
+RSpec.describe "rack.input", :in_process do
+  # A server whose app reads its input with the block and answers with the result.
+  def reading(lint: true, **options)
+    run_server(lint:, **options) do |env|
+      [200, { "content-type" => "text/plain" }, [yield(env).to_s]]
+    end
+  end
+
+  def input_class(env) = env["rack.input"].then { |input| input.respond_to?(:path) || input.is_a?(File) ? "file" : "memory" }
+
+  it "is the whole body" do
+    server = reading { |env| env["rack.input"].read }
+
+    expect(connect(server).post("/", "some bytes \xFF\x00".b).body).to eq("some bytes \xFF\x00".b)
+  end
+
+  it "is binary" do
+    server = reading(lint: false) { |env| [env["rack.input"].external_encoding, env["rack.input"].read.encoding].inspect }
+
+    expect(connect(server).post("/", "\u00E9").body).to eq("[#{Encoding::BINARY.inspect}, #{Encoding::BINARY.inspect}]")
+  end
+
+  it "is empty where there is no body" do
+    server = reading { |env| [env["rack.input"].read, env["rack.input"].read(5), env["rack.input"].gets, env["CONTENT_LENGTH"]].inspect }
+
+    expect(connect(server).get("/").body).to eq('["", nil, nil, nil]')
+  end
+
+  it "is empty where the body has a length of zero" do
+    server = reading { |env| [env["rack.input"].read, env["CONTENT_LENGTH"]].inspect }
+
+    expect(connect(server).post("/", "").body).to eq('["", "0"]').or eq('["", nil]')
+  end
+
+  it "is read in pieces, to the end and to nil" do
+    server = reading { |env| [3, 3, 3].map { |count| env["rack.input"].read(count) }.inspect }
+
+    expect(connect(server).post("/", "abcde").body).to eq('["abc", "de", nil]')
+  end
+
+  it "is read into a buffer" do
+    server = reading do |env|
+      buffer = +""
+      env["rack.input"].read(4, buffer)
+      buffer
+    end
+
+    expect(connect(server).post("/", "abcde").body).to eq("abcd")
+  end
+
+  it "is read in lines" do
+    server = reading do |env|
+      lines = [env["rack.input"].gets]
+      env["rack.input"].each { |line| lines << line }
+      lines.inspect
+    end
+
+    expect(connect(server).post("/", "a\nb\nc").body).to eq(["a\n", "b\n", "c"].inspect)
+  end
+
+  it "can be read again" do
+    server = reading(lint: false) { |env| [env["rack.input"].read, env["rack.input"].rewind, env["rack.input"].read].inspect }
+
+    expect(connect(server).post("/", "abc").body).to eq('["abc", 0, "abc"]')
+  end
+
+  it "has the bytes of a chunked body, its length, and no word of the chunks" do
+    server = reading { |env| [env["rack.input"].read, env["CONTENT_LENGTH"], env["HTTP_TRANSFER_ENCODING"]].inspect }
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;extension=1\r\nde\r\n0\r\nTrailer: x\r\n\r\n")
+
+    expect(wire.response.body).to eq('["abcde", "5", nil]')
+  end
+
+  it "of a chunked body without a byte is empty" do
+    server = reading { |env| env["rack.input"].read.inspect }
+    wire = connect(server)
+
+    expect(wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").response.body).to eq('""')
+    expect(wire.get("/").body).to eq('""')
+  end
+
+  describe "of a body above the memory limit" do
+    let(:body) { Random.new(1).bytes(300_000) }
+
+    it "comes from a file" do
+      server = reading(body_memory_limit: 1000, lint: false) { |env| [input_class(env), env["rack.input"].read.hash].inspect }
+      wire = connect(server)
+
+      expect(wire.post("/", body).body).to eq(["file", body.hash].inspect)
+      expect(wire.post("/", "x" * 1000).body).to start_with('["memory"')
+      expect(wire.post("/", "x" * 1001).body).to start_with('["file"')
+    end
+
+    it "reads like any other" do
+      server = reading(body_memory_limit: 10) do |env|
+        input = env["rack.input"]
+        [input.gets, input.read(3), input.read, input.read(1)].inspect
+      end
+
+      expect(connect(server).post("/", "a line\nanother line\nthe rest").body)
+        .to eq(["a line\n", "ano", "ther line\nthe rest", nil].inspect)
+    end
+
+    it "can be read again" do
+      server = reading(body_memory_limit: 10, lint: false) do |env|
+        first = env["rack.input"].read
+        env["rack.input"].rewind
+        first == env["rack.input"].read
+      end
+
+      expect(connect(server).post("/", body).body).to eq("true")
+    end
+
+    it "is chunked" do
+      server = reading(body_memory_limit: 1000, lint: false) { |env| [input_class(env), env["CONTENT_LENGTH"], env["rack.input"].read.hash].inspect }
+      wire = connect(server)
+      wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+      body.bytes.each_slice(70_000) { |piece| wire.write("#{piece.size.to_s(16)}\r\n".b + piece.pack("C*") + "\r\n") }
+
+      expect(wire.write("0\r\n\r\n").response.body).to eq(["file", "300000", body.hash].inspect)
+    end
+
+    it "leaves no file behind" do
+      Dir.mktmpdir do |directory|
+        before = ENV.fetch("TMPDIR", nil)
+        ENV["TMPDIR"] = directory
+        server = reading(body_memory_limit: 10, lint: false) { |env| Dir.children(directory).inspect + env["rack.input"].read(1) }
+
+        expect(connect(server).post("/", body).body).to start_with("[]")
+        expect(Dir.children(directory)).to be_empty
+      ensure
+        ENV["TMPDIR"] = before
+      end
+    end
+
+    it "is given back when the request is over" do
+      inputs = Queue.new
+      server = reading(body_memory_limit: 10, lint: false) { |env| inputs << env["rack.input"] }
+      wire = connect(server)
+      3.times { wire.post("/", body) }
+
+      expect([Patience.pop(inputs), Patience.pop(inputs)]).to all(be_closed)
+    end
+  end
+
+  it "closed by the app harms no other request" do
+    server = reading(lint: false, body_memory_limit: 10) do |env|
+      env["rack.input"].read.tap { env["rack.input"].close }
+    end
+    wire = connect(server)
+
+    expect(wire.get("/").body).to eq("")
+    expect(wire.get("/").body).to eq("")
+    expect(wire.post("/", "memory").body).to eq("memory")
+    expect(wire.post("/", "in a file, longer").body).to eq("in a file, longer")
+    expect(wire.get("/").status).to eq(200)
+    expect(errors.to_s).to eq("")
+  end
+
+  it "that the app does not read is no part of the next request" do
+    server = reading { |env| env["PATH_INFO"] }
+    wire = connect(server)
+
+    expect(wire.post("/first", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n").body).to eq("/first")
+    expect(wire.post("/second", "x" * 500_000).body).to eq("/second")
+    expect(wire.get("/third").body).to eq("/third")
+  end
+
+  it "works with forms" do
+    require "rack/request"
+    server = run_server { |env| [200, { "content-type" => "text/plain" }, [Rack::Request.new(env).params.inspect]] }
+    form = { "content-type" => "application/x-www-form-urlencoded" }
+
+    expect(connect(server).post("/?q=1", "a=1&b=%C3%A4", form).body.force_encoding("UTF-8")).to eq({ "q" => "1", "a" => "1", "b" => "\u00E4" }.inspect)
+  end
+end

@@ -1,0 +1,54 @@
+# frozen_string_literal: true
+
+RSpec.describe "the threads that run the app", :in_process do
+  it "have names" do
+    server = run_server { |_env| [200, { "content-type" => "text/plain" }, [Thread.current.name]] }
+
+    expect(get(server, "/").body).to match(/\Atidegate worker \d+\z/)
+  end
+
+  it "are Ruby threads with locals of their own, that last from one request to the next" do
+    server = run_server(threads: "1:1") do |_env|
+      Thread.current[:count] = Thread.current[:count].to_i + 1
+      [200, { "content-type" => "text/plain" }, [Thread.current[:count].to_s]]
+    end
+    wire = connect(server)
+
+    expect(Array.new(3) { wire.get("/").body }).to eq(%w[1 2 3])
+  end
+
+  it "run as many requests at a time as there may be" do
+    here = Queue.new
+    go = Queue.new
+    server = run_server(threads: "0:3") do |_env|
+      here << true
+      go.pop
+      [200, { "content-type" => "text/plain" }, ["x"]]
+    end
+    clients = Array.new(5) { connect(server).tap { |wire| wire.request("GET", "/") } }
+    3.times { Patience.pop(here) }
+    catch_up(server)
+
+    expect(here).to be_empty
+    expect(server.stats).to include(workers: 3, queued: 2)
+    5.times { go << true }
+    expect(clients.map { |wire| wire.response.status }).to all(eq(200))
+  end
+
+  it "are not there before they are needed, unless they are asked for" do
+    app = ->(_env) { [200, { "content-type" => "text/plain" }, ["x"]] }
+    run_server(app, threads: "0:4")
+    expect(workers.size).to eq(0)
+    wait_for_stat(run_server(app, threads: "2:4"), :workers, 2)
+    expect(workers.size).to eq(2)
+  end
+
+  it "are gone when the server has stopped" do
+    server = run_server(threads: "2:2") { |_env| [200, { "content-type" => "text/plain" }, ["x"]] }
+    get(server, "/")
+    stop_servers
+
+    expect(Thread.list.map(&:name).grep(/tidegate/)).to be_empty
+    expect(server.phase).to eq(:stopped)
+  end
+end
