@@ -1,5 +1,7 @@
 //! The whole server over real sockets, through its public interface; a Rust thread plays the application.
 
+#![allow(clippy::unwrap_used, reason = "this is a test, and so are its helpers")]
+
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
