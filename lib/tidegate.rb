@@ -10,6 +10,7 @@ module Tidegate
   autoload :AppLoader, "tidegate/app_loader"
   autoload :CLI, "tidegate/cli"
   autoload :Configuration, "tidegate/configuration"
+  autoload :Delivery, "tidegate/delivery"
   autoload :DSL, "tidegate/dsl"
   autoload :EmptyInput, "tidegate/empty_input"
   autoload :Fault, "tidegate/fault"

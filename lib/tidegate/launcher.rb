@@ -6,8 +6,10 @@
 module Tidegate
   class Launcher
     # Seconds that the process may still take to end after a stop that could not wait for everything. What is left
-    # then is a thread stuck in the app or an at_exit block that does not come back; the platform's KILL comes next.
-    EXIT_GRACE = 1.5
+    # then is a thread stuck in the app or an at_exit block that does not come back; the platform's KILL comes next. With
+    # the half second that a forced stop may take and Server::FORCED_GRACE it fits into the 2 s that the plan keeps back,
+    # and leaves one of them.
+    EXIT_GRACE = 0.3
 
     # +flags+ and +defaults+ are Layers, the strongest and the weakest source of the configuration. Without +app+ the
     # rackup file is loaded.

@@ -10,10 +10,11 @@
 
 module Tidegate
   class Server
-    # Seconds for workers to come back from the app once all connections are closed; the second after a forced stop,
-    # when they have been waited for already.
-    GRACE = 5.0
-    FORCED_GRACE = 0.5
+    # Seconds for workers to come back from the app once all connections are closed, when nobody waits for what they do
+    # any more; and after a forced stop, when they have been waited for already. Both fit into the 2 s that the shutdown
+    # plan keeps back.
+    GRACE = 1.0
+    FORCED_GRACE = 0.1
 
     # Options that the native side takes as they are.
     PASSED_ON = %i[

@@ -60,10 +60,16 @@ module Tidegate
 
     def supervise
       while @native.demand == :spawn
-        spawn or @native.join(UNMET) # all places are taken; join ends the rest early when the server stops
+        spawn or postpone
       end
       @stopped.close
       workers.each(&:join)
+    end
+
+    # All places are taken, or the system has no thread left: the native side asks again, while it has need.
+    def postpone
+      @native.decline
+      @stopped.pop(timeout: UNMET)
     end
 
     # Starts a worker in a free place, or in +place+, which its last holder is just leaving. False when there is none.

@@ -49,6 +49,8 @@ module FakeNative
 
     def demand = @demands.pop || :stopped
 
+    def decline = @calls << :decline
+
     # Stops at once, unless the spec has made it deaf. Nothing here may lock: it is called in a trap.
     def signal(name)
       @calls << [:signal, name]

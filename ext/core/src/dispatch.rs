@@ -216,6 +216,16 @@ impl DispatchQueue {
         None
     }
 
+    /// Takes back a promise: the worker that [`Demand::Worker`] asked for cannot be created. It is asked for again while
+    /// there is need of it.
+    pub fn decline(&self) {
+        let mut crew = self.crew();
+        crew.promised = crew.promised.saturating_sub(1);
+        if !crew.closed && !self.ready.is_empty() {
+            self.call_someone(&mut crew);
+        }
+    }
+
     /// Ends the work: workers finish what they have, find nothing more and leave.
     pub fn close(&self) {
         let mut crew = self.crew();
@@ -489,6 +499,20 @@ mod tests {
         assert_eq!(queue.demand(&foreman), None, "no third");
         queue.close();
         assert_eq!(queue.demand(&foreman), Some(Demand::Over));
+    }
+
+    #[test]
+    fn a_worker_that_cannot_be_created_is_asked_for_again() {
+        let queue = queue(9, 1);
+        let foreman = Sleeper::new();
+        let (exchange, _answer) = exchange("/");
+        queue.submit(exchange).unwrap();
+        for _ in 0..3 {
+            assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+            queue.decline();
+        }
+        assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+        assert!(matches!(queue.register().look(), Next::Exchange(_)));
     }
 
     #[test]

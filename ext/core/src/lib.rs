@@ -6,9 +6,9 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | [`config`] [`error`] [`lifecycle`] `admission` [`plan`] [`stats`] [`notice`] | values and pure state machines; time is an argument; no I/O |
+//! | 1 | [`config`] [`error`] [`lifecycle`] `admission` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
-//! | 3 | [`exchange`] [`dispatch`] [`wake`] | one request with its responder; the bounded queue to the workers, in which full is a value |
+//! | 3 | [`exchange`] [`dispatch`] | one request with its responder; the bounded queue to the workers, in which full is a value |
 //! | 4 | `sys` `listener` `connection` `probe` [`log`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines; a bound on the exit |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!

@@ -15,7 +15,7 @@ use std::{
 use crate::plan::Plan;
 
 /// How long a forced end may take before the server counts as stopped all the same.
-const FORCING: Duration = Duration::from_secs(1);
+const FORCING: Duration = Duration::from_millis(500);
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(life.phase(), Phase::Closing { since: t0, deadline: t0 + s(10) });
         let actions = life.handle(signal(Signal::Int), t0 + s(1));
         assert_eq!(actions.last(), Some(&Action::Force));
-        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(2) });
+        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(1) + FORCING });
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
         life.handle(signal(Signal::Term), t0 + s(1));
         assert_eq!(life.phase(), Phase::Closing { since: t0 + s(1), deadline: t0 + s(21) });
         life.handle(signal(Signal::Quit), t0 + s(2));
-        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(3) });
+        assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(2) + FORCING });
     }
 
     #[test]
@@ -378,11 +378,11 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_end_is_over_after_a_second_whatever_is_left() {
+    fn a_forced_end_is_over_in_its_time_whatever_is_left() {
         let (mut life, t0) = ready(0, 0, None);
         life.handle(signal(Signal::Term), t0);
         life.handle(Event::DeadlineReached { unfinished: true }, t0);
-        life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(1));
+        life.handle(Event::DeadlineReached { unfinished: true }, t0 + FORCING);
         assert_eq!(life.phase(), Phase::Stopped { status: 1 });
     }
 
@@ -468,7 +468,7 @@ mod tests {
             }
         }
 
-        /// Left to itself after one signal, it is over by the platform's budget and the second of a forced end.
+        /// Left to itself after one signal, it is over by the platform's budget and the time of a forced end.
         #[test]
         fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
             let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)) };

@@ -23,6 +23,9 @@ use crate::{config::Address, error::Error, request::Peer, sys};
 /// The least time in which handshakes under way are let complete, once new ones are refused.
 const SETTLE_MIN: Duration = Duration::from_millis(100);
 const SETTLE_MAX: Duration = Duration::from_millis(500);
+/// How long to go on trying to empty a queue when this process has no descriptors left, and how often.
+const EMPTYING_MAX: Duration = Duration::from_secs(5);
+const EMPTYING_PAUSE: Duration = Duration::from_millis(10);
 
 // ===== bound =====
 
@@ -173,13 +176,23 @@ fn make_room(address: &Address, path: &Path) -> Result<(), Error> {
     if !there.file_type().is_socket() {
         return Err(Error::bind_refused(address, "a file of that name is there, and it is not a socket"));
     }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(Error::bind_refused(address, "another process is listening on that socket")),
+    let live = || Err(Error::bind_refused(address, "another process is listening on that socket"));
+    match knock(path) {
+        Ok(()) => live(),
+        // It listens, and its queue is full.
+        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => live(),
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|cause| Error::bind(address, cause))
         }
         Err(cause) => Err(Error::bind(address, cause)),
     }
+}
+
+/// Whether somebody listens, found out without waiting.
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 // ===== listening =====
@@ -225,7 +238,8 @@ impl Listener {
                         take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
                         Ok(())
                     },
-                );
+                )
+                .await;
                 true
             }
             Self::Tcp(listener, local) => {
@@ -243,7 +257,8 @@ impl Listener {
                         take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
                         Ok(())
                     },
-                );
+                )
+                .await;
                 lossless
             }
         }
@@ -260,7 +275,12 @@ async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut
     let begun = Instant::now();
     let mut patience = SETTLE_MIN;
     while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
-        let Ok((socket, remote)) = accepted else { continue };
+        let (socket, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if gone_already(&error) => continue,
+            // Out of descriptors: those who wait are taken when the queue is emptied.
+            Err(_) => return tokio::time::sleep_until(begun + patience).await,
+        };
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
             patience = patience.max(4 * round_trip).min(SETTLE_MAX);
         }
@@ -269,20 +289,23 @@ async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut
     }
 }
 
-/// Accepts, without waiting, all that a listener's queue holds. The runtime's own readiness is not asked: it may
-/// not have heard of the last ones yet.
-fn empty<L, A>(
+/// Accepts all that a listener's queue holds. The runtime's own readiness is not asked: it may not have heard of the
+/// last ones yet. Where descriptors have run out, the connections that end meanwhile give some back.
+async fn empty<L, A>(
     listener: io::Result<L>,
     accept: impl Fn(&L) -> io::Result<A>,
     mut take: impl FnMut(A) -> io::Result<()>,
 ) {
     let Ok(listener) = listener else { return };
+    let give_up = Instant::now() + EMPTYING_MAX;
     loop {
         match accept(&listener) {
             // A connection that cannot be taken up is closed; the others go on.
             Ok(accepted) => drop(take(accepted)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) if gone_already(&error) => {}
-            Err(_) => return,
+            Err(_) if Instant::now() >= give_up => return,
+            Err(_) => tokio::time::sleep(EMPTYING_PAUSE).await,
         }
     }
 }
@@ -378,6 +401,28 @@ mod tests {
     fn explains_a_unix_path_that_cannot_be() {
         let error = Bound::bind(&parse("unix:///nonexistent/app.sock")).unwrap_err().to_string();
         assert_eq!(error, "cannot listen on unix:///nonexistent/app.sock: the directory does not exist");
+    }
+
+    /// `connect` waits for room in a full queue: a live server that is busy used to hang the boot of another.
+    #[test]
+    fn a_live_unix_socket_with_a_full_queue_is_live() {
+        let directory = directory();
+        let path = directory.path().join("app.sock");
+        let live = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        live.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        live.listen(0).unwrap();
+        let mut queued = Vec::new();
+        while let Ok(socket) = knock_and_stay(&path) {
+            queued.push(socket);
+        }
+        let error = Bound::bind(&parse(&format!("unix://{}", path.display()))).unwrap_err().to_string();
+        assert!(error.ends_with("another process is listening on that socket"), "{error}");
+    }
+
+    fn knock_and_stay(path: &Path) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?).map(|()| socket)
     }
 
     /// Connections made before the close are served, those after it refused, none reset.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use http::{Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts, uri::Authority};
 
 use crate::{body::RequestBody, response::Refusal};
 
@@ -56,21 +56,36 @@ impl Peer {
 ///
 /// # Errors
 ///
-/// 400 for a missing or repeated `Host` (RFC 9112 §3.2), 501 for CONNECT, which asks for a proxy.
+/// 400 for a missing, repeated or malformed `Host` (RFC 9112 §3.2) and for a target that is none for the method
+/// (§3.2.1 to 3.2.4); 501 for CONNECT, which asks for a proxy, and for a transfer coding other than chunks (§6.1).
 pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err(Refusal::closing(StatusCode::BAD_REQUEST)),
-        (None, _) if head.version >= Version::HTTP_11 => return Err(Refusal::closing(StatusCode::BAD_REQUEST)),
-        _ => {}
-    }
-    if head.method == Method::CONNECT {
+    if head.method == Method::CONNECT || !head.headers.get_all(header::TRANSFER_ENCODING).iter().all(is_chunked) {
         return Err(Refusal::closing(StatusCode::NOT_IMPLEMENTED));
     }
-    if head.uri.path() == "*" && head.method != Method::OPTIONS {
-        return Err(Refusal::closing(StatusCode::BAD_REQUEST));
-    }
-    Ok(())
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) => head.version < Version::HTTP_11,
+        (Some(host), None) => host.is_empty() || host.to_str().is_ok_and(is_host),
+        (Some(_), Some(_)) => false,
+    };
+    let target = match (head.uri.scheme(), head.uri.authority()) {
+        (None, None) => head.uri.path() != "*" || head.method == Method::OPTIONS,
+        (Some(_), Some(authority)) => is_host(authority.as_str()),
+        _ => false,
+    };
+    if host && target { Ok(()) } else { Err(Refusal::closing(StatusCode::BAD_REQUEST)) }
+}
+
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
+/// A host and perhaps a port, and nothing else (RFC 3986 §3.2.2, §3.2.3).
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = Authority::try_from(text) else { return false };
+    // What stands behind the host is a colon and digits; what stands before it would be a user.
+    let port = text.strip_prefix(authority.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !authority.host().is_empty() && port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether the client keeps the connection open for another request, as its head says (RFC 9112 §9.3).
@@ -108,6 +123,27 @@ mod tests {
     }
 
     #[test]
+    fn wants_a_host_that_is_one() {
+        let accepts = |host| check(&head("GET", "/", Version::HTTP_11, &[("host", host)])).is_ok();
+        for host in ["", "a", "a.example:80", "a:", "127.0.0.1:8080", "[::1]", "[::1]:80", "my_service.local"] {
+            assert!(accepts(host), "{host:?}");
+        }
+        for host in ["a b", "a/b", "user@a", "a:abc", "::1", "a:80:80", ":80"] {
+            assert!(!accepts(host), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn knows_no_coding_but_chunks() {
+        let status = |coding| {
+            let headers = &[("host", "a"), ("transfer-encoding", coding)];
+            check(&head("POST", "/", Version::HTTP_11, headers)).err().map(|refusal| refusal.status())
+        };
+        assert_eq!(status(" Chunked "), None);
+        assert_eq!(status("gzip, chunked"), Some(StatusCode::NOT_IMPLEMENTED));
+    }
+
+    #[test]
     fn is_no_proxy_and_knows_the_asterisk() {
         let host = &[("host", "a")];
         let status =
@@ -116,6 +152,8 @@ mod tests {
         assert_eq!(status("OPTIONS", "*"), None);
         assert_eq!(status("GET", "*"), Some(StatusCode::BAD_REQUEST));
         assert_eq!(status("GET", "http://a/x"), None);
+        assert_eq!(status("GET", "http://user@a/x"), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(status("GET", "a"), Some(StatusCode::BAD_REQUEST));
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Refusal {
         self.status
     }
 
+    /// Whether the connection ends with it.
+    pub(crate) fn closes(&self) -> bool {
+        self.closes
+    }
+
     /// The response a client gets.
     pub fn into_response(self) -> Response {
         let reason = self.status.canonical_reason().unwrap_or("Error");

@@ -1,4 +1,4 @@
-//! The few socket calls that no safe crate wraps, each behind a safe function. The crate's only unsafe code.
+//! The few system calls that no safe crate wraps, each behind a safe function. The crate's only unsafe code.
 
 #![allow(unsafe_code)]
 

@@ -77,6 +77,8 @@ pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
         // SAFETY: the hook is called with Ruby's threads only, may be called from now on for ever, and uses none of
         // the data it is given. This thread is in no such hook now.
         unsafe { rb_internal_thread_add_event_hook(Some(changed), events, ptr::null_mut()) };
+        // SAFETY: `forget` may be called in any child from now on for ever, and touches only its own thread's slot.
+        unsafe { libc::pthread_atfork(None, None, Some(forget)) };
     });
     Watched(WORKER.replace(Some(worker.clone())))
 }
@@ -88,6 +90,16 @@ impl Drop for Watched {
     fn drop(&mut self) {
         WORKER.set(self.0.take());
     }
+}
+
+/// Called in a child that the app has forked, on its only thread: there is no queue to tell, and the lock that guards it
+/// may have been held by a thread that is not there.
+unsafe extern "C" fn forget() {
+    let _ = WORKER.try_with(|slot| {
+        if let Ok(mut slot) = slot.try_borrow_mut() {
+            std::mem::forget(slot.take());
+        }
+    });
 }
 
 /// Called by Ruby, mostly without the GVL and on every Ruby thread: touches nothing of Ruby's, and raises nothing.

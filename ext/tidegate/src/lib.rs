@@ -9,7 +9,8 @@
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
 //! | `names` `env` `input` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
-//! | `worker` | one exchange: env, `app.call`, response, `body.close` |
+//! | `delivery` | the response sent, and its body closed whatever happens |
+//! | `worker` | one exchange: env, `app.call`, delivery |
 //! | `server` | the Ruby class |
 //!
 //! Tokio's threads never touch Ruby; Ruby's threads never touch a socket. Ruby values live on the stack, or in
@@ -18,6 +19,7 @@
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
 
+mod delivery;
 mod env;
 mod error;
 mod gvl;
@@ -36,5 +38,6 @@ use magnus::{Error, Module, Ruby};
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
+    delivery::define(ruby, native)?;
     stream::define(ruby, native)
 }

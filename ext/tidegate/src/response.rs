@@ -18,8 +18,8 @@ pub(crate) struct Head {
 
 /// The three parts an app returned.
 pub(crate) struct Parts {
-    status: Value,
-    headers: Value,
+    pub(crate) status: Value,
+    pub(crate) headers: Value,
     pub(crate) body: Value,
 }
 

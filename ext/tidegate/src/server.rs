@@ -160,6 +160,13 @@ impl Server {
         }
     }
 
+    fn decline(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        if let Some(queue) = rb_self.queue(ruby)? {
+            queue.decline();
+        }
+        Ok(())
+    }
+
     fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
         let signal = match &*name.name()? {
             "TERM" => Signal::Term,
@@ -259,6 +266,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
     class.define_method("demand", method!(Server::demand, 0))?;
+    class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;

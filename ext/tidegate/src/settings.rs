@@ -119,7 +119,10 @@ impl Reader<'_> {
     }
 
     fn duration(&self, name: &str, seconds: f64) -> Result<Duration, Error> {
+        // Longer than any process lives, and short enough to be added to any instant.
+        const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
         Duration::try_from_secs_f64(seconds)
+            .map(|duration| duration.min(LONGEST))
             .map_err(|_| error::configuration(self.ruby, format!("{name} {seconds} is not a number of seconds")))
     }
 

@@ -88,7 +88,8 @@ pub(crate) fn chunk(value: Value) -> Result<Bytes, Error> {
     }
 }
 
-/// `Tidegate::Native::Stream`: what a streaming body is called with. Its input side is the request's body.
+/// `Tidegate::Native::Stream`: what a streaming body is called with. There is nothing to read from it: the request's
+/// body is whole before the app is called, in `rack.input`.
 #[magnus::wrap(class = "Tidegate::Native::Stream", free_immediately)]
 pub(crate) struct Stream(Outlet);
 

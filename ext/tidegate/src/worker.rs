@@ -1,22 +1,15 @@
-//! One exchange: env, `app.call`, response, `body.close`. What the app raises ends the exchange, not the worker.
+//! One exchange: env, `app.call`, delivery. What the app raises ends the exchange, not the worker; what ends the
+//! thread is passed on at once, without calling Ruby again.
 
 use http::{Method, StatusCode};
-use magnus::{
-    Error, ExceptionClass, RArray, RHash, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque,
-};
+use magnus::{Error, RArray, RHash, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque};
 use tidegate_core::{
-    body::{self, ResponseBody},
     exchange::{Exchange, Responder},
     request::Request,
     response::Response,
 };
 
-use crate::{
-    env::EnvMaker,
-    input::Inputs,
-    response::{self, Body, Kind, Parts},
-    stream::{self, Outlet, Stream},
-};
+use crate::{delivery::Delivery, env::EnvMaker, input::Inputs, response::Parts};
 
 /// The app, and what it takes to call it.
 pub(crate) struct App {
@@ -56,87 +49,25 @@ impl App {
             Err(error) => return self.fail(ruby, &subject, error, Some(responder)),
         };
         let bodiless = head.method == Method::HEAD;
-        let result = self.call(ruby, env, responder, bodiless, &subject);
-        let closed = input.close();
-        result?;
-        match closed {
+        self.call(ruby, env, responder, bodiless, &subject)?;
+        match input.close() {
             Ok(()) => Ok(()),
             Err(error) => self.fail(ruby, &subject, error, None),
         }
     }
 
+    /// Calls the app and delivers what it returns.
     fn call(&self, ruby: &Ruby, env: RHash, responder: Responder, bodiless: bool, subject: &str) -> Result<(), Error> {
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
         let parts = match called.and_then(|returned| Parts::of(ruby, returned)) {
             Ok(parts) => parts,
             Err(error) => return self.fail(ruby, subject, error, Some(responder)),
         };
-        let mut responder = Some(responder);
-        let mut closed = false;
-        let sent = self.respond(ruby, &parts, &mut responder, bodiless, &mut closed);
-        let after = match sent {
+        let delivery = Delivery::new(responder, bodiless);
+        match delivery.clone().run(ruby, parts) {
             Ok(()) => Ok(()),
-            Err(error) => self.fail(ruby, subject, error, responder),
-        };
-        if !closed && let Some(Err(error)) = parts.body.check_funcall::<_, _, Value>("close", ()) {
-            self.fail(ruby, subject, error, None)?;
+            Err(error) => self.fail(ruby, subject, error, delivery.responder()),
         }
-        after
-    }
-
-    /// Sends what the app returned. The responder is gone once the head is sent.
-    fn respond(
-        &self,
-        ruby: &Ruby,
-        parts: &Parts,
-        responder: &mut Option<Responder>,
-        bodiless: bool,
-        closed: &mut bool,
-    ) -> Result<(), Error> {
-        let mut head = parts.head(ruby)?;
-        if bodiless && RArray::from_value(parts.body).is_none()
-            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        {
-            send(responder, head, ResponseBody::Empty);
-            return Ok(());
-        }
-        let Body { kind, closed: by_to_ary } = response::body(ruby, parts.body, &mut head)?;
-        *closed = by_to_ary;
-        let outlet = match kind {
-            Kind::Whole(body) => {
-                send(responder, head, body);
-                return Ok(());
-            }
-            Kind::Each | Kind::Call => {
-                let (sender, receiver) = body::channel();
-                send(responder, head, ResponseBody::Stream(receiver));
-                Outlet::new(sender)
-            }
-        };
-        let written = match kind {
-            Kind::Call => {
-                let stream = ruby.wrap(Stream::new(outlet.clone()));
-                parts.body.funcall::<_, _, Value>("call", (stream,))
-            }
-            Kind::Each | Kind::Whole(_) => {
-                let target = outlet.clone();
-                let block = ruby.proc_from_fn(move |ruby, args, _| match args {
-                    [value, ..] => target.write(ruby, stream::chunk(*value)?),
-                    [] => Ok(()),
-                });
-                parts.body.funcall_with_block::<_, _, Value>("each", (), block)
-            }
-        };
-        match written {
-            Ok(_) => outlet.finish(),
-            // The app was told by an exception, which has done its work.
-            Err(error) if outlet.is_gone() && is_exception(&error) => outlet.abort(),
-            Err(error) => {
-                outlet.abort();
-                return Err(error);
-            }
-        }
-        Ok(())
     }
 
     /// Reports a failure of the app and answers the client, if it can still be answered. Passes on what is no
@@ -145,9 +76,9 @@ impl App {
         if !is_exception(&error) {
             return Err(error);
         }
-        let report = Report::of(&error);
+        let report = Report::of(&error)?;
         let cut = if responder.is_none() { ", after the response had begun" } else { "" };
-        log(ruby, &format!("tidegate: {subject} raised {}{cut}\n{}", report.message, report.backtrace));
+        log(ruby, &format!("tidegate: {subject} raised {}{cut}\n{}", report.message, report.backtrace))?;
         if let Some(responder) = responder {
             let text = if self.development {
                 format!("{}\n{}", report.message, report.backtrace)
@@ -161,14 +92,8 @@ impl App {
     }
 }
 
-fn send(responder: &mut Option<Responder>, head: response::Head, body: ResponseBody) {
-    if let Some(responder) = responder.take() {
-        // A client that has gone needs no answer.
-        let _ = responder.send(Response { status: head.status, headers: head.headers, body });
-    }
-}
-
-fn is_exception(error: &Error) -> bool {
+/// An exception, and not what ends a thread or leaves a block: after that nothing of Ruby's may run on our account.
+pub(crate) fn is_exception(error: &Error) -> bool {
     !matches!(error.error_type(), ErrorType::Jump(_))
 }
 
@@ -179,38 +104,30 @@ struct Report {
 }
 
 impl Report {
-    fn of(error: &Error) -> Self {
-        match error.error_type() {
-            ErrorType::Exception(exception) => {
-                let exception = exception.as_value();
-                let text = |method: &str| exception.funcall::<_, _, RString>(method, ()).map(lossy).unwrap_or_default();
-                let lines: Vec<String> = exception
-                    .funcall::<_, _, Option<RArray>>("backtrace", ())
-                    .ok()
-                    .flatten()
-                    .map(|lines| {
-                        lines
-                            .into_iter()
-                            .filter_map(RString::from_value)
-                            .map(|line| format!("  {}\n", lossy(line)))
-                            .collect()
-                    })
-                    .unwrap_or_default();
-                Self { message: format!("{}: {}", class_name(exception), text("message")), backtrace: lines.concat() }
+    fn of(error: &Error) -> Result<Self, Error> {
+        let exception = match error.error_type() {
+            ErrorType::Exception(exception) => exception.as_value(),
+            ErrorType::Error(class, message) => {
+                return Ok(Self { message: format!("{}: {message}", class.inspect()), backtrace: String::new() });
             }
-            other => Self { message: error_words(other), backtrace: String::new() },
-        }
+            ErrorType::Jump(_) => return Err(error.clone()),
+        };
+        let message = tolerate(exception.funcall::<_, _, RString>("message", ()))?.map(lossy).unwrap_or_default();
+        let lines = tolerate(exception.funcall::<_, _, Option<RArray>>("backtrace", ()))?.flatten();
+        let lines = lines.into_iter().flatten().filter_map(RString::from_value);
+        Ok(Self {
+            message: format!("{}: {message}", exception.class().inspect()),
+            backtrace: lines.map(|line| format!("  {}\n", lossy(line))).collect(),
+        })
     }
 }
 
-fn class_name(exception: Value) -> String {
-    exception.class().inspect()
-}
-
-fn error_words(kind: &ErrorType) -> String {
-    match kind {
-        ErrorType::Error(class, message) => format!("{}: {message}", ExceptionClass::inspect(*class)),
-        ErrorType::Jump(_) | ErrorType::Exception(_) => String::new(),
+/// What Ruby code returned that may raise without harm; but what ends the thread ends it.
+fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_exception(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -219,8 +136,7 @@ fn lossy(text: RString) -> String {
 }
 
 /// One write to `$stderr`, so that lines of several threads do not mix. Nobody can be told when that fails.
-fn log(ruby: &Ruby, text: &str) {
-    if let Ok(stderr) = ruby.eval::<Value>("$stderr") {
-        let _ = stderr.funcall::<_, _, Value>("write", (text,));
-    }
+fn log(ruby: &Ruby, text: &str) -> Result<(), Error> {
+    let written = ruby.eval::<Value>("$stderr").and_then(|stderr| stderr.funcall::<_, _, Value>("write", (text,)));
+    tolerate(written).map(drop)
 }

@@ -128,6 +128,14 @@ impl Activity {
         }
     }
 
+    /// The request is refused before all of it was read: whatever the client said, it may still be sending.
+    pub(super) fn request_refused(&self) {
+        let mut state = self.state();
+        if state.peer == PeerSide::Leaves {
+            state.peer = PeerSide::Stays;
+        }
+    }
+
     pub(super) fn response_begun(&self, close_delimited: bool) {
         let mut state = self.state();
         state.stage = Stage::Responding;

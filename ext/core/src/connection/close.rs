@@ -6,12 +6,29 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Shared, Socket, activity::Activity, transport::Watched};
-use crate::lifecycle::Phase;
+use crate::{lifecycle::Phase, response::Refusal};
 
 /// How long a client may take to notice that we have ended. What it still sends meanwhile is read and forgotten.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
+
+/// Answers past hyper, and closes. A client that does not take the answer is closed all the same.
+pub(super) async fn refuse<S: Socket>(mut socket: Watched<S>, refusal: Refusal, shared: &Shared) {
+    if let Ok(Ok(())) = timeout(LINGER, socket.write_last(&refusal.to_http1())).await {
+        linger(socket, shared).await;
+    }
+}
+
+/// Ends our side towards a client that has said it sends no more, and closes.
+pub(super) async fn part<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
+    if socket.holds_unread(&[]) {
+        return linger(socket, shared).await;
+    }
+    // Said aloud, because a child that the app has forked may hold the connection open.
+    let _ = timeout(LINGER, socket.shut_down()).await;
+    deliver(socket, shared).await;
+}
 
 /// Ends our side, reads on until the client has ended its own, and closes.
 pub(super) async fn linger<S: Socket>(mut socket: Watched<S>, shared: &Shared) {

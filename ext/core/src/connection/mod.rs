@@ -198,7 +198,7 @@ fn forced(activity: &Activity) -> Option<Ending> {
     }
 }
 
-async fn end<S: Socket>(mut socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
+async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
     match ending {
         Ending::Lost => {}
         Ending::Silent | Ending::TimedOut => {
@@ -206,21 +206,16 @@ async fn end<S: Socket>(mut socket: Watched<S>, ending: Ending, activity: &Activ
                 shared.stats.idle_closed();
             }
         }
-        Ending::Finished if activity.client_closes() && unread.is_empty() => close::deliver(socket, shared).await,
+        Ending::Finished if activity.client_closes() && unread.is_empty() => close::part(socket, shared).await,
         // hyper has no answer for some, HTTP/2 that nobody asked for among them.
         Ending::Malformed if !activity.answered() => {
-            socket.write_last(&Refusal::closing(StatusCode::BAD_REQUEST).to_http1()).await;
-            close::linger(socket, shared).await;
+            close::refuse(socket, Refusal::closing(StatusCode::BAD_REQUEST), shared).await;
         }
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
-        Ending::SlowHead => {
-            socket.write_last(&Refusal::closing(StatusCode::REQUEST_TIMEOUT).to_http1()).await;
-            close::linger(socket, shared).await;
-        }
+        Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
             shared.stats.rejected();
-            socket.write_last(&Refusal::ending().to_http1()).await;
-            close::linger(socket, shared).await;
+            close::refuse(socket, Refusal::ending(), shared).await;
         }
         Ending::Cut => {
             shared.stats.cut();

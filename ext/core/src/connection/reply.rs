@@ -114,7 +114,12 @@ impl Future for Reply {
         let this = self.get_mut();
         loop {
             let response = match &mut this.state {
-                State::Refused(refusal) => refusal.into_response(),
+                State::Refused(refusal) => {
+                    if refusal.closes() {
+                        this.service.activity.request_refused();
+                    }
+                    refusal.into_response()
+                }
                 State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
                     this.give_up();
                     continue;

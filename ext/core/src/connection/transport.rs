@@ -76,7 +76,7 @@ impl<S: Socket> Watched<S> {
     }
 
     /// Whether anything came in that was not served: in the buffer given, in our own, in the kernel's.
-    pub(super) fn holds_unread(&self, buffered: &Bytes) -> bool {
+    pub(super) fn holds_unread(&self, buffered: &[u8]) -> bool {
         !buffered.is_empty() || !self.put_back.is_empty() || self.socket.unread() > 0
     }
 
@@ -89,9 +89,9 @@ impl<S: Socket> Watched<S> {
         }
     }
 
-    /// Writes a last message past hyper. A client that does not take it is closed all the same.
-    pub(super) async fn write_last(&mut self, message: &[u8]) {
-        let _ = self.socket.write_all(message).await;
+    /// Writes a last message past hyper.
+    pub(super) async fn write_last(&mut self, message: &[u8]) -> io::Result<()> {
+        self.socket.write_all(message).await
     }
 
     pub(super) async fn shut_down(&mut self) -> io::Result<()> {

@@ -25,6 +25,16 @@ async fn answers_a_head_that_trickles_in_with_408_at_its_deadline() {
     assert_eq!(now() - client.started, s(5 + 30));
 }
 
+/// A refusal that nobody took held its connection, and a drain, for ever.
+#[tokio::test(start_paused = true)]
+async fn waits_for_nobody_to_take_a_refusal() {
+    let stage = Stage::new();
+    let mut client = stage.connect_with_buffer(16);
+    client.send("GET / HT").await;
+    client.serving.await.unwrap();
+    assert_eq!(now() - client.started, s(30 + 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn answers_a_body_that_stops_arriving_with_408() {
     let stage = Stage::new();

@@ -97,6 +97,9 @@ async fn refuses_what_is_malformed() {
         ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", 400),
         ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        ("GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
+        ("GET x HTTP/1.1\r\nhost: x\r\n\r\n", 400),
         ("POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", 400),
         ("CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n", 501),
@@ -113,6 +116,20 @@ async fn refuses_what_is_malformed() {
         assert!(text.contains("\r\nconnection: close\r\n"), "{shown:?} got {text:?}");
         assert!(matches!(stage.worker.look(), Next::Nothing), "{shown:?} reached the app");
     }
+}
+
+/// Whoever is refused in the middle of an upload is still sending, whatever it said about the connection. Closed at
+/// once, it would see a reset instead of the answer.
+#[tokio::test(start_paused = true)]
+async fn lingers_where_an_upload_was_refused() {
+    let stage = Stage::with(Timeouts::default(), Limits { body: Some(4), ..Limits::default() });
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n").await;
+    let (text, _) = client.rest().await;
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    assert!(!client.serving.is_finished());
+    client.send("still sending").await;
+    client.served().await;
 }
 
 /// A message with both kinds of framing may be an attempt to smuggle another: chunks count, and the connection ends.
