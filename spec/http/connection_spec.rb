@@ -70,6 +70,23 @@ RSpec.describe "an HTTP/1 connection", :in_process do
     expect(wire.write("GET /half HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").half_close).to be_eof
   end
 
+  # A child has a copy of every descriptor: closing ours ends nothing while the child lives.
+  it "ends a connection although a child that the app has forked holds it open" do
+    children = Queue.new
+    forking = run_server do |_env|
+      children << fork { sleep }
+      [200, { "content-type" => "text/plain" }, ["forked"]]
+    end
+    ended = connect(forking)
+    ended.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    expect(ended.response.body).to eq("forked")
+    expect(ended).to be_eof
+  ensure
+    Process.kill(:KILL, child = children.pop)
+    Process.wait(child)
+  end
+
   it "answers OPTIONS *" do
     expect(wire.ask("OPTIONS", "*").body).to eq("OPTIONS * ")
   end
