@@ -1,0 +1,193 @@
+//! The life of a server, by tables and by any order of events.
+
+use super::*;
+use proptest::prelude::*;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn ready(delay: u64, timeout: u64, budget: Option<u64>) -> (Lifecycle, Instant) {
+    let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+    let mut life = Lifecycle::new(plan);
+    let now = Instant::now();
+    assert_eq!(life.handle(Event::Booted, now), [Action::Announce(Phase::Ready, Cause::Booted)]);
+    (life, now)
+}
+
+fn signal(signal: Signal) -> Event {
+    Event::Signal(signal)
+}
+
+#[test]
+fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
+    let (mut life, t0) = ready(3, 10, Some(28));
+    let draining = Phase::Draining { since: t0, until: t0 + s(3) };
+    assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Announce(draining, Cause::Signal(Signal::Term))]);
+    assert_eq!(life.deadline(), Some(t0 + s(3)));
+    assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(2)), []);
+    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(13) };
+    assert_eq!(
+        life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3)),
+        [Action::Announce(closing, Cause::TimeIsUp), Action::CloseListeners]
+    );
+    assert_eq!(
+        life.handle(Event::Emptied { cut: false }, t0 + s(4)),
+        [Action::Announce(Phase::Stopped { status: 0 }, Cause::Emptied)]
+    );
+    assert_eq!(life.deadline(), None);
+}
+
+#[test]
+fn int_skips_the_delay_and_a_second_int_forces() {
+    let (mut life, t0) = ready(3, 10, None);
+    life.handle(signal(Signal::Int), t0);
+    assert_eq!(life.phase(), Phase::Closing { since: t0, deadline: t0 + s(10) });
+    let actions = life.handle(signal(Signal::Int), t0 + s(1));
+    assert_eq!(actions.last(), Some(&Action::Force));
+    assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(1) + FORCING });
+}
+
+#[test]
+fn a_second_signal_ends_the_delay_and_a_third_ends_the_patience() {
+    let (mut life, t0) = ready(10, 20, None);
+    life.handle(signal(Signal::Term), t0);
+    life.handle(signal(Signal::Term), t0 + s(1));
+    assert_eq!(life.phase(), Phase::Closing { since: t0 + s(1), deadline: t0 + s(21) });
+    life.handle(signal(Signal::Quit), t0 + s(2));
+    assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(2) + FORCING });
+}
+
+#[test]
+fn a_second_term_after_the_delay_changes_nothing_yet() {
+    let (mut life, t0) = ready(0, 20, None);
+    life.handle(signal(Signal::Term), t0);
+    assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Unmoved(Signal::Term)]);
+    assert_eq!(life.handle(signal(Signal::Term), t0).last(), Some(&Action::Force));
+}
+
+#[test]
+fn quit_is_term() {
+    let (mut life, t0) = ready(3, 10, None);
+    life.handle(signal(Signal::Quit), t0);
+    assert_eq!(life.phase().name(), "draining");
+}
+
+#[test]
+fn a_deadline_forces_and_what_is_cut_shows_in_the_status() {
+    let (mut life, t0) = ready(0, 5, None);
+    life.handle(signal(Signal::Term), t0);
+    let actions = life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(5));
+    assert_eq!(actions.last(), Some(&Action::Force));
+    life.handle(Event::Emptied { cut: true }, t0 + s(5));
+    assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+}
+
+#[test]
+fn a_forced_end_is_over_in_its_time_whatever_is_left() {
+    let (mut life, t0) = ready(0, 0, None);
+    life.handle(signal(Signal::Term), t0);
+    life.handle(Event::DeadlineReached { unfinished: true }, t0);
+    life.handle(Event::DeadlineReached { unfinished: true }, t0 + FORCING);
+    assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+}
+
+#[test]
+fn the_budget_bounds_everything_from_the_first_signal_on() {
+    let (mut life, t0) = ready(10, 18, Some(28));
+    life.handle(signal(Signal::Term), t0);
+    life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(12));
+    assert_eq!(life.deadline(), Some(t0 + s(28)));
+}
+
+#[test]
+fn a_signal_during_boot_stops_at_once() {
+    let mut life = Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None });
+    life.handle(signal(Signal::Term), Instant::now());
+    assert_eq!(life.phase(), Phase::Stopped { status: 0 });
+    assert_eq!(life.handle(Event::Booted, Instant::now()), []);
+}
+
+#[test]
+fn an_embedding_program_stops_with_or_without_the_delay() {
+    let (mut life, t0) = ready(3, 10, None);
+    life.handle(Event::Drain, t0);
+    assert_eq!(life.phase().name(), "draining");
+    life.handle(Event::Drain, t0 + s(1));
+    assert_eq!(life.deadline(), Some(t0 + s(3)));
+    life.handle(Event::Stop, t0 + s(1));
+    assert_eq!(life.phase().name(), "closing");
+}
+
+#[test]
+fn responses_say_close_more_often_as_the_delay_passes() {
+    let t0 = Instant::now();
+    let draining = Phase::Draining { since: t0, until: t0 + s(10) };
+    for (at, expected) in [(0, 0.0), (1, 0.0), (3, 0.5), (5, 1.0), (9, 1.0)] {
+        assert!((draining.close_probability(t0 + s(at)) - expected).abs() < 1e-9, "at {at} s");
+    }
+    assert_eq!(Phase::Ready.close_probability(t0), 0.0);
+    assert_eq!(Phase::Closing { since: t0, deadline: t0 }.close_probability(t0), 1.0);
+}
+
+fn rank(phase: Phase) -> u8 {
+    match phase {
+        Phase::Booting => 0,
+        Phase::Ready => 1,
+        Phase::Draining { .. } => 2,
+        Phase::Closing { .. } => 3,
+        Phase::Forcing { .. } => 4,
+        Phase::Stopped { .. } => 5,
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Booted),
+        Just(signal(Signal::Term)),
+        Just(signal(Signal::Quit)),
+        Just(signal(Signal::Int)),
+        Just(Event::Drain),
+        Just(Event::Stop),
+        any::<bool>().prop_map(|cut| Event::Emptied { cut }),
+        any::<bool>().prop_map(|unfinished| Event::DeadlineReached { unfinished }),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order, the life only moves forward, and each phase is entered once.
+    #[test]
+    fn never_goes_back(
+        delay in 0u64..5, timeout in 0u64..5, budget in proptest::option::of(0u64..8),
+        script in proptest::collection::vec((any_event(), 0u64..3), 0..40),
+    ) {
+        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+        let mut life = Lifecycle::new(plan);
+        let mut now = Instant::now();
+        for (event, wait) in script {
+            now += s(wait);
+            let before = life.phase();
+            let actions = life.handle(event, now);
+            let announced = actions.iter().any(|action| matches!(action, Action::Announce(..)));
+            prop_assert_eq!(announced, rank(life.phase()) != rank(before));
+            prop_assert!(rank(life.phase()) >= rank(before));
+        }
+    }
+
+    /// Left to itself after one signal, it is over by the platform's budget and the time of a forced end.
+    #[test]
+    fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
+        let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)) };
+        let mut life = Lifecycle::new(plan);
+        let start = Instant::now();
+        life.handle(Event::Booted, start);
+        life.handle(signal(Signal::Term), start);
+        let mut now = start;
+        while let Some(deadline) = life.deadline() {
+            now = now.max(deadline);
+            life.handle(Event::DeadlineReached { unfinished: true }, now);
+        }
+        prop_assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+        prop_assert!(now <= start + s(budget) + FORCING);
+    }
+}

@@ -1,0 +1,120 @@
+//! Binding, and closing without losing anybody.
+
+use super::*;
+use std::os::unix::net::UnixListener as StdUnixListener;
+
+fn parse(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn binds_port_zero_and_says_which_it_got() {
+    let bound = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0);
+    let address = bound.address().trim_start_matches("tcp://").to_owned();
+    assert!(!address.ends_with(":0"));
+    let refused = std::net::TcpStream::connect(&address).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "bound is not listening");
+    let listener = bound.listen().unwrap();
+    let client = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let Accepted::Tcp(_, peer) = listener.accept().await.unwrap() else { panic!() };
+    assert_eq!(peer.remote_port, client.local_addr().unwrap().port());
+}
+
+#[test]
+fn a_busy_port_is_one_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", taken.local_addr().unwrap());
+    let error = Bound::bind(&parse(&address)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on {address}: the address is already in use by another process")
+    );
+}
+
+#[tokio::test]
+async fn replaces_a_stale_unix_socket_and_removes_its_own() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    drop(StdUnixListener::bind(&path).unwrap());
+    let address = parse(&format!("unix://{}?mode=0600", path.display()));
+    let listener = Bound::bind(&address).unwrap().remove(0).listen().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let queued = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let mut taken = 0;
+    assert!(listener.close(|_| taken += 1).await);
+    assert_eq!(taken, 1);
+    assert!(!path.exists());
+    drop(queued);
+}
+
+#[test]
+fn a_boot_that_is_given_up_leaves_no_socket_file() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let bound = Bound::bind(&parse(&format!("unix://{}", path.display()))).unwrap();
+    assert!(path.exists());
+    drop(bound);
+    assert!(!path.exists());
+}
+
+#[test]
+fn leaves_a_live_unix_socket_and_other_files_alone() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let live = StdUnixListener::bind(&path).unwrap();
+    let address = parse(&format!("unix://{}", path.display()));
+    let error = Bound::bind(&address).unwrap_err().to_string();
+    assert!(error.ends_with("another process is listening on that socket"), "{error}");
+    drop(live);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "precious").unwrap();
+    let error = Bound::bind(&address).unwrap_err().to_string();
+    assert!(error.ends_with("it is not a socket"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn explains_a_unix_path_that_cannot_be() {
+    let error = Bound::bind(&parse("unix:///nonexistent/app.sock")).unwrap_err().to_string();
+    assert_eq!(error, "cannot listen on unix:///nonexistent/app.sock: the directory does not exist");
+}
+
+/// `connect` waits for room in a full queue: a live server that is busy used to hang the boot of another.
+#[test]
+fn a_live_unix_socket_with_a_full_queue_is_live() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let live = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    live.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    live.listen(0).unwrap();
+    let mut queued = Vec::new();
+    while let Ok(socket) = knock_and_stay(&path) {
+        queued.push(socket);
+    }
+    let error = Bound::bind(&parse(&format!("unix://{}", path.display()))).unwrap_err().to_string();
+    assert!(error.ends_with("another process is listening on that socket"), "{error}");
+}
+
+fn knock_and_stay(path: &Path) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?).map(|()| socket)
+}
+
+/// Connections made before the close are served, those after it refused, none reset.
+#[tokio::test]
+async fn closes_without_losing_the_queue() {
+    let listener = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0).listen().unwrap();
+    let Listener::Tcp(_, address) = &listener else { panic!() };
+    let address = *address;
+    let queued: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let mut taken = Vec::new();
+    let lossless = listener.close(|accepted| taken.push(accepted)).await;
+    assert_eq!(taken.len(), queued.len());
+    assert_eq!(lossless, cfg!(target_os = "linux"));
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
