@@ -60,6 +60,12 @@ module Tidegate
     # Does what the process does on the signal of that name: :TERM, :INT or :QUIT. Allowed in a trap.
     def signal(name) = @native&.signal(name)
 
+    # Makes TERM, QUIT and INT to this process signals to this server, also while Ruby is too busy to run a trap.
+    def hear_signals = @native.hear_signals
+
+    # Ends that.
+    def ignore_signals = @native.ignore_signals
+
     # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
     def join(timeout = nil)
       return true unless @pool

@@ -2,6 +2,9 @@
 
 # The signals that end a server: who gets them, from the first moment of the boot to the last of the drain.
 #
+# Once the server listens, its native side hears the signals by itself, the moment they are delivered; Ruby runs a trap
+# only when it gets to it, and what it reports then is known already.
+#
 # While the app boots, a signal ends the boot at once, wherever it is. While the server starts to listen, signals are
 # kept for it. After that the server gets each of them, and the trap does nothing else.
 
@@ -59,10 +62,12 @@ module Tidegate
       yield
       @server = server
       @held.each { |name| server.signal(name.to_sym) }
+      server.hear_signals if installed?
     end
 
     # Puts the handlers back that were there before ours.
     def restore
+      @server&.ignore_signals
       @previous.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
       @previous = {}
     end

@@ -31,6 +31,22 @@ RSpec.describe "a server that gets TERM", :processes do
       busy.close
     end
 
+    # Ruby runs a trap only when it gets the GVL; the grace of the platform runs from the signal.
+    it "begins with the signal, although an extension keeps Ruby from running its trap" do
+      server = serve("drain.ru", "--drain-delay", endless)
+      wire = server.connect.request("GET", "/gvl")
+      held = meet("gvl")
+      server.signal(:TERM)
+      expect(server.wait_for_line(/^tidegate: draining: SIGTERM/)).to be_truthy
+      held.release
+      expect(wire.response.body).to eq("held")
+      3.times { expect(server.get("/").status).to eq(200) }
+      expect(server.output).not_to include("closing")
+      server.signal(:TERM)
+      expect(server.wait_for_line(/^tidegate: closing: SIGTERM/)).to be_truthy
+      expect(server.exit_status).to eq(0)
+    end
+
     it "keeps idle connections, and asks their clients to leave only once a while has passed" do
       server = serve("drain.ru", "--drain-delay", endless)
       wire = server.connect

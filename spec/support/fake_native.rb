@@ -57,6 +57,10 @@ module FakeNative
       finish unless deaf
     end
 
+    def hear_signals = nil
+
+    def ignore_signals = nil
+
     def stop(drain)
       @calls << [:stop, drain]
       finish unless deaf

@@ -4,7 +4,13 @@ RSpec.describe Tidegate::Signals do
   let(:signals) { described_class.new }
   let(:received) { Queue.new }
   # A server that remembers its signals; one of RSpec's doubles would lock, which a trap must not.
-  let(:server) { Struct.new(:received) { def signal(name) = received << name }.new(received) }
+  let(:server) do
+    Struct.new(:received, :ears) do
+      def signal(name) = received << name
+      def hear_signals = self.ears = :open
+      def ignore_signals = self.ears = :shut
+    end.new(received)
+  end
 
   # Whatever an example does to the traps of this process is undone.
   around do |example|
@@ -13,6 +19,20 @@ RSpec.describe Tidegate::Signals do
     example.run
   ensure
     before.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
+  end
+
+  it "lets the server hear the signals by itself while they are ours" do
+    signals.install
+    signals.hand_over(server) { nil }
+    expect(server.ears).to eq :open
+    signals.restore
+    expect(server.ears).to eq :shut
+  end
+
+  it "leaves the signals of a process that it does not own to their owner" do
+    Thread.new { signals.install }.join
+    signals.hand_over(server) { nil }
+    expect(server.ears).to be_nil
   end
 
   # Sends this process a signal and lets the main thread run its trap.

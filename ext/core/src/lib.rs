@@ -9,7 +9,7 @@
 //! | 1 | [`config`] [`error`] [`lifecycle`] `admission` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | [`exchange`] [`dispatch`] | one request with its responder; the bounded queue to the workers, in which full is a value |
-//! | 4 | `sys` `listener` `connection` `probe` [`log`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines; a bound on the exit |
+//! | 4 | `sys` `listener` `connection` `probe` [`log`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines; signals; a bound on the exit |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!
 //! An application takes part by running worker threads: each registers with the
@@ -29,6 +29,7 @@ pub mod plan;
 pub mod request;
 pub mod response;
 pub mod server;
+pub mod signals;
 pub mod stats;
 pub mod wake;
 pub mod watchdog;

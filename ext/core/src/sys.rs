@@ -4,14 +4,18 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
-    use std::{mem, os::fd::AsRawFd};
+    use std::mem;
 
     /// An interface index that no machine has.
     const NO_INTERFACE: libc::c_int = 0x7fff_ffff;
@@ -148,6 +152,65 @@ pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
 /// Where the system cannot tell, and on other sockets.
 pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
     platform::round_trip(socket)
+}
+
+/// An action on a signal, in force until it is given back with [`ignore_signal`].
+pub(crate) type SignalAction = signal_hook_registry::SigId;
+
+/// Has the kernel's delivery of `signal` to this process, but not to its children, count in `count` and put `byte` into
+/// `pipe`, whatever any thread is doing. The handler that was there before is called after that.
+///
+/// # Errors
+///
+/// When there is no such signal, or it cannot be caught.
+pub(crate) fn on_signal(
+    signal: libc::c_int,
+    count: Arc<AtomicU64>,
+    pipe: Arc<OwnedFd>,
+    byte: u8,
+) -> io::Result<SignalAction> {
+    let owner = std::process::id();
+    let action = move || {
+        if std::process::id() == owner {
+            count.fetch_add(1, Ordering::SeqCst);
+            put_quietly(&pipe, byte);
+        }
+    };
+    // SAFETY: the action is async-signal-safe: it asks for the process's id, adds to an atomic and writes a byte, and
+    // allocates, locks and drops nothing.
+    unsafe { signal_hook_registry::register(signal, action) }
+}
+
+/// Writes a byte in a signal handler. A full pipe holds enough to wake whoever reads it.
+fn put_quietly(pipe: &OwnedFd, byte: u8) {
+    let before = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as it is borrowed, and `byte` is readable for its one byte.
+    unsafe { libc::write(pipe.as_raw_fd(), (&raw const byte).cast(), 1) };
+    set_errno(before);
+}
+
+/// The code that the signal has interrupted may be about to read it.
+fn set_errno(value: libc::c_int) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call takes nothing, and returns the address of this thread's own variable.
+    let place = unsafe { libc::__errno_location() };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above.
+    let place = unsafe { libc::__error() };
+    // SAFETY: the address is valid for this thread, which is the only one to use it.
+    unsafe { *place = value };
+}
+
+/// Sends this process a signal that it handles.
+#[cfg(test)]
+pub(crate) fn raise(signal: libc::c_int) {
+    // SAFETY: the call takes any number, and the signals of the tests have handlers.
+    unsafe { libc::raise(signal) };
+}
+
+/// Takes an action on a signal back.
+pub(crate) fn ignore_signal(action: SignalAction) {
+    signal_hook_registry::unregister(action);
 }
 
 /// A descriptor of our own for the file that `descriptor` refers to.

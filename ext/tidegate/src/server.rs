@@ -17,6 +17,7 @@ use tidegate_core::{
     notice::Notice,
     plan::Misfit,
     server::{self, Observer, Running},
+    signals::Ears,
     wake::Sleeper,
     watchdog,
 };
@@ -30,6 +31,8 @@ struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
     log: Option<Arc<Log>>,
+    /// While the process's signals are this server's.
+    ears: Mutex<Option<Ears>>,
     state: Mutex<State>,
 }
 
@@ -55,7 +58,7 @@ impl Server {
         let Settings { config, misfits, log, development, env_template } = Settings::read(ruby, settings)?;
         let log = log.map(Arc::new);
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, state });
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, ears: Mutex::default(), state });
         let app = App::new(ruby, app, env_template, development)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -64,6 +67,10 @@ impl Server {
     // Ruby must not be called under this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Option<Ears>> {
+        self.ears.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn running(&self) -> Option<Arc<Running>> {
@@ -174,8 +181,24 @@ impl Server {
             "INT" => Signal::Int,
             other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
         };
-        rb_self.tell(Event::Signal(signal));
+        let heard = rb_self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
+        if !heard {
+            rb_self.tell(Event::Signal(signal));
+        }
         Ok(())
+    }
+
+    fn hear_signals(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        let Some(running) = rb_self.running() else {
+            return Err(error::misuse(ruby, "the server does not listen"));
+        };
+        let ears = running.hear_signals().map_err(|cause| Error::new(ruby.exception_io_error(), cause.to_string()))?;
+        *rb_self.ears() = Some(ears);
+        Ok(())
+    }
+
+    fn ignore_signals(&self) {
+        drop(self.ears().take());
     }
 
     fn stop(&self, drain: bool) {
@@ -268,6 +291,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("demand", method!(Server::demand, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
+    class.define_method("hear_signals", method!(Server::hear_signals, 0))?;
+    class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;

@@ -9,9 +9,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Observer,
+    Message, Observer,
     door::{Closed, Door},
-    now,
+    hear, now,
 };
 use crate::{
     connection::Shared,
@@ -84,7 +84,7 @@ impl Driver {
     }
 
     /// Runs until the lifecycle is over.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<(Event, Instant)>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         self.handle(Event::Booted, now());
         // Resolves once nothing is left; pending until the closing begins.
         let mut emptied: JoinHandle<()> = tokio::spawn(std::future::pending());
@@ -93,8 +93,12 @@ impl Driver {
             let deadline = self.lifecycle.deadline();
             let ring = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let (event, at) = tokio::select! {
-                heard = inbox.recv(), if inbox_open => match heard {
-                    Some(heard) => heard,
+                message = inbox.recv(), if inbox_open => match message {
+                    Some(Message::Happened(event, at)) => (event, at),
+                    Some(Message::Hear(stream, messages)) => {
+                        tokio::spawn(hear(stream, messages));
+                        continue;
+                    }
                     None => {
                         inbox_open = false;
                         continue;

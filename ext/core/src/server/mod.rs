@@ -6,7 +6,7 @@ mod driver;
 
 use std::{
     convert::Infallible,
-    fmt,
+    fmt, io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -14,6 +14,8 @@ use std::{
 
 use crossbeam_channel::{Receiver, never, select};
 use tokio::{
+    io::AsyncReadExt,
+    net::UnixStream,
     runtime::{self, Runtime},
     sync::{mpsc, watch},
     time::sleep,
@@ -29,6 +31,7 @@ use crate::{
     listener::{Accepted, Bound, Listener},
     notice::Notice,
     probe::{self, Probe},
+    signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
     wake::Sleeper,
 };
@@ -38,8 +41,16 @@ pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
-/// Events that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
-const EVENT_ROOM: usize = 64;
+/// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
+const MESSAGE_ROOM: usize = 64;
+
+/// What the driver is told.
+enum Message {
+    /// Something that moves the life on, and when it happened.
+    Happened(Event, Instant),
+    /// Signals arrive on this stream; what they are goes back the other way.
+    Hear(std::os::unix::net::UnixStream, mpsc::Sender<Message>),
+}
 
 /// A server with bound sockets, on which nothing can connect yet. No thread runs: it may still be forked.
 #[derive(Debug)]
@@ -100,7 +111,7 @@ impl Server {
         drop(entered);
 
         let (queue, stats) = (self.queue, self.stats);
-        let (events, inbox) = mpsc::channel(EVENT_ROOM);
+        let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
         let shared = Arc::new(Shared {
@@ -119,7 +130,7 @@ impl Server {
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
-        Ok(Running { addresses, admin_address, queue, stats, events, phases, stopped })
+        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped })
     }
 }
 
@@ -129,7 +140,7 @@ pub struct Running {
     admin_address: Option<String>,
     queue: Arc<DispatchQueue>,
     stats: Arc<Stats>,
-    events: mpsc::Sender<(Event, Instant)>,
+    messages: mpsc::Sender<Message>,
     phases: watch::Receiver<Phase>,
     stopped: Receiver<Infallible>,
 }
@@ -169,7 +180,19 @@ impl Running {
     /// Tells the lifecycle what happened, and when. Never blocks.
     pub fn tell(&self, event: Event, at: Instant) {
         // Full means that as many events wait already; closed, that it is over.
-        let _ = self.events.try_send((event, at));
+        let _ = self.messages.try_send(Message::Happened(event, at));
+    }
+
+    /// Hears SIGTERM, SIGQUIT and SIGINT from now on, until the value is dropped, without the interpreter's help.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors left.
+    pub fn hear_signals(&self) -> io::Result<Ears> {
+        let (ears, reader) = Ears::open()?;
+        // Full means that the server has far more to think of than signals; over, that none matters any more.
+        let _ = self.messages.try_send(Message::Hear(reader, self.messages.clone()));
+        Ok(ears)
     }
 
     /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was
@@ -189,7 +212,7 @@ impl Running {
 fn serve(
     runtime: Runtime,
     mut driver: Driver,
-    inbox: mpsc::Receiver<(Event, Instant)>,
+    inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<Listener>,
 ) {
@@ -210,6 +233,17 @@ fn serve(
     });
     // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
     runtime.shutdown_background();
+}
+
+/// Passes signals on to the driver, until nobody hears them any more.
+async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Message>) {
+    let Ok(mut stream) = UnixStream::from_std(stream) else { return };
+    while let Ok(byte) = stream.read_u8().await {
+        if let Some(signal) = signal_of(byte) {
+            // Full means that as many events wait already.
+            let _ = messages.try_send(Message::Happened(Event::Signal(signal), now()));
+        }
+    }
 }
 
 async fn answer_probes(listener: Listener, probe: Arc<Probe>) {
