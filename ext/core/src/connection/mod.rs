@@ -74,7 +74,7 @@ pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>,
         let parts = http.into_parts();
         socket = parts.io.into_inner();
         match ending {
-            // Something has come in after all: the connection serves it, and closes behind the response.
+            // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&parts.read_buf) => {
                 activity.warm(now(), !parts.read_buf.is_empty());
                 socket.put_back(parts.read_buf);
@@ -109,10 +109,10 @@ enum Ending {
     Lost,
     /// The app did not finish its response.
     Unfinished,
-    /// Nothing was heard for as long as is allowed, or for long enough to close in a drain.
+    /// Nothing was heard for as long as is allowed, which in a drain is not long.
     Silent,
-    /// Nothing was heard, and the operator set no limit but this.
-    TimedOut,
+    /// Nothing was heard when the server's patience ended.
+    Dismissed,
     /// A head did not arrive in time.
     SlowHead,
     /// The client takes nothing of the response.
@@ -179,15 +179,14 @@ fn overdue(due: Due) -> Ending {
     match due {
         Due::Head => Ending::SlowHead,
         Due::Write => Ending::Stalled,
-        Due::FirstByte | Due::Idle => Ending::TimedOut,
-        Due::Cold => Ending::Silent,
+        Due::FirstByte | Due::Idle | Due::Cold => Ending::Silent,
     }
 }
 
 /// What a forced end means for a connection; `None` where a request waits for its response, which is refused.
 fn forced(activity: &Activity) -> Option<Ending> {
     match activity.stage() {
-        Stage::Fresh { .. } | Stage::Idle { .. } => Some(Ending::TimedOut),
+        Stage::Fresh { .. } | Stage::Idle { .. } => Some(Ending::Dismissed),
         Stage::Head { .. } => Some(Ending::RefusedHead),
         Stage::Responding => Some(Ending::Cut),
         Stage::Exchange => {
@@ -201,7 +200,7 @@ fn forced(activity: &Activity) -> Option<Ending> {
 async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
     match ending {
         Ending::Lost => {}
-        Ending::Silent | Ending::TimedOut => {
+        Ending::Silent | Ending::Dismissed => {
             if !matches!(shared.phase(), Phase::Booting | Phase::Ready) {
                 shared.stats.idle_closed();
             }
