@@ -131,6 +131,13 @@ impl DispatchQueue {
         Ok(())
     }
 
+    /// Sees to what waits, after something has changed about the crew.
+    fn attend_to_backlog(&self, crew: &mut Crew) {
+        if !crew.closed && !self.ready.is_empty() {
+            self.call_someone(crew);
+        }
+    }
+
     /// Has a worker come for an exchange that waits, if one may run.
     fn call_someone(&self, crew: &mut Crew) {
         if self.call_or_hire(crew) {
@@ -221,9 +228,7 @@ impl DispatchQueue {
     pub fn decline(&self) {
         let mut crew = self.crew();
         crew.promised = crew.promised.saturating_sub(1);
-        if !crew.closed && !self.ready.is_empty() {
-            self.call_someone(&mut crew);
-        }
+        self.attend_to_backlog(&mut crew);
     }
 
     /// Ends the work: workers finish what they have, find nothing more and leave.
@@ -329,9 +334,7 @@ impl Worker {
         if self.in_app.get() {
             let mut crew = self.queue.crew();
             crew.admission.suspend(self.id);
-            if !self.queue.ready.is_empty() {
-                self.queue.call_someone(&mut crew);
-            }
+            self.queue.attend_to_backlog(&mut crew);
         }
     }
 
@@ -341,9 +344,7 @@ impl Worker {
             let mut crew = self.queue.crew();
             crew.admission.resume(self.id);
             // Nobody comes while this one runs; that it does not run for too long is watched from here.
-            if !self.queue.ready.is_empty() {
-                self.queue.call_someone(&mut crew);
-            }
+            self.queue.attend_to_backlog(&mut crew);
         }
     }
 
@@ -358,9 +359,7 @@ impl Drop for Worker {
         let mut crew = self.queue.crew();
         crew.admission.leave(self.id);
         // It may have been called for an exchange that it now leaves behind.
-        if !crew.closed && !self.queue.ready.is_empty() {
-            self.queue.call_someone(&mut crew);
-        }
+        self.queue.attend_to_backlog(&mut crew);
     }
 }
 

@@ -63,6 +63,16 @@ impl Phase {
         }
     }
 
+    /// Whether the server has been told to stop.
+    pub fn is_stopping(self) -> bool {
+        !matches!(self, Self::Booting | Self::Ready)
+    }
+
+    /// Whether its patience has ended.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::Forcing { .. } | Self::Stopped { .. })
+    }
+
     /// How likely a response sent `now` should tell its client to close: none while ready, rising from a tenth of
     /// the drain delay to certainty at its half, so that clients move away a few at a time; always from then on.
     pub fn close_probability(self, now: Instant) -> f64 {

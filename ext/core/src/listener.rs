@@ -211,14 +211,21 @@ pub(crate) enum Accepted {
     Unix(UnixStream, Peer),
 }
 
+impl Accepted {
+    fn tcp(socket: TcpStream, remote: SocketAddr, listening: SocketAddr) -> Self {
+        // Our end is the listener's address, unless that listens on all.
+        let local = if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening };
+        Self::Tcp(socket, Peer::tcp(remote, local))
+    }
+}
+
 impl Listener {
     /// Waits for the next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener, local) => {
                 let (socket, remote) = listener.accept().await?;
-                let local = local_end(&socket, *local);
-                Ok(Accepted::Tcp(socket, Peer::tcp(remote, local)))
+                Ok(Accepted::tcp(socket, remote, *local))
             }
             Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0, Peer::unix())),
         }
@@ -252,9 +259,7 @@ impl Listener {
                     |listener| listener.accept(),
                     |(socket, remote)| {
                         socket.set_nonblocking(true)?;
-                        let socket = TcpStream::from_std(socket)?;
-                        let local = local_end(&socket, local);
-                        take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
+                        take(Accepted::tcp(TcpStream::from_std(socket)?, remote, local));
                         Ok(())
                     },
                 )
@@ -263,11 +268,6 @@ impl Listener {
             }
         }
     }
-}
-
-/// Our end of a connection: the listener's address unless it listens on all.
-fn local_end(socket: &TcpStream, listening: SocketAddr) -> SocketAddr {
-    if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening }
 }
 
 /// Accepts while handshakes that had begun come to their end: several round trips, as measured on those that do.
@@ -284,8 +284,7 @@ async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
             patience = patience.max(4 * round_trip).min(SETTLE_MAX);
         }
-        let local = local_end(&socket, local);
-        take(Accepted::Tcp(socket, Peer::tcp(remote, local)));
+        take(Accepted::tcp(socket, remote, local));
     }
 }
 

@@ -22,6 +22,11 @@ impl Response {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         Self { status, headers, body: ResponseBody::Full(text.into()) }
     }
+
+    /// The app has failed; why is in the log, and none of the client's business.
+    pub fn app_failed() -> Self {
+        Self::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n")
+    }
 }
 
 /// A request the server answers itself, without the app.

@@ -51,12 +51,11 @@ impl Delivery {
         self.progress().responder.take()
     }
 
-    /// Delivers the parts. An array needs no closing, and so no help from Ruby.
-    pub(crate) fn run(self, ruby: &Ruby, parts: Parts) -> Result<(), Error> {
+    /// Delivers the parts. An array needs no closing, and so no help from Ruby's `module`.
+    pub(crate) fn run(self, ruby: &Ruby, module: RModule, parts: Parts) -> Result<(), Error> {
         if RArray::from_value(parts.body).is_some() {
             return self.deliver(ruby, &parts);
         }
-        let module: RModule = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get("Delivery")?;
         let arguments = (ruby.wrap(self), parts.status, parts.headers, parts.body);
         module.funcall::<_, _, Value>("run", arguments).map(drop)
     }

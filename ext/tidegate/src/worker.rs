@@ -1,8 +1,10 @@
 //! One exchange: env, `app.call`, delivery. What the app raises ends the exchange, not the worker; what ends the
 //! thread is passed on at once, without calling Ruby again.
 
-use http::{Method, StatusCode};
-use magnus::{Error, RArray, RHash, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque};
+use http::{Method, StatusCode, request::Parts as Head};
+use magnus::{
+    Error, RArray, RHash, RModule, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque,
+};
 use tidegate_core::{
     exchange::{Exchange, Responder},
     request::Request,
@@ -16,18 +18,28 @@ pub(crate) struct App {
     app: Opaque<Value>,
     envs: EnvMaker,
     inputs: Inputs,
+    /// `Tidegate::Delivery`.
+    delivery: Opaque<RModule>,
     development: bool,
 }
 
 impl App {
     pub(crate) fn new(ruby: &Ruby, app: Value, env_template: RHash, development: bool) -> Result<Self, Error> {
-        Ok(Self { app: app.into(), envs: EnvMaker::new(ruby, env_template)?, inputs: Inputs::new(ruby)?, development })
+        let delivery: RModule = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get("Delivery")?;
+        Ok(Self {
+            app: app.into(),
+            envs: EnvMaker::new(ruby, env_template)?,
+            inputs: Inputs::new(ruby)?,
+            delivery: delivery.into(),
+            development,
+        })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {
         marker.mark(self.app);
         self.envs.mark(marker);
         self.inputs.mark(marker);
+        marker.mark(self.delivery);
     }
 
     /// Runs an exchange to its end.
@@ -39,54 +51,54 @@ impl App {
     pub(crate) fn run(&self, ruby: &Ruby, exchange: Exchange) -> Result<(), Error> {
         let Exchange { request, responder } = exchange;
         let Request { head, body, peer, .. } = request;
-        let subject = format!("{} {}", head.method, head.uri.path());
         let input = match self.inputs.open(ruby, body) {
             Ok(input) => input,
-            Err(error) => return self.fail(ruby, &subject, error, Some(responder)),
+            Err(error) => return self.fail(ruby, &head, error, Some(responder)),
         };
         let env = match self.envs.make(ruby, &head, &peer, &input) {
             Ok(env) => env,
-            Err(error) => return self.fail(ruby, &subject, error, Some(responder)),
+            Err(error) => return self.fail(ruby, &head, error, Some(responder)),
         };
-        let bodiless = head.method == Method::HEAD;
-        self.call(ruby, env, responder, bodiless, &subject)?;
+        self.call(ruby, &head, env, responder)?;
         match input.close() {
             Ok(()) => Ok(()),
-            Err(error) => self.fail(ruby, &subject, error, None),
+            Err(error) => self.fail(ruby, &head, error, None),
         }
     }
 
     /// Calls the app and delivers what it returns.
-    fn call(&self, ruby: &Ruby, env: RHash, responder: Responder, bodiless: bool, subject: &str) -> Result<(), Error> {
+    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, responder: Responder) -> Result<(), Error> {
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
         let parts = match called.and_then(|returned| Parts::of(ruby, returned)) {
             Ok(parts) => parts,
-            Err(error) => return self.fail(ruby, subject, error, Some(responder)),
+            Err(error) => return self.fail(ruby, head, error, Some(responder)),
         };
-        let delivery = Delivery::new(responder, bodiless);
-        match delivery.clone().run(ruby, parts) {
+        let delivery = Delivery::new(responder, head.method == Method::HEAD);
+        match delivery.clone().run(ruby, ruby.get_inner(self.delivery), parts) {
             Ok(()) => Ok(()),
-            Err(error) => self.fail(ruby, subject, error, delivery.responder()),
+            Err(error) => self.fail(ruby, head, error, delivery.responder()),
         }
     }
 
     /// Reports a failure of the app and answers the client, if it can still be answered. Passes on what is no
     /// exception: it ends the thread.
-    fn fail(&self, ruby: &Ruby, subject: &str, error: Error, responder: Option<Responder>) -> Result<(), Error> {
+    fn fail(&self, ruby: &Ruby, head: &Head, error: Error, responder: Option<Responder>) -> Result<(), Error> {
         if !is_exception(&error) {
             return Err(error);
         }
         let report = Report::of(&error)?;
         let cut = if responder.is_none() { ", after the response had begun" } else { "" };
-        log(ruby, &format!("tidegate: {subject} raised {}{cut}\n{}", report.message, report.backtrace))?;
+        let (method, path) = (&head.method, head.uri.path());
+        log(ruby, &format!("tidegate: {method} {path} raised {}{cut}\n{}", report.message, report.backtrace))?;
         if let Some(responder) = responder {
-            let text = if self.development {
-                format!("{}\n{}", report.message, report.backtrace)
+            let response = if self.development {
+                let text = format!("{}\n{}", report.message, report.backtrace);
+                Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
             } else {
-                "500 Internal Server Error\n".to_owned()
+                Response::app_failed()
             };
             // A client that has gone needs no answer.
-            let _ = responder.send(Response::text(StatusCode::INTERNAL_SERVER_ERROR, text));
+            let _ = responder.send(response);
         }
         Ok(())
     }

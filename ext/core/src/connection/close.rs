@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Shared, Socket, activity::Activity, transport::Watched};
-use crate::{lifecycle::Phase, response::Refusal};
+use crate::response::Refusal;
 
 /// How long a client may take to notice that we have ended. What it still sends meanwhile is read and forgotten.
 const LINGER: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ pub(super) async fn linger<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
 /// Closes. When the process is about to end, only after the peer has confirmed every byte: a pod's network
 /// disappears soon after its process, and what the kernel still held is lost.
 pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
-    if matches!(shared.phase(), Phase::Booting | Phase::Ready) {
+    if !shared.phase().is_stopping() {
         return;
     }
     let patience = shared.timeouts.write.map(|limit| Instant::now() + limit);
@@ -54,8 +54,7 @@ pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
         if unsent == 0 {
             return;
         }
-        let give_up = matches!(shared.phase(), Phase::Forcing { .. } | Phase::Stopped { .. })
-            || patience.is_some_and(|patience| Instant::now() >= patience);
+        let give_up = shared.phase().is_forced() || patience.is_some_and(|patience| Instant::now() >= patience);
         if give_up {
             shared.stats.unsent(unsent as u64);
             return;

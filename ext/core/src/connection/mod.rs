@@ -64,7 +64,7 @@ fn now() -> Instant {
 
 /// Serves one connection until it is closed.
 pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>, open: OpenConnection) {
-    let accepted_in_drain = !matches!(shared.phase(), Phase::Booting | Phase::Ready);
+    let accepted_in_drain = shared.phase().is_stopping();
     let activity = Arc::new(Activity::new(now()));
     let service = Service::new(shared.clone(), activity.clone(), Arc::new(peer), accepted_in_drain);
     let mut socket = Watched::new(socket, activity.clone());
@@ -130,7 +130,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
     tokio::pin!(timer);
     loop {
         let phase = *phases.borrow_and_update();
-        if matches!(phase, Phase::Forcing { .. } | Phase::Stopped { .. })
+        if phase.is_forced()
             && let Some(ending) = forced(activity)
         {
             return ending;
@@ -201,7 +201,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
     match ending {
         Ending::Lost => {}
         Ending::Silent | Ending::Dismissed => {
-            if !matches!(shared.phase(), Phase::Booting | Phase::Ready) {
+            if shared.phase().is_stopping() {
                 shared.stats.idle_closed();
             }
         }

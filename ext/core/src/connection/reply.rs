@@ -133,8 +133,8 @@ impl Future for Reply {
                 }
                 State::Waiting(answer) => match ready!(Pin::new(answer).poll(cx)) {
                     Ok(response) => response,
-                    // The worker dropped its responder: the app's failure, already in the log.
-                    Err(_) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n"),
+                    // The worker dropped its responder.
+                    Err(_) => Response::app_failed(),
                 },
             };
             return Poll::Ready(Ok(this.begin(response)));

@@ -128,7 +128,7 @@ impl Driver {
             match action {
                 Action::Announce(phase, cause) => {
                     let counted = self.shared.stats.snapshot();
-                    if self.drained_from.is_none() && !matches!(phase, Phase::Booting | Phase::Ready) {
+                    if self.drained_from.is_none() && phase.is_stopping() {
                         self.drained_from = Some((at, counted));
                     }
                     // The driver itself holds a receiver.
