@@ -1,8 +1,17 @@
 //! An exchange: one request and the one chance to answer it, on its way from a connection to a worker.
 
+use std::sync::Arc;
+
+use http::HeaderMap;
 use tokio::sync::oneshot;
 
-use crate::{request::Request, response::Response};
+use crate::{
+    interim::Interim,
+    request::Request,
+    response::Response,
+    takeover::{TakeOver, Takeover},
+    wake::Waker,
+};
 
 /// A request with its responder.
 #[derive(Debug)]
@@ -15,15 +24,27 @@ pub struct Exchange {
 
 /// Sends the response, once. Dropped unsent, the client gets 500.
 #[derive(Debug)]
-pub struct Responder(oneshot::Sender<Response>);
+pub struct Responder {
+    answer: oneshot::Sender<Answer>,
+    /// Where hints go; none where the client's HTTP knows no interim responses.
+    interim: Option<Arc<Interim>>,
+}
 
-/// The connection's end: resolves to the response, or to an error when the responder was dropped.
-pub(crate) type Answer = oneshot::Receiver<Response>;
+/// How an exchange ends.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Response(Response),
+    /// The app speaks to the client itself from now on.
+    TakeOver(TakeOver),
+}
+
+/// The connection's end: resolves to the answer, or to an error when the responder was dropped.
+pub(crate) type Awaited = oneshot::Receiver<Answer>;
 
 impl Exchange {
-    pub(crate) fn new(request: Request) -> (Self, Answer) {
-        let (sender, answer) = oneshot::channel();
-        (Self { request, responder: Responder(sender) }, answer)
+    pub(crate) fn new(request: Request, interim: Option<Arc<Interim>>) -> (Self, Awaited) {
+        let (answer, awaited) = oneshot::channel();
+        (Self { request, responder: Responder { answer, interim } }, awaited)
     }
 }
 
@@ -34,11 +55,30 @@ impl Responder {
     ///
     /// The response, when the client has gone.
     pub fn send(self, response: Response) -> Result<(), Box<Response>> {
-        self.0.send(response).map_err(Box::new)
+        self.answer.send(Answer::Response(response)).map_err(|answer| match answer {
+            Answer::Response(response) => Box::new(response),
+            Answer::TakeOver(_) => Box::new(Response::app_failed()),
+        })
+    }
+
+    /// Sends `head` and asks for the connection itself, in place of a response. `waker` rings when
+    /// [`Takeover::progress`] has something to say.
+    pub fn take_over(self, head: Vec<u8>, waker: Waker) -> Takeover {
+        let (request, takeover) = TakeOver::new(head, waker);
+        // Dropped unseen, it says by itself that the client has gone.
+        drop(self.answer.send(Answer::TakeOver(request)));
+        takeover
+    }
+
+    /// Sends 103 Early Hints (RFC 8297) ahead of the response, if the client's HTTP has such a thing. May be repeated.
+    pub fn hint(&self, headers: &HeaderMap) {
+        if let Some(interim) = &self.interim {
+            interim.hint(headers);
+        }
     }
 
     /// Whether the client has gone, so that nobody waits for an answer.
     pub fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.answer.is_closed()
     }
 }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | [`config`] [`error`] [`lifecycle`] `admission` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
-//! | 3 | [`exchange`] [`dispatch`] | one request with its responder; the bounded queue to the workers, in which full is a value |
+//! | 3 | [`exchange`] [`takeover`] `interim` [`dispatch`] | one request with its responder, which may take the connection over or send hints ahead; the bounded queue to the workers, in which full is a value |
 //! | 4 | `sys` `listener` `connection` `probe` [`log`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines; signals; a bound on the exit |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!
@@ -31,11 +31,13 @@ pub mod response;
 pub mod server;
 pub mod signals;
 pub mod stats;
+pub mod takeover;
 pub mod wake;
 pub mod watchdog;
 
 mod admission;
 mod connection;
+mod interim;
 mod listener;
 mod probe;
 mod sys;

@@ -1,8 +1,9 @@
 //! A response: what the app answers, or what the server answers in its place.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, interim::write_headers};
 
 /// A response head and its body.
 #[derive(Debug)]
@@ -77,19 +78,13 @@ impl Refusal {
 
     /// The whole message as bytes, for a connection that no longer speaks HTTP through hyper.
     pub(crate) fn to_http1(self) -> Vec<u8> {
-        let Response { status, headers, body } = self.into_response();
+        let Response { status, mut headers, body } = self.into_response();
         let mut message =
             format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
-        for (name, value) in &headers {
-            message.extend_from_slice(name.as_str().as_bytes());
-            message.extend_from_slice(b": ");
-            message.extend_from_slice(value.as_bytes());
-            message.extend_from_slice(b"\r\n");
-        }
-        if let ResponseBody::Full(text) = body {
-            message.extend_from_slice(format!("content-length: {}\r\n\r\n", text.len()).as_bytes());
-            message.extend_from_slice(&text);
-        }
+        let text = if let ResponseBody::Full(text) = body { text } else { Bytes::new() };
+        headers.insert(header::CONTENT_LENGTH, text.len().into());
+        write_headers(&mut message, &headers);
+        message.extend_from_slice(&text);
         message
     }
 }

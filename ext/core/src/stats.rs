@@ -21,6 +21,7 @@ pub struct Stats {
     rejected: AtomicU64,
     client_gone: AtomicU64,
     cut: AtomicU64,
+    hijacked: AtomicU64,
     unsent: AtomicU64,
 }
 
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub client_gone: u64,
     /// Requests ended without a whole response by a forced end.
     pub cut: u64,
+    /// Connections that are the app's own now.
+    pub hijacked: u64,
     /// Bytes that the kernel had not delivered when a closing connection was given up.
     pub unsent: u64,
 }
@@ -65,6 +68,7 @@ impl Stats {
             rejected: self.rejected.load(Relaxed),
             client_gone: self.client_gone.load(Relaxed),
             cut: self.cut.load(Relaxed),
+            hijacked: self.hijacked.load(Relaxed),
             unsent: self.unsent.load(Relaxed),
         }
     }
@@ -80,6 +84,11 @@ impl Stats {
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
         InFlight(self.clone())
+    }
+
+    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
+        self.hijacked.fetch_add(1, Relaxed);
+        Hijacked(self.clone())
     }
 
     pub(crate) fn told_close(&self) {
@@ -114,6 +123,16 @@ pub(crate) struct OpenConnection(Arc<Stats>);
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Counts a connection as the app's own while it exists.
+#[derive(Debug)]
+pub(crate) struct Hijacked(Arc<Stats>);
+
+impl Drop for Hijacked {
+    fn drop(&mut self) {
+        self.0.hijacked.fetch_sub(1, Relaxed);
     }
 }
 

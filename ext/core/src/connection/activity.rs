@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::COLD_AFTER;
-use crate::{config::Timeouts, lifecycle::Phase};
+use crate::{config::Timeouts, lifecycle::Phase, takeover::TakeOver};
 
 /// Where a connection is between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,10 @@ struct State {
     answered: bool,
     /// The server's patience has ended: a request without an answer is refused.
     forced: bool,
+    /// Something was written since hyper last had nothing to write.
+    unflushed: bool,
+    /// The app wants the connection for itself.
+    take_over: Option<TakeOver>,
 }
 
 /// What is known of the client's end.
@@ -74,6 +78,8 @@ impl Activity {
             close_delimited: false,
             answered: false,
             forced: false,
+            unflushed: false,
+            take_over: None,
         }))
     }
 
@@ -101,17 +107,20 @@ impl Activity {
         if state.stalled.is_none() {
             state.stalled = Some(super::now());
         }
+        state.unflushed = true;
     }
 
     pub(super) fn bytes_written(&self) {
         let mut state = self.state();
         state.stalled = None;
         state.answered = true;
+        state.unflushed = true;
     }
 
     pub(super) fn flushed(&self) {
         let mut state = self.state();
         state.stalled = None;
+        state.unflushed = false;
         if state.stage == Stage::Flushing {
             state.stage = Stage::Idle { since: super::now() };
         }
@@ -149,7 +158,22 @@ impl Activity {
         }
     }
 
+    pub(super) fn take_over(&self, request: TakeOver) {
+        self.state().take_over = Some(request);
+    }
+
     // ===== the connection asks and decides =====
+
+    /// The app's wish for the connection, once everything before it was written.
+    pub(super) fn taken_over(&self) -> Option<TakeOver> {
+        let mut state = self.state();
+        if state.unflushed { None } else { state.take_over.take() }
+    }
+
+    pub(super) fn is_taken_over(&self) -> bool {
+        let state = self.state();
+        !state.unflushed && state.take_over.is_some()
+    }
 
     pub(super) fn stage(&self) -> Stage {
         self.state().stage

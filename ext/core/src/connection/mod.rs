@@ -6,6 +6,7 @@
 
 mod activity;
 mod close;
+mod handover;
 mod reply;
 mod transport;
 
@@ -21,6 +22,7 @@ use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use self::{
     activity::{Activity, Due, Stage},
@@ -30,10 +32,12 @@ use self::{
 use crate::{
     config::{Limits, Timeouts},
     dispatch::DispatchQueue,
+    interim::Interim,
     lifecycle::Phase,
     request::Peer,
     response::Refusal,
     stats::{OpenConnection, Stats},
+    takeover::{Held, TakeOver},
 };
 
 pub(crate) use transport::Socket;
@@ -49,11 +53,18 @@ pub(crate) struct Shared {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// One task for each connection, and a token for each that is the app's own.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Shared {
     fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// Has the server wait for a connection that it no longer has.
+    fn hold(&self) -> Held {
+        Held { _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
     }
 }
 
@@ -66,8 +77,9 @@ fn now() -> Instant {
 pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>, open: OpenConnection) {
     let accepted_in_drain = shared.phase().is_stopping();
     let activity = Arc::new(Activity::new(now()));
-    let service = Service::new(shared.clone(), activity.clone(), Arc::new(peer), accepted_in_drain);
-    let mut socket = Watched::new(socket, activity.clone());
+    let interim = Arc::new(Interim::default());
+    let service = Service::new(shared.clone(), activity.clone(), interim.clone(), Arc::new(peer), accepted_in_drain);
+    let mut socket = Watched::new(socket, activity.clone(), interim);
     loop {
         let mut http = speak(socket, service.clone(), &shared.limits);
         let ending = drive(&mut http, &activity, &shared).await;
@@ -78,6 +90,11 @@ pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>,
             Ending::Silent if socket.holds_unread(&parts.read_buf) => {
                 activity.warm(now(), !parts.read_buf.is_empty());
                 socket.put_back(parts.read_buf);
+            }
+            Ending::TakenOver(request) => {
+                socket.put_back(parts.read_buf);
+                drop(open);
+                return handover::give(socket, request, &shared).await;
             }
             ending => {
                 end(socket, ending, &activity, &shared, parts.read_buf).await;
@@ -109,6 +126,8 @@ enum Ending {
     Lost,
     /// The app did not finish its response.
     Unfinished,
+    /// The app speaks to the client itself from now on.
+    TakenOver(TakeOver),
     /// Nothing was heard for as long as is allowed, which in a drain is not long.
     Silent,
     /// Nothing was heard when the server's patience ended.
@@ -130,6 +149,9 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
     tokio::pin!(timer);
     loop {
         let phase = *phases.borrow_and_update();
+        if let Some(request) = activity.taken_over() {
+            return Ending::TakenOver(request);
+        }
         if phase.is_forced()
             && let Some(ending) = forced(activity)
         {
@@ -147,6 +169,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         }
         let progress = poll_fn(|cx| match http.poll_without_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if activity.is_taken_over() => Poll::Ready(None),
             // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
             Poll::Pending => match (activity.due(&shared.timeouts, phase), armed) {
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
@@ -199,7 +222,7 @@ fn forced(activity: &Activity) -> Option<Ending> {
 
 async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
     match ending {
-        Ending::Lost => {}
+        Ending::Lost | Ending::TakenOver(_) => {}
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
                 shared.stats.idle_closed();

@@ -13,12 +13,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::oneshot::error::RecvError;
 
 use super::{Shared, activity::Activity};
 use crate::{
     body::{Aborted, RequestBody, ResponseBody},
     dispatch::Rejected,
-    exchange::{Answer, Exchange},
+    exchange::{Answer, Awaited, Exchange},
+    interim::Interim,
     request::{self, Peer, Request},
     response::{Refusal, Response},
     stats::InFlight,
@@ -29,19 +31,36 @@ use crate::{
 pub(super) struct Service {
     shared: Arc<Shared>,
     activity: Arc<Activity>,
+    interim: Arc<Interim>,
     peer: Arc<Peer>,
     /// The connection came after SIGTERM: every response on it says `close`.
     one_shot: bool,
 }
 
 impl Service {
-    pub(super) fn new(shared: Arc<Shared>, activity: Arc<Activity>, peer: Arc<Peer>, one_shot: bool) -> Self {
-        Self { shared, activity, peer, one_shot }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        activity: Arc<Activity>,
+        interim: Arc<Interim>,
+        peer: Arc<Peer>,
+        one_shot: bool,
+    ) -> Self {
+        Self { shared, activity, interim, peer, one_shot }
+    }
+
+    /// Waits for the answer, and for hints ahead of it.
+    fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
+        let answered = answer.poll(cx);
+        if answered.is_pending() {
+            self.interim.wake_on_hint(cx.waker());
+        }
+        answered
     }
 
     fn submit(&self, head: Parts, body: RequestBody) -> State {
         let received = super::now();
-        let (exchange, answer) = Exchange::new(Request { head, body, peer: self.peer.clone(), received });
+        let interim = (head.version >= Version::HTTP_11).then(|| self.interim.clone());
+        let (exchange, answer) = Exchange::new(Request { head, body, peer: self.peer.clone(), received }, interim);
         match self.shared.queue.submit(exchange) {
             Ok(()) => State::Waiting(answer),
             Err(rejected) => {
@@ -63,6 +82,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let (head, incoming) = request.into_parts();
         self.activity.request_begun(request::wants_keep_alive(&head));
+        self.interim.request_begun();
         let in_flight = self.shared.stats.request_begun();
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         let state = match request::check(&head) {
@@ -102,7 +122,9 @@ enum State {
     /// The body is arriving.
     Receiving(Pin<Box<Receiving>>),
     /// The exchange is queued or running.
-    Waiting(Answer),
+    Waiting(Awaited),
+    /// The app has the connection; there is no response.
+    TakenOver,
     /// The server answers by itself.
     Refused(Refusal),
 }
@@ -131,8 +153,15 @@ impl Future for Reply {
                     };
                     continue;
                 }
-                State::Waiting(answer) => match ready!(Pin::new(answer).poll(cx)) {
-                    Ok(response) => response,
+                State::TakenOver => return Poll::Pending,
+                State::Waiting(answer) => match ready!(this.service.heed(Pin::new(answer), cx)) {
+                    Ok(Answer::Response(response)) => response,
+                    // The connection's task looks for it when hyper has no more to do.
+                    Ok(Answer::TakeOver(request)) => {
+                        this.service.activity.take_over(request);
+                        this.state = State::TakenOver;
+                        continue;
+                    }
                     // The worker dropped its responder.
                     Err(_) => Response::app_failed(),
                 },
@@ -180,6 +209,7 @@ impl Reply {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.activity.response_begun(close_delimited);
+        self.service.interim.response_begun();
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },

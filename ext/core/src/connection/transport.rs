@@ -2,20 +2,20 @@
 
 use std::{
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
 use super::activity::Activity;
-use crate::sys;
+use crate::{interim::Interim, sys, takeover::Family};
 
 /// A stream of bytes, with the questions that only a socket can answer.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -27,6 +27,18 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Makes closing tell the peer that the stream was cut, if the protocol has a way.
     fn reset_on_close(&self);
+
+    /// The socket itself, for the app; one that has none is given back.
+    fn release(self) -> io::Result<Released<Self>>
+    where
+        Self: Sized;
+}
+
+/// A socket that the app is to have.
+pub(crate) enum Released<S> {
+    Descriptor(OwnedFd, Family),
+    /// Its bytes have to be passed on.
+    Stream(S),
 }
 
 impl Socket for TcpStream {
@@ -42,6 +54,10 @@ impl Socket for TcpStream {
         // The worst that follows is a plain close.
         let _ = self.set_zero_linger();
     }
+
+    fn release(self) -> io::Result<Released<Self>> {
+        self.into_std().map(|socket| Released::Descriptor(socket.into(), Family::Tcp))
+    }
 }
 
 impl Socket for UnixStream {
@@ -55,6 +71,10 @@ impl Socket for UnixStream {
     }
 
     fn reset_on_close(&self) {}
+
+    fn release(self) -> io::Result<Released<Self>> {
+        self.into_std().map(|socket| Released::Descriptor(socket.into(), Family::Unix))
+    }
 }
 
 /// A socket whose every event is reported.
@@ -64,11 +84,30 @@ pub(super) struct Watched<S> {
     /// Bytes read before, to be read again first.
     put_back: Bytes,
     activity: Arc<Activity>,
+    interim: Arc<Interim>,
+    /// What of the interim responses is being written.
+    ahead: Bytes,
+    /// hyper has had nothing to write since it last flushed, so that no message is half written.
+    between_messages: bool,
 }
 
 impl<S: Socket> Watched<S> {
-    pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
-        Self { socket, put_back: Bytes::new(), activity }
+    pub(super) fn new(socket: S, activity: Arc<Activity>, interim: Arc<Interim>) -> Self {
+        Self { socket, put_back: Bytes::new(), activity, interim, ahead: Bytes::new(), between_messages: true }
+    }
+
+    /// The socket itself, unless something was read from it that the app has to get first.
+    pub(super) fn try_release(self) -> io::Result<Released<Self>> {
+        if !self.put_back.is_empty() {
+            return Ok(Released::Stream(self));
+        }
+        let Self { socket, put_back, activity, interim, ahead, between_messages } = self;
+        Ok(match socket.release()? {
+            Released::Descriptor(descriptor, family) => Released::Descriptor(descriptor, family),
+            Released::Stream(socket) => {
+                Released::Stream(Self { socket, put_back, activity, interim, ahead, between_messages })
+            }
+        })
     }
 
     pub(super) fn socket(&self) -> &S {
@@ -104,6 +143,22 @@ impl<S: Socket> Watched<S> {
         while matches!(self.socket.read(&mut scratch).await, Ok(length) if length > 0) {}
     }
 
+    /// Writes what goes ahead of hyper's next bytes.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.between_messages && self.ahead.is_empty() && self.interim.is_pending() {
+            self.ahead = self.interim.before_write();
+        }
+        while !self.ahead.is_empty() {
+            let written = Pin::new(&mut self.socket).poll_write(cx, &self.ahead);
+            let length = ready!(self.report_write(written))?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.ahead.advance(length);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn report_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Pending => self.activity.write_blocked(),
@@ -135,6 +190,8 @@ impl<S: Socket> AsyncRead for Watched<S> {
 impl<S: Socket> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_ahead(cx))?;
+        this.between_messages = false;
         let result = Pin::new(&mut this.socket).poll_write(cx, buf);
         this.report_write(result)
     }
@@ -145,6 +202,8 @@ impl<S: Socket> AsyncWrite for Watched<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_ahead(cx))?;
+        this.between_messages = false;
         let result = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
         this.report_write(result)
     }
@@ -156,6 +215,11 @@ impl<S: Socket> AsyncWrite for Watched<S> {
     /// hyper flushes the socket when its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.between_messages && this.interim.is_pending() {
+            this.ahead = this.interim.after_flush();
+        }
+        this.between_messages = true;
+        ready!(this.poll_ahead(cx))?;
         ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
         this.activity.flushed();
         Poll::Ready(Ok(()))
@@ -178,4 +242,8 @@ impl Socket for tokio::io::DuplexStream {
     }
 
     fn reset_on_close(&self) {}
+
+    fn release(self) -> io::Result<Released<Self>> {
+        Ok(Released::Stream(self))
+    }
 }

@@ -7,9 +7,12 @@ use crate::{
 };
 use std::{sync::mpsc, thread, time::Instant};
 
-fn exchange(path: &str) -> (Exchange, crate::exchange::Answer) {
+fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-    Exchange::new(Request { head, body: RequestBody::Empty, peer: Arc::new(Peer::unix()), received: Instant::now() })
+    Exchange::new(
+        Request { head, body: RequestBody::Empty, peer: Arc::new(Peer::unix()), received: Instant::now() },
+        None,
+    )
 }
 
 fn queue(capacity: usize, max_workers: usize) -> Arc<DispatchQueue> {

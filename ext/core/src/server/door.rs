@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{Observer, now};
 use crate::{
@@ -27,14 +27,13 @@ pub(super) struct Closed {
 /// Lets connections in through one listener.
 pub(super) struct Door {
     shared: Arc<Shared>,
-    tasks: TaskTracker,
     observer: Observer,
     closing: CancellationToken,
 }
 
 impl Door {
-    pub(super) fn new(shared: Arc<Shared>, tasks: TaskTracker, observer: Observer, closing: CancellationToken) -> Self {
-        Self { shared, tasks, observer, closing }
+    pub(super) fn new(shared: Arc<Shared>, observer: Observer, closing: CancellationToken) -> Self {
+        Self { shared, observer, closing }
     }
 
     /// Accepts until the server closes, then closes the listener.
@@ -77,8 +76,8 @@ impl Door {
         let open = self.shared.stats.connection_accepted(now());
         let shared = self.shared.clone();
         match accepted {
-            Accepted::Tcp(socket, peer) => self.tasks.spawn(connection::serve(socket, peer, shared, open)),
-            Accepted::Unix(socket, peer) => self.tasks.spawn(connection::serve(socket, peer, shared, open)),
+            Accepted::Tcp(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
+            Accepted::Unix(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
         };
     }
 }

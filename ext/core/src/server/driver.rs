@@ -6,7 +6,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Message, Observer,
@@ -31,8 +31,6 @@ pub(super) struct Driver {
     phase: watch::Sender<Phase>,
     observer: Observer,
     shared: Arc<Shared>,
-    /// One task per connection.
-    tasks: TaskTracker,
     /// Cancelled when the listeners are to close.
     closing: CancellationToken,
     accepting: Vec<JoinHandle<Closed>>,
@@ -48,7 +46,6 @@ impl Driver {
             phase,
             observer,
             shared,
-            tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             accepting: Vec::new(),
             drained_from: None,
@@ -79,7 +76,7 @@ impl Driver {
 
     /// Lets connections in through a listener, from now on.
     pub(super) fn accept_on(&mut self, listener: Listener) {
-        let door = Door::new(self.shared.clone(), self.tasks.clone(), self.observer.clone(), self.closing.clone());
+        let door = Door::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
         self.accepting.push(tokio::spawn(door.keep(listener)));
     }
 
@@ -151,7 +148,7 @@ impl Driver {
     fn empty(&mut self) -> impl Future<Output = ()> + use<> {
         self.closing.cancel();
         let (accepting, tasks, observer) =
-            (std::mem::take(&mut self.accepting), self.tasks.clone(), self.observer.clone());
+            (std::mem::take(&mut self.accepting), self.shared.tasks.clone(), self.observer.clone());
         let begun = now();
         async move {
             let mut all = Closed { late: 0, lossless: true };

@@ -20,6 +20,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::sleep,
 };
+use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
 use crate::{
@@ -120,6 +121,7 @@ impl Server {
             timeouts: self.config.timeouts,
             limits: self.config.limits,
             phase: phases.clone(),
+            tasks: TaskTracker::new(),
         });
         let driver = Driver::new(self.config.plan, shared, phase, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());

@@ -5,6 +5,7 @@ mod deadlines;
 mod drain;
 mod exchanges;
 mod framing;
+mod takeover;
 
 use std::{
     sync::Arc,
@@ -18,6 +19,8 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, yield_now},
 };
+
+use tokio_util::task::TaskTracker;
 
 use super::{Shared, now, serve};
 use crate::{
@@ -52,7 +55,11 @@ impl Stage {
         let queue = DispatchQueue::new(limits.queue, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
-        Self { shared: Arc::new(Shared { queue, stats, timeouts, limits, phase: phases }), phase, worker }
+        Self {
+            shared: Arc::new(Shared { queue, stats, timeouts, limits, phase: phases, tasks: TaskTracker::new() }),
+            phase,
+            worker,
+        }
     }
 
     fn connect(&self) -> Client {

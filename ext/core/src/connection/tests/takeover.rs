@@ -1,0 +1,123 @@
+//! Connections that the app takes for itself, and hints ahead of responses.
+
+use std::io::{Read, Write};
+
+use super::*;
+use crate::{
+    takeover::{Held, Progress, Taken, Takeover},
+    wake::Sleeper,
+};
+
+/// Waits until the app has the connection.
+async fn taken(takeover: Takeover) -> (std::os::unix::net::UnixStream, Held) {
+    loop {
+        match takeover.progress() {
+            Progress::Taken(taken) => {
+                let Taken { descriptor, held, .. } = *taken;
+                let stream = std::os::unix::net::UnixStream::from(descriptor);
+                return (stream, held);
+            }
+            Progress::Pending => yield_now().await,
+            Progress::Gone => panic!("the client has gone"),
+        }
+    }
+}
+
+async fn read(stream: &mut std::os::unix::net::UnixStream) -> String {
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(length) => return String::from_utf8_lossy(&chunk[..length]).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_app_gets_the_connection_and_what_was_read_ahead() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    stage.answer(ok("first")).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst").await;
+    client.send(&format!("{GET}early")).await;
+    let exchange = stage.take().await;
+    let sleeper = Sleeper::new();
+    let (mut stream, held) =
+        taken(exchange.responder.take_over(b"HTTP/1.1 101 X\r\n\r\n".to_vec(), sleeper.waker())).await;
+    client.expect("HTTP/1.1 101 X\r\n\r\n").await;
+    assert_eq!(read(&mut stream).await, "early");
+    stream.write_all(b"hello").unwrap();
+    client.expect("hello").await;
+    client.send("and back").await;
+    assert_eq!(read(&mut stream).await, "and back");
+    let stats = || stage.shared.stats.snapshot();
+    assert_eq!((stats().connections, stats().hijacked, stats().in_flight), (0, 1, 0));
+    drop((stream, held));
+    client.expect_end().await;
+    client.served().await;
+    assert_eq!(stats().hijacked, 0);
+}
+
+#[tokio::test]
+async fn a_pair_is_cut_when_the_servers_patience_ends() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let sleeper = Sleeper::new();
+    let (mut stream, _held) = taken(stage.take().await.responder.take_over(Vec::new(), sleeper.waker())).await;
+    stage.enter(Phase::Forcing { until: now() + s(1) });
+    client.expect_end().await;
+    assert_eq!(read(&mut stream).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_asks_for_a_client_that_has_gone_is_told() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let exchange = stage.take().await;
+    client.served().await;
+    let sleeper = Sleeper::new();
+    let takeover = exchange.responder.take_over(Vec::new(), sleeper.waker());
+    sleeper.sleep();
+    assert!(matches!(takeover.progress(), Progress::Gone));
+}
+
+fn link(target: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(http::header::LINK, HeaderValue::from_static(target))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_go_ahead_of_the_response() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let exchange = stage.take().await;
+    exchange.responder.hint(&link("</a.css>"));
+    client.expect("HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n").await;
+    exchange.responder.hint(&link("</b.css>"));
+    exchange.responder.hint(&link("</c.css>"));
+    exchange.responder.send(ok("x")).unwrap();
+    client
+        .expect(
+            "HTTP/1.1 103 Early Hints\r\nlink: </b.css>\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </c.css>\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx",
+        )
+        .await;
+    client.send(GET).await;
+    stage.answer(ok("y")).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn http_1_0_knows_no_hints() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    let exchange = stage.take().await;
+    exchange.responder.hint(&link("</a.css>"));
+    exchange.responder.send(ok("x")).unwrap();
+    assert!(!client.rest().await.0.contains("103"));
+}
