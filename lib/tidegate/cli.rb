@@ -68,6 +68,7 @@ module Tidegate
     end
 
     def add(parser, option)
+      return if option.code
       return add_argument(parser, option) if option.flags.empty?
 
       long = option.switch? ? option.long.sub("--", "--[no-]") : "#{option.long} #{option.type.placeholder}"

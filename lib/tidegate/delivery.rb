@@ -1,15 +1,51 @@
 # frozen_string_literal: true
 
-# The end of a response body. The native side sends what the app has returned; that the body is closed, whatever
-# happens on the way, is left to Ruby's own `ensure`, which also holds when the thread is killed.
+# The end of a request. The native side sends what the app has returned; that the body is closed and that callbacks
+# run, whatever happens on the way, is left to Ruby's own `ensure`, which also holds when the thread is killed.
 
 module Tidegate
   module Delivery
-    # Has +delivery+, a Native::Delivery, send the response, and closes the body once, unless its to_ary has done so.
-    def self.run(delivery, status, headers, body)
-      delivery.call(status, headers, body)
+    module_function
+
+    # Has +exchange+, a Native::Exchange, send the response, closes the body once, unless its to_ary has done so, and
+    # runs the callbacks.
+    def run(exchange, env, status, headers, body)
+      exchange.deliver(status, headers, body)
+    rescue Exception => error # rubocop:disable Lint/RescueException -- it is passed on
+      raise
     ensure
-      body.close if !delivery.closed? && body.respond_to?(:close)
+      close(exchange, body)
+      finish(env, status, headers, error || exchange.error)
     end
+
+    # Runs the callbacks of a request that is over: those of rack.response_finished in reverse order (Rack SPEC), each
+    # with what is known of the response; then those of rack.after_reply, as Puma has them. What one raises is logged
+    # and keeps none of the others from running.
+    def finish(env, status, headers, error)
+      callbacks(env, "rack.response_finished").reverse_each do |callback|
+        attempt(env, "rack.response_finished") { callback.call(env, status, headers, error) }
+      end
+      callbacks(env, "rack.after_reply").each { |callback| attempt(env, "rack.after_reply") { callback.call } }
+    end
+
+    def close(exchange, body)
+      body.close if !exchange.closed? && body.respond_to?(:close)
+    end
+
+    # A copy, so that each is called once whatever the callbacks do to the list. It is emptied first: a thread that is
+    # killed in the middle has had those that began.
+    def callbacks(env, key)
+      list = env[key] or return []
+
+      list.slice!(0..)
+    end
+
+    def attempt(env, name)
+      yield
+    rescue StandardError, ScriptError => error
+      $stderr.write("tidegate: #{env["REQUEST_METHOD"]} #{env["PATH_INFO"]}: #{name} raised #{error.full_message(highlight: false)}")
+    end
+
+    private_class_method :close, :callbacks, :attempt
   end
 end

@@ -34,7 +34,7 @@ module Tidegate
     Configuration::OPTIONS.each_value do |option|
       next if option.file.nil? || method_defined?(option.file, false)
 
-      define_method(option.file) { |*values| set(option, values) }
+      define_method(option.file) { |*values, &block| set(option, block ? [*values, block] : values) }
     end
 
     private

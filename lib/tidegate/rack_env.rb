@@ -27,6 +27,7 @@ module Tidegate
         "rack.multithread" => true,
         "rack.multiprocess" => false,
         "rack.run_once" => false,
+        "rack.hijack?" => true,
         **http_version(release)
       }.freeze
     end

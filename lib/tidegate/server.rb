@@ -32,6 +32,7 @@ module Tidegate
       @log = log || Log.new(silent: @configuration.silent)
       @app = @configuration.log_requests ? logging(app) : app
       @addresses = []
+      @hijacked = Hijacked.new
     end
 
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
@@ -48,6 +49,7 @@ module Tidegate
       max = ThreadLimit.after_boot(@configuration)
       @pool = WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log).start
       listen(max)
+      DrainHooks.new(@configuration.before_drain, self, @log).start { @native.await_stop }
       self
     end
 
@@ -71,6 +73,7 @@ module Tidegate
       return true unless @pool
       return false unless @native.join(timeout)
 
+      @hijacked.cut
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
       true
     end
@@ -89,6 +92,9 @@ module Tidegate
 
     # :booting, :ready, :draining, :closing, :forcing or :stopped.
     def phase = @native ? @native.phase : :booting
+
+    # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.
+    def draining? = !%i[booting ready].include?(phase)
 
     # Counters, as a Hash of Symbol => Integer.
     def stats = @native ? @native.stats : {}
@@ -110,7 +116,9 @@ module Tidegate
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,
         development: @configuration.development?,
-        env_template: RackEnv.template
+        early_hints: @configuration.early_hints,
+        env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,
+        hijacked: @hijacked
       )
     end
 

@@ -98,7 +98,16 @@ module Tidegate
     rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
       over = false
     ensure
+      finish_requests
       over ? leave(place) : replace(place, error, failed?(error, began) ? failures + 1 : 0)
+    end
+
+    # A request whose thread was ended inside the app is over as well: whoever waits for its end is told so. They may be
+    # another thread's; that makes no difference.
+    def finish_requests
+      while (env = @native.next_unfinished)
+        Delivery.finish(env, nil, nil, nil)
+      end
     end
 
     # Whether a worker that has ended could not do its work. One that was killed was ended by somebody else.

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
-use magnus::{Error, RHash, RString, Ruby, Value, gc::Marker, prelude::*, value::Opaque};
+use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
 use tidegate_core::request::Peer;
 
-use crate::{input::Input, names::Names};
+use crate::{
+    exchange::{EarlyHints, Exchange},
+    input::Input,
+    names::Names,
+};
 
 /// What all envs of a server have in common.
 pub(crate) struct EnvMaker {
@@ -51,6 +55,11 @@ keys! {
     http_host = "HTTP_HOST",
     rack_input = "rack.input",
     rack_url_scheme = "rack.url_scheme",
+    rack_hijack = "rack.hijack",
+    rack_early_hints = "rack.early_hints",
+    rack_protocol = "rack.protocol",
+    rack_response_finished = "rack.response_finished",
+    rack_after_reply = "rack.after_reply",
     empty = "",
     http = "http",
     http_1_1 = "HTTP/1.1",
@@ -110,11 +119,48 @@ impl EnvMaker {
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
         self.put_headers(ruby, env, &head.headers)?;
         self.put_host(ruby, env, head, peer)?;
+        self.put_protocols(ruby, env, head)?;
         if let Some((length, io)) = input.parts() {
             env.aset(ruby.get_inner(keys.rack_input), io)?;
             put(keys.content_length, bytes(&length.to_string()))?;
         }
         Ok(env)
+    }
+
+    /// Adds what belongs to the exchange: how to take the connection over, hints if they may be sent, and the lists of
+    /// callbacks, which are returned.
+    pub(crate) fn add_exchange(
+        &self,
+        ruby: &Ruby,
+        env: RHash,
+        exchange: Obj<Exchange>,
+        hints: bool,
+    ) -> Result<[RArray; 2], Error> {
+        let keys = &self.keys;
+        let callbacks = [ruby.ary_new(), ruby.ary_new()];
+        env.aset(ruby.get_inner(keys.rack_hijack), exchange)?;
+        env.aset(ruby.get_inner(keys.rack_response_finished), callbacks[0])?;
+        env.aset(ruby.get_inner(keys.rack_after_reply), callbacks[1])?;
+        if hints {
+            env.aset(ruby.get_inner(keys.rack_early_hints), ruby.obj_wrap(EarlyHints::new(exchange)))?;
+        }
+        Ok(callbacks)
+    }
+
+    /// The protocols that the client offers to change to (RFC 9110 §7.8).
+    fn put_protocols(&self, ruby: &Ruby, env: RHash, head: &Parts) -> Result<(), Error> {
+        if head.version < Version::HTTP_11 || !head.headers.contains_key(header::UPGRADE) {
+            return Ok(());
+        }
+        let offered = ruby.ary_new();
+        for value in head.headers.get_all(header::UPGRADE) {
+            for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                if !name.is_empty() {
+                    offered.push(ruby.str_from_slice(name))?;
+                }
+            }
+        }
+        env.aset(ruby.get_inner(self.keys.rack_protocol), offered)
     }
 
     fn method(&self, ruby: &Ruby, head: &Parts) -> RString {

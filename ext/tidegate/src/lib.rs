@@ -9,19 +9,20 @@
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
 //! | `names` `env` `input` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
-//! | `delivery` | the response sent, and its body closed whatever happens |
-//! | `worker` | one exchange: env, `app.call`, delivery |
+//! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
+//! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
-//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket. Ruby values live on the stack, or in
+//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was
+//! hijacked. Ruby values live on the stack, or in
 //! the `Server` object, which marks them. No lock is held while Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
 
-mod delivery;
 mod env;
 mod error;
+mod exchange;
 mod gvl;
 mod input;
 mod names;
@@ -38,6 +39,6 @@ use magnus::{Error, Module, Ruby};
 fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
-    delivery::define(ruby, native)?;
+    exchange::define(ruby, native)?;
     stream::define(ruby, native)
 }

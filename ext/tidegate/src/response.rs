@@ -14,6 +14,8 @@ use crate::stream;
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// What the response header `rack.hijack` holds: it is called with the connection, after the head.
+    pub(crate) hijack: Option<Value>,
 }
 
 /// The three parts an app returned.
@@ -28,7 +30,8 @@ fn invalid(ruby: &Ruby, message: String) -> Error {
 }
 
 impl Parts {
-    pub(crate) fn of(ruby: &Ruby, returned: Value) -> Result<Self, Error> {
+    /// Of what the app returned; where it has hijacked the connection, that may be anything.
+    pub(crate) fn of(ruby: &Ruby, returned: Value, hijacked: bool) -> Result<Self, Error> {
         let array = match RArray::from_value(returned) {
             Some(array) => Some(array),
             None => returned.check_funcall::<_, _, RArray>("to_ary", ()).transpose()?,
@@ -37,12 +40,26 @@ impl Parts {
             Some(array) if array.len() == 3 => {
                 Ok(Self { status: array.entry(0)?, headers: array.entry(1)?, body: array.entry(2)? })
             }
+            _ if hijacked => {
+                let nil = ruby.qnil().as_value();
+                Ok(Self { status: nil, headers: nil, body: nil })
+            }
             _ => Err(invalid(ruby, format!("the app returned {}, not [status, headers, body]", describe(returned)))),
         }
     }
 
     pub(crate) fn head(&self, ruby: &Ruby) -> Result<Head, Error> {
-        Ok(Head { status: status(ruby, self.status)?, headers: headers(ruby, self.headers)? })
+        let (mut headers, own) = headers(ruby, self.headers)?;
+        let mut status = status(ruby, self.status)?;
+        if let Some(protocol) = own.protocol {
+            // In HTTP/1 the protocol is changed by an upgrade (Rack SPEC, RFC 9110 §7.8).
+            let name = HeaderValue::from_maybe_shared(stream::chunk(protocol)?).map_err(|_| {
+                invalid(ruby, format!("the app returned the rack.protocol {}, which is no name", describe(protocol)))
+            })?;
+            headers.insert(header::UPGRADE, name);
+            status = StatusCode::SWITCHING_PROTOCOLS;
+        }
+        Ok(Head { status, headers, hijack: own.hijack })
     }
 }
 
@@ -57,24 +74,32 @@ fn status(ruby: &Ruby, value: Value) -> Result<StatusCode, Error> {
     };
     let status = number.to_u16().ok().and_then(|number| StatusCode::from_u16(number).ok());
     match status {
-        // 101 ends with a hijack, the others come before the response.
-        Some(status) if !status.is_informational() => Ok(status),
+        // 101 ends with the app's own protocol, the others come before the response.
+        Some(status) if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS => Ok(status),
         _ => Err(invalid(ruby, format!("the app returned the status {}, which is no final status", describe(value)))),
     }
 }
 
-fn headers(ruby: &Ruby, value: Value) -> Result<HeaderMap, Error> {
+/// Response headers that are for the server, and not for the client.
+#[derive(Default)]
+pub(crate) struct Own {
+    hijack: Option<Value>,
+    protocol: Option<Value>,
+}
+
+pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Error> {
     let hash = match RHash::from_value(value) {
         Some(hash) => hash,
         None => value.funcall("to_h", ())?,
     };
     let mut headers = HeaderMap::with_capacity(hash.len() + 2);
+    let mut own = Own::default();
     hash.foreach(|key: Value, value: Value| {
-        add_header(ruby, &mut headers, key, value)?;
+        add_header(ruby, &mut headers, &mut own, key, value)?;
         Ok(ForEach::Continue)
     })?;
     check_length(ruby, &headers)?;
-    Ok(headers)
+    Ok((headers, own))
 }
 
 /// A length that clients may read differently would divide the connection's messages differently (RFC 9112 §6.3).
@@ -91,10 +116,15 @@ fn check_length(ruby: &Ruby, headers: &HeaderMap) -> Result<(), Error> {
     Err(invalid(ruby, format!("the app returned the content-length {all:?}, which is no number of bytes")))
 }
 
-fn add_header(ruby: &Ruby, headers: &mut HeaderMap, key: Value, value: Value) -> Result<(), Error> {
+fn add_header(ruby: &Ruby, headers: &mut HeaderMap, own: &mut Own, key: Value, value: Value) -> Result<(), Error> {
     let text = stream::chunk(key)?;
-    // The server's own, never sent.
+    // Never sent.
     if text.starts_with(b"rack.") {
+        match &text[..] {
+            b"rack.hijack" if !value.is_nil() => own.hijack = Some(value),
+            b"rack.protocol" if !value.is_nil() => own.protocol = Some(value),
+            _ => {}
+        }
         return Ok(());
     }
     let name = HeaderName::from_bytes(&text).map_err(|_| {

@@ -55,11 +55,11 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, development, env_template } = Settings::read(ruby, settings)?;
+        let Settings { config, misfits, log, boundary } = Settings::read(ruby, settings)?;
         let log = log.map(Arc::new);
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
         let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, ears: Mutex::default(), state });
-        let app = App::new(ruby, app, env_template, development)?;
+        let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
     }
@@ -167,6 +167,24 @@ impl Server {
         }
     }
 
+    /// The env of a request that was ended with its thread, and whose callbacks are still to be run; nil for none.
+    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<RHash> {
+        let env = rb_self.app.get()?.next_unfinished()?;
+        Some(ruby.get_inner(env))
+    }
+
+    /// Waits until the server is told to stop.
+    fn await_stop(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        let sleeper = Sleeper::new();
+        let Some(running) = rb_self.running() else { return Ok(()) };
+        loop {
+            ruby.thread_check_ints()?;
+            if gvl::wait(ruby, &sleeper.waker(), || running.wait_for_stop(&sleeper)) == Some(true) {
+                return Ok(());
+            }
+        }
+    }
+
     fn decline(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         if let Some(queue) = rb_self.queue(ruby)? {
             queue.decline();
@@ -267,6 +285,7 @@ impl Server {
             ("rejected", stats.rejected),
             ("client_gone", stats.client_gone),
             ("cut", stats.cut),
+            ("hijacked", stats.hijacked),
         ] {
             hash.aset(ruby.to_symbol(name), value)?;
         }
@@ -289,6 +308,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
     class.define_method("demand", method!(Server::demand, 0))?;
+    class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
+    class.define_method("await_stop", method!(Server::await_stop, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("hear_signals", method!(Server::hear_signals, 0))?;

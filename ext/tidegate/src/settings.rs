@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value};
+use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     config::{Address, Config, Limits, Timeouts},
     log::Log,
@@ -19,10 +19,20 @@ pub(crate) struct Settings {
     pub(crate) misfits: Vec<Misfit>,
     /// Where log lines go; `None` for silence.
     pub(crate) log: Option<Log>,
+    /// What concerns the app.
+    pub(crate) boundary: Boundary,
+}
+
+/// What the Ruby side passes for the calling of the app.
+pub(crate) struct Boundary {
     /// Whether a client may see what went wrong in the app.
     pub(crate) development: bool,
+    /// Whether the app may send 103 Early Hints.
+    pub(crate) early_hints: bool,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
+    /// The `Tidegate::Hijacked` that makes sockets of descriptors.
+    pub(crate) hijacked: Value,
 }
 
 const NAMES: &[&str] = &[
@@ -45,6 +55,8 @@ const NAMES: &[&str] = &[
     "log",
     "development",
     "env_template",
+    "early_hints",
+    "hijacked",
 ];
 
 impl Settings {
@@ -94,8 +106,12 @@ impl Settings {
             config,
             misfits,
             log: reader.log()?,
-            development: reader.get("development")?.unwrap_or(false),
-            env_template: reader.get("env_template")?.unwrap_or_else(|| ruby.hash_new()),
+            boundary: Boundary {
+                development: reader.get("development")?.unwrap_or(false),
+                early_hints: reader.get("early_hints")?.unwrap_or(false),
+                env_template: reader.get("env_template")?.unwrap_or_else(|| ruby.hash_new()),
+                hijacked: reader.get("hijacked")?.unwrap_or_else(|| ruby.qnil().as_value()),
+            },
         })
     }
 }

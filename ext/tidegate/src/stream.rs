@@ -4,7 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use magnus::{Error, RModule, RString, Ruby, Value, method, prelude::*, value::ReprValue};
+use magnus::{
+    DataTypeFunctions, Error, RModule, RString, Ruby, TypedData, Value,
+    gc::Marker,
+    method,
+    prelude::*,
+    typed_data::Obj,
+    value::{Opaque, ReprValue},
+};
 use tidegate_core::{
     body::{BodySender, SendError},
     wake::Sleeper,
@@ -72,7 +79,8 @@ impl Outlet {
     }
 }
 
-fn client_gone(ruby: &Ruby) -> Error {
+/// What writing to a client raises that is not there any more.
+pub(crate) fn client_gone(ruby: &Ruby) -> Error {
     let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get("EPIPE"));
     match class {
         Ok(class) => Error::new(class, "the client has gone"),
@@ -88,45 +96,56 @@ pub(crate) fn chunk(value: Value) -> Result<Bytes, Error> {
     }
 }
 
-/// `Tidegate::Native::Stream`: what a streaming body is called with. There is nothing to read from it: the request's
-/// body is whole before the app is called, in `rack.input`.
-#[magnus::wrap(class = "Tidegate::Native::Stream", free_immediately)]
-pub(crate) struct Stream(Outlet);
+/// `Tidegate::Native::Stream`: what a streaming body is called with. What is written to it is the response's body; what
+/// is read from it is the request's, `rack.input`.
+#[derive(TypedData)]
+#[magnus(class = "Tidegate::Native::Stream", free_immediately, mark)]
+pub(crate) struct Stream {
+    outlet: Outlet,
+    input: Opaque<Value>,
+}
+
+impl DataTypeFunctions for Stream {
+    fn mark(&self, marker: &Marker) {
+        marker.mark(self.input);
+    }
+}
 
 impl Stream {
-    pub(crate) fn new(outlet: Outlet) -> Self {
-        Self(outlet)
+    pub(crate) fn new(outlet: Outlet, input: Value) -> Self {
+        Self { outlet, input: input.into() }
     }
 
     fn write(ruby: &Ruby, rb_self: &Self, value: Value) -> Result<usize, Error> {
         let chunk = chunk(value)?;
         let length = chunk.len();
-        rb_self.0.write(ruby, chunk)?;
+        rb_self.outlet.write(ruby, chunk)?;
         Ok(length)
     }
 
-    fn append(ruby: &Ruby, rb_self: magnus::typed_data::Obj<Self>, value: Value) -> Result<Value, Error> {
-        rb_self.0.write(ruby, chunk(value)?)?;
+    fn append(ruby: &Ruby, rb_self: Obj<Self>, value: Value) -> Result<Value, Error> {
+        rb_self.outlet.write(ruby, chunk(value)?)?;
         Ok(rb_self.as_value())
     }
 
     /// Everything written is on its way already.
-    fn flush(rb_self: magnus::typed_data::Obj<Self>) -> Value {
+    fn flush(rb_self: Obj<Self>) -> Value {
         rb_self.as_value()
     }
 
-    fn read(ruby: &Ruby, _: &Self, _: &[Value]) -> Value {
-        ruby.qnil().as_value()
+    fn read(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Value, Error> {
+        let input = ruby.get_inner(rb_self.input);
+        if input.is_nil() { Ok(input) } else { input.funcall("read", args) }
     }
 
     fn close(&self) {
-        self.0.finish();
+        self.outlet.finish();
     }
 
     fn close_read(&self) {}
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.outlet.is_closed()
     }
 }
 

@@ -1,17 +1,20 @@
-//! One exchange: env, `app.call`, delivery. What the app raises ends the exchange, not the worker; what ends the
+//! One exchange: env, `app.call`, delivery, callbacks. What the app raises ends the exchange, not the worker; what ends the
 //! thread is passed on at once, without calling Ruby again.
 
-use http::{Method, StatusCode, request::Parts as Head};
+use std::sync::{Mutex, MutexGuard};
+
+use http::{Method, StatusCode, Version, request::Parts as Head};
 use magnus::{
-    Error, RArray, RHash, RModule, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, value::Opaque,
+    Error, RArray, RHash, RModule, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, typed_data::Obj,
+    value::Opaque,
 };
 use tidegate_core::{
-    exchange::{Exchange, Responder},
+    exchange::{self, Responder},
     request::Request,
     response::Response,
 };
 
-use crate::{delivery::Delivery, env::EnvMaker, input::Inputs, response::Parts};
+use crate::{env::EnvMaker, exchange::Exchange, input::Inputs, response::Parts, settings::Boundary};
 
 /// The app, and what it takes to call it.
 pub(crate) struct App {
@@ -20,18 +23,26 @@ pub(crate) struct App {
     inputs: Inputs,
     /// `Tidegate::Delivery`.
     delivery: Opaque<RModule>,
+    /// The `Tidegate::Hijacked` of this server.
+    hijacked: Opaque<Value>,
+    early_hints: bool,
     development: bool,
+    /// The envs of requests whose threads were ended inside the app, before they could run the callbacks.
+    unfinished: Mutex<Vec<Opaque<RHash>>>,
 }
 
 impl App {
-    pub(crate) fn new(ruby: &Ruby, app: Value, env_template: RHash, development: bool) -> Result<Self, Error> {
+    pub(crate) fn new(ruby: &Ruby, app: Value, boundary: &Boundary) -> Result<Self, Error> {
         let delivery: RModule = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get("Delivery")?;
         Ok(Self {
             app: app.into(),
-            envs: EnvMaker::new(ruby, env_template)?,
+            envs: EnvMaker::new(ruby, boundary.env_template)?,
             inputs: Inputs::new(ruby)?,
             delivery: delivery.into(),
-            development,
+            hijacked: boundary.hijacked.into(),
+            early_hints: boundary.early_hints,
+            development: boundary.development,
+            unfinished: Mutex::default(),
         })
     }
 
@@ -40,6 +51,18 @@ impl App {
         self.envs.mark(marker);
         self.inputs.mark(marker);
         marker.mark(self.delivery);
+        marker.mark(self.hijacked);
+        self.unfinished().iter().for_each(|env| marker.mark(*env));
+    }
+
+    // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
+    fn unfinished(&self) -> MutexGuard<'_, Vec<Opaque<RHash>>> {
+        self.unfinished.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The env of a request that was ended with its thread and whose callbacks nobody has run yet.
+    pub(crate) fn next_unfinished(&self) -> Option<Opaque<RHash>> {
+        self.unfinished().pop()
     }
 
     /// Runs an exchange to its end.
@@ -48,8 +71,8 @@ impl App {
     ///
     /// Only what is to end the thread: `Thread#kill`, a `throw` past us. The client gets 500, or a response that is
     /// visibly cut.
-    pub(crate) fn run(&self, ruby: &Ruby, exchange: Exchange) -> Result<(), Error> {
-        let Exchange { request, responder } = exchange;
+    pub(crate) fn run(&self, ruby: &Ruby, exchange: exchange::Exchange) -> Result<(), Error> {
+        let exchange::Exchange { request, responder } = exchange;
         let Request { head, body, peer, .. } = request;
         let input = match self.inputs.open(ruby, body) {
             Ok(input) => input,
@@ -59,25 +82,50 @@ impl App {
             Ok(env) => env,
             Err(error) => return self.fail(ruby, &head, error, Some(responder)),
         };
-        self.call(ruby, &head, env, responder)?;
+        let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
+        let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
+        match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
+            Ok(callbacks) => self.call(ruby, &head, env, exchange, callbacks)?,
+            Err(error) => return self.fail(ruby, &head, error, exchange.responder()),
+        }
         match input.close() {
             Ok(()) => Ok(()),
             Err(error) => self.fail(ruby, &head, error, None),
         }
     }
 
-    /// Calls the app and delivers what it returns.
-    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, responder: Responder) -> Result<(), Error> {
+    /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
+    fn call(
+        &self,
+        ruby: &Ruby,
+        head: &Head,
+        env: RHash,
+        exchange: Obj<Exchange>,
+        callbacks: [RArray; 2],
+    ) -> Result<(), Error> {
+        let module = ruby.get_inner(self.delivery);
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
-        let parts = match called.and_then(|returned| Parts::of(ruby, returned)) {
+        let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
             Ok(parts) => parts,
-            Err(error) => return self.fail(ruby, head, error, Some(responder)),
+            Err(error) => {
+                if !is_exception(&error) {
+                    self.unfinished().push(env.into());
+                    return Err(error);
+                }
+                let raised = exception(ruby, &error);
+                self.fail(ruby, head, error, exchange.responder())?;
+                return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(drop);
+            }
         };
-        let delivery = Delivery::new(responder, head.method == Method::HEAD);
-        match delivery.clone().run(ruby, ruby.get_inner(self.delivery), parts) {
-            Ok(()) => Ok(()),
-            Err(error) => self.fail(ruby, head, error, delivery.responder()),
-        }
+        // An array needs no closing, and where nobody waits for the end there is no need of help from Ruby.
+        let plain = RArray::from_value(parts.body).is_some() && callbacks.iter().all(|list| list.is_empty());
+        let delivered = if plain {
+            exchange.deliver(ruby, &parts)
+        } else {
+            let arguments = (exchange, env, parts.status, parts.headers, parts.body);
+            module.funcall::<_, _, Value>("run", arguments).map(drop)
+        };
+        delivered.or_else(|error| self.fail(ruby, head, error, exchange.responder()))
     }
 
     /// Reports a failure of the app and answers the client, if it can still be answered. Passes on what is no
@@ -107,6 +155,16 @@ impl App {
 /// An exception, and not what ends a thread or leaves a block: after that nothing of Ruby's may run on our account.
 pub(crate) fn is_exception(error: &Error) -> bool {
     !matches!(error.error_type(), ErrorType::Jump(_))
+}
+
+/// An error as the exception that Ruby code is shown; nil where there is none to show.
+fn exception(ruby: &Ruby, error: &Error) -> Value {
+    let made = match error.error_type() {
+        ErrorType::Exception(exception) => Some(exception.as_value()),
+        ErrorType::Error(class, message) => class.new_instance((&**message,)).ok().map(|made| made.as_value()),
+        ErrorType::Jump(_) => None,
+    };
+    made.unwrap_or_else(|| ruby.qnil().as_value())
 }
 
 /// What went wrong in the app, in words.

@@ -31,7 +31,7 @@ module Tidegate
         OPTIONS.each_value do |option|
           option.usual.reverse_each { |name| set(option, name) }
         end
-        OPTIONS.each_value { |option| set(option, option.env) }
+        OPTIONS.each_value { |option| set(option, option.env) if option.env }
         unknown.each { |name| complain(name) }
         @layer
       end
@@ -47,7 +47,7 @@ module Tidegate
         @env.keys.select { |name| name.start_with?(PREFIX) && !names.include?(name) && !service_link?(name) }
       end
 
-      def names = @names ||= OPTIONS.each_value.map(&:env)
+      def names = @names ||= OPTIONS.each_value.filter_map(&:env)
 
       def service_link?(name)
         return false unless name.start_with?(PREFIX)

@@ -49,6 +49,7 @@ module Tidegate
       def name(option) = option.in_file ? "`#{option.name}`" : "#{option.name} (not in a file)"
 
       def flags(option)
+        return "a block" if option.code
         return "the argument" if option.flags.empty?
 
         *rest, last = option.flags

@@ -10,6 +10,7 @@ module Tidegate
       :usual,                        # environment variables of other tools that count too, the strongest first
       :many,                         # may be given several times
       :in_file,                      # a method of the configuration file as well
+      :code,                         # Ruby code: a block in the configuration file, and neither a flag nor a variable
       :stands_for,                   # for a shorthand: from its value, the options that it sets
       :shown                         # the default as the help shows it, where the value does not say it
     ) do
@@ -20,11 +21,11 @@ module Tidegate
       # The flags, as in %w[-p --port]; none for what the command line takes without a flag.
       def flags = [short, long].compact
 
-      # Our own environment variable for it.
-      def env = "TIDEGATE_#{name.upcase}"
+      # Our own environment variable for it; nil when it has none.
+      def env = code ? nil : "TIDEGATE_#{name.upcase}"
 
       # All environment variables for it, the strongest first.
-      def envs = [env, *usual]
+      def envs = [*env, *usual]
 
       # The name of its method in the configuration file; nil when it has none.
       def file = in_file ? name.to_s : nil
@@ -45,6 +46,6 @@ module Tidegate
     end
 
     # What most options do without.
-    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, stands_for: nil, shown: nil }.freeze
+    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, code: false, stands_for: nil, shown: nil }.freeze
   end
 end

@@ -40,6 +40,9 @@ module Tidegate
                shown: "ActiveRecord's pool size up to 32, without it 32"),
         option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
       ],
+      "Requests" => [
+        option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]")
+      ],
       "Timeouts" => [
         option(:first_data_timeout, :TIMEOUT, 30.0, "seconds until a new connection sends its first byte"),
         option(:head_timeout, :TIMEOUT, 30.0, "seconds from a request's first byte to the end of its headers"),
@@ -57,7 +60,9 @@ module Tidegate
         option(:drain_delay, :SECONDS_OR_AUTO, :auto, "seconds to serve on after TERM; auto: 0 outside Kubernetes"),
         option(:shutdown_timeout, :SECONDS_OR_AUTO, :auto, "seconds after that for requests in flight; auto: the rest"),
         option(:termination_grace, :SECONDS_OR_AUTO, :auto, "seconds the platform leaves from TERM to KILL"),
-        option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM")
+        option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM"),
+        option(:before_drain, :CODE, [], "block to run when the server is told to stop, beside the requests; repeatable",
+               long: false, many: true, code: true)
       ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),

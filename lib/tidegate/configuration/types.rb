@@ -64,6 +64,8 @@ module Tidegate
       TEXT = type("NAME", "a word") { |given| valid(text(given)) }
       PATH = type("PATH", "a path") { |given| valid(text(given)) }
 
+      CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }
+
       COUNT = type("COUNT", "a whole number of at least 1") { |given| valid(integer(given)) { |n| n >= 1 } }
       COUNT_OR_ZERO = type("COUNT", "a whole number of at least 0") { |given| valid(integer(given)) { |n| n >= 0 } }
       THREADS = type("MIN:MAX", "MIN:MAX or one number for both, MAX at least 1 and MIN not above it") do |given|

@@ -1,6 +1,6 @@
 //! The driver: feeds the lifecycle with signals, deadlines and the end of the last connection, and does what it says.
 
-use std::{sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -29,6 +29,8 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
+    /// Dropped when the server is first told to stop.
+    unasked: Option<crossbeam_channel::Sender<Infallible>>,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
@@ -39,11 +41,18 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(plan: Plan, shared: Arc<Shared>, phase: watch::Sender<Phase>, observer: Observer) -> Self {
+    pub(super) fn new(
+        plan: Plan,
+        shared: Arc<Shared>,
+        phase: watch::Sender<Phase>,
+        unasked: crossbeam_channel::Sender<Infallible>,
+        observer: Observer,
+    ) -> Self {
         Self {
             plan,
             lifecycle: Lifecycle::new(plan),
             phase,
+            unasked: Some(unasked),
             observer,
             shared,
             closing: CancellationToken::new(),
@@ -130,6 +139,9 @@ impl Driver {
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
+                    if phase.is_stopping() {
+                        self.unasked = None;
+                    }
                     let lasts = self.lifecycle.deadline().map(|end| end.saturating_duration_since(at));
                     if !matches!(phase, Phase::Ready | Phase::Stopped { .. }) {
                         (self.observer)(&Notice::Entered { phase, cause, now: counted, lasts });

@@ -115,6 +115,7 @@ impl Server {
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
+        let (unasked, stopping) = crossbeam_channel::bounded::<Infallible>(0);
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -123,7 +124,7 @@ impl Server {
             phase: phases.clone(),
             tasks: TaskTracker::new(),
         });
-        let driver = Driver::new(self.config.plan, shared, phase, observer);
+        let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
@@ -132,7 +133,7 @@ impl Server {
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
-        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped })
+        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping })
     }
 }
 
@@ -145,6 +146,7 @@ pub struct Running {
     messages: mpsc::Sender<Message>,
     phases: watch::Receiver<Phase>,
     stopped: Receiver<Infallible>,
+    stopping: Receiver<Infallible>,
 }
 
 impl fmt::Debug for Running {
@@ -195,6 +197,14 @@ impl Running {
         // Full means that the server has far more to think of than signals; over, that none matters any more.
         let _ = self.messages.try_send(Message::Hear(reader, self.messages.clone()));
         Ok(ears)
+    }
+
+    /// Waits until the server is told to stop: `true`; `false` when `sleeper` was woken.
+    pub fn wait_for_stop(&self, sleeper: &Sleeper) -> bool {
+        select! {
+            recv(self.stopping) -> _ => true,
+            recv(sleeper.bell()) -> _ => false,
+        }
     }
 
     /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was

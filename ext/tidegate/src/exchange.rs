@@ -1,0 +1,348 @@
+//! One exchange as Ruby sees it: the object in `rack.hijack`, and what the app returned on its way to the connection.
+//!
+//! The closing of the body and the callbacks are in the `ensure` of `lib/tidegate/delivery.rb`. `Thread#kill` unwinds
+//! through us as a jump, and to call Ruby between the catching and the resuming of a jump crashes it; Ruby's own
+//! `ensure` knows how.
+
+use std::{
+    os::fd::IntoRawFd,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use magnus::{
+    DataTypeFunctions, Error, Module, RArray, RHash, RModule, Ruby, TypedData, Value,
+    gc::Marker,
+    method,
+    prelude::*,
+    typed_data::Obj,
+    value::{Opaque, ReprValue},
+};
+use tidegate_core::{
+    body::{self, ResponseBody},
+    exchange::Responder,
+    response::Response,
+    takeover::{Family, Held, Progress},
+    wake::Sleeper,
+};
+
+use crate::{
+    gvl,
+    response::{self, Body, Head, Kind, Parts},
+    stream::{self, Outlet, Stream},
+    worker::is_exception,
+};
+
+/// `Tidegate::Native::Exchange`. Called, it hijacks the connection.
+#[derive(TypedData)]
+#[magnus(class = "Tidegate::Native::Exchange", free_immediately, mark)]
+pub(crate) struct Exchange {
+    progress: Arc<Mutex<Progression>>,
+    /// HEAD: the body is not sent.
+    bodiless: bool,
+    /// HTTP/1.1 or newer: the client knows upgrades.
+    upgrades: bool,
+    env: Opaque<RHash>,
+    /// The `Tidegate::Hijacked` that makes sockets of descriptors.
+    hijacked: Opaque<Value>,
+}
+
+struct Progression {
+    state: State,
+    /// `to_ary` has closed the body.
+    closed: bool,
+    /// Where the client went away in mid-stream: what the app was told.
+    error: Option<Opaque<Value>>,
+}
+
+enum State {
+    /// Nothing was sent.
+    Open(Responder),
+    /// The head is on its way.
+    Sent,
+    /// The connection is the app's.
+    Hijacked,
+}
+
+impl DataTypeFunctions for Exchange {
+    fn mark(&self, marker: &Marker) {
+        marker.mark(self.env);
+        marker.mark(self.hijacked);
+        if let Some(error) = self.progress().error {
+            marker.mark(error);
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn wrap(
+        ruby: &Ruby,
+        responder: Responder,
+        env: RHash,
+        hijacked: Opaque<Value>,
+        bodiless: bool,
+        upgrades: bool,
+    ) -> Obj<Self> {
+        let progress = Progression { state: State::Open(responder), closed: false, error: None };
+        ruby.obj_wrap(Self { progress: Arc::new(Mutex::new(progress)), bodiless, upgrades, env: env.into(), hijacked })
+    }
+
+    // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
+    fn progress(&self) -> MutexGuard<'_, Progression> {
+        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The responder, if nothing was sent; `state` takes its place.
+    fn take(&self, state: State) -> Option<Responder> {
+        let mut progress = self.progress();
+        match std::mem::replace(&mut progress.state, State::Sent) {
+            State::Open(responder) => {
+                progress.state = state;
+                Some(responder)
+            }
+            other => {
+                progress.state = other;
+                None
+            }
+        }
+    }
+
+    /// The responder, if nothing was sent.
+    pub(crate) fn responder(&self) -> Option<Responder> {
+        self.take(State::Sent)
+    }
+
+    pub(crate) fn is_hijacked(&self) -> bool {
+        matches!(self.progress().state, State::Hijacked)
+    }
+
+    /// Sends hints ahead of the response; nothing once it has begun.
+    pub(crate) fn hint(&self, headers: &HeaderMap) {
+        if let State::Open(responder) = &self.progress().state {
+            responder.hint(headers);
+        }
+    }
+
+    fn send(&self, head: Head, body: ResponseBody) {
+        if let Some(responder) = self.responder() {
+            // A client that has gone needs no answer.
+            let _ = responder.send(Response { status: head.status, headers: head.headers, body });
+        }
+    }
+
+    /// Delivers the parts.
+    pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<(), Error> {
+        if self.is_hijacked() {
+            return Ok(());
+        }
+        let mut head = parts.head(ruby)?;
+        if let Some(hijack) = head.hijack.take() {
+            let io = self.take_over(ruby, Some(head))?;
+            return hijack.funcall::<_, _, Value>("call", (io,)).map(drop);
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(ruby, head, parts);
+        }
+        // The length of an array is worth telling even where the array itself is not sent.
+        let unsent = self.bodiless && RArray::from_value(parts.body).is_none();
+        if unsent || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            self.send(head, ResponseBody::Empty);
+            return Ok(());
+        }
+        let Body { kind, closed } = response::body(ruby, parts.body, &mut head)?;
+        self.progress().closed = closed;
+        match kind {
+            Kind::Whole(body) => {
+                self.send(head, body);
+                Ok(())
+            }
+            Kind::Each => self.stream(head, |outlet| {
+                let block = ruby.proc_from_fn(move |ruby, args, _| match args {
+                    [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
+                    [] => Ok(()),
+                });
+                parts.body.funcall_with_block("each", (), block)
+            }),
+            Kind::Call => {
+                let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;
+                self.stream(head, |outlet| {
+                    let stream = ruby.obj_wrap(Stream::new(outlet, input));
+                    parts.body.funcall("call", (stream,))
+                })
+            }
+        }
+    }
+
+    /// Sends the head, and the body as `write` makes it.
+    fn stream(&self, head: Head, write: impl FnOnce(Outlet) -> Result<Value, Error>) -> Result<(), Error> {
+        let (sender, receiver) = body::channel();
+        self.send(head, ResponseBody::Stream(receiver));
+        let outlet = Outlet::new(sender);
+        match write(outlet.clone()) {
+            Ok(_) => {
+                outlet.finish();
+                Ok(())
+            }
+            // The app was told by an exception, which has done its work.
+            Err(error) if outlet.is_gone() && is_exception(&error) => {
+                outlet.abort();
+                self.progress().error = error.value().map(Opaque::from);
+                Ok(())
+            }
+            Err(error) => {
+                outlet.abort();
+                Err(error)
+            }
+        }
+    }
+
+    // ===== the connection itself =====
+
+    /// `101 Switching Protocols`, after which a streaming body speaks the other protocol.
+    fn switch(&self, ruby: &Ruby, head: Head, parts: &Parts) -> Result<(), Error> {
+        if !self.upgrades || !parts.body.respond_to("call", false)? {
+            let why = if self.upgrades { "a body that cannot be called" } else { "a client that speaks HTTP/1.0" };
+            let message = format!("the app returned the status 101 with {why}");
+            return Err(Error::new(ruby.exception_type_error(), message));
+        }
+        let io = self.take_over(ruby, Some(head))?;
+        let called = parts.body.funcall::<_, _, Value>("call", (io,));
+        match called {
+            // The other protocol ends when its connection does, and that is nobody's fault.
+            Err(error) if is_exception(&error) && is_gone(ruby, &error) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Takes the connection from the server, after sending `head`, as a socket.
+    fn take_over(&self, ruby: &Ruby, head: Option<Head>) -> Result<Value, Error> {
+        let Some(responder) = self.take(State::Hijacked) else {
+            let why = if self.is_hijacked() { "the connection is hijacked already" } else { "the response has begun" };
+            return Err(Error::new(ruby.exception_io_error(), why));
+        };
+        let sleeper = Sleeper::new();
+        let takeover = responder.take_over(head.map_or_else(Vec::new, |head| to_http1(&head)), sleeper.waker());
+        let taken = loop {
+            match takeover.progress() {
+                Progress::Taken(taken) => break taken,
+                Progress::Gone => return Err(stream::client_gone(ruby)),
+                Progress::Pending => {}
+            }
+            gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
+            ruby.thread_check_ints()?;
+        };
+        let hold = ruby.wrap(Hold(Mutex::new(Some(taken.held))));
+        let arguments = (taken.descriptor.into_raw_fd(), taken.family == Family::Tcp, hold);
+        ruby.get_inner(self.hijacked).funcall("open", arguments)
+    }
+
+    // ===== methods =====
+
+    /// `env["rack.hijack"].call`
+    fn call(ruby: &Ruby, rb_self: Obj<Self>) -> Result<Value, Error> {
+        let env = ruby.get_inner(rb_self.env);
+        if rb_self.is_hijacked() {
+            return env.lookup("rack.hijack_io");
+        }
+        let io = rb_self.take_over(ruby, None)?;
+        env.aset("rack.hijack_io", io)?;
+        Ok(io)
+    }
+
+    fn rb_deliver(ruby: &Ruby, rb_self: &Self, status: Value, headers: Value, body: Value) -> Result<(), Error> {
+        rb_self.deliver(ruby, &Parts { status, headers, body })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.progress().closed
+    }
+
+    fn error(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
+        let error = rb_self.progress().error;
+        error.map(|error| ruby.get_inner(error))
+    }
+}
+
+/// Whether an exception is what reading and writing raise once the other side has ended.
+fn is_gone(ruby: &Ruby, error: &Error) -> bool {
+    let errno = ruby.class_object().const_get::<_, RModule>("Errno");
+    error.is_kind_of(ruby.exception_io_error())
+        || errno.is_ok_and(|errno| {
+            ["EPIPE", "ECONNRESET"]
+                .into_iter()
+                .filter_map(|name| errno.const_get::<_, magnus::ExceptionClass>(name).ok())
+                .any(|class| error.is_kind_of(class))
+        })
+}
+
+/// A head past hyper, for a connection that is no longer HTTP's after it.
+fn to_http1(head: &Head) -> Vec<u8> {
+    let reason = head.status.canonical_reason().unwrap_or("Status");
+    let mut message = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    let mut headers = head.headers.clone();
+    headers.remove(header::TRANSFER_ENCODING);
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.entry(header::CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
+    } else {
+        // The app writes the body, and its end is the end of the connection.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    for (name, value) in &headers {
+        message.extend_from_slice(name.as_str().as_bytes());
+        message.extend_from_slice(b": ");
+        message.extend_from_slice(value.as_bytes());
+        message.extend_from_slice(b"\r\n");
+    }
+    message.extend_from_slice(b"\r\n");
+    message
+}
+
+/// `Tidegate::Native::Hold`: the server waits for a hijacked connection while this is not released.
+#[magnus::wrap(class = "Tidegate::Native::Hold", free_immediately)]
+struct Hold(Mutex<Option<Held>>);
+
+impl Hold {
+    fn release(&self) {
+        drop(self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+    }
+}
+
+/// `Tidegate::Native::EarlyHints`, in `rack.early_hints`: sends 103 with the headers it is called with.
+#[derive(TypedData)]
+#[magnus(class = "Tidegate::Native::EarlyHints", free_immediately, mark)]
+pub(crate) struct EarlyHints(Opaque<Obj<Exchange>>);
+
+impl DataTypeFunctions for EarlyHints {
+    fn mark(&self, marker: &Marker) {
+        marker.mark(self.0);
+    }
+}
+
+impl EarlyHints {
+    pub(crate) fn new(exchange: Obj<Exchange>) -> Self {
+        Self(exchange.into())
+    }
+
+    fn call(ruby: &Ruby, rb_self: &Self, headers: Value) -> Result<(), Error> {
+        let headers = response::headers(ruby, headers)?.0;
+        if !headers.is_empty() {
+            ruby.get_inner(rb_self.0).hint(&headers);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Exchange", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("call", method!(Exchange::call, 0))?;
+    class.define_method("deliver", method!(Exchange::rb_deliver, 3))?;
+    class.define_method("closed?", method!(Exchange::is_closed, 0))?;
+    class.define_method("error", method!(Exchange::error, 0))?;
+    let class = native.define_class("Hold", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("release", method!(Hold::release, 0))?;
+    let class = native.define_class("EarlyHints", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("call", method!(EarlyHints::call, 1))
+}
