@@ -93,6 +93,9 @@ module Tidegate
     # :booting, :ready, :draining, :closing, :forcing or :stopped.
     def phase = @native ? @native.phase : :booting
 
+    # Seconds for which everything new is served after TERM. Known after #bind.
+    def drain_delay = @native.drain_delay
+
     # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.
     def draining? = !%i[booting ready].include?(phase)
 

@@ -51,6 +51,12 @@ module FakeNative
 
     def decline = @calls << :decline
 
+    def next_unfinished = nil
+
+    def await_stop = @stopped.pop
+
+    def drain_delay = 0.0
+
     # Stops at once, unless the spec has made it deaf. Nothing here may lock: it is called in a trap.
     def signal(name)
       @calls << [:signal, name]

@@ -31,6 +31,8 @@ struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
     log: Option<Arc<Log>>,
+    /// The drain delay as it was resolved.
+    drain_delay: Duration,
     /// While the process's signals are this server's.
     ears: Mutex<Option<Ears>>,
     state: Mutex<State>,
@@ -57,8 +59,9 @@ impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
         let Settings { config, misfits, log, boundary } = Settings::read(ruby, settings)?;
         let log = log.map(Arc::new);
+        let drain_delay = config.plan.drain_delay;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, ears: Mutex::default(), state });
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, drain_delay, ears: Mutex::default(), state });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -251,6 +254,11 @@ impl Server {
         }
     }
 
+    /// Seconds.
+    fn drain_delay(&self) -> f64 {
+        self.drain_delay.as_secs_f64()
+    }
+
     fn exit_status(&self) -> i32 {
         match self.running().map(|running| running.phase()) {
             Some(Phase::Stopped { status }) => status,
@@ -316,6 +324,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
+    class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;
     class.define_method("stats", method!(Server::stats, 0))

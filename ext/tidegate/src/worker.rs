@@ -109,6 +109,8 @@ impl App {
             Ok(parts) => parts,
             Err(error) => {
                 if !is_exception(&error) {
+                    // The client is answered now, and not when the object that holds the responder is collected.
+                    drop(exchange.responder());
                     self.unfinished().push(env.into());
                     return Err(error);
                 }
