@@ -126,7 +126,7 @@ module Tidegate
     end
 
     def logging(app)
-      require "rack/common_logger"
+      require "rack" # the logger of Rack 2 loads nothing of what it names
       Rack::CommonLogger.new(app, $stdout)
     end
   end

@@ -17,8 +17,12 @@ RSpec.describe "a response header", :in_process do
     expect(sent({ "Content-Type" => "text/plain", "X-One" => "1" }).headers).to include("content-type" => ["text/plain"], "x-one" => ["1"])
   end
 
+  it "with several values as Rack has them is sent once for each" do
+    expect(sent({ "content-type" => "text/plain", "set-cookie" => RackRelease.values("a=1", "b=2") }, lint: true).headers["set-cookie"]).to eq(%w[a=1 b=2])
+  end
+
   it "with several values in an Array is sent once for each" do
-    expect(sent({ "content-type" => "text/plain", "set-cookie" => %w[a=1 b=2] }, lint: true).headers["set-cookie"]).to eq(%w[a=1 b=2])
+    expect(sent({ "set-cookie" => %w[a=1 b=2] }).headers["set-cookie"]).to eq(%w[a=1 b=2])
   end
 
   it "with several values in lines, as in Rack 2, is sent once for each" do
@@ -46,6 +50,17 @@ RSpec.describe "a response header", :in_process do
 
   it "comes in a hash that is none but converts to one" do
     expect(sent(Struct.new(:to_h).new({ "x-one" => "1" })).headers["x-one"]).to eq(["1"])
+  end
+
+  it "comes in anything that yields pairs, as in Rack 2" do
+    yielding = Class.new { def each = [%w[x-one 1], %w[x-two 2]].each { |name, value| yield name, value } }.new
+
+    expect(sent(yielding).headers).to include("x-one" => ["1"], "x-two" => ["2"])
+    expect(sent([%w[Set-Cookie a=1], %w[Set-Cookie b=2]]).headers["set-cookie"]).to eq(%w[a=1 b=2])
+  end
+
+  it "cannot come in what yields nothing of the kind" do
+    expect([42, [1, 2], [%w[x 1 2]], nil].map { |headers| sent(headers).status }).to eq([500, 500, 500, 200])
   end
 
   { "a carriage return" => "a\rb", "a line feed that begins a header" => "a\r\nx-evil: 1", "a NUL" => "a\0b", "an escape" => "a\eb" }.each do |what, value|

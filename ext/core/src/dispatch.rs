@@ -43,9 +43,10 @@ struct Crew {
     wakers: Vec<Waker>,
     /// How many workers there may be.
     max_workers: usize,
-    /// Workers asked for that have not registered yet.
+    /// Workers that the foreman was asked for and that have not registered yet.
     promised: usize,
-    /// How many of those nobody has heard of.
+    /// Workers that are wanted, which the foreman has not heard of. Apart from the promised ones, because workers also
+    /// come unasked, and what one of those takes from `promised` must be a promise.
     unheard: usize,
     /// The one who creates workers.
     foreman: Option<Waker>,
@@ -149,7 +150,7 @@ impl DispatchQueue {
     fn call_or_hire(&self, crew: &mut Crew) -> bool {
         match crew.admission.call() {
             Call::Wake(id) => crew.wakers[id].wake(),
-            Call::Hire => return crew.admission.workers() + crew.promised < crew.max_workers,
+            Call::Hire => return crew.expected() < crew.max_workers,
             Call::Nobody if crew.watched => {}
             Call::Nobody => {
                 crew.watched = true;
@@ -212,7 +213,6 @@ impl DispatchQueue {
         }
         while crew.unheard > 0 {
             crew.unheard -= 1;
-            crew.promised -= 1;
             // It may have been wanted for a moment only: while the foreman came, somebody has become free.
             if !self.ready.is_empty() && self.call_or_hire(&mut crew) {
                 crew.promised += 1;
@@ -260,8 +260,12 @@ impl DispatchQueue {
 }
 
 impl Crew {
+    /// Workers there are, and those that are to come.
+    fn expected(&self) -> usize {
+        self.admission.workers() + self.promised + self.unheard
+    }
+
     fn ask_for_one(&mut self) {
-        self.promised += 1;
         self.unheard += 1;
         if let Some(foreman) = self.foreman.take() {
             foreman.wake();

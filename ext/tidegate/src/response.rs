@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use magnus::{Error, Integer, RArray, RHash, RString, Ruby, Value, prelude::*, r_hash::ForEach};
+use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
 use tidegate_core::body::{FileBody, ResponseBody};
 
 use crate::stream;
@@ -88,18 +88,34 @@ pub(crate) struct Own {
 }
 
 pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Error> {
-    let hash = match RHash::from_value(value) {
-        Some(hash) => hash,
-        None => value.funcall("to_h", ())?,
-    };
-    let mut headers = HeaderMap::with_capacity(hash.len() + 2);
+    let mut headers = HeaderMap::new();
     let mut own = Own::default();
-    hash.foreach(|key: Value, value: Value| {
-        add_header(ruby, &mut headers, &mut own, key, value)?;
-        Ok(ForEach::Continue)
-    })?;
+    match hash_of(value)? {
+        Some(hash) => {
+            headers.reserve(hash.len() + 2);
+            hash.foreach(|key: Value, value: Value| {
+                add_header(ruby, &mut headers, &mut own, key, value)?;
+                Ok(ForEach::Continue)
+            })?;
+        }
+        None => {
+            for pair in value.funcall::<_, _, Value>("to_enum", ())?.funcall::<_, _, RArray>("to_a", ())? {
+                let (key, value) = <(Value, Value)>::try_convert(pair)?;
+                add_header(ruby, &mut headers, &mut own, key, value)?;
+            }
+        }
+    }
     check_length(ruby, &headers)?;
     Ok((headers, own))
+}
+
+/// Headers as a hash. Rack 2 allows everything with an `each` that yields pairs; a list of pairs may have a name twice.
+fn hash_of(value: Value) -> Result<Option<RHash>, Error> {
+    match RHash::from_value(value) {
+        Some(hash) => Ok(Some(hash)),
+        None if RArray::from_value(value).is_some() => Ok(None),
+        None => value.check_funcall("to_h", ()).transpose(),
+    }
 }
 
 /// A length that clients may read differently would divide the connection's messages differently (RFC 9112 §6.3).

@@ -147,6 +147,25 @@ fn a_worker_that_cannot_be_created_is_asked_for_again() {
     assert!(matches!(queue.register().look(), Next::Exchange(_)));
 }
 
+/// A request came before the first workers did, and one of them registered before the foreman heard that a worker was
+/// wanted: the count of promised workers fell below zero. A server under GC.stress found it.
+#[test]
+fn a_worker_that_comes_unasked_redeems_no_promise() {
+    let queue = queue(10, 2);
+    let foreman = Sleeper::new();
+    let (first, _answer) = exchange("/1");
+    queue.submit(first).unwrap();
+    let unasked = queue.register();
+    assert_eq!(path(unasked.look()), "/1");
+    assert_eq!(queue.pending_demand(&foreman), None);
+    unasked.suspended();
+    let (second, _answer) = exchange("/2");
+    queue.submit(second).unwrap();
+    assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.pending_demand(&foreman), None);
+    assert_eq!(path(queue.register().look()), "/2");
+}
+
 #[test]
 fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
     let queue = queue(9, 2);
