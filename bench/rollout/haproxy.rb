@@ -75,7 +75,7 @@ module Rollout
         raise Rig::Unavailable, "haproxy does not answer (#{@child.outcome}): #{@child.output.last}" unless socket.wait_readable(5)
 
         answer = socket.read
-        raise Rig::Unavailable, "haproxy: #{answer.strip}" if answer.match?(/unknown command|no such|invalid/i)
+        raise Rig::Unavailable, "haproxy: #{answer.strip}" if !answer.start_with?("#") && answer.match?(/unknown command|no such|invalid/i)
 
         answer
       end

@@ -260,7 +260,7 @@ RSpec.describe "a server that gets TERM", :processes do
 
   it "ends with 0 after its app has started 200 processes" do
     server = serve("drain.ru", "--drain-delay", endless)
-    expect(server.get("/processes").body).to eq("{true=>200}")
+    expect(server.get("/processes").body).to match(/\A{true ?=> ?200}\z/) # Ruby 3.4 has spaces
     server.signal(:TERM)
     server.wait_for_line(/^tidegate: draining/)
     expect(server.get("/").status).to eq(200)
