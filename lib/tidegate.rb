@@ -26,6 +26,7 @@ module Tidegate
   autoload :RackHandler, "tidegate/rack_handler"
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/signals"
+  autoload :StreamInput, "tidegate/stream_input"
   autoload :ThreadLimit, "tidegate/thread_limit"
   autoload :WorkerPool, "tidegate/worker_pool"
 end

@@ -9,6 +9,9 @@ module Tidegate
   # An option that does not exist, or a value that it cannot have.
   class ConfigurationError < Error; end
 
+  # A request body that has grown past http_content_length_limit while the app reads it (stream_input).
+  class BodyTooLong < Error; end
+
   # An address that cannot be listened on.
   class BindError < Error; end
 

@@ -32,6 +32,14 @@ module Tidegate
       }.freeze
     end
 
+    # Whether rack.input has to be rewindable; Rack 3 has dropped that.
+    def rewindable?(release: Rack.release)
+      return false unless older?(release, 3, 0)
+
+      require "rack/rewindable_input"
+      true
+    end
+
     # Rack 2 knows the version of its SPEC; Rack 3 has only that of its release.
     def spec_version(release)
       older?(release, 3, 0) ? Rack::VERSION.dup.freeze : LAST_SPEC

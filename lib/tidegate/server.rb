@@ -19,7 +19,7 @@ module Tidegate
     # Options that the native side takes as they are.
     PASSED_ON = %i[
       min_threads max_queue first_data_timeout head_timeout body_timeout persistent_timeout write_timeout
-      http_content_length_limit body_memory_limit drain_delay termination_grace prestop
+      http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
     ].freeze
     private_constant :PASSED_ON
 

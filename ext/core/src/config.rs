@@ -57,13 +57,15 @@ pub struct Limits {
     pub body: Option<u64>,
     /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
     pub body_memory: usize,
+    /// Give the app request bodies while they arrive, instead of whole.
+    pub stream_bodies: bool,
     /// Exchanges that may wait for a worker; more are answered with 503.
     pub queue: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: 112 * 1024, body: None, body_memory: 112 * 1024, queue: 1024 }
+        Self { head: 112 * 1024, body: None, body_memory: 112 * 1024, stream_bodies: false, queue: 1024 }
     }
 }
 

@@ -53,6 +53,8 @@ keys! {
     remote_port = "REMOTE_PORT",
     content_length = "CONTENT_LENGTH",
     http_host = "HTTP_HOST",
+    http_transfer_encoding = "HTTP_TRANSFER_ENCODING",
+    chunked = "chunked",
     rack_input = "rack.input",
     rack_url_scheme = "rack.url_scheme",
     rack_hijack = "rack.hijack",
@@ -122,7 +124,12 @@ impl EnvMaker {
         self.put_protocols(ruby, env, head)?;
         if let Some((length, io)) = input.parts() {
             env.aset(ruby.get_inner(keys.rack_input), io)?;
-            put(keys.content_length, bytes(&length.to_string()))?;
+            if let Some(length) = length {
+                put(keys.content_length, bytes(&length.to_string()))?;
+            } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
+                // The only sign of a body whose length nobody knows yet.
+                put(keys.http_transfer_encoding, shared(keys.chunked))?;
+            }
         }
         Ok(env)
     }

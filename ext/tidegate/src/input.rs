@@ -3,16 +3,21 @@
 use std::os::fd::IntoRawFd;
 
 use magnus::{
-    Error, Module, RClass, Ruby, Value,
+    Error, Module, RClass, RModule, Ruby, Value,
     gc::Marker,
+    typed_data::Obj,
     value::{Opaque, ReprValue},
 };
 use tidegate_core::body::RequestBody;
+
+use crate::feed::Feed;
 
 /// The classes that request bodies become.
 pub(crate) struct Inputs {
     string_io: Opaque<RClass>,
     file: Opaque<RClass>,
+    /// `Tidegate::StreamInput`.
+    stream: Opaque<RClass>,
 }
 
 /// A request body as Ruby reads it.
@@ -23,18 +28,22 @@ pub(crate) enum Input {
     Memory(Value, u64),
     /// In an unlinked temporary file, to be closed when the request is over.
     File(Value, u64),
+    /// Still arriving: what the app reads, and where it comes from.
+    Stream(Value, Obj<Feed>),
 }
 
 impl Inputs {
     pub(crate) fn new(ruby: &Ruby) -> Result<Self, Error> {
         ruby.require("stringio")?;
         let class = |name| ruby.class_object().const_get::<_, RClass>(name).map(Opaque::from);
-        Ok(Self { string_io: class("StringIO")?, file: class("File")? })
+        let stream = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get::<_, RClass>("StreamInput")?;
+        Ok(Self { string_io: class("StringIO")?, file: class("File")?, stream: stream.into() })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {
         marker.mark(self.string_io);
         marker.mark(self.file);
+        marker.mark(self.stream);
     }
 
     pub(crate) fn open(&self, ruby: &Ruby, body: RequestBody) -> Result<Input, Error> {
@@ -49,23 +58,30 @@ impl Inputs {
                 let io = ruby.get_inner(self.file).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
                 Ok(Input::File(io, len))
             }
+            RequestBody::Stream(feed) => {
+                let feed = ruby.obj_wrap(Feed::new(feed));
+                let io = ruby.get_inner(self.stream).funcall("open", (feed,))?;
+                Ok(Input::Stream(io, feed))
+            }
         }
     }
 }
 
 impl Input {
-    /// The body's length in bytes, and the object to read it from.
-    pub(crate) fn parts(&self) -> Option<(u64, Value)> {
+    /// The body's length in bytes if all of it is here, and the object to read it from.
+    pub(crate) fn parts(&self) -> Option<(Option<u64>, Value)> {
         match self {
             Self::None => None,
-            Self::Memory(io, len) | Self::File(io, len) => Some((*len, *io)),
+            Self::Memory(io, len) | Self::File(io, len) => Some((Some(*len), *io)),
+            Self::Stream(io, _) => Some((None, *io)),
         }
     }
 
-    /// Gives the temporary file back, whatever the app did with it.
+    /// Gives back the temporary file, and what has not arrived, whatever the app did with it.
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),
+            Self::Stream(_, feed) => feed.funcall::<_, _, Value>("close", ()).map(drop),
             Self::None | Self::Memory(..) => Ok(()),
         }
     }

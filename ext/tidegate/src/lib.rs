@@ -7,7 +7,7 @@
 //! | `gvl` | waiting without the GVL; this crate's only unsafe code |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
-//! | `names` `env` `input` | a request as a Rack env |
+//! | `names` `env` `input` `feed` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
 //! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
@@ -23,6 +23,7 @@
 mod env;
 mod error;
 mod exchange;
+mod feed;
 mod gvl;
 mod input;
 mod names;
@@ -40,5 +41,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
     exchange::define(ruby, native)?;
+    feed::define(ruby, native)?;
     stream::define(ruby, native)
 }

@@ -48,6 +48,7 @@ const NAMES: &[&str] = &[
     "write_timeout",
     "http_content_length_limit",
     "body_memory_limit",
+    "stream_input",
     "drain_delay",
     "shutdown_timeout",
     "termination_grace",
@@ -96,6 +97,7 @@ impl Settings {
             limits: Limits {
                 body: reader.get("http_content_length_limit")?,
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
+                stream_bodies: reader.get("stream_input")?.unwrap_or(false),
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
                 ..defaults
             },

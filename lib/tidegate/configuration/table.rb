@@ -41,6 +41,7 @@ module Tidegate
         option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
       ],
       "Requests" => [
+        option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),
         option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]")
       ],
       "Timeouts" => [

@@ -1,5 +1,6 @@
-//! Bodies in both directions: a request body that has arrived whole, and a response body on its way out.
+//! Bodies in both directions: a request body that has arrived whole, or is arriving; a response body on its way out.
 
+mod feed;
 mod file;
 mod request;
 mod stream;
@@ -9,6 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use self::{
+    feed::{Breach, Fed, Feed},
     file::FileBody,
     request::RequestBody,
     stream::{BodyReceiver, BodySender, SendError, channel},

@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body;
 
+use super::Feed;
 use crate::{config::Limits, response::Refusal};
 
 /// A request body, complete before the request is dispatched.
@@ -29,12 +30,32 @@ pub enum RequestBody {
         /// Its length in bytes.
         len: u64,
     },
+    /// Still arriving, for an app that wants it so.
+    Stream(Feed),
 }
 
 /// How much of an upload is gathered before it is written to the file in one call.
 const SPOOL_BATCH: usize = 256 * 1024;
 
 impl RequestBody {
+    /// Lets the app have `incoming` while it arrives. `asked_for` is whether the client waits to be asked.
+    ///
+    /// # Errors
+    ///
+    /// 413 when it is known to be longer than [`Limits::body`].
+    pub(crate) fn stream<B>(
+        incoming: B,
+        limits: Limits,
+        patience: Option<Duration>,
+        asked_for: bool,
+    ) -> Result<Self, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+    {
+        check_length(&incoming, limits)?;
+        Ok(Self::Stream(Feed::of(incoming, limits.body, patience, asked_for)))
+    }
+
     /// Receives `incoming` to its end.
     ///
     /// # Errors
@@ -45,13 +66,8 @@ impl RequestBody {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let expected = incoming.size_hint().exact();
-        if let (Some(limit), Some(length)) = (limits.body, expected)
-            && length > limit
-        {
-            return Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        let mut pieces = Pieces { incoming, patience, limit: limits.body, received: 0 };
+        let expected = check_length(&incoming, limits)?;
+        let mut pieces = Pieces::new(incoming, limits.body, patience);
         let mut held = Held::default();
         let mut spool: Option<File> = None;
         while let Some(piece) = pieces.next().await? {
@@ -71,8 +87,17 @@ impl RequestBody {
     }
 }
 
+/// The length of a body, where it is known; one that is known to be too long is refused unread.
+fn check_length<B: Body>(incoming: &B, limits: Limits) -> Result<Option<u64>, Refusal> {
+    let expected = incoming.size_hint().exact();
+    match (limits.body, expected) {
+        (Some(limit), Some(length)) if length > limit => Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE)),
+        _ => Ok(expected),
+    }
+}
+
 /// The data frames of a body, each waited for with patience, all of them together within the limit.
-struct Pieces<B> {
+pub(super) struct Pieces<B> {
     incoming: B,
     patience: Option<Duration>,
     limit: Option<u64>,
@@ -80,7 +105,11 @@ struct Pieces<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
-    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    pub(super) fn new(incoming: B, limit: Option<u64>, patience: Option<Duration>) -> Self {
+        Self { incoming, patience, limit, received: 0 }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
             let frame = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
             let frame = match self.patience {

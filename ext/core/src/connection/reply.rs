@@ -88,6 +88,14 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty),
+            Ok(()) if self.shared.limits.stream_bodies => {
+                let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
+                let asked_for = head.headers.contains_key(header::EXPECT);
+                match RequestBody::stream(incoming, limits, patience, asked_for) {
+                    Ok(body) => self.submit(head, body),
+                    Err(refusal) => State::Refused(refusal),
+                }
+            }
             Ok(()) => {
                 let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
                 State::Receiving(Box::pin(async move {

@@ -1,0 +1,303 @@
+//! A request body handed to the app while it arrives: a channel from the connection to the app's thread, bounded in
+//! bytes, so that a client that is faster than the app is held back by TCP instead of filling memory.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard},
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Body;
+
+use super::request::Pieces;
+use crate::{response::Refusal, wake::Waker};
+
+/// How many bytes may wait for the app. One piece larger than this still passes.
+const FEED_WINDOW: usize = 256 * 1024;
+
+/// The app's end of a body that is still arriving. Dropped, it ends the receiving.
+#[derive(Debug)]
+pub struct Feed(Arc<Mutex<State>>);
+
+/// What there is to read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// The next bytes, never none.
+    Piece(Bytes),
+    /// Nothing yet; the waker rings when there is more to say.
+    Nothing,
+    /// The body is whole, and read.
+    Whole,
+    /// The rest will not come.
+    Broken(Breach),
+}
+
+/// Why the rest of a body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// The client has gone, or has broken the framing.
+    Lost,
+    /// It sent nothing for too long.
+    Late,
+    /// It sent more than it may.
+    TooLong,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    end: Option<Result<(), Breach>>,
+    /// The app has asked for the first piece.
+    wanted: bool,
+    /// The app wants no more.
+    closed: bool,
+    reader: Option<Waker>,
+    feeder: Option<std::task::Waker>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No code that can panic runs under this lock.
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Feed {
+    /// Begins to receive `incoming`, on a task of its own. With `when_wanted`, which is for clients that wait for
+    /// `100 Continue`, only when the app first asks.
+    pub(crate) fn of<B>(incoming: B, limit: Option<u64>, patience: Option<Duration>, when_wanted: bool) -> Self
+    where
+        B: Body<Data = Bytes> + Unpin + Send + 'static,
+    {
+        let state = Arc::new(Mutex::new(State { wanted: !when_wanted, ..State::default() }));
+        let feeding = state.clone();
+        tokio::spawn(async move {
+            let end = feed(&feeding, Pieces::new(incoming, limit, patience)).await;
+            let mut state = lock(&feeding);
+            state.end = Some(end);
+            wake_reader(state);
+        });
+        Self(state)
+    }
+
+    /// The next piece, if it is there.
+    pub fn next(&self, waker: &Waker) -> Fed {
+        let mut state = lock(&self.0);
+        let Some(piece) = state.pieces.pop_front() else {
+            match state.end {
+                Some(Ok(())) => return Fed::Whole,
+                Some(Err(breach)) => return Fed::Broken(breach),
+                None => {}
+            }
+            state.reader = Some(waker.clone());
+            if !std::mem::replace(&mut state.wanted, true) {
+                wake_feeder(state);
+            }
+            return Fed::Nothing;
+        };
+        state.bytes -= piece.len();
+        if state.bytes <= FEED_WINDOW / 2 {
+            wake_feeder(state);
+        }
+        Fed::Piece(piece)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.closed = true;
+        state.pieces.clear();
+        wake_feeder(state);
+    }
+}
+
+/// Passes pieces on until the body or the app's interest ends.
+async fn feed<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), Breach>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    while has_room(state).await {
+        let received = tokio::select! {
+            received = pieces.next() => received,
+            () = closed(state) => return Err(Breach::Lost),
+        };
+        match received.map_err(breach)? {
+            None => return Ok(()),
+            Some(piece) if piece.is_empty() => {}
+            Some(piece) => {
+                let mut state = lock(state);
+                state.bytes += piece.len();
+                state.pieces.push_back(piece);
+                wake_reader(state);
+            }
+        }
+    }
+    Err(Breach::Lost)
+}
+
+/// Waits for room; false when the app wants no more.
+async fn has_room(state: &Mutex<State>) -> bool {
+    poll_fn(|cx| {
+        let mut state = lock(state);
+        if state.closed {
+            return Poll::Ready(false);
+        }
+        if state.wanted && state.bytes < FEED_WINDOW {
+            return Poll::Ready(true);
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}
+
+/// Resolves when the app wants no more.
+async fn closed(state: &Mutex<State>) {
+    poll_fn(|cx| {
+        let mut state = lock(state);
+        if state.closed {
+            return Poll::Ready(());
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+fn breach(refusal: Refusal) -> Breach {
+    match refusal.status() {
+        StatusCode::REQUEST_TIMEOUT => Breach::Late,
+        StatusCode::PAYLOAD_TOO_LARGE => Breach::TooLong,
+        _ => Breach::Lost,
+    }
+}
+
+fn wake_reader(mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+fn wake_feeder(mut state: MutexGuard<'_, State>) {
+    let feeder = state.feeder.take();
+    drop(state);
+    if let Some(feeder) = feeder {
+        feeder.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wake::Sleeper;
+    use http_body_util::Full;
+    use std::convert::Infallible;
+    use tokio::sync::mpsc;
+
+    /// A body whose pieces the test sends; without them it waits.
+    fn scripted() -> (mpsc::UnboundedSender<Bytes>, impl Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static)
+    {
+        let (sender, mut pieces) = mpsc::unbounded_channel();
+        let body = Polled(move |cx: &mut std::task::Context<'_>| {
+            pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece))))
+        });
+        (sender, body)
+    }
+
+    struct Polled<F>(F);
+
+    impl<F> Body for Polled<F>
+    where
+        F: FnMut(&mut std::task::Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> + Unpin,
+    {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            (self.0)(cx)
+        }
+    }
+
+    async fn next(feed: &Feed) -> Fed {
+        let sleeper = Sleeper::new();
+        loop {
+            match feed.next(&sleeper.waker()) {
+                Fed::Nothing => tokio::task::yield_now().await,
+                fed => return fed,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
+        let (sender, body) = scripted();
+        let feed = Feed::of(body, None, None, false);
+        sender.send("one".into()).unwrap();
+        assert_eq!(next(&feed).await, Fed::Piece("one".into()));
+        sender.send("two".into()).unwrap();
+        drop(sender);
+        assert_eq!(next(&feed).await, Fed::Piece("two".into()));
+        assert_eq!(next(&feed).await, Fed::Whole);
+    }
+
+    #[tokio::test]
+    async fn holds_back_a_client_that_is_faster_than_the_app() {
+        let (sender, body) = scripted();
+        let feed = Feed::of(body, None, None, false);
+        for _ in 0..10 {
+            sender.send(vec![0; FEED_WINDOW / 2].into()).unwrap();
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lock(&feed.0).bytes, FEED_WINDOW);
+        drop(sender);
+        let mut total = 0;
+        while let Fed::Piece(piece) = next(&feed).await {
+            total += piece.len();
+        }
+        assert_eq!(total, 5 * FEED_WINDOW);
+    }
+
+    #[tokio::test]
+    async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
+        let (sender, body) = scripted();
+        sender.send("x".into()).unwrap();
+        let feed = Feed::of(body, None, None, true);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lock(&feed.0).pieces.is_empty());
+        assert_eq!(next(&feed).await, Fed::Piece("x".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_breaks_off_does_not_look_whole() {
+        let (_keep, body) = scripted();
+        let feed = Feed::of(body, None, Some(Duration::from_secs(3)), false);
+        let late = async {
+            while feed.next(&Sleeper::new().waker()) == Fed::Nothing {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            feed.next(&Sleeper::new().waker())
+        };
+        assert_eq!(late.await, Fed::Broken(Breach::Late));
+        let feed = Feed::of(Full::new(Bytes::from("abcdef")), Some(5), None, false);
+        assert_eq!(next(&feed).await, Fed::Broken(Breach::TooLong));
+    }
+
+    #[tokio::test]
+    async fn an_app_that_wants_no_more_ends_the_receiving() {
+        let (sender, body) = scripted();
+        drop(Feed::of(body, None, None, false));
+        sender.closed().await;
+    }
+}

@@ -1,0 +1,75 @@
+//! `Tidegate::Native::Feed`: a request body that is still arriving, piece by piece. `lib/tidegate/stream_input.rb` makes a
+//! `rack.input` of it.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use magnus::{Error, ExceptionClass, Module, RModule, RString, Ruby, method, prelude::*};
+use tidegate_core::{
+    body::{self, Breach, Fed},
+    wake::Sleeper,
+};
+
+use crate::gvl;
+
+/// The Ruby object.
+#[magnus::wrap(class = "Tidegate::Native::Feed", free_immediately)]
+pub(crate) struct Feed(Mutex<Option<Arc<body::Feed>>>);
+
+impl Feed {
+    pub(crate) fn new(feed: body::Feed) -> Self {
+        Self(Mutex::new(Some(Arc::new(feed))))
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Option<Arc<body::Feed>>> {
+        // No code that can panic runs under this lock, and none of Ruby's.
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next bytes; nil after the last. Waits for them without the GVL.
+    fn next(ruby: &Ruby, rb_self: &Self) -> Result<Option<RString>, Error> {
+        let Some(feed) = rb_self.feed().clone() else {
+            return Err(Error::new(ruby.exception_io_error(), "the request is over, and its body with it"));
+        };
+        let sleeper = Sleeper::new();
+        loop {
+            match feed.next(&sleeper.waker()) {
+                Fed::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
+                Fed::Whole => return Ok(None),
+                Fed::Broken(breach) => return Err(broken(ruby, breach)),
+                Fed::Nothing => {}
+            }
+            gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
+            ruby.thread_check_ints()?;
+        }
+    }
+
+    /// Ends the receiving: nobody wants the rest.
+    fn close(&self) {
+        drop(self.feed().take());
+    }
+}
+
+/// `Errno::ECONNRESET`, `Errno::ETIMEDOUT` or `Tidegate::BodyTooLong`: a body that breaks off must not look whole.
+fn broken(ruby: &Ruby, breach: Breach) -> Error {
+    let find = |module: &str, name: &str| -> Result<ExceptionClass, Error> {
+        ruby.class_object().const_get::<_, RModule>(module)?.const_get(name)
+    };
+    let (class, message) = match breach {
+        Breach::Lost => (find("Errno", "ECONNRESET"), "the client left before its request was whole"),
+        Breach::Late => (find("Errno", "ETIMEDOUT"), "the client has stopped sending its request"),
+        Breach::TooLong => {
+            (find("Tidegate", "BodyTooLong"), "the request body is longer than http_content_length_limit")
+        }
+    };
+    match class {
+        Ok(class) => Error::new(class, message),
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Feed", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("next", method!(Feed::next, 0))?;
+    class.define_method("close", method!(Feed::close, 0))
+}

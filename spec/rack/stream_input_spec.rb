@@ -1,0 +1,198 @@
+# frozen_string_literal: true
+
+RSpec.describe "rack.input with stream_input", :in_process do
+  # A server whose app reads its input with the block and answers with what it makes of it.
+  def reading(lint: true, **options)
+    run_server(lint:, stream_input: true, **options) do |env|
+      [200, { "content-type" => "text/plain" }, [yield(env["rack.input"], env).to_s]]
+    end
+  end
+
+  # Sends the head of a chunked request, and is asked for its chunks.
+  def chunked(wire)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    ->(*chunks) { chunks.each { |chunk| wire.write("#{chunk.bytesize.to_s(16)}\r\n#{chunk}\r\n") } }
+  end
+
+  it "is the whole body, and its connection goes on" do
+    wire = connect(reading { |input| input.read })
+    big = Random.new(3).bytes(700_000)
+
+    expect(wire.post("/", "some bytes \xFF\x00".b).body).to eq("some bytes \xFF\x00".b)
+    expect(wire.post("/", big).body).to eq(big)
+    expect(wire.get("/").body).to eq("")
+  end
+
+  it "is there before the body is" do
+    lines = Queue.new
+    server = reading do |input|
+      while (line = input.gets)
+        lines << line
+      end
+      "done"
+    end
+    wire = connect(server)
+    send = chunked(wire)
+    send.call("first\n")
+    expect(Patience.pop(lines)).to eq("first\n")
+    send.call("sec", "ond\nth", "ird")
+    expect(Patience.pop(lines)).to eq("second\n")
+    send.call("")
+
+    expect(Patience.pop(lines)).to eq("third")
+    expect(wire.response.body).to eq("done")
+  end
+
+  it "answers while the body is still arriving" do
+    body = Object.new
+    server = run_server(lint: false, stream_input: true) do |env|
+      input = env["rack.input"]
+      body.define_singleton_method(:each) { |&out| input.each { |line| out.call(line.upcase) } }
+      [200, {}, body]
+    end
+    wire = connect(server)
+    send = chunked(wire)
+    send.call("one\n")
+    expect(wire.read_until("ONE\n")).to end_with("ONE\n")
+    send.call("two\n", "")
+
+    expect(wire.read_until("TWO\n")).to end_with("TWO\n")
+  end
+
+  it "tells the length where the client does, and that there are chunks where it does not" do
+    server = reading { |_, env| env.values_at("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING").inspect }
+    wire = connect(server)
+    expect(wire.post("/", "abc").body).to eq('["3", nil]')
+    send = chunked(wire)
+    send.call("abc", "")
+
+    expect(wire.response.body).to eq('[nil, "chunked"]')
+  end
+
+  {
+    "read(3) until nil" => [->(input) { [3, 3, 3, 3].map { |count| input.read(count) } }, ["abc", "\nde", "f", nil]],
+    "read(0)" => [->(input) { [input.read(0), input.read, input.read(0), input.read, input.read(1)] }, ["", "abc\ndef", "", "", nil]],
+    "read into a buffer" => [->(input) { (+"x").then { |buffer| [input.read(5, buffer), buffer, input.read(5, buffer), input.read(5, buffer), buffer] } }, nil],
+    "gets" => [->(input) { [input.gets, input.gets, input.gets] }, ["abc\n", "def", nil]],
+    "each" => [->(input) { [].tap { |lines| input.each { |line| lines << line } } }, ["abc\n", "def"]]
+  }.each do |what, (use, expected)|
+    it "answers #{what} as an IO does" do
+      server = reading(lint: what == "gets") { |input| use.call(input).inspect }
+
+      expect(connect(server).post("/", "abc\ndef").body).to eq((expected || use.call(StringIO.new("abc\ndef".b))).inspect)
+    end
+  end
+
+  it "is binary" do
+    server = reading(lint: false) { |input| [input.external_encoding, input.read(1).encoding, input.gets.encoding].inspect }
+
+    expect(connect(server).post("/", "\u00E9\u00E9").body).to eq(([Encoding::BINARY] * 3).inspect)
+  end
+
+  it "is parsed by Rack::Multipart while it arrives" do
+    require "rack/request"
+    server = reading { |_, env| Rack::Request.new(env).POST["file"].then { |file| [file[:filename], file[:tempfile].read.bytesize] }.inspect }
+    file = "f" * 300_000
+    body = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n#{file}\r\n--b--\r\n"
+
+    expect(connect(server).post("/", body, { "content-type" => "multipart/form-data; boundary=b" }).body).to eq('["a.bin", 300000]')
+  end
+
+  it "asks a client that waits with its body only when the app reads it" do
+    server = reading(lint: false) { |input, env| env["PATH_INFO"] == "/no" ? "refused" : input.read }
+    wire = connect(server)
+    expect_continue = { "expect" => "100-continue", "content-length" => "2" }
+    wire.request("POST", "/", expect_continue)
+    expect(wire.read_until("\r\n\r\n")).to eq("HTTP/1.1 100 Continue\r\n\r\n")
+    expect(wire.write("ok").response.body).to eq("ok")
+    wire.request("POST", "/no", expect_continue)
+
+    expect(wire.response.body).to eq("refused")
+  end
+
+  it "raises when the client leaves in the middle, and does not look whole" do
+    raised = Queue.new
+    server = reading(lint: false) do |input|
+      input.read
+    rescue SystemCallError => error
+      raised << error
+      raise
+    end
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    wait_for_stat(server, :in_flight, 1)
+    wire.abort
+
+    expect(Patience.pop(raised)).to be_a(Errno::ECONNRESET)
+  end
+
+  it "raises when the client stops sending" do
+    server = reading(lint: false, body_timeout: 0.05) do |input|
+      input.read
+    rescue Errno::ETIMEDOUT => error
+      error.message
+    end
+    wire = connect(server)
+
+    expect(wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").response.body).to end_with("the client has stopped sending its request")
+  end
+
+  it "is refused where it is known to be too long, and raises where that shows later" do
+    server = reading(lint: false, http_content_length_limit: 5) do |input|
+      input.read
+    rescue Tidegate::BodyTooLong
+      "too long"
+    end
+    expect(connect(server).post("/", "123456").status).to eq(413)
+    wire = connect(server)
+    chunked(wire).call("1234", "5678")
+
+    expect(wire.response.body).to eq("too long")
+  end
+
+  it "that the app leaves unread is no part of the next request" do
+    server = reading { |_, env| env["PATH_INFO"] }
+    wire = connect(server)
+
+    expect(wire.post("/first", "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n").body).to eq("/first")
+    wire.request("GET", "/second")
+    expect(wire.response.body).to eq("/second")
+  rescue HTTPResponse::Cut
+    expect(connect(server).get("/third").body).to eq("/third") # closed instead, which is as good
+  end
+
+  it "can be waited for and interrupted" do
+    entered = Queue.new
+    server = reading(lint: false) do |input|
+      entered << Thread.current
+      input.read
+    end
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    Patience.pop(entered).raise(ArgumentError, "enough")
+
+    expect(wire.response.status).to eq(500)
+    expect(errors.wait_for(/raised ArgumentError: enough/)).to be_truthy
+  end
+
+  it "read after the request raises" do
+    inputs = Queue.new
+    server = reading(lint: false) { |input| inputs << input }
+    connect(server).post("/", "abc")
+    wait_for_stat(server, :in_flight, 0)
+    input = Patience.pop(inputs)
+
+    Patience.until_true("the request to end") do
+      input.read(1)
+      false
+    rescue IOError
+      true
+    end
+  end
+
+  it "is rewindable for Rack 2, where that is asked for", rack: "2.2"..."3.0" do
+    server = reading { |input| [input.read, input.rewind && input.read].inspect }
+
+    expect(connect(server).post("/", "abc").body).to eq('["abc", "abc"]')
+  end
+end
