@@ -32,8 +32,9 @@ RSpec.describe Tidegate::Server do
       binds: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
       first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
       http_content_length_limit: nil, body_memory_limit: 114_688, drain_delay: :auto, shutdown_timeout: 7.0,
-      termination_grace: :auto, prestop: 0.0, log: nil, development: false,
-      env_template: a_hash_including("rack.multithread" => true)
+      termination_grace: :auto, prestop: 0.0, log: nil, development: false, early_hints: false, stream_input: false,
+      env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call)),
+      hijacked: an_instance_of(Tidegate::Hijacked)
     )
   end
 

@@ -30,7 +30,7 @@ RSpec.describe "the table of options" do
   it "has a page of documentation with every option" do
     page = Tidegate::Configuration.to_markdown
     options.each_value do |option|
-      expect(page).to include(option.text.gsub("|", "\\|")).and include(option.env)
+      expect(page).to include(option.text.gsub("|", "\\|")).and include(*option.envs, option.name.to_s)
     end
     expect(page).to include("| `port` | `-p`, `--port PORT` | `TIDEGATE_PORT`, `PORT` | 9292 |")
   end
