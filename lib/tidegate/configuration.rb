@@ -22,7 +22,8 @@ module Tidegate
       files = Files.new(setting[:config],
                         environment: setting[:environment]&.value || OPTIONS[:environment].default,
                         directory: setting[:directory]&.value || Dir.pwd)
-      new([*said, files.layer, defaults], warnings: environment.warnings)
+      layer = files.layer
+      new([*said, layer, defaults], warnings: [*environment.warnings, *files.warnings])
     end
 
     # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. Nobody has

@@ -9,9 +9,9 @@
 
 module Tidegate
   class DSL
-    # Evaluates the file at +path+ into +layer+. Whatever goes wrong is a ConfigurationError that names the line.
+    # Evaluates the file at +path+ into +layer+, and returns sentences about what in it does nothing. Whatever goes wrong is a ConfigurationError that names the line.
     def self.load(path, layer)
-      new(path, layer).instance_eval(File.read(path), path)
+      new(path, layer).tap { |dsl| dsl.instance_eval(File.read(path), path) }.warnings
     rescue SystemCallError => error
       raise ConfigurationError, "the configuration file #{Fault.relative(path)} cannot be read: #{Fault.reason(error)}"
     rescue ConfigurationError
@@ -24,6 +24,9 @@ module Tidegate
       @path = path
       @layer = layer
     end
+
+    # Everything in our own language does something.
+    def warnings = []
 
     # As in Puma, the port may bring its host with it.
     def port(number, host = nil)
@@ -54,8 +57,14 @@ module Tidegate
 
     # An option that does not exist; the only reason for this method is to say which one was meant.
     def method_missing(name, *)
-      hint = Nearest.hint(name, self.class.public_instance_methods(false))
+      hint = Nearest.hint(name, names)
       raise ConfigurationError, "#{here}: unknown option #{name}: #{hint}"
+    end
+
+    # What can be called in the file.
+    def names
+      own = self.class.ancestors.take_while { |each| each <= DSL }
+      own.flat_map { |each| each.public_instance_methods(false) } - [:warnings]
     end
 
     def respond_to_missing?(*) = false

@@ -112,8 +112,8 @@ RSpec.describe Tidegate::Configuration do
       in_directory("config/tidegate.rb" => "max_queue 3") { expect(resolve(config: "-").max_queue).to eq 1024 }
     end
 
-    it "does not take Puma's file for ours" do
-      in_directory("config/puma.rb" => "raise") { expect(resolve.max_queue).to eq 1024 }
+    it "prefers a file of ours to Puma's" do
+      in_directory("config/puma.rb" => "raise", "config/tidegate.rb" => "port 4001") { expect(resolve.port).to eq 4001 }
     end
 
     it "refuses a named file that does not exist" do

@@ -16,9 +16,15 @@ module Tidegate
         @directory = directory
       end
 
+      # Sentences about what in the files does nothing. Known after #layer.
+      attr_reader :warnings
+
       # Evaluates the files into a Layer, one after the other.
       def layer
-        paths.each_with_object(Layer.new) { |path, layer| DSL.load(path, layer) }
+        @warnings = []
+        paths.each_with_object(Layer.new) do |path, layer|
+          @warnings.concat(puma?(path) ? load_puma(path, layer) : DSL.load(path, layer))
+        end
       end
 
       private
@@ -35,8 +41,17 @@ module Tidegate
         end
       end
 
+      # A file by one of the names that Puma looks for is in Puma's language.
+      def puma?(path) = path.match?(%r{(?:\A|/)puma(?:/[^/]+)?\.rb\z})
+
+      def load_puma(path, layer)
+        PumaDSL.load(path, layer).then do |warnings|
+          @given ? warnings : ["#{Fault.relative(path)} is used, as there is no config/tidegate.rb", *warnings]
+        end
+      end
+
       def usual
-        ["config/tidegate/#{@environment}.rb", "config/tidegate.rb"].map { |path| File.expand_path(path, @directory) }
+        %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }.map { |path| File.expand_path(path, @directory) }
       end
     end
   end

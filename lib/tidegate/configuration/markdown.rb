@@ -11,7 +11,7 @@ module Tidegate
         <!-- Made from lib/tidegate/configuration/table.rb by `rake docs`. Do not edit. -->
 
         Every option can be given as a flag of `tidegate`, as an environment variable, in a configuration file
-        (`config/tidegate/ENVIRONMENT.rb` or `config/tidegate.rb`, or the file that `-C` names), as a keyword of
+        (`config/tidegate/ENVIRONMENT.rb` or `config/tidegate.rb`, else `config/puma.rb`, or the file that `-C` names), as a keyword of
         `Tidegate::Server.new`, and to `rackup` as `-O name=value`. A flag comes before an environment variable, that
         before the file, and the file before the default. An option that does not exist is an error.
 
