@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     task::Poll,
     time::Duration,
 };
@@ -76,11 +76,14 @@ impl Feed {
         let feeding = state.clone();
         tokio::spawn(async move {
             let end = feed(&feeding, Pieces::new(incoming, limit, patience)).await;
-            let mut state = lock(&feeding);
-            state.end = Some(end);
-            wake_reader(state);
+            finish(&feeding, end);
         });
         Self(state)
+    }
+
+    /// For the connection, to say that it is no more.
+    pub(crate) fn breaker(&self) -> Breaker {
+        Breaker(Arc::downgrade(&self.0))
     }
 
     /// The next piece, if it is there.
@@ -104,6 +107,26 @@ impl Feed {
         }
         Fed::Piece(piece)
     }
+}
+
+/// Ends a body with its connection. To hyper's body, a connection that is dropped looks like the end of the request.
+#[derive(Debug)]
+pub(crate) struct Breaker(Weak<Mutex<State>>);
+
+impl Breaker {
+    /// What has not come will not come. Changes nothing for a body that is whole.
+    pub(crate) fn break_off(self) {
+        if let Some(state) = self.0.upgrade() {
+            finish(&state, Err(Breach::Lost));
+        }
+    }
+}
+
+/// Settles how the body has ended; the first word counts.
+fn finish(state: &Mutex<State>, end: Result<(), Breach>) {
+    let mut state = lock(state);
+    state.end.get_or_insert(end);
+    wake_reader(state);
 }
 
 impl Drop for Feed {

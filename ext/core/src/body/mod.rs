@@ -9,6 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub(crate) use self::feed::Breaker;
 pub use self::{
     feed::{Breach, Fed, Feed},
     file::FileBody,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::COLD_AFTER;
-use crate::{config::Timeouts, lifecycle::Phase, takeover::TakeOver};
+use crate::{body::Breaker, config::Timeouts, lifecycle::Phase, takeover::TakeOver};
 
 /// Where a connection is between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ struct State {
     unflushed: bool,
     /// The app wants the connection for itself.
     take_over: Option<TakeOver>,
+    /// A body that the app reads while it arrives.
+    upload: Option<Breaker>,
 }
 
 /// What is known of the client's end.
@@ -80,6 +82,7 @@ impl Activity {
             forced: false,
             unflushed: false,
             take_over: None,
+            upload: None,
         }))
     }
 
@@ -158,11 +161,23 @@ impl Activity {
         }
     }
 
+    pub(super) fn upload_begun(&self, breaker: Breaker) {
+        self.state().upload = Some(breaker);
+    }
+
     pub(super) fn take_over(&self, request: TakeOver) {
         self.state().take_over = Some(request);
     }
 
     // ===== the connection asks and decides =====
+
+    /// hyper is about to be dropped: a body that is not whole will never be.
+    pub(super) fn break_upload(&self) {
+        let upload = self.state().upload.take();
+        if let Some(upload) = upload {
+            upload.break_off();
+        }
+    }
 
     /// The app's wish for the connection, once everything before it was written.
     pub(super) fn taken_over(&self) -> Option<TakeOver> {

@@ -88,6 +88,7 @@ pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>,
     loop {
         let mut http = speak(socket, service.clone(), &shared.limits);
         let ending = drive(&mut http, &activity, &shared).await;
+        activity.break_upload();
         let parts = http.into_parts();
         socket = parts.io.into_inner();
         match ending {

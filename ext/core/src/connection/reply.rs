@@ -98,7 +98,12 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             Ok(()) if limits.stream_bodies => {
                 let asked_for = head.headers.contains_key(header::EXPECT);
                 match RequestBody::stream(incoming, limits, patience, asked_for) {
-                    Ok(body) => self.submit(head, body, received, received),
+                    Ok(body) => {
+                        if let RequestBody::Stream(feed) = &body {
+                            self.activity.upload_begun(feed.breaker());
+                        }
+                        self.submit(head, body, received, received)
+                    }
                     Err(refusal) => State::Refused(refusal),
                 }
             }

@@ -41,6 +41,30 @@ async fn hands_over_the_whole_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut() {
+    use crate::{
+        body::{Breach, Fed},
+        wake::Sleeper,
+    };
+    let stage = Stage::with(Timeouts::default(), Limits { stream_bodies: true, ..Limits::default() });
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+    let exchange = stage.take().await;
+    let RequestBody::Stream(feed) = exchange.request.body else { panic!("not streamed") };
+    let sleeper = Sleeper::new();
+    let next = async || loop {
+        match feed.next(&sleeper.waker()) {
+            Fed::Nothing => yield_now().await,
+            fed => return fed,
+        }
+    };
+    assert_eq!(next().await, Fed::Piece("abc".into()));
+    stage.enter(Phase::Forcing { until: now() + s(1) });
+    assert_eq!(next().await, Fed::Broken(Breach::Lost));
+    assert!(client.rest().await.0.starts_with("HTTP/1.1 503 "));
+}
+
+#[tokio::test(start_paused = true)]
 async fn asks_for_a_body_that_waits_to_be_asked_for() {
     let stage = Stage::with(Timeouts::default(), Limits { body: Some(4), ..Limits::default() });
     let mut client = stage.connect();
