@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# What the configuration files say: those that were named, or the one that is where people put it.
+# What the configuration files say: those that were named, or the one that is where people put it. An app that comes
+# from Puma has a file for Puma, which counts where there is none for us.
 
 require_relative "layer"
 
@@ -14,11 +15,20 @@ module Tidegate
         @given = given
         @environment = environment
         @directory = directory
+        @notes = []
+        @warnings = []
       end
+
+      # Sentences for the log: what was read in place of a file of ours, and what changes nothing in it. Known after
+      # #layer.
+      attr_reader :notes, :warnings
 
       # Evaluates the files into a Layer, one after the other.
       def layer
-        paths.each_with_object(Layer.new) { |path, layer| DSL.load(path, layer) }
+        paths.each_with_object(Layer.new) do |path, layer|
+          @notes << "options from Puma's #{Fault.relative(path)}, as far as they mean something here" if PumaNames.file?(path)
+          @warnings.concat(DSL.load(path, layer))
+        end
       end
 
       private
@@ -36,7 +46,8 @@ module Tidegate
       end
 
       def usual
-        ["config/tidegate/#{@environment}.rb", "config/tidegate.rb"].map { |path| File.expand_path(path, @directory) }
+        %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }
+                         .map { |path| File.expand_path(path, @directory) }
       end
     end
   end

@@ -17,6 +17,9 @@ module Tidegate
 
         In a configuration file an option is a call of its name: `threads 0, 16`, `bind "unix:///run/app.sock"`,
         `drain_delay 5`. It is Ruby, evaluated once when the server starts.
+
+        Where there is no such file, `config/puma/ENVIRONMENT.rb` or `config/puma.rb` is read, as Rails generates it: the
+        options of Puma that exist here count, the others and the plugins are named in one line each and change nothing.
       TEXT
 
       # +groups+ is Configuration::GROUPS.

@@ -29,7 +29,7 @@ module Tidegate
                short: "-e", usual: %w[APP_ENV RACK_ENV RAILS_ENV]),
         option(:directory, :PATH, nil, "directory to change to first", long: "--dir", shown: "the current one"),
         option(:config, :PATH, [], "configuration file; repeatable, - for none", short: "-C", many: true, in_file: false,
-               shown: "config/tidegate/ENVIRONMENT.rb or config/tidegate.rb")
+               shown: "config/tidegate/ENVIRONMENT.rb or config/tidegate.rb, without them Puma's")
       ],
       "Threads" => [
         option(:threads, :THREADS, nil, "min_threads and max_threads; one number is both", short: "-t",
