@@ -129,6 +129,17 @@ RSpec.describe "a response body", :in_process do
     end
   end
 
+  it "that is a file named by a Pathname goes out as a file" do
+    Tempfile.create("tidegate") do |file|
+      file.write("content")
+      file.flush
+      body = each_body { |&_out| raise "the file is to be sent, not this" }
+      body.define_singleton_method(:to_path) { Pathname(file.path) }
+
+      expect(get(answering(body, lint: false), "/").headers).to include("content-length" => ["7"])
+    end
+  end
+
   it "that is a file which is gone is yielded" do
     body = each_body { |&out| out.call("from each") }
     body.define_singleton_method(:to_path) { "/nonexistent/file" }
@@ -150,6 +161,15 @@ RSpec.describe "a response body", :in_process do
 
     expect(get(answering(body, lint: false), "/").body).to eq("ab")
     expect_closed_once(body)
+  end
+
+  it "whose to_ary is none, as in Rails with an Enumerator, is iterated" do
+    [%w[a b].each, nil].each do |to_ary|
+      body = each_body { |&out| %w[a b].each(&out) }
+      body.define_singleton_method(:to_ary) { to_ary }
+
+      expect(get(answering(body, lint: false), "/").body).to eq("ab")
+    end
   end
 
   it "that is called writes to a stream", rack: "3.0".. do

@@ -79,6 +79,8 @@ pub struct Summary {
     pub cut: u64,
     /// See [`Snapshot`].
     pub unsent: u64,
+    /// Connections that were the app's own and still open at the end.
+    pub hijacked: u64,
     /// The exit status.
     pub status: i32,
 }
@@ -134,22 +136,20 @@ fn entered(
     lasts: Option<Duration>,
 ) -> fmt::Result {
     let connections = count(now.connections, "connection", "connections");
-    let requests = count(now.in_flight, "request", "requests");
+    let mut requests = count(now.in_flight, "request", "requests");
+    requests.push_str(" in flight");
+    if now.hijacked > 0 {
+        requests.push_str(&format!(", {} of the app's own", now.hijacked));
+    }
     let lasts = seconds(lasts.unwrap_or_default());
     match phase {
         Phase::Draining { .. } => {
-            write!(
-                f,
-                "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests} in flight)"
-            )
+            write!(f, "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests})")
         }
         Phase::Closing { .. } => {
-            write!(
-                f,
-                "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests} in flight)"
-            )
+            write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests})")
         }
-        Phase::Forcing { .. } => write!(f, "forcing: {cause}; cutting {requests} in flight ({connections} open)"),
+        Phase::Forcing { .. } => write!(f, "forcing: {cause}; cutting what is left ({connections} open, {requests})"),
         Phase::Stopped { .. } | Phase::Booting | Phase::Ready => write!(f, "{}: {cause}", phase.name()),
     }
 }
@@ -167,8 +167,8 @@ impl fmt::Display for Summary {
         }
         write!(
             f,
-            " told_close={} idle_closed={} rejected_503={} cut={} unacked_bytes={} exit={}",
-            self.told_close, self.idle_closed, self.rejected, self.cut, self.unsent, self.status
+            " told_close={} idle_closed={} rejected_503={} cut={} unacked_bytes={} hijacked={} exit={}",
+            self.told_close, self.idle_closed, self.rejected, self.cut, self.unsent, self.hijacked, self.status
         )?;
         match self.last_connection {
             Some(last) if !self.delay.is_zero() => hint(f, last, self.delay),
@@ -211,12 +211,13 @@ mod tests {
             rejected: 0,
             cut: 0,
             unsent: 0,
+            hijacked: 0,
             status: 0,
         };
         assert_eq!(
             Notice::Summary(summary).to_string(),
             "drain: done in 11.2s (delay 10.0s, budget 28.0s) new_conns=431 requests=2210 last_new_conn=3.4s told_close=118 \
-             idle_closed=9 rejected_503=0 cut=0 unacked_bytes=0 exit=0; hint: connections came until 3.4s, so a drain_delay of \
+             idle_closed=9 rejected_503=0 cut=0 unacked_bytes=0 hijacked=0 exit=0; hint: connections came until 3.4s, so a drain_delay of \
              10.0s leaves 6.6s"
         );
         let late = Summary { last_connection: Some(s(9)), ..summary };

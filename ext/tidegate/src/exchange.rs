@@ -156,12 +156,12 @@ impl Exchange {
                 self.send(head, body);
                 Ok(())
             }
-            Kind::Each => self.stream(head, |outlet| {
+            Kind::Each(source) => self.stream(head, |outlet| {
                 let block = ruby.proc_from_fn(move |ruby, args, _| match args {
                     [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
                     [] => Ok(()),
                 });
-                parts.body.funcall_with_block("each", (), block)
+                source.funcall_with_block("each", (), block)
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;

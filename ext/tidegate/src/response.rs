@@ -182,8 +182,8 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
 pub(crate) enum Kind {
     /// All of it at once.
     Whole(ResponseBody),
-    /// `each` yields it.
-    Each,
+    /// `each` of this yields it.
+    Each(Value),
     /// `call` writes it.
     Call,
 }
@@ -202,15 +202,21 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
     }
     if value.respond_to("each", false)? {
         if value.respond_to("to_ary", false)? {
-            let array: RArray = value.funcall("to_ary", ())?;
-            return Ok(Body { kind: Kind::Whole(whole(array)?), closed: true });
+            let array: Value = value.funcall("to_ary", ())?;
+            if let Some(array) = RArray::from_value(array) {
+                return Ok(Body { kind: Kind::Whole(whole(array)?), closed: true });
+            }
+            // Rails' answers with an Enumerator where the app gave it one, and with nil where it sends a file.
+            if array.respond_to("each", false)? {
+                return open(Kind::Each(array));
+            }
         }
         if value.respond_to("to_path", false)?
             && let Some(file) = file(value, head)?
         {
             return open(Kind::Whole(ResponseBody::File(file)));
         }
-        return open(Kind::Each);
+        return open(Kind::Each(value));
     }
     if value.respond_to("call", false)? {
         return open(Kind::Call);
@@ -237,7 +243,11 @@ fn whole(parts: RArray) -> Result<ResponseBody, Error> {
 
 /// The file behind a body, if it can be opened: the server reads it without Ruby.
 fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
-    let path: Value = value.funcall("to_path", ())?;
+    let mut path: Value = value.funcall("to_path", ())?;
+    // A Pathname, as Rails' send_file passes it on.
+    if RString::from_value(path).is_none() && path.respond_to("to_path", false)? {
+        path = path.funcall("to_path", ())?;
+    }
     let Some(path) = RString::from_value(path) else { return Ok(None) };
     let path = path.to_bytes();
     let Ok(file) = File::open(OsStr::from_bytes(&path)) else { return Ok(None) };

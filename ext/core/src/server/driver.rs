@@ -197,6 +197,7 @@ impl Driver {
             rejected: after.rejected - before.rejected,
             cut: after.cut - before.cut,
             unsent: after.unsent - before.unsent,
+            hijacked: after.hijacked,
             status,
         }));
     }

@@ -1,0 +1,34 @@
+# frozen_string_literal: true
+
+# For specs that drive the apps in examples/: which gems they need, and the database of one run.
+
+require "tmpdir"
+
+module Frameworks
+  EXAMPLES = File.expand_path("../../examples", __dir__)
+
+  # Skips the example where a gem is missing; bin/setup test installs them all on Debian.
+  def needs(*gems)
+    missing = gems.reject { |name| Gem::Specification.find_all_by_name(name).any? || packaged?(name) }
+    skip "without #{missing.join(" and ")} there is nothing to run" if missing.any?
+  end
+
+  # Under Bundler only the gems of the Gemfile are known by name; those of the system are all the same there for an app
+  # that is started without it.
+  def packaged?(name) = Gem.path.any? { |path| Dir.glob(File.join(path, "specifications", "#{name}-[0-9]*.gemspec")).any? }
+
+  # Starts the example with a database of its own.
+  def serve_rails(*arguments, env: {}, **)
+    needs "railties", "activerecord", "actioncable", "sqlite3"
+    @directory ||= Dir.mktmpdir("tidegate")
+    start("-o", "127.0.0.1", "-p", 0, *arguments, "config.ru", chdir: File.join(EXAMPLES, "rails"),
+          env: { "RAILS_ENV" => "production", "DATABASE" => File.join(@directory, "notes.sqlite3"), **env }, **).ready
+  end
+
+  def clean_up = @directory && FileUtils.rm_rf(@directory)
+end
+
+RSpec.configure do |config|
+  config.include Frameworks, :frameworks
+  config.after(:each, :frameworks) { clean_up }
+end
