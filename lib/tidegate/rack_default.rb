@@ -8,14 +8,8 @@
 # than their method `default`, so that requiring this file, and nothing else, puts ours in front of it.
 
 require "tidegate"
-
-begin
-  require "rackup/handler/tidegate"
-rescue LoadError => error
-  raise unless error.path == "rackup/handler"
-
-  require "rack/handler/tidegate" # Rack 2 has the handlers itself
-end
+require "rack"
+require Rack.release < "3" ? "rack/handler/tidegate" : "rackup/handler/tidegate" # Rack 2 has the handlers itself
 
 module Tidegate
   module RackDefault
@@ -28,4 +22,4 @@ module Tidegate
   end
 end
 
-(defined?(Rackup::Handler) ? Rackup::Handler : Rack::Handler).singleton_class.prepend(Tidegate::RackDefault)
+(Rack.release < "3" ? Rack::Handler : Rackup::Handler).singleton_class.prepend(Tidegate::RackDefault)
