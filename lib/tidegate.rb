@@ -22,7 +22,7 @@ module Tidegate
   autoload :Native, "tidegate/native"
   autoload :Nearest, "tidegate/nearest"
   autoload :Pidfile, "tidegate/pidfile"
-  autoload :PumaNames, "tidegate/puma_names"
+  autoload :PumaDSL, "tidegate/puma_dsl"
   autoload :RackEnv, "tidegate/rack_env"
   autoload :RackHandler, "tidegate/rack_handler"
   autoload :Server, "tidegate/server"

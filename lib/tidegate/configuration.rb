@@ -22,8 +22,8 @@ module Tidegate
       files = Files.new(setting[:config],
                         environment: setting[:environment]&.value || OPTIONS[:environment].default,
                         directory: setting[:directory]&.value || Dir.pwd)
-      layers = [*said, files.layer, defaults]
-      new(layers, notes: files.notes, warnings: environment.warnings + files.warnings)
+      layer = files.layer
+      new([*said, layer, defaults], warnings: [*environment.warnings, *files.warnings])
     end
 
     # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. Nobody has
@@ -46,18 +46,14 @@ module Tidegate
     # The addresses to listen on, as text.
     attr_reader :addresses
 
-    # Sentences for the log about where options come from, if that may surprise.
-    attr_reader :notes
-
     # Sentences for the log about what was given and does nothing.
     attr_reader :warnings
 
     # +layers+ from strong to weak.
-    def initialize(layers, notes: [], warnings: [])
+    def initialize(layers, warnings: [])
       @settings = OPTIONS.each_key.to_h { |name| [name, layers.filter_map { |layer| layer[name] }.first] }
       @values = OPTIONS.to_h { |name, option| [name, @settings[name] ? @settings[name].value : option.default] }
       @addresses = Addresses.new(layers).to_a.freeze
-      @notes = notes.freeze
       @warnings = warnings.freeze
       settle_threads(layers)
       [self, @settings, @values].each(&:freeze)

@@ -18,6 +18,17 @@ module Tidegate
       finish(env, status, headers, error || exchange.error)
     end
 
+    # Has +handler+ answer in the place of the app, which has raised +error+. As in Puma it is called with as many of the
+    # error, the env and the status as it takes, and returns a response.
+    def answer(handler, exchange, env, error)
+      arity = (handler.respond_to?(:arity) ? handler : handler.method(:call)).arity
+      arguments = [error, env, 500]
+      status, headers, body = handler.call(*(arity.negative? ? arguments : arguments.first(arity)))
+      exchange.deliver(status, headers, body)
+    ensure
+      close(exchange, body)
+    end
+
     # Runs the callbacks of a request that is over: those of rack.response_finished in reverse order (Rack SPEC), each
     # with what is known of the response; then those of rack.after_reply, as Puma has them. What one raises is logged
     # and keeps none of the others from running.

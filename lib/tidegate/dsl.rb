@@ -6,15 +6,12 @@
 #   threads 0, 16
 #   port ENV.fetch("PORT", 3000)
 #   drain_delay 5
-#
-# In a file that was written for Puma, what Puma has and we have not is mentioned and passed over.
 
 module Tidegate
   class DSL
-    # Evaluates the file at +path+ into +layer+, and returns sentences about what changes nothing in it. Whatever goes
-    # wrong is a ConfigurationError that names the line.
+    # Evaluates the file at +path+ into +layer+, and returns sentences about what in it does nothing. Whatever goes wrong is a ConfigurationError that names the line.
     def self.load(path, layer)
-      new(path, layer).tap { |file| file.instance_eval(File.read(path), path) }.send(:warnings)
+      new(path, layer).tap { |dsl| dsl.instance_eval(File.read(path), path) }.warnings
     rescue SystemCallError => error
       raise ConfigurationError, "the configuration file #{Fault.relative(path)} cannot be read: #{Fault.reason(error)}"
     rescue ConfigurationError
@@ -26,18 +23,16 @@ module Tidegate
     def initialize(path, layer)
       @path = path
       @layer = layer
-      @for_puma = PumaNames.file?(path)
-      @warnings = []
     end
+
+    # Everything in our own language does something.
+    def warnings = []
 
     # As in Puma, the port may bring its host with it.
     def port(number, host = nil)
       set(Configuration::OPTIONS[:port], [number])
       set(Configuration::OPTIONS[:host], [host]) if host
     end
-
-    # Puma's name for `host`.
-    def set_default_host(host) = set(Configuration::OPTIONS[:host], [host])
 
     Configuration::OPTIONS.each_value do |option|
       next if option.file.nil? || method_defined?(option.file, false)
@@ -46,8 +41,6 @@ module Tidegate
     end
 
     private
-
-    attr_reader :warnings
 
     def set(option, values)
       values = [true] if values.empty? && option.switch?
@@ -62,20 +55,16 @@ module Tidegate
       [Fault.relative(@path), line].compact.join(":")
     end
 
-    # An option that does not exist: it is Puma's, or we say which one was meant.
-    def method_missing(name, *values)
-      return if @for_puma && puma_name?(name, values)
-
-      hint = Nearest.hint(name, self.class.public_instance_methods(false))
+    # An option that does not exist; the only reason for this method is to say which one was meant.
+    def method_missing(name, *)
+      hint = Nearest.hint(name, names)
       raise ConfigurationError, "#{here}: unknown option #{name}: #{hint}"
     end
 
-    def puma_name?(name, values)
-      notice = PumaNames.notice(name, values)
-      @warnings << "#{here}: #{notice}" if notice
-      notice != false
-    rescue ConfigurationError => error
-      raise ConfigurationError, "#{here}: #{error.message}"
+    # What can be called in the file.
+    def names
+      own = self.class.ancestors.take_while { |each| each <= DSL }
+      own.flat_map { |each| each.public_instance_methods(false) } - [:warnings]
     end
 
     def respond_to_missing?(*) = false

@@ -41,7 +41,6 @@ module Tidegate
     def configure
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.with(silent: @configuration.silent)
-      @configuration.notes.each { |note| @log.info(note) }
       @configuration.warnings.each { |warning| @log.error(warning) }
       change_directory
       export_environment unless @app

@@ -20,6 +20,7 @@ module Tidegate
     PASSED_ON = %i[
       min_threads max_queue first_data_timeout head_timeout body_timeout persistent_timeout write_timeout
       http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
+      allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
     ].freeze
     private_constant :PASSED_ON
 
@@ -30,7 +31,7 @@ module Tidegate
     def initialize(app, configuration: nil, log: nil, **options)
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new(silent: @configuration.silent)
-      @app = @configuration.log_requests ? logging(app) : app
+      @app = app
       @addresses = []
       @hijacked = Hijacked.new
     end
@@ -123,11 +124,6 @@ module Tidegate
         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,
         hijacked: @hijacked
       )
-    end
-
-    def logging(app)
-      require "rack" # the logger of Rack 2 loads nothing of what it names
-      Rack::CommonLogger.new(app, $stdout)
     end
   end
 end

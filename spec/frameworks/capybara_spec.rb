@@ -1,13 +1,30 @@
 # frozen_string_literal: true
 
 RSpec.describe "Capybara", :frameworks, :processes do
-  it "runs system tests on :tidegate, several servers in one process, and the run ends" do
+  it "runs its tests against :tidegate, in their own process" do
     needs "capybara"
-    tests = track(ServerProcess.new([*ServerProcess::RUBY, fixture("capybara.rb")]))
+    script = <<~RUBY
+      require "tidegate/capybara"
+      require "net/http"
+      Capybara.server = :tidegate
+      app = ->(env) { [200, { "content-type" => "text/plain" }, ["seen by \#{Thread.current.name}"]] }
+      2.times do
+        server = Capybara::Server.new(app).boot
+        puts Net::HTTP.get(URI("http://\#{server.host}:\#{server.port}/"))
+      end
+    RUBY
+    process = track(ServerProcess.new([*ServerProcess::RUBY, "-e", script]))
 
-    expect(tests.exit_status).to eq(0)
-    software = "tidegate/#{Tidegate::VERSION}"
-    expect(tests.stdout.to_s.lines(chomp: true))
-      .to eq ["one: #{software}, true", "two: #{software}, true", "2", "raised in the test: on purpose", "TERM: DEFAULT"]
+    expect(process.exit_status).to eq(0)
+    expect(process.output.scan(/seen by tidegate worker/).size).to eq(2)
+  end
+
+  it "is what rackup takes with tidegate/rack_default" do
+    needs "puma"
+    script = 'require "tidegate/rack_default"; print Rackup::Handler.default.name'
+    process = track(ServerProcess.new([*ServerProcess::RUBY, "-e", script]))
+
+    expect(process.exit_status).to eq(0)
+    expect(process.output).to eq("Rackup::Handler::Tidegate")
   end
 end

@@ -132,4 +132,32 @@ RSpec.describe "an error of the app", :in_process do
       expect(returned(Struct.new(:to_ary).new([200, {}, ["x"]]))).to eq(200)
     end
   end
+
+  describe "with a lowlevel_error_handler" do
+    def handled(handler) = run_server(lint: false, lowlevel_error_handler: handler) { |_env| raise ArgumentError, "on purpose" }
+
+    it "is answered by it, which gets as much as it takes" do
+      {
+        -> { "none" } => "none", ->(error) { error.message } => "on purpose",
+        ->(error, env) { "#{error.message} #{env["PATH_INFO"]}" } => "on purpose /",
+        ->(error, env, status) { "#{error.message} #{env["PATH_INFO"]} #{status}" } => "on purpose / 500",
+        ->(*all) { all.size.to_s } => "3"
+      }.each do |text, expected|
+        handler = Object.new
+        handler.define_singleton_method(:arity) { text.arity }
+        handler.define_singleton_method(:call) { |*arguments| [503, { "x-handled" => "yes" }, [text.call(*arguments)]] }
+        response = get(handled(handler), "/")
+
+        expect([response.status, response["x-handled"], response.body]).to eq([503, "yes", expected])
+      end
+      expect(errors.wait_for(/^tidegate: GET \/ raised ArgumentError: on purpose$/)).to be_truthy
+    end
+
+    it "is answered with the ordinary 500 when that raises as well" do
+      server = handled(->(_error) { raise "handler failed" })
+
+      expect(get(server, "/").status).to eq(500)
+      expect(errors.wait_for(/^tidegate: GET \/: lowlevel_error_handler raised RuntimeError: handler failed$/)).to be_truthy
+    end
+  end
 end

@@ -95,6 +95,23 @@ RSpec.describe "the Rack env", :in_process do
       expect(env_for("/", { "x_real_ip" => "6.6.6.6", "x-real-ip" => "10.0.0.1" })["HTTP_X_REAL_IP"]).to eq("10.0.0.1")
     end
 
+    it "that were dropped are listed" do
+      env = env_for("/", { "x_real_ip" => "6.6.6.6", "x-real-ip" => "10.0.0.1", "x_other" => "1" })
+
+      expect(env["tidegate.dropped_headers"]).to eq(["x_real_ip"])
+      expect(env["HTTP_X_OTHER"]).to eq("1")
+      expect(env_for("/")).not_to include("tidegate.dropped_headers")
+    end
+
+    it "with underscores are all kept, or all dropped, where that is asked for" do
+      bytes = "GET / HTTP/1.1\r\nHost: a\r\nX_Other: 1\r\nContent_Length: 5\r\n\r\n"
+
+      expect(env_of(bytes, allow_underscore_headers: true)).to include("HTTP_X_OTHER" => "1", "tidegate.dropped_headers" => ["content_length"])
+      env = env_of(bytes, allow_underscore_headers: false)
+      expect(env["tidegate.dropped_headers"]).to contain_exactly("x_other", "content_length")
+      expect(env).not_to include("HTTP_X_OTHER")
+    end
+
     it "cannot set what the server sets" do
       env = env_of("GET / HTTP/1.1\r\nHost: a\r\nRemote-Addr: 6.6.6.6\r\n\r\n")
 
@@ -141,6 +158,33 @@ RSpec.describe "the Rack env", :in_process do
 
   it "has methods that nobody knows" do
     expect(env_for("/", method: "PURGE")["REQUEST_METHOD"]).to eq("PURGE")
+  end
+
+  it "tells how long the request has waited, in milliseconds" do
+    env = env_for("/")
+
+    expect([env["tidegate.queue_wait"], env["puma.request_body_wait"]]).to match([(a_value >= 0).and(be_a(Float)), 0.0])
+    wire_env = env_of("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+    expect(wire_env["puma.request_body_wait"]).to be_a(Float).and be >= 0
+  end
+
+  it "says when the request came, where that is asked for and nobody else has said it" do
+    before = (Time.now.to_f * 1000).to_i
+    start = env_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n", request_start: true)["HTTP_X_REQUEST_START"]
+    expect(start).to match(/\At=\d{13}\z/)
+    expect(start.delete_prefix("t=").to_i).to be_between(before - 1, (Time.now.to_f * 1000).to_i + 1)
+    expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Start: t=1\r\n\r\n", request_start: true)["HTTP_X_REQUEST_START"]).to eq("t=1")
+    expect(env_for("/")).not_to include("HTTP_X_REQUEST_START")
+  end
+
+  it "has a request id where that is asked for, and the response has the same" do
+    server = run_server(request_id: true) { |env| [200, { "content-type" => "text/plain" }, [env["HTTP_X_REQUEST_ID"]]] }
+    wire = connect(server)
+    made = wire.get("/")
+
+    expect(made.body).to match(/\A\h{32}\z/).and eq(made["x-request-id"])
+    expect(wire.get("/", "x-request-id" => "from-a.proxy").body).to eq("from-a.proxy")
+    expect(wire.get("/", "x-request-id" => "a b")["x-request-id"]).to match(/\A\h{32}\z/)
   end
 
   it "is a hash of its own for each request, so that a thread may keep it" do

@@ -112,33 +112,8 @@ RSpec.describe Tidegate::Configuration do
       in_directory("config/tidegate.rb" => "max_queue 3") { expect(resolve(config: "-").max_queue).to eq 1024 }
     end
 
-    it "takes Puma's file where there is none for us, and says so" do
-      in_directory("config/puma.rb" => "threads 2, 7\nworkers 2") do
-        configuration = resolve
-        expect(configuration).to have_attributes(min_threads: 2, max_threads: 7)
-        expect(configuration.notes).to eq ["options from Puma's config/puma.rb, as far as they mean something here"]
-        expect(configuration.warnings)
-          .to eq ["config/puma.rb:2: workers changes nothing: there is one process, which forks no workers"]
-      end
-    end
-
-    it "prefers Puma's file of the environment, as Puma does" do
-      in_directory("config/puma.rb" => "port 3", "config/puma/staging.rb" => "port 4") do
-        expect(resolve(env: { "RACK_ENV" => "staging" }).port).to eq 4
-        expect(resolve.port).to eq 3
-      end
-    end
-
-    it "leaves Puma's files alone where there is one for us" do
-      in_directory("config/puma.rb" => "raise", "config/puma/development.rb" => "raise", "config/tidegate.rb" => "port 3") do
-        expect(resolve).to have_attributes(port: 3, notes: [])
-      end
-    end
-
-    it "takes Puma's file that is named" do
-      in_directory("config/tidegate.rb" => "raise", "config/puma.rb" => "port 3\nworkers 2") do
-        expect(resolve(config: "config/puma.rb")).to have_attributes(port: 3, warnings: [/workers/])
-      end
+    it "prefers a file of ours to Puma's" do
+      in_directory("config/puma.rb" => "raise", "config/tidegate.rb" => "port 4001") { expect(resolve.port).to eq 4001 }
     end
 
     it "refuses a named file that does not exist" do

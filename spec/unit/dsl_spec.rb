@@ -61,13 +61,7 @@ RSpec.describe Tidegate::DSL do
     expect(load("\n\nport 3000")[:port].origin).to eq "tidegate.rb:3"
   end
 
-  it "takes Puma's name for the host" do
-    expect(value(:host, %(set_default_host "127.0.0.1"))).to eq "127.0.0.1"
-  end
-
   {
-    "workers 2" => /\Atidegate.rb:1: unknown option workers: /,
-    "plugin :tmp_restart" => /\Atidegate.rb:1: unknown option plugin: /,
     "\nprot 3000" => "tidegate.rb:2: unknown option prot: did you mean port?",
     "zzzzzz" => "tidegate.rb:1: unknown option zzzzzz: `tidegate --help` lists the options",
     "port :http" => "tidegate.rb:1: port cannot be :http: it must be a whole number from 0 to 65535",

@@ -127,14 +127,6 @@ RSpec.describe Tidegate::Launcher do
       expect(err.string).to match(/\Atidegate: the app has trapped TERM; its handler is not used/)
     end
 
-    it "says that it has its options from Puma's file, and what changes nothing in it" do
-      write("config/puma.rb", "plugin :tmp_restart")
-      launch
-      expect(out.string).to start_with("tidegate: options from Puma's config/puma.rb, as far as they mean something here\n")
-      expect(err.string)
-        .to eq "tidegate: config/puma.rb:1: plugin :tmp_restart is not loaded: Puma's plugins are not supported yet\n"
-    end
-
     it "mentions a variable of the environment that does nothing" do
       env["TIDEGATE_IMAGE_TAG"] = "v1"
       launch

@@ -33,6 +33,8 @@ RSpec.describe Tidegate::Server do
       first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
       http_content_length_limit: nil, body_memory_limit: 114_688, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, log: nil, development: false, early_hints: false, stream_input: false,
+      allow_underscore_headers: :auto, request_id: false, request_start: false, lowlevel_error_handler: nil,
+      log_requests: false, log_format: :combined,
       env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call)),
       hijacked: an_instance_of(Tidegate::Hijacked)
     )
@@ -116,11 +118,6 @@ RSpec.describe Tidegate::Server do
     first.stop
     expect(first.join(5)).to be true
     expect(second.phase).to eq :ready
-  end
-
-  it "prints a line for each request when it is told to" do
-    server(log_requests: true).bind
-    expect(fake_native.server.app).to be_a(Rack::CommonLogger)
   end
 
   it "refuses an option that does not exist" do

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::{error::Error, plan::Plan};
+use crate::{error::Error, marks::Marks, plan::Plan};
 
 /// Everything a server needs to know. Built once by whoever embeds the core.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Config {
     pub limits: Limits,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_workers: usize,
+    /// What is added to requests.
+    pub marks: Marks,
     /// The shutdown's delays and budget.
     pub plan: Plan,
 }

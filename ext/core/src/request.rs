@@ -17,6 +17,8 @@ pub struct Request {
     pub peer: Arc<Peer>,
     /// When the head was complete.
     pub received: Instant,
+    /// When it was given to the queue: with its body, unless that is still arriving.
+    pub queued: Instant,
 }
 
 /// The two ends of a connection, formatted once for all its requests.

@@ -29,6 +29,7 @@ fn config(binds: &[String], delay: Duration) -> Config {
         timeouts: Timeouts::default(),
         limits: Limits::default(),
         max_workers: 2,
+        marks: Default::default(),
         plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None },
     }
 }

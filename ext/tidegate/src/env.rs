@@ -1,6 +1,6 @@
 //! A request as a Rack env: a fresh hash for each, never used again, because apps keep it.
 
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
@@ -19,6 +19,18 @@ pub(crate) struct EnvMaker {
     names: Names,
     /// Rack before 3.1 wants `HTTP_VERSION`.
     http_version: bool,
+    underscores: Underscores,
+}
+
+/// Header names with underscores look like those with dashes once they are env keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Underscores {
+    /// Only those of which no dashed twin is there.
+    Unambiguous,
+    /// All but those whose keys Rack forbids.
+    All,
+    /// None.
+    None,
 }
 
 macro_rules! keys {
@@ -55,6 +67,9 @@ keys! {
     http_host = "HTTP_HOST",
     http_transfer_encoding = "HTTP_TRANSFER_ENCODING",
     chunked = "chunked",
+    queue_wait = "tidegate.queue_wait",
+    request_body_wait = "puma.request_body_wait",
+    dropped_headers = "tidegate.dropped_headers",
     rack_input = "rack.input",
     rack_url_scheme = "rack.url_scheme",
     rack_hijack = "rack.hijack",
@@ -73,12 +88,13 @@ keys! {
 }
 
 impl EnvMaker {
-    pub(crate) fn new(ruby: &Ruby, template: RHash) -> Result<Self, Error> {
+    pub(crate) fn new(ruby: &Ruby, template: RHash, underscores: Underscores) -> Result<Self, Error> {
         Ok(Self {
             template: template.into(),
             keys: Keys::new(ruby),
             names: Names::default(),
             http_version: template.get("HTTP_VERSION").is_some(),
+            underscores,
         })
     }
 
@@ -89,7 +105,14 @@ impl EnvMaker {
     }
 
     /// The env of one request.
-    pub(crate) fn make(&self, ruby: &Ruby, head: &Parts, peer: &Arc<Peer>, input: &Input) -> Result<RHash, Error> {
+    pub(crate) fn make(
+        &self,
+        ruby: &Ruby,
+        head: &Parts,
+        peer: &Peer,
+        times: Times,
+        input: &Input,
+    ) -> Result<RHash, Error> {
         let keys = &self.keys;
         let env: RHash = ruby.get_inner(self.template).funcall("dup", ())?;
         let put = |key: Opaque<RString>, value: RString| env.aset(ruby.get_inner(key), value);
@@ -120,6 +143,11 @@ impl EnvMaker {
         put(keys.remote_addr, bytes(&peer.remote_addr))?;
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
         self.put_headers(ruby, env, &head.headers)?;
+        let milliseconds = |duration: Duration| ruby.float_from_f64(duration.as_secs_f64() * 1e3);
+        let waited = times.queued.elapsed();
+        env.aset(ruby.get_inner(keys.queue_wait), milliseconds(waited))?;
+        let body_wait = times.queued.saturating_duration_since(times.received);
+        env.aset(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
         self.put_host(ruby, env, head, peer)?;
         self.put_protocols(ruby, env, head)?;
         if let Some((length, io)) = input.parts() {
@@ -180,15 +208,31 @@ impl EnvMaker {
     }
 
     fn put_headers(&self, ruby: &Ruby, env: RHash, headers: &HeaderMap) -> Result<(), Error> {
+        let mut dropped: Option<RArray> = None;
         for name in headers.keys() {
             // The body has arrived and lost its chunks.
-            if name == header::TRANSFER_ENCODING || shadows_another(name, headers) {
+            if name == header::TRANSFER_ENCODING {
+                continue;
+            }
+            if name.as_str().contains('_') && !self.underscores.allow(name, headers) {
+                let name = ruby.str_new(name.as_str());
+                match dropped {
+                    Some(dropped) => dropped.push(name)?,
+                    None => {
+                        let first = ruby.ary_new();
+                        first.push(name)?;
+                        dropped = Some(first);
+                    }
+                }
                 continue;
             }
             let value = joined(ruby, name, headers);
             env.aset(self.names.key(ruby, name), value)?;
         }
-        Ok(())
+        match dropped {
+            Some(dropped) => env.aset(ruby.get_inner(self.keys.dropped_headers), dropped),
+            None => Ok(()),
+        }
     }
 
     /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: an absolute target before `Host`
@@ -228,12 +272,25 @@ fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
     first.as_value()
 }
 
-/// Whether a name with underscores would pass for another header: for one that is there too, as `X_Real_IP` for
-/// `X-Real-IP`, or for the body's type or length, which are no `HTTP_` keys.
-fn shadows_another(name: &HeaderName, headers: &HeaderMap) -> bool {
-    let name = name.as_str();
-    name.contains('_')
-        && (matches!(name, "content_type" | "content_length") || headers.contains_key(name.replace('_', "-").as_str()))
+impl Underscores {
+    /// Whether a name with underscores may be an env key, although it may pass for another header's: for that of one
+    /// that is there too, as `X_Real_IP` for `X-Real-IP`, or for the body's type or length, which are no `HTTP_` keys.
+    fn allow(self, name: &HeaderName, headers: &HeaderMap) -> bool {
+        let name = name.as_str();
+        let forbidden = matches!(name, "content_type" | "content_length");
+        match self {
+            Self::None => false,
+            Self::All => !forbidden,
+            Self::Unambiguous => !forbidden && !headers.contains_key(name.replace('_', "-").as_str()),
+        }
+    }
+}
+
+/// When a request came, and when it was given to the queue.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) received: Instant,
+    pub(crate) queued: Instant,
 }
 
 /// A host without its port, and the port if it has one.

@@ -112,6 +112,11 @@ impl Exchange {
         self.take(State::Sent)
     }
 
+    /// Whether nothing was sent.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.progress().state, State::Open(_))
+    }
+
     pub(crate) fn is_hijacked(&self) -> bool {
         matches!(self.progress().state, State::Hijacked)
     }

@@ -1,6 +1,8 @@
 //! `Tidegate::Native::Server`: the core's server as a Ruby object. Ruby makes the threads; they wait and work here.
 
 use std::{
+    io,
+    os::fd::RawFd,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
@@ -11,6 +13,7 @@ use magnus::{
     scan_args, typed_data::Obj,
 };
 use tidegate_core::{
+    access::{AccessLog, Format},
     dispatch::{Demand, DispatchQueue, Next},
     lifecycle::{Event, Phase, Signal},
     log::Log,
@@ -31,6 +34,8 @@ struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
     log: Option<Arc<Log>>,
+    /// Where each request gets a line, and how it looks.
+    access: Option<(RawFd, Format)>,
     /// The drain delay as it was resolved.
     drain_delay: Duration,
     /// While the process's signals are this server's.
@@ -57,11 +62,12 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, boundary } = Settings::read(ruby, settings)?;
+        let Settings { config, misfits, log, access, boundary } = Settings::read(ruby, settings)?;
         let log = log.map(Arc::new);
         let drain_delay = config.plan.drain_delay;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), log, drain_delay, ears: Mutex::default(), state });
+        let server =
+            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, drain_delay, ears: Mutex::default(), state });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -117,13 +123,17 @@ impl Server {
     fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
         let args = scan_args::scan_args::<(), (Option<usize>,), (), (), (), ()>(args)?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(server) = taken else {
+        let State::Bound(mut server) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
         let queue = server.queue().clone();
         if let (Some(max_workers),) = args.optional {
             queue.limit_workers(max_workers);
+        }
+        if let Some((descriptor, format)) = rb_self.access {
+            let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("access log: {cause}"));
+            server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
         }
         let running = server.start(rb_self.observer()).map_err(|error| {
             queue.close();

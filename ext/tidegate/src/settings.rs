@@ -1,16 +1,18 @@
 //! The resolved Ruby configuration, as the core takes it. Ruby has validated it; what is wrong here is a
 //! programming error and says so.
 
-use std::{path::Path, time::Duration};
+use std::{os::fd::RawFd, path::Path, time::Duration};
 
 use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
+    access::Format,
     config::{Address, Config, Limits, Timeouts},
     log::Log,
+    marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
 };
 
-use crate::error;
+use crate::{env::Underscores, error};
 
 /// What the Ruby side passes.
 pub(crate) struct Settings {
@@ -19,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) misfits: Vec<Misfit>,
     /// Where log lines go; `None` for silence.
     pub(crate) log: Option<Log>,
+    /// Where each request gets a line, and how it looks.
+    pub(crate) access: Option<(RawFd, Format)>,
     /// What concerns the app.
     pub(crate) boundary: Boundary,
 }
@@ -31,6 +35,10 @@ pub(crate) struct Boundary {
     pub(crate) early_hints: bool,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
+    /// What is to become of header names with underscores.
+    pub(crate) underscores: Underscores,
+    /// Answers in the place of an app that has raised; nil for none.
+    pub(crate) error_handler: Value,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     pub(crate) hijacked: Value,
 }
@@ -56,6 +64,12 @@ const NAMES: &[&str] = &[
     "log",
     "development",
     "env_template",
+    "allow_underscore_headers",
+    "lowlevel_error_handler",
+    "request_id",
+    "request_start",
+    "log_requests",
+    "log_format",
     "early_hints",
     "hijacked",
 ];
@@ -101,16 +115,28 @@ impl Settings {
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
                 ..defaults
             },
+            marks: Marks {
+                request_id: reader.get("request_id")?.unwrap_or(false),
+                request_start: reader.get("request_start")?.unwrap_or(false),
+            },
             max_workers: reader.get("max_threads")?.unwrap_or(1),
             plan,
         };
         Ok(Self {
             config,
             misfits,
+            access: reader.access()?,
             log: reader.log()?,
             boundary: Boundary {
                 development: reader.get("development")?.unwrap_or(false),
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
+                underscores: match reader.get::<Value>("allow_underscore_headers")? {
+                    Some(value) if Symbol::from_value(value).is_some() => Underscores::Unambiguous,
+                    Some(value) if value.to_bool() => Underscores::All,
+                    Some(_) => Underscores::None,
+                    None => Underscores::Unambiguous,
+                },
+                error_handler: reader.get("lowlevel_error_handler")?.unwrap_or_else(|| ruby.qnil().as_value()),
                 env_template: reader.get("env_template")?.unwrap_or_else(|| ruby.hash_new()),
                 hijacked: reader.get("hijacked")?.unwrap_or_else(|| ruby.qnil().as_value()),
             },
@@ -154,6 +180,16 @@ impl Reader<'_> {
 
     fn address(&self, text: &str) -> Result<Address, Error> {
         Address::parse(text).map_err(|error| error::raise(self.ruby, &error))
+    }
+
+    fn access(&self) -> Result<Option<(RawFd, Format)>, Error> {
+        if !self.get("log_requests")?.unwrap_or(false) {
+            return Ok(None);
+        }
+        let json =
+            self.get::<Symbol>("log_format")?.map(|format| format.name().map(|name| name == "json")).transpose()?;
+        let format = if json == Some(true) { Format::Json } else { Format::Combined };
+        Ok(self.get::<i32>("log")?.map(|descriptor| (descriptor, format)))
     }
 
     fn log(&self) -> Result<Option<Log>, Error> {

@@ -14,7 +14,13 @@ use tidegate_core::{
     response::Response,
 };
 
-use crate::{env::EnvMaker, exchange::Exchange, input::Inputs, response::Parts, settings::Boundary};
+use crate::{
+    env::{EnvMaker, Times},
+    exchange::Exchange,
+    input::Inputs,
+    response::Parts,
+    settings::Boundary,
+};
 
 /// The app, and what it takes to call it.
 pub(crate) struct App {
@@ -26,6 +32,8 @@ pub(crate) struct App {
     /// The `Tidegate::Hijacked` of this server.
     hijacked: Opaque<Value>,
     early_hints: bool,
+    /// Answers in the place of an app that has raised; nil for none.
+    error_handler: Opaque<Value>,
     development: bool,
     /// The envs of requests whose threads were ended inside the app, before they could run the callbacks.
     unfinished: Mutex<Vec<Opaque<RHash>>>,
@@ -36,11 +44,12 @@ impl App {
         let delivery: RModule = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get("Delivery")?;
         Ok(Self {
             app: app.into(),
-            envs: EnvMaker::new(ruby, boundary.env_template)?,
+            envs: EnvMaker::new(ruby, boundary.env_template, boundary.underscores)?,
             inputs: Inputs::new(ruby)?,
             delivery: delivery.into(),
             hijacked: boundary.hijacked.into(),
             early_hints: boundary.early_hints,
+            error_handler: boundary.error_handler.into(),
             development: boundary.development,
             unfinished: Mutex::default(),
         })
@@ -52,6 +61,7 @@ impl App {
         self.inputs.mark(marker);
         marker.mark(self.delivery);
         marker.mark(self.hijacked);
+        marker.mark(self.error_handler);
         self.unfinished().iter().for_each(|env| marker.mark(*env));
     }
 
@@ -73,24 +83,25 @@ impl App {
     /// visibly cut.
     pub(crate) fn run(&self, ruby: &Ruby, exchange: exchange::Exchange) -> Result<(), Error> {
         let exchange::Exchange { request, responder } = exchange;
-        let Request { head, body, peer, .. } = request;
+        let Request { head, body, peer, received, queued } = request;
+        let times = Times { received, queued };
         let input = match self.inputs.open(ruby, body) {
             Ok(input) => input,
-            Err(error) => return self.fail(ruby, &head, error, Some(responder)),
+            Err(error) => return self.fail(ruby, &head, &error, responder),
         };
-        let env = match self.envs.make(ruby, &head, &peer, &input) {
+        let env = match self.envs.make(ruby, &head, &peer, times, &input) {
             Ok(env) => env,
-            Err(error) => return self.fail(ruby, &head, error, Some(responder)),
+            Err(error) => return self.fail(ruby, &head, &error, responder),
         };
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
         let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
         match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
             Ok(callbacks) => self.call(ruby, &head, env, exchange, callbacks)?,
-            Err(error) => return self.fail(ruby, &head, error, exchange.responder()),
+            Err(error) => return self.app_failed(ruby, &head, env, exchange, error),
         }
         match input.close() {
             Ok(()) => Ok(()),
-            Err(error) => self.fail(ruby, &head, error, None),
+            Err(error) => report(ruby, &head, &error, false).map(drop),
         }
     }
 
@@ -115,7 +126,7 @@ impl App {
                     return Err(error);
                 }
                 let raised = exception(ruby, &error);
-                self.fail(ruby, head, error, exchange.responder())?;
+                self.app_failed(ruby, head, env, exchange, error)?;
                 return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(drop);
             }
         };
@@ -127,31 +138,68 @@ impl App {
             let arguments = (exchange, env, parts.status, parts.headers, parts.body);
             module.funcall::<_, _, Value>("run", arguments).map(drop)
         };
-        delivered.or_else(|error| self.fail(ruby, head, error, exchange.responder()))
+        delivered.or_else(|error| self.app_failed(ruby, head, env, exchange, error))
     }
 
-    /// Reports a failure of the app and answers the client, if it can still be answered. Passes on what is no
-    /// exception: it ends the thread.
-    fn fail(&self, ruby: &Ruby, head: &Head, error: Error, responder: Option<Responder>) -> Result<(), Error> {
-        if !is_exception(&error) {
-            return Err(error);
+    /// Reports a failure of the app and answers the client, if it can still be answered: as the app's own handler wants
+    /// it, or else with a plain 500.
+    fn app_failed(
+        &self,
+        ruby: &Ruby,
+        head: &Head,
+        env: RHash,
+        exchange: Obj<Exchange>,
+        error: Error,
+    ) -> Result<(), Error> {
+        let open = exchange.is_open();
+        let report = report(ruby, head, &error, open)?;
+        let handler = ruby.get_inner(self.error_handler);
+        if open && !handler.is_nil() {
+            let arguments = (handler, exchange, env, exception(ruby, &error));
+            match ruby.get_inner(self.delivery).funcall::<_, _, Value>("answer", arguments) {
+                Ok(_) => return Ok(()),
+                Err(error) => report_handler(ruby, head, &error)?,
+            }
         }
-        let report = Report::of(&error)?;
-        let cut = if responder.is_none() { ", after the response had begun" } else { "" };
-        let (method, path) = (&head.method, head.uri.path());
-        log(ruby, &format!("tidegate: {method} {path} raised {}{cut}\n{}", report.message, report.backtrace))?;
-        if let Some(responder) = responder {
-            let response = if self.development {
-                let text = format!("{}\n{}", report.message, report.backtrace);
-                Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
-            } else {
-                Response::app_failed()
-            };
-            // A client that has gone needs no answer.
-            let _ = responder.send(response);
+        if let Some(responder) = exchange.responder() {
+            self.refuse(responder, &report);
         }
         Ok(())
     }
+
+    /// Reports a failure of ours, before the app was called, and answers the client.
+    fn fail(&self, ruby: &Ruby, head: &Head, error: &Error, responder: Responder) -> Result<(), Error> {
+        let report = report(ruby, head, error, true)?;
+        self.refuse(responder, &report);
+        Ok(())
+    }
+
+    fn refuse(&self, responder: Responder, report: &Report) {
+        let response = if self.development {
+            let text = format!("{}\n{}", report.message, report.backtrace);
+            Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+        } else {
+            Response::app_failed()
+        };
+        // A client that has gone needs no answer.
+        let _ = responder.send(response);
+    }
+}
+
+/// Writes what went wrong to the log. Passes on what is no exception: it ends the thread.
+fn report(ruby: &Ruby, head: &Head, error: &Error, open: bool) -> Result<Report, Error> {
+    let report = Report::of(error)?;
+    let cut = if open { "" } else { ", after the response had begun" };
+    let (method, path) = (&head.method, head.uri.path());
+    log(ruby, &format!("tidegate: {method} {path} raised {}{cut}\n{}", report.message, report.backtrace))?;
+    Ok(report)
+}
+
+fn report_handler(ruby: &Ruby, head: &Head, error: &Error) -> Result<(), Error> {
+    let report = Report::of(error)?;
+    let (method, path) = (&head.method, head.uri.path());
+    let text = format!("lowlevel_error_handler raised {}\n{}", report.message, report.backtrace);
+    log(ruby, &format!("tidegate: {method} {path}: {text}"))
 }
 
 /// An exception, and not what ends a thread or leaves a block: after that nothing of Ruby's may run on our account.

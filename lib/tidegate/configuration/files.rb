@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
-# What the configuration files say: those that were named, or the one that is where people put it. An app that comes
-# from Puma has a file for Puma, which counts where there is none for us.
+# What the configuration files say: those that were named, or the one that is where people put it.
 
 require_relative "layer"
 
@@ -15,19 +14,16 @@ module Tidegate
         @given = given
         @environment = environment
         @directory = directory
-        @notes = []
-        @warnings = []
       end
 
-      # Sentences for the log: what was read in place of a file of ours, and what changes nothing in it. Known after
-      # #layer.
-      attr_reader :notes, :warnings
+      # Sentences about what in the files does nothing. Known after #layer.
+      attr_reader :warnings
 
       # Evaluates the files into a Layer, one after the other.
       def layer
+        @warnings = []
         paths.each_with_object(Layer.new) do |path, layer|
-          @notes << "options from Puma's #{Fault.relative(path)}, as far as they mean something here" if PumaNames.file?(path)
-          @warnings.concat(DSL.load(path, layer))
+          @warnings.concat(puma?(path) ? load_puma(path, layer) : DSL.load(path, layer))
         end
       end
 
@@ -45,9 +41,17 @@ module Tidegate
         end
       end
 
+      # A file by one of the names that Puma looks for is in Puma's language.
+      def puma?(path) = path.match?(%r{(?:\A|/)puma(?:/[^/]+)?\.rb\z})
+
+      def load_puma(path, layer)
+        PumaDSL.load(path, layer).then do |warnings|
+          @given ? warnings : ["#{Fault.relative(path)} is used, as there is no config/tidegate.rb", *warnings]
+        end
+      end
+
       def usual
-        %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }
-                         .map { |path| File.expand_path(path, @directory) }
+        %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }.map { |path| File.expand_path(path, @directory) }
       end
     end
   end

@@ -11,15 +11,12 @@ module Tidegate
         <!-- Made from lib/tidegate/configuration/table.rb by `rake docs`. Do not edit. -->
 
         Every option can be given as a flag of `tidegate`, as an environment variable, in a configuration file
-        (`config/tidegate/ENVIRONMENT.rb` or `config/tidegate.rb`, or the file that `-C` names), as a keyword of
+        (`config/tidegate/ENVIRONMENT.rb` or `config/tidegate.rb`, else `config/puma.rb`, or the file that `-C` names), as a keyword of
         `Tidegate::Server.new`, and to `rackup` as `-O name=value`. A flag comes before an environment variable, that
         before the file, and the file before the default. An option that does not exist is an error.
 
         In a configuration file an option is a call of its name: `threads 0, 16`, `bind "unix:///run/app.sock"`,
         `drain_delay 5`. It is Ruby, evaluated once when the server starts.
-
-        Where there is no such file, `config/puma/ENVIRONMENT.rb` or `config/puma.rb` is read, as Rails generates it: the
-        options of Puma that exist here count, the others and the plugins are named in one line each and change nothing.
       TEXT
 
       # +groups+ is Configuration::GROUPS.

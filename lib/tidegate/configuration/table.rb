@@ -29,7 +29,7 @@ module Tidegate
                short: "-e", usual: %w[APP_ENV RACK_ENV RAILS_ENV]),
         option(:directory, :PATH, nil, "directory to change to first", long: "--dir", shown: "the current one"),
         option(:config, :PATH, [], "configuration file; repeatable, - for none", short: "-C", many: true, in_file: false,
-               shown: "config/tidegate/ENVIRONMENT.rb or config/tidegate.rb, without them Puma's")
+               shown: "config/tidegate/ENVIRONMENT.rb or config/tidegate.rb, else config/puma.rb")
       ],
       "Threads" => [
         option(:threads, :THREADS, nil, "min_threads and max_threads; one number is both", short: "-t",
@@ -42,6 +42,12 @@ module Tidegate
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),
+        option(:allow_underscore_headers, :UNDERSCORES, :auto,
+               "header names with underscores: true, false, auto: those without a dashed twin"),
+        option(:request_id, :SWITCH, false, "give each request an X-Request-Id that has none, and send it back"),
+        option(:request_start, :SWITCH, false, "give each request an X-Request-Start that has none"),
+        option(:lowlevel_error_handler, :CODE, nil, "block that answers when the app raises, from (error, env, status)",
+               long: false, code: true),
         option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]")
       ],
       "Timeouts" => [
@@ -69,6 +75,7 @@ module Tidegate
         option(:pidfile, :PATH, nil, "file for the process id"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
+        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),

@@ -64,6 +64,9 @@ module Tidegate
       TEXT = type("NAME", "a word") { |given| valid(text(given)) }
       PATH = type("PATH", "a path") { |given| valid(text(given)) }
 
+      UNDERSCORES = type("WHICH", "true, false or auto") { |given| auto?(given) ? :auto : valid(SWITCHES[given]) }
+      FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
+
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }
 
       COUNT = type("COUNT", "a whole number of at least 1") { |given| valid(integer(given)) { |n| n >= 1 } }

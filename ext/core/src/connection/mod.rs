@@ -30,10 +30,12 @@ use self::{
     transport::Watched,
 };
 use crate::{
+    access::AccessLog,
     config::{Limits, Timeouts},
     dispatch::DispatchQueue,
     interim::Interim,
     lifecycle::Phase,
+    marks::Marks,
     request::Peer,
     response::Refusal,
     stats::{OpenConnection, Stats},
@@ -53,6 +55,9 @@ pub(crate) struct Shared {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) marks: Marks,
+    /// Where each request gets its line, if it gets one.
+    pub(crate) access: Option<AccessLog>,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
 }

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -17,10 +18,12 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::{Shared, activity::Activity};
 use crate::{
+    access::Record,
     body::{Aborted, RequestBody, ResponseBody},
     dispatch::Rejected,
     exchange::{Answer, Awaited, Exchange},
     interim::Interim,
+    marks,
     request::{self, Peer, Request},
     response::{Refusal, Response},
     stats::InFlight,
@@ -57,10 +60,10 @@ impl Service {
         answered
     }
 
-    fn submit(&self, head: Parts, body: RequestBody) -> State {
-        let received = super::now();
+    fn submit(&self, head: Parts, body: RequestBody, received: Instant, queued: Instant) -> State {
         let interim = (head.version >= Version::HTTP_11).then(|| self.interim.clone());
-        let (exchange, answer) = Exchange::new(Request { head, body, peer: self.peer.clone(), received }, interim);
+        let peer = self.peer.clone();
+        let (exchange, answer) = Exchange::new(Request { head, body, peer, received, queued }, interim);
         match self.shared.queue.submit(exchange) {
             Ok(()) => State::Waiting(answer),
             Err(rejected) => {
@@ -80,31 +83,60 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     type Future = Reply;
 
     fn call(&self, request: http::Request<Incoming>) -> Reply {
-        let (head, incoming) = request.into_parts();
+        let received = super::now();
+        let (mut head, incoming) = request.into_parts();
         self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
         let in_flight = self.shared.stats.request_begun();
+        let id = self.shared.marks.make(&mut head.headers, received, received);
+        let line = self.shared.access.as_ref().map(|_| Line::new(&head, self, received));
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
+        let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
-            Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty),
-            Ok(()) if self.shared.limits.stream_bodies => {
-                let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
+            Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
+            Ok(()) if limits.stream_bodies => {
                 let asked_for = head.headers.contains_key(header::EXPECT);
                 match RequestBody::stream(incoming, limits, patience, asked_for) {
-                    Ok(body) => self.submit(head, body),
+                    Ok(body) => self.submit(head, body, received, received),
                     Err(refusal) => State::Refused(refusal),
                 }
             }
-            Ok(()) => {
-                let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
-                State::Receiving(Box::pin(async move {
-                    let body = RequestBody::receive(incoming, limits, patience).await?;
-                    Ok((head, body))
-                }))
-            }
+            Ok(()) => State::Receiving(Box::pin(async move {
+                let body = RequestBody::receive(incoming, limits, patience).await?;
+                Ok((head, body))
+            })),
         };
-        Reply { service: self.clone(), state, framing, in_flight: Some(in_flight) }
+        Reply { service: self.clone(), state, framing, received, id, line, in_flight: Some(in_flight) }
+    }
+}
+
+/// The line in the access log that a request will have, however it ends.
+#[derive(Debug)]
+struct Line {
+    record: Option<Box<Record>>,
+    shared: Arc<Shared>,
+}
+
+impl Line {
+    fn new(head: &Parts, service: &Service, received: Instant) -> Self {
+        let record = Record::new(head, service.peer.clone(), received);
+        Self { record: Some(Box::new(record)), shared: service.shared.clone() }
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.access) {
+            record.draining = self.shared.phase().is_stopping();
+            access.take(record, super::now());
+        }
     }
 }
 
@@ -121,6 +153,10 @@ pub(super) struct Reply {
     service: Service,
     state: State,
     framing: Framing,
+    received: Instant,
+    /// The request's id, where requests have one.
+    id: Option<HeaderValue>,
+    line: Option<Line>,
     in_flight: Option<InFlight>,
 }
 
@@ -156,7 +192,7 @@ impl Future for Reply {
                 }
                 State::Receiving(receiving) => {
                     this.state = match ready!(receiving.as_mut().poll(cx)) {
-                        Ok((head, body)) => this.service.submit(head, body),
+                        Ok((head, body)) => this.service.submit(head, body, this.received, super::now()),
                         Err(refusal) => State::Refused(refusal),
                     };
                     continue;
@@ -166,6 +202,9 @@ impl Future for Reply {
                     Ok(Answer::Response(response)) => response,
                     // The connection's task looks for it when hyper has no more to do.
                     Ok(Answer::TakeOver(request)) => {
+                        if let Some(line) = &mut this.line {
+                            line.note(|record| record.hijacked = true);
+                        }
                         this.service.activity.take_over(request);
                         this.state = State::TakenOver;
                         continue;
@@ -209,6 +248,9 @@ impl Reply {
         // HTTP/1.0 knows no chunks: where no length is known, the end of the connection is the end of the body.
         let close_delimited =
             matches!(source, ResponseBody::Stream(_)) && declared.is_none() && self.framing.version < Version::HTTP_11;
+        if let Some(id) = self.id.take() {
+            headers.entry(marks::REQUEST_ID).or_insert(id);
+        }
         let told = self.tells_close();
         if told {
             self.service.shared.stats.told_close();
@@ -218,9 +260,13 @@ impl Reply {
         }
         self.service.activity.response_begun(close_delimited);
         self.service.interim.response_begun();
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.status = Some(status.as_u16()));
+        }
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },
+            line: self.line.take(),
             _end: End { activity: self.service.activity.clone(), _in_flight: self.in_flight.take() },
         };
         let mut message = http::Response::new(outgoing);
@@ -247,6 +293,7 @@ pub(super) struct Outgoing {
     source: ResponseBody,
     /// Bytes still to come, where the head declares a length.
     left: Option<u64>,
+    line: Option<Line>,
     _end: End,
 }
 
@@ -295,7 +342,7 @@ impl Body for Outgoing {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let this = self.get_mut();
         let chunk = ready!(this.poll_chunk(cx));
-        Poll::Ready(match (chunk, &mut this.left) {
+        let frame = match (chunk, &mut this.left) {
             (Some(Err(aborted)), _) => Some(Err(aborted)),
             (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
             (Some(Ok(mut chunk)), Some(left)) => {
@@ -309,7 +356,12 @@ impl Body for Outgoing {
             }
             (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
             (None, _) => None,
-        })
+        };
+        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            line.note(|record| record.bytes += length as u64);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

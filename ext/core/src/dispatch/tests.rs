@@ -10,7 +10,13 @@ use std::{sync::mpsc, thread, time::Instant};
 fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
     Exchange::new(
-        Request { head, body: RequestBody::Empty, peer: Arc::new(Peer::unix()), received: Instant::now() },
+        Request {
+            head,
+            body: RequestBody::Empty,
+            peer: Arc::new(Peer::unix()),
+            received: Instant::now(),
+            queued: Instant::now(),
+        },
         None,
     )
 }

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
 use crate::{
+    access::AccessLog,
     config::Config,
     connection::Shared,
     dispatch::DispatchQueue,
@@ -61,6 +62,7 @@ pub struct Server {
     admin: Option<Bound>,
     queue: Arc<DispatchQueue>,
     stats: Arc<Stats>,
+    access: Option<AccessLog>,
 }
 
 impl Server {
@@ -83,7 +85,12 @@ impl Server {
         };
         let stats = Arc::new(Stats::default());
         let queue = DispatchQueue::new(config.limits.queue, config.max_workers, stats.clone());
-        Ok(Self { config, bound, admin, queue, stats })
+        Ok(Self { config, bound, admin, queue, stats, access: None })
+    }
+
+    /// Writes a line for each request from the start on. The log's thread runs already: not before a fork.
+    pub fn log_requests(&mut self, access: AccessLog) {
+        self.access = Some(access);
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -122,14 +129,20 @@ impl Server {
             timeouts: self.config.timeouts,
             limits: self.config.limits,
             phase: phases.clone(),
+            marks: self.config.marks,
+            access: self.access,
             tasks: TaskTracker::new(),
         });
+        let requests = shared.clone();
         let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
             serve(runtime, driver, inbox, listeners, admin);
             ended_queue.close();
+            if let Some(access) = &requests.access {
+                access.finish();
+            }
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;

@@ -56,7 +56,16 @@ impl Stage {
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         Self {
-            shared: Arc::new(Shared { queue, stats, timeouts, limits, phase: phases, tasks: TaskTracker::new() }),
+            shared: Arc::new(Shared {
+                queue,
+                stats,
+                timeouts,
+                limits,
+                phase: phases,
+                marks: Default::default(),
+                access: None,
+                tasks: TaskTracker::new(),
+            }),
             phase,
             worker,
         }

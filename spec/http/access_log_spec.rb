@@ -1,0 +1,63 @@
+# frozen_string_literal: true
+
+require "json"
+
+RSpec.describe "the access log", :processes do
+  def logging(*arguments) = serve("hello.ru", "-v", *arguments)
+
+  it "has a line for each request in Apache's combined form" do
+    server = logging
+    server.connect { |wire| wire.get("/path?q=1", "referer" => "http://a/", "user-agent" => "spec \"quoted\"") }
+
+    expect(server.stdout.wait_for(
+      %r{\A127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET /path\?q=1 HTTP/1\.1" 200 6 "http://a/" "spec \\"quoted\\"" \d+\.\d{4}\z}
+    )).to be_truthy
+  end
+
+  it "has an object for each request with log_format json" do
+    server = logging("--log-format", "json", "--request-id")
+    server.connect { |wire| wire.ask("POST", "/path?q=1", { "user-agent" => "caf\xE9".b }, body: "x") }
+    entry = JSON.parse(server.stdout.wait_for(/\A\{.*\}\z/)[0])
+
+    expect(entry).to include("method" => "POST", "path" => "/path", "query" => "q=1", "protocol" => "HTTP/1.1", "status" => 200, "bytes" => 6,
+                             "remote_addr" => "127.0.0.1", "user_agent" => "caf\u{FFFD}", "referer" => nil, "draining" => false, "hijacked" => false)
+    expect(entry["request_id"]).to match(/\A\h{32}\z/)
+    expect(Time.parse(entry["time"])).to be_within(3600).of(Time.now)
+    expect(entry["duration_ms"]).to be >= 0
+  end
+
+  it "has what the server refuses by itself" do
+    server = logging("--http-content-length-limit", 1)
+    server.connect { |wire| expect(wire.post("/too-long", "xx").status).to eq(413) }
+
+    expect(server.stdout.wait_for(%r{"POST /too-long HTTP/1\.1" 413 })).to be_truthy
+  end
+
+  it "has a dash where the client left before there was an answer" do
+    server = serve("drain.ru", "-v")
+    wire = server.connect
+    wire.request("GET", "/wait")
+    meet("wait")
+    wire.abort
+
+    expect(server.stdout.wait_for(%r{"GET /wait HTTP/1\.1" - 0 })).to be_truthy
+  end
+
+  it "is whole when the server has stopped" do
+    server = logging
+    20.times { |number| server.get("/#{number}") }
+    server.signal(:TERM)
+    server.wait_exit
+
+    expect(server.stdout.to_s.scan(%r{"GET /(\d+) HTTP}).flatten.map(&:to_i)).to match_array(0..19)
+  end
+
+  it "is not there unless it is asked for" do
+    server = serve("hello.ru")
+    server.get("/")
+    server.signal(:TERM)
+    server.wait_exit
+
+    expect(server.output).not_to include("GET")
+  end
+end

@@ -1,0 +1,55 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+
+RSpec.describe Tidegate::PumaDSL do
+  # Resolves a configuration in a directory with this config/puma.rb.
+  def resolve(text, file: "config/puma.rb", **)
+    Dir.mktmpdir do |directory|
+      path = File.join(directory, file)
+      FileUtils.mkdir_p(File.dirname(path))
+      File.write(path, text)
+      flags = Tidegate::Configuration::Layer.new
+      flags.set(Tidegate::Configuration::OPTIONS[:directory], directory, "--dir")
+      Tidegate::Configuration.resolve(flags:, **)
+    end
+  end
+
+  it "understands the file that Rails generates" do
+    text = File.read(File.expand_path("../../examples/rails/config/puma.rb", __dir__))
+    configuration = resolve(text)
+
+    expect(configuration).to have_attributes(min_threads: 3, max_threads: 3, port: 3000, pidfile: nil)
+    expect(configuration.warnings).to match([
+      %r{config/puma\.rb is used, as there is no config/tidegate\.rb\z},
+      %r{config/puma\.rb:\d+: plugin :tmp_restart does nothing here: plugins are not there yet\z}
+    ])
+  end
+
+  it "says what does nothing here, and is silent about what does nothing in Puma's single mode" do
+    warnings = resolve(<<~RUBY).warnings.drop(1).map { |line| line[/\d+: .*/] }
+      workers 0
+      preload_app!
+      on_worker_boot { raise "never" }
+      workers ENV.fetch("WEB_CONCURRENCY", 2)
+      queue_requests false
+      activate_control_app "auto"
+      single { persistent_timeout 20 }
+    RUBY
+
+    expect(warnings).to eq([
+      "4: workers does nothing here: one process serves; cluster mode is not there yet",
+      "5: queue_requests does nothing here: requests are always received before the app is called",
+      "6: activate_control_app does nothing here: Tidegate has no such option yet"
+    ])
+  end
+
+  it "reports what is no name of Puma's either" do
+    expect { resolve("thread 1, 2") }.to raise_error(Tidegate::ConfigurationError, /unknown option thread: did you mean threads\?/)
+  end
+
+  it "comes after a file of our own, and an environment's before the general one" do
+    expect(resolve("port 1", file: "config/tidegate.rb").warnings).to eq([])
+    expect(resolve("port 2", file: "config/puma/development.rb")).to have_attributes(port: 2)
+  end
+end
