@@ -1,14 +1,17 @@
 # frozen_string_literal: true
 
-# For system tests: a server that runs beside the tests in their process.
+# System tests on Tidegate:
 #
 #   require "tidegate/capybara"
-#   Capybara.server = :tidegate
+#   Capybara.server = :tidegate                       # or with options: :tidegate, { max_threads: 4, silent: false }
+#
+# The server runs in the process of the tests, without traps. Options are those of Tidegate::Server; those that people
+# have for Puma (Silent, Threads) are understood too.
 
 require "capybara"
 require "tidegate"
 
-# Capybara expects a block that comes back only when the server has stopped; it runs it in a thread of its own.
 Capybara.register_server(:tidegate) do |app, port, host, **options|
-  Tidegate::Server.new(app, port:, host:, silent: true, **options.except(:Silent)).start.join
+  ours = options.transform_keys { |name| Tidegate::RackHandler::NAMES.fetch(name, name) }
+  Tidegate::Server.new(app, host:, port:, silent: true, **ours).start.join
 end

@@ -27,11 +27,18 @@ module Tidegate
     # What Puma has and Tidegate does not, yet.
     MISSING = %i[
       activate_control_app state_path state_permission restart_command stdout_redirect log_formatter custom_logger
-      set_remote_address rack_url_scheme bind_to_activated_sockets ssl_bind set_default_host clear_binds! idle_timeout
+      set_remote_address rack_url_scheme idle_timeout
       enable_keep_alives max_keep_alive supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after
-      shutdown_debug out_of_band app load get inject on_booted after_booted on_stopped after_stopped on_restart
+      shutdown_debug out_of_band on_booted after_booted on_stopped after_stopped on_restart
       before_restart on_thread_start before_thread_start on_thread_exit before_thread_exit
     ].freeze
+
+    # What cannot be left out: without it the server would serve something else, or elsewhere, than the file says.
+    REFUSED = {
+      ssl_bind: "TLS is not supported yet", bind_to_activated_sockets: "sockets of systemd are not supported yet",
+      clear_binds!: "leave out the binds before it", app: "the app comes from the rackup file",
+      load: "name each file with -C", get: "read the environment instead", inject: "write its content without it"
+    }.freeze
 
     # Sentences about what does nothing.
     attr_reader :warnings
@@ -54,9 +61,16 @@ module Tidegate
       ignore("plugin :#{name}", "plugins are not there yet")
     end
 
+    # Puma's name for `host`.
+    def set_default_host(host) = self.host(host)
+
     CLUSTER.each { |name| define_method(name) { |*, &_| nil } }
     MEANINGLESS.each { |name, reason| define_method(name) { |*, &_| ignore(name, reason) } }
     MISSING.each { |name| define_method(name) { |*, &_| ignore(name, "Tidegate has no such option yet") } }
+
+    REFUSED.each do |name, reason|
+      define_method(name) { |*, &_| raise ConfigurationError, "#{here}: #{name} cannot be left out: #{reason}" }
+    end
 
     private
 

@@ -1,15 +1,25 @@
 # frozen_string_literal: true
 
-# For a Gemfile: makes Tidegate what `rackup` and `rails server` use where nobody names a server, also with Puma in the
-# bundle.
+# Makes Tidegate the server of `rackup` and `rails server` where nobody names one:
 #
 #   gem "tidegate", require: "tidegate/rack_default"
+#
+# The variables RACKUP_HANDLER and RACK_HANDLER, and `-s` and `-u`, still come first. Both have no other hook for this
+# than their method `default`, so that requiring this file, and nothing else, puts ours in front of it.
 
-require "rackup/handler/tidegate"
+require "tidegate"
+require "rack"
+require Rack.release < "3" ? "rack/handler/tidegate" : "rackup/handler/tidegate" # Rack 2 has the handlers itself
 
-module Rackup
-  module Handler
-    # Rackup asks this; RACKUP_HANDLER and `-u` still come first.
-    def self.default(*) = ENV.key?("RACKUP_HANDLER") ? get(ENV.fetch("RACKUP_HANDLER")) : Rackup::Handler::Tidegate
+module Tidegate
+  module RackDefault
+    VARIABLES = %w[RACKUP_HANDLER RACK_HANDLER].freeze
+
+    # The handler to use.
+    def default(...)
+      VARIABLES.any? { |name| ENV.key?(name) } ? super : get("tidegate")
+    end
   end
 end
+
+(Rack.release < "3" ? Rack::Handler : Rackup::Handler).singleton_class.prepend(Tidegate::RackDefault)

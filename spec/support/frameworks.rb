@@ -25,6 +25,15 @@ module Frameworks
           env: { "RAILS_ENV" => "production", "DATABASE" => File.join(@directory, "notes.sqlite3"), **env }, **).ready
   end
 
+  # Starts the example with `rails server` and these arguments, and waits for nothing.
+  def rails_server(*arguments, env: {})
+    needs "railties", "activerecord", "actioncable", "sqlite3"
+    @directory ||= Dir.mktmpdir("tidegate")
+    track(ServerProcess.new([*ServerProcess::RUBY, "bin/rails", "server", "-b", "127.0.0.1", "-e", "production",
+                             "-P", "#{@directory}/server.pid", *arguments.map(&:to_s)],
+                            env: { "DATABASE" => "#{@directory}/notes.sqlite3", **env }, chdir: File.join(EXAMPLES, "rails")))
+  end
+
   def clean_up = @directory && FileUtils.rm_rf(@directory)
 end
 

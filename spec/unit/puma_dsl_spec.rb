@@ -48,6 +48,29 @@ RSpec.describe Tidegate::PumaDSL do
     expect { resolve("thread 1, 2") }.to raise_error(Tidegate::ConfigurationError, /unknown option thread: did you mean threads\?/)
   end
 
+  it "refuses what cannot be left out" do
+    { "ssl_bind '0.0.0.0', 443" => "TLS is not supported yet", "app { }" => "the app comes from the rackup file",
+      "load 'config/other.rb'" => "name each file with -C" }.each do |text, reason|
+      expect { resolve("\n#{text}") }
+        .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:2: \w+ cannot be left out: #{reason}\z})
+    end
+  end
+
+  it "takes Puma's name for the host" do
+    expect(resolve("set_default_host '127.0.0.1'\nport 3000").addresses).to eq(["tcp://127.0.0.1:3000"])
+  end
+
+  it "knows every name of the Puma that is installed" do
+    file = Gem.path.flat_map { |path| Dir["#{path}/gems/puma-*/lib/puma/dsl.rb"] }.first or skip "there is no puma to compare with"
+    inner = %w[self initialize _load_from _offer_plugins default_host add_pem_values_to_options_store process_hook
+               warn_if_in_single_mode]
+    names = File.read(file).scan(/^    def ([\w!]+)/).flatten - inner
+    ours = described_class.instance_methods.map(&:to_s)
+
+    expect(names).to include("workers", "on_worker_boot", "plugin")
+    expect(names - ours).to eq([])
+  end
+
   it "comes after a file of our own, and an environment's before the general one" do
     expect(resolve("port 1", file: "config/tidegate.rb").warnings).to eq([])
     expect(resolve("port 2", file: "config/puma/development.rb")).to have_attributes(port: 2)
