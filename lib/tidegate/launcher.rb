@@ -53,9 +53,12 @@ module Tidegate
       @signals.check
       yield @server if block_given?
       listen
+      hooks(:after_booted)
       @server.join
       conclude
     end
+
+    def hooks(name) = Hooks.new(name, @configuration.public_send(name), @log).run
 
     # The signals are ours, and the pidfile is there, before the first line that says "ready".
     def listen
@@ -75,6 +78,7 @@ module Tidegate
     def conclude
       status = @server.exit_status
       leave_within(EXIT_GRACE, status) if @server.stuck? || !status.zero?
+      hooks(:after_stopped)
       status
     end
 

@@ -29,8 +29,7 @@ module Tidegate
       activate_control_app state_path state_permission restart_command stdout_redirect log_formatter custom_logger
       set_remote_address rack_url_scheme bind_to_activated_sockets ssl_bind set_default_host clear_binds! idle_timeout
       enable_keep_alives max_keep_alive supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after
-      shutdown_debug out_of_band app load get inject on_booted after_booted on_stopped after_stopped on_restart
-      before_restart on_thread_start before_thread_start on_thread_exit before_thread_exit
+      shutdown_debug out_of_band app load get inject on_restart before_restart
     ].freeze
 
     # Sentences about what does nothing.

@@ -44,6 +44,16 @@ RSpec.describe Tidegate::PumaDSL do
     ])
   end
 
+  { "on_booted" => :after_booted, "on_stopped" => :after_stopped, "on_thread_start" => :before_thread_start,
+    "on_thread_exit" => :before_thread_exit }.each do |old, name|
+    it "takes #{name}, also as #{old}" do
+      configuration = resolve("#{name} { 1 }\n#{old} { 2 }")
+
+      expect(configuration.public_send(name).map(&:call)).to eq([1, 2])
+      expect(configuration.warnings.size).to eq(1)
+    end
+  end
+
   it "reports what is no name of Puma's either" do
     expect { resolve("thread 1, 2") }.to raise_error(Tidegate::ConfigurationError, /unknown option thread: did you mean threads\?/)
   end

@@ -71,6 +71,14 @@ module Tidegate
         option(:before_drain, :CODE, [], "block to run when the server is told to stop, beside the requests; repeatable",
                long: false, many: true, code: true)
       ],
+      "Hooks" => [
+        option(:after_booted, :CODE, [], "block to run once requests are served; repeatable", long: false, many: true, code: true),
+        option(:after_stopped, :CODE, [], "block to run after the last request; repeatable", long: false, many: true, code: true),
+        option(:before_thread_start, :CODE, [], "block that each thread of the app runs first; repeatable",
+               long: false, many: true, code: true),
+        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs when the server stops; repeatable",
+               long: false, many: true, code: true)
+      ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
