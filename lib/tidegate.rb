@@ -27,6 +27,7 @@ module Tidegate
   autoload :PumaFlags, "tidegate/puma_flags"
   autoload :RackEnv, "tidegate/rack_env"
   autoload :RackHandler, "tidegate/rack_handler"
+  autoload :Restart, "tidegate/restart"
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/signals"
   autoload :StreamInput, "tidegate/stream_input"

@@ -49,7 +49,11 @@ module Tidegate
       ignore(:workers, "one process serves; cluster mode is not there yet")
     end
 
+    # Of the plugins, :tmp_restart is an option here.
     def plugin(name)
+      return set(Configuration::OPTIONS[:restart_file], ["tmp/restart.txt"]) if name.to_s == "tmp_restart"
+      return ignore("plugin :solid_queue", "run its jobs as a process of their own: bin/jobs") if name.to_s == "solid_queue"
+
       ignore("plugin :#{name}", "plugins are not there yet")
     end
 

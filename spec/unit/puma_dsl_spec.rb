@@ -19,11 +19,15 @@ RSpec.describe Tidegate::PumaDSL do
     text = File.read(File.expand_path("../../examples/rails/config/puma.rb", __dir__))
     configuration = resolve(text)
 
-    expect(configuration).to have_attributes(min_threads: 3, max_threads: 3, port: 3000, pidfile: nil)
+    expect(configuration).to have_attributes(min_threads: 3, max_threads: 3, port: 3000, pidfile: nil, restart_file: "tmp/restart.txt")
     expect(configuration.warnings).to match([
-      %r{config/puma\.rb is used, as there is no config/tidegate\.rb\z},
-      %r{config/puma\.rb:\d+: plugin :tmp_restart does nothing here: plugins are not there yet\z}
+      %r{config/puma\.rb is used, as there is no config/tidegate\.rb\z}
     ])
+  end
+
+  it "says of the plugin of Solid Queue where its jobs can run instead" do
+    expect(resolve("plugin :solid_queue if true").warnings.last)
+      .to end_with("plugin :solid_queue does nothing here: run its jobs as a process of their own: bin/jobs")
   end
 
   it "says what does nothing here, and is silent about what does nothing in Puma's single mode" do

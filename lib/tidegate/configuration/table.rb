@@ -81,6 +81,7 @@ module Tidegate
       ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
+        option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
         option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),
