@@ -12,7 +12,7 @@ module Tidegate
       @log = log
     end
 
-    # Runs them when the block, which waits for the moment, returns.
+    # Runs them when the block, which waits for the moment, returns. The thread that does; nil where there is nothing to do.
     def start
       return if @hooks.empty?
 

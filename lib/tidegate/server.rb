@@ -16,6 +16,9 @@ module Tidegate
     GRACE = 1.0
     FORCED_GRACE = 0.1
 
+    # Seconds for hooks of the drain that are still running when the last connection is gone.
+    HOOK_GRACE = 0.5
+
     # Options that the native side takes as they are.
     PASSED_ON = %i[
       min_threads max_queue first_data_timeout head_timeout body_timeout persistent_timeout write_timeout
@@ -50,7 +53,7 @@ module Tidegate
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
       listen(max)
-      DrainHooks.new(@configuration.before_drain, self, @log).start { @native.await_stop }
+      @hooks = DrainHooks.new(@configuration.before_drain, self, @log).start { @native.await_stop }
       self
     end
 
@@ -74,6 +77,7 @@ module Tidegate
       return true unless @pool
       return false unless @native.join(timeout)
 
+      @hooks&.join(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @hijacked.cut
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
       true

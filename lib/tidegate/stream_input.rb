@@ -87,7 +87,10 @@ module Tidegate
 
       until @over || yield
         piece = @feed.next
-        piece ? @buffer << piece : @over = true
+        if piece.nil? then @over = true
+        elsif @buffer.empty? then @buffer = piece
+        else @buffer << piece
+        end
       end
     end
 

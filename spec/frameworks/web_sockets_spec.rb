@@ -20,7 +20,8 @@ RSpec.describe "hijacked WebSockets", :frameworks, :processes do
 
     leaving = sockets.pop(count / 2)
     leaving.each { |socket| socket.wire.close }
-    Patience.until_true("the descriptors of those who left to be free") { descriptors(server) <= before + sockets.size }
+    # Ruby opens a few for itself when threads first compete.
+    Patience.until_true("the descriptors of those who left to be free") { descriptors(server) <= before + sockets.size + 10 }
 
     server.signal(:TERM)
     expect(sockets.map { |socket| socket.frame.then { |frame| [frame.opcode, frame.status] } }).to all(eq([:close, 1001]))

@@ -20,6 +20,11 @@ RSpec.describe "a server whose garbage is collected all the time", :processes do
     "a post read in lines" => [["POST", "/lines", {}, "line\nabcdef"], { body: "line\nabcdef" }],
     "many long headers, both ways" => [["GET", "/headers", big], { body: "20", headers: big.transform_values { |value| [value.strip] } }],
     "odd header values" => [["GET", "/cookies"], { headers: { "set-cookie" => %w[a=1 b=2], "x-symbol" => %w[value], "x-list" => %w[1 2] } }],
+    "a connection that the app takes" => [["GET", "/hijack"], { body: "hijacked" }],
+    "a connection that the app takes behind the head" => [["GET", "/partial"], { body: "hijacked" }],
+    "callbacks" => [["GET", "/finished"], { body: "finished" }],
+    "hints" => [["GET", "/hints"], { status: 103, headers: { "link" => %w[</a.css> </b.css>] } }],
+    "an offer of protocols" => [["GET", "/protocol", { "connection" => "upgrade", "upgrade" => "a, b/1" }], { body: "a+b/132" }],
     "an app that raises" => [["GET", "/raise"], { status: 500 }],
     "an app that returns nothing" => [["GET", "/nothing"], { status: 500 }],
     "a header that cannot be sent" => [["GET", "/bad-header"], { status: 500 }],
@@ -39,25 +44,28 @@ RSpec.describe "a server whose garbage is collected all the time", :processes do
     expect(response.headers).to include(headers)
   end
 
-  it "answers each kind of request, several times over, and lives" do
-    process = serve("gc_stress.ru", "--body-memory-limit", 1000, "--threads", "2:2", env: { "RUBYOPT" => "" })
-    expect(process.get("/stress").body).to eq("true")
-    collections = Array.new(2) { process.get("/count").body.to_i }
-    expect(collections.last - collections.first).to be > 10 # in one request
+  [[], ["--stream-input"]].each do |options|
+    it "answers each kind of request, several times over, and lives#{", with #{options.first}" if options.any?}" do
+      process = serve("gc_stress.ru", "--body-memory-limit", 1000, "--threads", "2:2", "--early-hints", "--request-id", "-v", *options,
+                      env: { "RUBYOPT" => "" })
+      expect(process.get("/stress").body).to eq("true")
+      collections = Array.new(2) { process.get("/count").body.to_i }
+      expect(collections.last - collections.first).to be > 10 # in one request
 
-    2.times do
-      kinds.each do |name, (request, checks)|
-        process.connect { |wire| check(wire, request, **checks) }
-      rescue RSpec::Expectations::ExpectationNotMetError, HTTPResponse::Cut, Patience::Over => error
-        raise error.class, "#{name}: #{error.message}"
+      2.times do
+        kinds.each do |name, (request, checks)|
+          process.connect { |wire| check(wire, request, **checks) }
+        rescue RSpec::Expectations::ExpectationNotMetError, HTTPResponse::Cut, Patience::Over => error
+          raise error.class, "#{name}: #{error.message}"
+        end
       end
-    end
-    # Several at a time, each thread with allocations of its own.
-    wires = Array.new(4) { |number| process.connect.tap { |wire| wire.request("POST", "/echo", body: "#{number}" * 2000) } }
-    expect(wires.map { |wire| wire.response.body }).to eq(Array.new(4) { |number| "#{number}" * 2000 })
+      # Several at a time, each thread with allocations of its own.
+      wires = Array.new(4) { |number| process.connect.tap { |wire| wire.request("POST", "/echo", body: "#{number}" * 2000) } }
+      expect(wires.map { |wire| wire.response.body }).to eq(Array.new(4) { |number| "#{number}" * 2000 })
 
-    process.signal(:TERM)
-    expect(process.exit_status).to eq(0)
-    expect(process.stderr.to_s).not_to match(/\[BUG\]|panicked/)
+      process.signal(:TERM)
+      expect(process.exit_status).to eq(0)
+      expect(process.stderr.to_s).not_to match(/\[BUG\]|panicked/)
+    end
   end
 end

@@ -6,7 +6,7 @@
 
 use std::{
     os::fd::IntoRawFd,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -37,7 +37,7 @@ use crate::{
 #[derive(TypedData)]
 #[magnus(class = "Tidegate::Native::Exchange", free_immediately, mark)]
 pub(crate) struct Exchange {
-    progress: Arc<Mutex<Progression>>,
+    progress: Mutex<Progression>,
     /// HEAD: the body is not sent.
     bodiless: bool,
     /// HTTP/1.1 or newer: the client knows upgrades.
@@ -84,7 +84,7 @@ impl Exchange {
         upgrades: bool,
     ) -> Obj<Self> {
         let progress = Progression { state: State::Open(responder), closed: false, error: None };
-        ruby.obj_wrap(Self { progress: Arc::new(Mutex::new(progress)), bodiless, upgrades, env: env.into(), hijacked })
+        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), hijacked })
     }
 
     // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
