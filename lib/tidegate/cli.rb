@@ -27,11 +27,16 @@ module Tidegate
       @out = out
       @log = Log.new(out:, err:)
       @flags = Configuration::Layer.new
+      @notices = []
     end
 
     # Does what +argv+ asks for and returns the exit status.
     def run(argv)
-      answer = catch(:answer) { return launch(parse(argv)) }
+      answer = catch(:answer) do
+        flags = parse(argv)
+        @notices.uniq.each { |notice| @log.error(notice) }
+        return launch(flags)
+      end
       @out.puts answer
       0
     rescue ConfigurationError => error
@@ -64,6 +69,7 @@ module Tidegate
           options.each { |option| add(parser, option) }
         end
         add_answers(parser)
+        PumaFlags.add_to(parser) { |notice| @notices << notice }
       end
     end
 
@@ -116,11 +122,11 @@ module Tidegate
 
     def long_names
       switches = options.select(&:switch?).map { |option| option.long.sub("--", "--no-") }
-      options.map(&:long) + switches + %w[--no-config --version --help]
+      options.map(&:long) + switches + %w[--no-config --version --help] + PumaFlags::NAMES
     end
 
     # The flags that take the next word as their value, whatever it looks like.
-    def takers = options.reject(&:switch?).flat_map(&:flags)
+    def takers = options.reject(&:switch?).flat_map(&:flags) + PumaFlags::TAKERS
 
     def options = Configuration::OPTIONS.each_value.select(&:long)
 

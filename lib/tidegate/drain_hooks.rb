@@ -19,17 +19,8 @@ module Tidegate
       Thread.new do
         Thread.current.name = "tidegate drain"
         yield
-        @hooks.each { |hook| attempt(hook) }
+        Hooks.new("before_drain", @hooks, @log).run
       end
-    end
-
-    private
-
-    # What one of them raises must not keep the others from running.
-    def attempt(hook)
-      hook.call
-    rescue StandardError, ScriptError => error
-      @log.error("a before_drain hook raised #{error.full_message(highlight: false)}")
     end
   end
 end

@@ -40,6 +40,10 @@ module Tidegate
       define_method(option.file) { |*values, &block| set(option, block ? [*values, block] : values) }
     end
 
+    # The names that Puma's hooks had before version 7.
+    { on_booted: :after_booted, on_stopped: :after_stopped, on_thread_start: :before_thread_start,
+      on_thread_exit: :before_thread_exit }.each { |old, name| alias_method old, name }
+
     private
 
     def set(option, values)

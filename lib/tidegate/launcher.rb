@@ -12,18 +12,42 @@ module Tidegate
     EXIT_GRACE = 0.3
 
     # +flags+ and +defaults+ are Layers, the strongest and the weakest source of the configuration. Without +app+ the
-    # rackup file is loaded.
-    def initialize(flags:, defaults: Configuration::Layer.new, env: ENV, app: nil, log: Log.new)
+    # rackup file is loaded. +command+ starts the same server again.
+    def initialize(flags:, defaults: Configuration::Layer.new, env: ENV, app: nil, log: Log.new, command: Restart.own_command)
       @flags = flags
       @defaults = defaults
       @env = env
       @app = app
       @log = log
+      @command = command
+      @directory = Dir.pwd
       @signals = Signals.new
     end
 
     # Serves until a signal ends it, and returns the exit status. Yields the Server before it starts.
-    def run(&block)
+    def run(&)
+      run_once(&).tap { restart unless @restarts_at_exit }
+    end
+
+    private
+
+    # A signal that came meanwhile wants the end, and not another beginning.
+    def restart? = @restart&.wanted? && !@signals.told?
+
+    def restart
+      @restart&.stop
+      @restart.execute if restart?
+    rescue Error => error
+      report(error)
+    end
+
+    # The app is not loaded yet, so that its own blocks run before the process is replaced.
+    def restart_at_exit
+      @restarts_at_exit = true
+      at_exit { restart }
+    end
+
+    def run_once(&block)
       @signals.install
       configure
       serve(&block)
@@ -36,14 +60,21 @@ module Tidegate
       @signals.restore
     end
 
-    private
-
     def configure
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.with(silent: @configuration.silent)
       @configuration.warnings.each { |warning| @log.error(warning) }
       change_directory
       export_environment unless @app
+      prepare_restart if @configuration.restart_file && @signals.installed?
+    end
+
+    # Before the app is loaded: what is touched while that goes on counts.
+    def prepare_restart
+      return @log.error("restart_file changes nothing: it is not known how this process was started") unless @command
+
+      @restart = Restart.new(@configuration.restart_file, @command, @directory, @log)
+      restart_at_exit unless @app
     end
 
     def serve
@@ -53,9 +84,13 @@ module Tidegate
       @signals.check
       yield @server if block_given?
       listen
+      @restart&.watch(@server)
+      hooks(:after_booted)
       @server.join
       conclude
     end
+
+    def hooks(name) = Hooks.new(name, @configuration.public_send(name), @log).run
 
     # The signals are ours, and the pidfile is there, before the first line that says "ready".
     def listen
@@ -74,7 +109,8 @@ module Tidegate
 
     def conclude
       status = @server.exit_status
-      leave_within(EXIT_GRACE, status) if @server.stuck? || !status.zero?
+      leave_within(EXIT_GRACE, status) if (@server.stuck? || !status.zero?) && !restart?
+      hooks(:after_stopped)
       status
     end
 

@@ -27,10 +27,9 @@ module Tidegate
     # What Puma has and Tidegate does not, yet.
     MISSING = %i[
       activate_control_app state_path state_permission restart_command stdout_redirect log_formatter custom_logger
-      set_remote_address rack_url_scheme idle_timeout
-      enable_keep_alives max_keep_alive supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after
-      shutdown_debug out_of_band on_booted after_booted on_stopped after_stopped on_restart
-      before_restart on_thread_start before_thread_start on_thread_exit before_thread_exit
+      set_remote_address rack_url_scheme idle_timeout enable_keep_alives max_keep_alive supported_http_methods
+      fiber_per_request clean_thread_locals force_shutdown_after
+      shutdown_debug out_of_band on_restart before_restart
     ].freeze
 
     # What cannot be left out: without it the server would serve something else, or elsewhere, than the file says.
@@ -57,7 +56,11 @@ module Tidegate
       ignore(:workers, "one process serves; cluster mode is not there yet")
     end
 
+    # Of the plugins, :tmp_restart is an option here.
     def plugin(name)
+      return set(Configuration::OPTIONS[:restart_file], ["tmp/restart.txt"]) if name.to_s == "tmp_restart"
+      return ignore("plugin :solid_queue", "run its jobs as a process of their own: bin/jobs") if name.to_s == "solid_queue"
+
       ignore("plugin :#{name}", "plugins are not there yet")
     end
 

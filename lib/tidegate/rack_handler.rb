@@ -34,7 +34,7 @@ module Tidegate
 
     def launch(app, options, &block)
       flags, defaults = layers(options)
-      Launcher.new(flags:, defaults:, app:).run(&block)
+      Launcher.new(flags:, defaults:, app:, **options.slice(:restart_cmd).compact.transform_keys { :command }).run(&block)
     rescue ConfigurationError => error
       Log.new.error(error.message)
       1

@@ -51,7 +51,7 @@ module Tidegate
 
       bind
       max = ThreadLimit.after_boot(@configuration)
-      @pool = WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log).start
+      @pool = pool(max).start
       listen(max)
       @hooks = DrainHooks.new(@configuration.before_drain, self, @log).start { @native.await_stop }
       self
@@ -108,6 +108,11 @@ module Tidegate
     def stats = @native ? @native.stats : {}
 
     private
+
+    def pool(max)
+      hooks = %i[before_thread_start before_thread_exit].map { |name| Hooks.new(name, @configuration.public_send(name), @log) }
+      WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:)
+    end
 
     def listen(max_threads)
       @addresses = @native.listen(max_threads).freeze

@@ -39,6 +39,9 @@ module Tidegate
 
     def installed? = !@previous.empty?
 
+    # Whether the server has been given one.
+    def told? = @told == true
+
     # Puts our handlers back where the app has installed its own while it booted, and returns those signals' names.
     #
     # The app's handler is not called any more, not even after ours. What such a handler does is to exit, or to stop
@@ -77,6 +80,7 @@ module Tidegate
     # Runs in the trap.
     def deliver(name)
       return leave(name) unless Process.pid == @owner
+      @told = true
       return @server.signal(name.to_sym) if @server
       return @held << name if @held
 

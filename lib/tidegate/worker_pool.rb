@@ -14,12 +14,14 @@ module Tidegate
     # How long to let a demand rest that cannot be met now.
     UNMET = 0.5
 
-    # +native+ is the Native::Server; +min+ workers are started at once, +max+ is never exceeded.
-    def initialize(native, min:, max:, log:)
+    # +native+ is the Native::Server; +min+ workers are started at once, +max+ is never exceeded. +hooks+ are the Hooks
+    # that each worker runs first and those that it runs last.
+    def initialize(native, min:, max:, log:, hooks: [])
       @native = native
       @min = min
       @max = max
       @log = log
+      @first, @last = hooks
       @lock = Mutex.new
       @workers = {}
       @stopped = Queue.new # nothing is ever in it; it is closed when the server has stopped
@@ -93,7 +95,9 @@ module Tidegate
     def work(place, failures)
       @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
+      @first&.run
       @native.work
+      @last&.run
       over = true
     rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
       over = false

@@ -19,11 +19,15 @@ RSpec.describe Tidegate::PumaDSL do
     text = File.read(File.expand_path("../../examples/rails/config/puma.rb", __dir__))
     configuration = resolve(text)
 
-    expect(configuration).to have_attributes(min_threads: 3, max_threads: 3, port: 3000, pidfile: nil)
+    expect(configuration).to have_attributes(min_threads: 3, max_threads: 3, port: 3000, pidfile: nil, restart_file: "tmp/restart.txt")
     expect(configuration.warnings).to match([
-      %r{config/puma\.rb is used, as there is no config/tidegate\.rb\z},
-      %r{config/puma\.rb:\d+: plugin :tmp_restart does nothing here: plugins are not there yet\z}
+      %r{config/puma\.rb is used, as there is no config/tidegate\.rb\z}
     ])
+  end
+
+  it "says of the plugin of Solid Queue where its jobs can run instead" do
+    expect(resolve("plugin :solid_queue if true").warnings.last)
+      .to end_with("plugin :solid_queue does nothing here: run its jobs as a process of their own: bin/jobs")
   end
 
   it "says what does nothing here, and is silent about what does nothing in Puma's single mode" do
@@ -42,6 +46,16 @@ RSpec.describe Tidegate::PumaDSL do
       "5: queue_requests does nothing here: requests are always received before the app is called",
       "6: activate_control_app does nothing here: Tidegate has no such option yet"
     ])
+  end
+
+  { "on_booted" => :after_booted, "on_stopped" => :after_stopped, "on_thread_start" => :before_thread_start,
+    "on_thread_exit" => :before_thread_exit }.each do |old, name|
+    it "takes #{name}, also as #{old}" do
+      configuration = resolve("#{name} { 1 }\n#{old} { 2 }")
+
+      expect(configuration.public_send(name).map(&:call)).to eq([1, 2])
+      expect(configuration.warnings.size).to eq(1)
+    end
   end
 
   it "reports what is no name of Puma's either" do

@@ -13,8 +13,8 @@ RSpec.describe Tidegate::WorkerPool do
     pools.each { |pool| pool.finish(5) }
   end
 
-  def pool(min: 0, max: 3)
-    described_class.new(native, min:, max:, log: Tidegate::Log.new(err:)).start.tap { |pool| pools << pool }
+  def pool(min: 0, max: 3, **)
+    described_class.new(native, min:, max:, log: Tidegate::Log.new(err:), **).start.tap { |pool| pools << pool }
   end
 
   it "starts the first workers at once, as named threads" do
@@ -51,6 +51,20 @@ RSpec.describe Tidegate::WorkerPool do
     native.finish
     expect(pool.finish(5)).to be true
     expect(pool.size).to eq 0
+  end
+
+  it "runs hooks in each worker, first and when the server stops; what they raise stops nothing" do
+    ran = Queue.new
+    hooks = %w[first last].map do |name|
+      Tidegate::Hooks.new(name, [-> { raise "on purpose" }, -> { ran << [name, Thread.current.name] }], Tidegate::Log.new(err:))
+    end
+    pool = pool(min: 1, hooks:)
+    native.next_worker
+    native.finish
+
+    expect(pool.finish(5)).to be true
+    expect(Array.new(ran.size) { ran.pop }).to eq [["first", "tidegate worker 1"], ["last", "tidegate worker 1"]]
+    expect(err.string).to match(/\Atidegate: the hook first raised .*on purpose.*^tidegate: the hook last raised /m)
   end
 
   it "replaces a worker that was killed, under its name, and says so" do

@@ -71,8 +71,17 @@ module Tidegate
         option(:before_drain, :CODE, [], "block to run when the server is told to stop, beside the requests; repeatable",
                long: false, many: true, code: true)
       ],
+      "Hooks" => [
+        option(:after_booted, :CODE, [], "block to run once requests are served; repeatable", long: false, many: true, code: true),
+        option(:after_stopped, :CODE, [], "block to run after the last request; repeatable", long: false, many: true, code: true),
+        option(:before_thread_start, :CODE, [], "block that each thread of the app runs first; repeatable",
+               long: false, many: true, code: true),
+        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs when the server stops; repeatable",
+               long: false, many: true, code: true)
+      ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
+        option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
         option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),

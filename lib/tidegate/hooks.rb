@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+# Blocks of the configuration that run at a certain moment, such as after_booted. What one of them raises is logged, and
+# keeps neither the others nor the server from going on.
+
+module Tidegate
+  class Hooks
+    # +name+ is that of the option, +blocks+ are callables.
+    def initialize(name, blocks, log)
+      @name = name
+      @blocks = blocks
+      @log = log
+    end
+
+    # Runs them, one after the other.
+    def run = @blocks.each { |block| attempt(block) }
+
+    private
+
+    def attempt(block)
+      block.call
+    rescue StandardError, ScriptError => error
+      @log.error("the hook #{@name} raised #{error.full_message(highlight: false)}")
+    end
+  end
+end

@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+# A server that starts again when a file is touched, as `bin/rails restart` does it.
+
+RSpec.describe "touching the restart file", :processes do
+  around { |example| Dir.mktmpdir { |directory| (@directory = File.realpath(directory)) && example.run } }
+
+  # What the app says of itself, from a server that may be starting just now; nil when nobody answers.
+  def id
+    Wire.open("unix://#{@directory}/app.sock") { |wire| wire.get("/").body }
+  rescue SystemCallError, HTTPResponse::Cut
+    nil
+  end
+
+  def touch = FileUtils.touch("#{@directory}/tmp/restart.txt", mtime: Time.now + (@touched = @touched.to_i + 1))
+
+  def restarted(from)
+    touch
+    Patience.until_true("another app to answer") { (now = id) && now != from && now }
+  end
+
+  it "puts the same command in the place of the process, as often as it is touched, and TERM still ends it with 0" do
+    FileUtils.mkdir_p("#{@directory}/config")
+    FileUtils.mkdir_p("#{@directory}/tmp")
+    FileUtils.cp(fixture("restart.ru"), "#{@directory}/config.ru")
+    File.write("#{@directory}/config/puma.rb", "plugin :tmp_restart\npidfile 'tmp/server.pid'\n")
+    server = start("-b", "unix://#{@directory}/app.sock", "--termination-grace", 3600, chdir: @directory).ready
+    first = id
+    second = restarted(first)
+    third = restarted(second)
+
+    expect([first, second, third].map { |text| text.split.first.to_i }).to all(eq(server.pid))
+    expect(File.read("#{@directory}/tmp/server.pid").to_i).to eq(server.pid)
+    server.signal(:TERM)
+    expect(server.exit_status).to eq(0)
+    expect(server.output.scan("restarting, as tmp/restart.txt was touched").size).to eq(2)
+    expect(server.output.scan("at_exit of the app").size).to eq(3)
+    expect(File.exist?("#{@directory}/tmp/server.pid")).to be(false)
+  end
+end
