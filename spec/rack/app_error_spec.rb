@@ -159,5 +159,24 @@ RSpec.describe "an error of the app", :in_process do
       expect(get(server, "/").status).to eq(500)
       expect(errors.wait_for(/^tidegate: GET \/: lowlevel_error_handler raised RuntimeError: handler failed$/)).to be_truthy
     end
+
+    it "is answered with the ordinary 500 when that returns no response" do
+      server = handled(->(_error) { "no response" })
+
+      expect(get(server, "/").status).to eq(500)
+      expect(errors.wait_for(/^tidegate: GET \/: lowlevel_error_handler raised /)).to be_truthy
+    end
+
+    it "is answered with 500, and the callbacks run, when the thread ends in that" do
+      told = Queue.new
+      server = run_server(lint: false, lowlevel_error_handler: ->(_error) { Thread.current.kill }) do |env|
+        env["rack.response_finished"] << ->(*all) { told << all.size }
+        raise "on purpose"
+      end
+
+      expect(get(server, "/").status).to eq(500)
+      expect(Patience.pop(told)).to eq(4)
+      expect(get(server, "/next").status).to eq(500)
+    end
   end
 end

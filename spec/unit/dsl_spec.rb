@@ -43,6 +43,10 @@ RSpec.describe Tidegate::DSL do
     expect(load(%(port 3000, "127.0.0.1"))[:host].value).to eq "127.0.0.1"
   end
 
+  it "takes a block where an option is code" do
+    expect(value(:lowlevel_error_handler, "lowlevel_error_handler { |error| [500, {}, [error]] }").call("x")).to eq [500, {}, ["x"]]
+  end
+
   it "takes a switch without a value" do
     expect(value(:silent, "silent")).to be true
     expect(value(:log_requests, "quiet false")).to be true

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, Write},
-    os::fd::RawFd,
+    os::fd::{AsFd, RawFd},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -25,8 +25,8 @@ use crate::{request::Peer, sys};
 const ROOM: usize = 8192;
 /// How many bytes are written at once, about.
 const BATCH: usize = 64 * 1024;
-/// How long the end of the server waits for the last lines.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the last lines, altogether: the process has little time left then.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,13 +223,14 @@ impl AccessLog {
 
     /// Waits until what was taken is written, but not for ever.
     pub(crate) fn finish(&self) {
-        if self.lines.send_timeout(Message::End, PATIENCE).is_ok() {
-            let _ = self.done.recv_timeout(PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
+        if self.lines.send_deadline(Message::End, deadline).is_ok() {
+            let _ = self.done.recv_deadline(deadline);
         }
     }
 }
 
-fn write_out(mut output: &File, waiting: &Receiver<Message>, format: Format, dropped: &AtomicU64) {
+fn write_out(output: &File, waiting: &Receiver<Message>, format: Format, dropped: &AtomicU64) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut open = true;
     while open && let Ok(first) = waiting.recv() {
@@ -244,13 +245,40 @@ fn write_out(mut output: &File, waiting: &Receiver<Message>, format: Format, dro
         }
         let missing = dropped.swap(0, Relaxed);
         if missing > 0 {
-            let told = format!("tidegate: {missing} lines of the access log were dropped: its output is too slow\n");
-            batch.extend_from_slice(told.as_bytes());
+            batch.extend_from_slice(confession(missing, format).as_bytes());
         }
         // Nobody can be told when that fails.
-        let _ = output.write_all(&batch);
+        let _ = write_whole(output, &batch);
         batch.clear();
     }
+}
+
+/// Says that lines are missing, in a form that whoever reads the log expects.
+fn confession(missing: u64, format: Format) -> String {
+    match format {
+        Format::Combined => {
+            format!("tidegate: {missing} lines of the access log were dropped: its output is too slow\n")
+        }
+        Format::Json => {
+            let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+            format!("{{\"time\":\"{time}\",\"dropped_lines\":{missing}}}\n")
+        }
+    }
+}
+
+/// Writes all of `bytes`, also to a pipe that somebody else, as a parent process written in Ruby, has made non-blocking:
+/// when that is full, a plain write would give the rest of the lines up.
+fn write_whole(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sys::wait_until_writable(output.as_fd())?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -308,5 +336,27 @@ mod tests {
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text.lines().count(), 100);
+    }
+
+    #[test]
+    fn every_line_is_written_or_counted_however_slow_the_output() {
+        const SENT: u64 = 20_000;
+        let (input, output) = std::os::unix::net::UnixStream::pair().unwrap();
+        output.set_nonblocking(true).unwrap();
+        let log = AccessLog::to(output.as_raw_fd(), Format::Json).unwrap();
+        drop(output);
+        (0..SENT).for_each(|_| log.take(record("/", b"x"), Instant::now()));
+        let lost_so_far = log.dropped.load(Relaxed);
+        drop(log);
+        let (mut written, mut dropped) = (0, 0);
+        for line in io::BufRead::lines(io::BufReader::new(input)) {
+            let object: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+            match object["dropped_lines"].as_u64() {
+                Some(lines) => dropped += lines,
+                None => written += 1,
+            }
+        }
+        assert!(lost_so_far > 0, "the output was to be too slow");
+        assert_eq!(written + dropped, SENT);
     }
 }

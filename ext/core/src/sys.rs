@@ -228,6 +228,21 @@ pub(crate) fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Waits until `file` takes bytes again, or never will.
+///
+/// # Errors
+///
+/// When the system has no memory left for it.
+pub(crate) fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut waiting = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the call reads and writes the one entry that it is given, which lives until it returns.
+    if unsafe { libc::poll(&raw mut waiting, 1, -1) } < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+    }
+    Ok(())
+}
+
 /// Ends the process at once, without running anything that was registered for its exit.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: `_exit` takes any status, touches no memory and does not return.

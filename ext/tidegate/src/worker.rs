@@ -126,7 +126,10 @@ impl App {
                     return Err(error);
                 }
                 let raised = exception(ruby, &error);
-                self.app_failed(ruby, head, env, exchange, error)?;
+                if let Err(ended) = self.app_failed(ruby, head, env, exchange, error) {
+                    self.unfinished().push(env.into());
+                    return Err(ended);
+                }
                 return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(drop);
             }
         };
@@ -144,6 +147,22 @@ impl App {
     /// Reports a failure of the app and answers the client, if it can still be answered: as the app's own handler wants
     /// it, or else with a plain 500.
     fn app_failed(
+        &self,
+        ruby: &Ruby,
+        head: &Head,
+        env: RHash,
+        exchange: Obj<Exchange>,
+        error: Error,
+    ) -> Result<(), Error> {
+        let answered = self.answer_failure(ruby, head, env, exchange, error);
+        if answered.is_err() {
+            // The thread ends; the client is answered now, as when it ends inside the app.
+            drop(exchange.responder());
+        }
+        answered
+    }
+
+    fn answer_failure(
         &self,
         ruby: &Ruby,
         head: &Head,
