@@ -175,6 +175,20 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(errors.wait_for(/raised ArgumentError: enough/)).to be_truthy
   end
 
+  it "is given up at once when its thread is killed: the connection does not wait for what nobody reads" do
+    entered = Queue.new
+    server = reading(lint: false) do |input|
+      entered << Thread.current
+      input.read
+    end
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    Patience.pop(entered).kill
+
+    expect(wire.response.status).to eq(500)
+    expect(wire).to be_ended
+  end
+
   it "read after the request raises" do
     inputs = Queue.new
     server = reading(lint: false) { |input| inputs << input }

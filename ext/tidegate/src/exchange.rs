@@ -28,9 +28,9 @@ use tidegate_core::{
 
 use crate::{
     gvl,
+    report::is_exception,
     response::{self, Body, Head, Kind, Parts},
     stream::{self, Outlet, Stream},
-    worker::is_exception,
 };
 
 /// `Tidegate::Native::Exchange`. Called, it hijacks the connection.

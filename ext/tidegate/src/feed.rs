@@ -44,7 +44,7 @@ impl Feed {
     }
 
     /// Ends the receiving: nobody wants the rest.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         drop(self.feed().take());
     }
 }

@@ -77,11 +77,21 @@ impl Input {
         }
     }
 
+    /// Ends the receiving of what has not arrived, where Ruby must not be called any more.
+    pub(crate) fn release(&self) {
+        if let Self::Stream(_, feed) = self {
+            feed.close();
+        }
+    }
+
     /// Gives back the temporary file, and what has not arrived, whatever the app did with it.
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),
-            Self::Stream(_, feed) => feed.funcall::<_, _, Value>("close", ()).map(drop),
+            Self::Stream(..) => {
+                self.release();
+                Ok(())
+            }
             Self::None | Self::Memory(..) => Ok(()),
         }
     }

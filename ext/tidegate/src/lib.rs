@@ -10,6 +10,7 @@
 //! | `names` `env` `input` `feed` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
 //! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
+//! | `report` | what went wrong in the app, in words |
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
@@ -27,6 +28,7 @@ mod feed;
 mod gvl;
 mod input;
 mod names;
+mod report;
 mod response;
 mod server;
 mod settings;

@@ -4,10 +4,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use http::{Method, StatusCode, Version, request::Parts as Head};
-use magnus::{
-    Error, RArray, RHash, RModule, RString, Ruby, Value, error::ErrorType, gc::Marker, prelude::*, typed_data::Obj,
-    value::Opaque,
-};
+use magnus::{Error, RArray, RHash, RModule, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
 use tidegate_core::{
     exchange::{self, Responder},
     request::Request,
@@ -18,6 +15,7 @@ use crate::{
     env::{EnvMaker, Times},
     exchange::Exchange,
     input::Inputs,
+    report::{Culprit, Report, exception, is_exception, report},
     response::Parts,
     settings::Boundary,
 };
@@ -95,13 +93,17 @@ impl App {
         };
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
         let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
-        match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
-            Ok(callbacks) => self.call(ruby, &head, env, exchange, callbacks)?,
-            Err(error) => return self.app_failed(ruby, &head, env, exchange, error),
+        let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
+            Ok(callbacks) => self.call(ruby, &head, env, exchange, callbacks),
+            Err(error) => self.app_failed(ruby, &head, env, exchange, error),
+        };
+        if called.is_err() {
+            input.release();
+            return called;
         }
         match input.close() {
             Ok(()) => Ok(()),
-            Err(error) => report(ruby, &head, &error, false).map(drop),
+            Err(error) => report(ruby, &head, &error, Culprit::AppLate).map(drop),
         }
     }
 
@@ -171,111 +173,35 @@ impl App {
         error: Error,
     ) -> Result<(), Error> {
         let open = exchange.is_open();
-        let report = report(ruby, head, &error, open)?;
+        let failure = report(ruby, head, &error, if open { Culprit::App } else { Culprit::AppLate })?;
         let handler = ruby.get_inner(self.error_handler);
         if open && !handler.is_nil() {
             let arguments = (handler, exchange, env, exception(ruby, &error));
             match ruby.get_inner(self.delivery).funcall::<_, _, Value>("answer", arguments) {
                 Ok(_) => return Ok(()),
-                Err(error) => report_handler(ruby, head, &error)?,
+                Err(error) => drop(report(ruby, head, &error, Culprit::ErrorHandler)?),
             }
         }
         if let Some(responder) = exchange.responder() {
-            self.refuse(responder, &report);
+            self.refuse(responder, &failure);
         }
         Ok(())
     }
 
     /// Reports a failure of ours, before the app was called, and answers the client.
     fn fail(&self, ruby: &Ruby, head: &Head, error: &Error, responder: Responder) -> Result<(), Error> {
-        let report = report(ruby, head, error, true)?;
-        self.refuse(responder, &report);
+        let failure = report(ruby, head, error, Culprit::App)?;
+        self.refuse(responder, &failure);
         Ok(())
     }
 
     fn refuse(&self, responder: Responder, report: &Report) {
         let response = if self.development {
-            let text = format!("{}\n{}", report.message, report.backtrace);
-            Response::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+            Response::text(StatusCode::INTERNAL_SERVER_ERROR, report.text())
         } else {
             Response::app_failed()
         };
         // A client that has gone needs no answer.
         let _ = responder.send(response);
     }
-}
-
-/// Writes what went wrong to the log. Passes on what is no exception: it ends the thread.
-fn report(ruby: &Ruby, head: &Head, error: &Error, open: bool) -> Result<Report, Error> {
-    let report = Report::of(error)?;
-    let cut = if open { "" } else { ", after the response had begun" };
-    let (method, path) = (&head.method, head.uri.path());
-    log(ruby, &format!("tidegate: {method} {path} raised {}{cut}\n{}", report.message, report.backtrace))?;
-    Ok(report)
-}
-
-fn report_handler(ruby: &Ruby, head: &Head, error: &Error) -> Result<(), Error> {
-    let report = Report::of(error)?;
-    let (method, path) = (&head.method, head.uri.path());
-    let text = format!("lowlevel_error_handler raised {}\n{}", report.message, report.backtrace);
-    log(ruby, &format!("tidegate: {method} {path}: {text}"))
-}
-
-/// An exception, and not what ends a thread or leaves a block: after that nothing of Ruby's may run on our account.
-pub(crate) fn is_exception(error: &Error) -> bool {
-    !matches!(error.error_type(), ErrorType::Jump(_))
-}
-
-/// An error as the exception that Ruby code is shown; nil where there is none to show.
-fn exception(ruby: &Ruby, error: &Error) -> Value {
-    let made = match error.error_type() {
-        ErrorType::Exception(exception) => Some(exception.as_value()),
-        ErrorType::Error(class, message) => class.new_instance((&**message,)).ok().map(|made| made.as_value()),
-        ErrorType::Jump(_) => None,
-    };
-    made.unwrap_or_else(|| ruby.qnil().as_value())
-}
-
-/// What went wrong in the app, in words.
-struct Report {
-    message: String,
-    backtrace: String,
-}
-
-impl Report {
-    fn of(error: &Error) -> Result<Self, Error> {
-        let exception = match error.error_type() {
-            ErrorType::Exception(exception) => exception.as_value(),
-            ErrorType::Error(class, message) => {
-                return Ok(Self { message: format!("{}: {message}", class.inspect()), backtrace: String::new() });
-            }
-            ErrorType::Jump(_) => return Err(error.clone()),
-        };
-        let message = tolerate(exception.funcall::<_, _, RString>("message", ()))?.map(lossy).unwrap_or_default();
-        let lines = tolerate(exception.funcall::<_, _, Option<RArray>>("backtrace", ()))?.flatten();
-        let lines = lines.into_iter().flatten().filter_map(RString::from_value);
-        Ok(Self {
-            message: format!("{}: {message}", exception.class().inspect()),
-            backtrace: lines.map(|line| format!("  {}\n", lossy(line))).collect(),
-        })
-    }
-}
-
-/// What Ruby code returned that may raise without harm; but what ends the thread ends it.
-fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if is_exception(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn lossy(text: RString) -> String {
-    String::from_utf8_lossy(&text.to_bytes()).into_owned()
-}
-
-/// One write to `$stderr`, so that lines of several threads do not mix. Nobody can be told when that fails.
-fn log(ruby: &Ruby, text: &str) -> Result<(), Error> {
-    let written = ruby.eval::<Value>("$stderr").and_then(|stderr| stderr.funcall::<_, _, Value>("write", (text,)));
-    tolerate(written).map(drop)
 }

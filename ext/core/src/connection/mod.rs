@@ -7,6 +7,7 @@
 mod activity;
 mod close;
 mod handover;
+mod outgoing;
 mod reply;
 mod transport;
 

@@ -1,5 +1,4 @@
-//! From a request head to its response: hyper's service, a future that waits for the app, and the body that
-//! hyper writes. The future is a named, unpinned type, because hyper gives a connection back only then.
+//! From a request head to its response: hyper's service, and a future that waits for the app. The future is a named, unpinned type, because hyper gives a connection back only then.
 
 use std::{
     convert::Infallible,
@@ -10,16 +9,18 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::oneshot::error::RecvError;
 
-use super::{Shared, activity::Activity};
+use super::{
+    Shared,
+    activity::Activity,
+    outgoing::{End, Line, Outgoing},
+};
 use crate::{
-    access::Record,
-    body::{Aborted, RequestBody, ResponseBody},
+    body::{RequestBody, ResponseBody},
     dispatch::Rejected,
     exchange::{Answer, Awaited, Exchange},
     interim::Interim,
@@ -89,7 +90,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         self.interim.request_begun();
         let in_flight = self.shared.stats.request_begun();
         let id = self.shared.marks.make(&mut head.headers, received, received);
-        let line = self.shared.access.as_ref().map(|_| Line::new(&head, self, received));
+        let line =
+            self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
@@ -113,35 +115,6 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             })),
         };
         Reply { service: self.clone(), state, framing, received, id, line, in_flight: Some(in_flight) }
-    }
-}
-
-/// The line in the access log that a request will have, however it ends.
-#[derive(Debug)]
-struct Line {
-    record: Option<Box<Record>>,
-    shared: Arc<Shared>,
-}
-
-impl Line {
-    fn new(head: &Parts, service: &Service, received: Instant) -> Self {
-        let record = Record::new(head, service.peer.clone(), received);
-        Self { record: Some(Box::new(record)), shared: service.shared.clone() }
-    }
-
-    fn note(&mut self, note: impl FnOnce(&mut Record)) {
-        if let Some(record) = &mut self.record {
-            note(record);
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.access) {
-            record.draining = self.shared.phase().is_stopping();
-            access.take(record, super::now());
-        }
     }
 }
 
@@ -289,95 +262,5 @@ impl Reply {
         let phase = self.service.shared.phase();
         let probability = if self.service.one_shot { 1.0 } else { phase.close_probability(super::now()) };
         probability > 0.0 && fastrand::f64() < probability
-    }
-}
-
-/// A response body as hyper takes it, held to the length the app declared.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    source: ResponseBody,
-    /// Bytes still to come, where the head declares a length.
-    left: Option<u64>,
-    line: Option<Line>,
-    _end: End,
-}
-
-/// Reports the end of the response, however it ends.
-#[derive(Debug)]
-struct End {
-    activity: Arc<Activity>,
-    _in_flight: Option<InFlight>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.activity.response_ended();
-    }
-}
-
-impl Outgoing {
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
-        match &mut self.source {
-            ResponseBody::Empty => Poll::Ready(None),
-            ResponseBody::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.source = ResponseBody::Empty;
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            ResponseBody::Stream(stream) => stream.poll_next(cx),
-            ResponseBody::File(file) => file.poll_next(cx),
-        }
-    }
-
-    /// The source's own length, where it is known.
-    fn length(&self) -> Option<u64> {
-        match &self.source {
-            ResponseBody::Empty => Some(0),
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::File(file) => Some(file.len()),
-            ResponseBody::Stream(_) => None,
-        }
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Aborted;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        let this = self.get_mut();
-        let chunk = ready!(this.poll_chunk(cx));
-        let frame = match (chunk, &mut this.left) {
-            (Some(Err(aborted)), _) => Some(Err(aborted)),
-            (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
-            (Some(Ok(mut chunk)), Some(left)) => {
-                // What goes past the declared length would be read as the next response.
-                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= chunk.len() as u64;
-                if *left == 0 {
-                    this.source = ResponseBody::Empty;
-                }
-                Some(Ok(Frame::data(chunk)))
-            }
-            (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
-            (None, _) => None,
-        };
-        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            line.note(|record| record.bytes += length as u64);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.length() == Some(0) && self.left.is_none_or(|left| left == 0)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (self.left, self.length()) {
-            (Some(left), _) => SizeHint::with_exact(left),
-            (None, Some(length)) => SizeHint::with_exact(length),
-            (None, None) => SizeHint::default(),
-        }
     }
 }

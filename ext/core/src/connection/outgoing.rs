@@ -1,0 +1,139 @@
+//! A response on its way out: the body that hyper writes, held to its length, and what is told when it is over.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{Shared, activity::Activity};
+use crate::{
+    access::Record,
+    body::{Aborted, ResponseBody},
+    request::Peer,
+    stats::InFlight,
+};
+
+/// A response body as hyper takes it, held to the length the app declared.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) source: ResponseBody,
+    /// Bytes still to come, where the head declares a length.
+    pub(super) left: Option<u64>,
+    pub(super) line: Option<Line>,
+    pub(super) _end: End,
+}
+
+/// Reports the end of the response, however it ends.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) activity: Arc<Activity>,
+    pub(super) _in_flight: Option<InFlight>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.activity.response_ended();
+    }
+}
+
+impl Outgoing {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        match &mut self.source {
+            ResponseBody::Empty => Poll::Ready(None),
+            ResponseBody::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = ResponseBody::Empty;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            ResponseBody::Stream(stream) => stream.poll_next(cx),
+            ResponseBody::File(file) => file.poll_next(cx),
+        }
+    }
+
+    /// The source's own length, where it is known.
+    fn length(&self) -> Option<u64> {
+        match &self.source {
+            ResponseBody::Empty => Some(0),
+            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
+            ResponseBody::File(file) => Some(file.len()),
+            ResponseBody::Stream(_) => None,
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let this = self.get_mut();
+        let chunk = ready!(this.poll_chunk(cx));
+        let frame = match (chunk, &mut this.left) {
+            (Some(Err(aborted)), _) => Some(Err(aborted)),
+            (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
+            (Some(Ok(mut chunk)), Some(left)) => {
+                // What goes past the declared length would be read as the next response.
+                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= chunk.len() as u64;
+                if *left == 0 {
+                    this.source = ResponseBody::Empty;
+                }
+                Some(Ok(Frame::data(chunk)))
+            }
+            (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
+            (None, _) => None,
+        };
+        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            line.note(|record| record.bytes += length as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length() == Some(0) && self.left.is_none_or(|left| left == 0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.left, self.length()) {
+            (Some(left), _) => SizeHint::with_exact(left),
+            (None, Some(length)) => SizeHint::with_exact(length),
+            (None, None) => SizeHint::default(),
+        }
+    }
+}
+
+/// The line in the access log that a request will have, however it ends.
+#[derive(Debug)]
+pub(super) struct Line {
+    record: Option<Box<Record>>,
+    shared: Arc<Shared>,
+}
+
+impl Line {
+    pub(super) fn new(head: &Parts, peer: Arc<Peer>, shared: Arc<Shared>, received: Instant) -> Self {
+        let record = Record::new(head, peer, received);
+        Self { record: Some(Box::new(record)), shared }
+    }
+
+    pub(super) fn note(&mut self, note: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.access) {
+            record.draining = self.shared.phase().is_stopping();
+            access.take(record, super::now());
+        }
+    }
+}
