@@ -85,6 +85,8 @@ module Rig
     def puma
       found = ENV["PATH"].split(":").map { |dir| File.join(dir, "puma") }.find { |path| File.executable?(path) }
       raise Missing, "puma is not here: bin/setup test" unless found
+      # Its compiled part may be for another Ruby.
+      raise Missing, "the puma here does not run on this Ruby" unless system(found, "--version", out: File::NULL, err: File::NULL)
 
       Kind.new("puma", [found, *PUMA_FLAGS], PUMA_READY, {})
     end

@@ -5,7 +5,7 @@ require "socket"
 RSpec.describe "config/puma.rb as Rails generates it", :frameworks, :processes do
   let(:said) { "tidegate: config/puma.rb is used, as there is no config/tidegate.rb\n" }
 
-  it "counts for tidegate: threads, port and pidfile, and a line about the plugin" do
+  it "counts for tidegate: threads, port, pidfile and the plugin" do
     port = TCPServer.open("127.0.0.1", 0) { |server| server.local_address.ip_port }
     @directory = Dir.mktmpdir("tidegate")
     pidfile = "#{@directory}/app.pid"
@@ -13,7 +13,8 @@ RSpec.describe "config/puma.rb as Rails generates it", :frameworks, :processes d
     server = track(ServerProcess.tidegate("-o", "127.0.0.1", "-e", "production", chdir: File.join(Frameworks::EXAMPLES, "rails"),
                                           env: { "DATABASE" => "#{@directory}/notes.sqlite3", "PIDFILE" => pidfile, "PORT" => port.to_s })).ready
 
-    expect(server.output).to include(said, "(up to 3 threads;", "config/puma.rb:11: plugin :tmp_restart does nothing here")
+    expect(server.output).to include(said, "(up to 3 threads;")
+    expect(server.output).not_to include("does nothing here")
     expect(server.port).to eq(port)
     expect(File.read(pidfile).to_i).to eq(server.pid)
     server.signal(:TERM)
