@@ -303,6 +303,16 @@ RSpec.describe "hijacking", :in_process do
       expect([told.size, server.exit_status, server.stats[:hijacked]]).to eq([1, 0, 0])
     end
 
+    it "is told by every hook, also when one of them raises" do
+      told = Queue.new
+      server = hijacking(before_drain: [-> { raise "hook failed" }, -> { told << true }]) { |io| io.close }
+      server.stop
+
+      expect(server.join(Patience::SECONDS)).to be(true)
+      expect(told.size).to eq(1)
+      expect(errors.to_s).to include("tidegate: the hook before_drain raised").and include("hook failed")
+    end
+
     it "is cut when the time is up, and fails nobody" do
       ended = Queue.new
       server = hijacking(shutdown_timeout: 0.1) { |io| ended << io.read }
