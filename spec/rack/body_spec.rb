@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "pathname"
+
 RSpec.describe "a response body", :in_process do
   # A body that counts how often it is closed, and says so when it is.
   body_class = Class.new do

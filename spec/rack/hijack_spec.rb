@@ -126,7 +126,7 @@ RSpec.describe "hijacking", :in_process do
     end
     connect(server).request("GET", "/hijack").rest
     wait_for_stat(server, :hijacked, 0)
-    forgetting = run_server(lint: false) { |env| env["rack.hijack"].call && [-1, {}, []] }
+    forgetting = run_server(lint: false, shutdown_timeout: 0.1) { |env| env["rack.hijack"].call && [-1, {}, []] }
     8.times { connect(forgetting).request("GET", "/") }
     wait_for_stat(forgetting, :requests, 8)
     Patience.until_true("a forgotten socket to be closed") do
