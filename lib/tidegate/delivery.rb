@@ -14,7 +14,16 @@ module Tidegate
     rescue Exception => error # rubocop:disable Lint/RescueException -- it is passed on
       raise
     ensure
+      conclude(exchange, env, status, headers, body, error)
+    end
+
+    # Closes the body and runs the callbacks, also when closing it fails or is interrupted.
+    def conclude(exchange, env, status, headers, body, error)
       close(exchange, body)
+    rescue Exception => failure # rubocop:disable Lint/RescueException -- it is passed on
+      error ||= failure
+      raise
+    ensure
       finish(env, status, headers, error || exchange.error)
     end
 
@@ -57,6 +66,6 @@ module Tidegate
       $stderr.write("tidegate: #{env["REQUEST_METHOD"]} #{env["PATH_INFO"]}: #{name} raised #{error.full_message(highlight: false)}")
     end
 
-    private_class_method :close, :callbacks, :attempt
+    private_class_method :conclude, :close, :callbacks, :attempt
   end
 end

@@ -102,8 +102,11 @@ module Tidegate
     rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
       over = false
     ensure
-      finish_requests
-      over ? leave(place) : replace(place, error, failed?(error, began) ? failures + 1 : 0)
+      begin
+        finish_requests
+      ensure # a callback may want to end the process, or be interrupted: the place is filled all the same
+        over ? leave(place) : replace(place, error, failed?(error, began) ? failures + 1 : 0)
+      end
     end
 
     # A request whose thread was ended inside the app is over as well: whoever waits for its end is told so. They may be

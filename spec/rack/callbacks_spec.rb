@@ -133,6 +133,43 @@ RSpec.describe "the callbacks of a request", :in_process do
     expect(told[1]).to eq(200)
   end
 
+  it "run when closing the body raises" do
+    body = each_body { |out| out.call("whole") }
+    body.define_singleton_method(:close) { raise "close failed" }
+    server = calling_back { |_env| [200, { "content-type" => "text/plain" }, body] }
+    expect(get(server, "/").body).to eq("whole")
+
+    expect(told.last.message).to eq("close failed")
+  end
+
+  it "run when they are in a list that has taken the place of the server's" do
+    server = run_server(lint: false) do |env|
+      env["rack.after_reply"] = [-> { calls << :reply }]
+      env["rack.response_finished"] += [->(*) { calls << :finished }]
+      [200, {}, ["body"]]
+    end
+    get(server, "/")
+
+    expect([next_call, next_call]).to eq(%i[finished reply])
+  end
+
+  it "that end the thread leave no gap in the pool" do
+    entered = Queue.new
+    server = run_server(lint: false, max_threads: 1) do |env|
+      next [200, {}, ["served"]] unless env["PATH_INFO"] == "/"
+
+      env["rack.response_finished"] << ->(*) { raise Exception, "past every rescue" } # rubocop:disable Lint/RaiseException
+      entered << Thread.current
+      Queue.new.pop
+    end
+    connect(server).request("GET", "/")
+    thread = Patience.pop(entered)
+    thread.report_on_exception = false
+    thread.kill
+
+    expect(get(server, "/next").body).to eq("served")
+  end
+
   it "do not keep each other from running, and are logged when they raise" do
     server = calling_back do |env|
       env["rack.response_finished"] << ->(*) { raise "callback failed" }

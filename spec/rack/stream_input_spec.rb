@@ -169,6 +169,26 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(connect(server).get("/third").body).to eq("/third") # closed instead, which is as good
   end
 
+  # What is left of a body must never be taken for the next request, whatever the app does after its response.
+  it "that the app leaves unread while it is busy with a callback is no request, however long that takes" do
+    go = Queue.new
+    paths = Queue.new
+    server = run_server(lint: false, stream_input: true, persistent_timeout: 0.2) do |env|
+      paths << env["PATH_INFO"]
+      env["rack.after_reply"] << -> { Patience.pop(go) }
+      [200, {}, ["unread"]]
+    end
+    wire = connect(server)
+    evil = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n"
+    wire.write("POST /first HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: #{evil.bytesize}\r\n\r\n")
+    expect(wire.response.body).to eq("unread")
+    wire.write(evil)
+    expect(wire).to be_ended
+    go << true
+
+    expect([paths.pop, paths.size]).to eq(["/first", 0])
+  end
+
   it "can be waited for and interrupted" do
     entered = Queue.new
     server = reading(lint: false) do |input|

@@ -1,9 +1,10 @@
 //! A connection that becomes the app's own: asked for by the app in place of a response, given with the socket itself
 //! where that can be, otherwise with one end of a socket pair.
 
-use std::os::fd::OwnedFd;
+use std::{convert::Infallible, os::fd::OwnedFd};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::oneshot;
 
 use crate::{stats::Hijacked, wake::Waker};
 
@@ -30,6 +31,8 @@ pub enum Family {
 /// Counts a connection as the app's while it exists.
 #[derive(Debug)]
 pub struct Held {
+    /// Dropped, it says that the app has closed the connection.
+    pub(crate) _tell: Option<oneshot::Sender<Infallible>>,
     pub(crate) _count: Hijacked,
     pub(crate) _token: tokio_util::task::task_tracker::TaskTrackerToken,
 }

@@ -163,23 +163,30 @@ impl EnvMaker {
     }
 
     /// Adds what belongs to the exchange: how to take the connection over, hints if they may be sent, and the lists of
-    /// callbacks, which are returned.
+    /// callbacks.
     pub(crate) fn add_exchange(
         &self,
         ruby: &Ruby,
         env: RHash,
         exchange: Obj<Exchange>,
         hints: bool,
-    ) -> Result<[RArray; 2], Error> {
+    ) -> Result<(), Error> {
         let keys = &self.keys;
-        let callbacks = [ruby.ary_new(), ruby.ary_new()];
         env.aset(ruby.get_inner(keys.rack_hijack), exchange)?;
-        env.aset(ruby.get_inner(keys.rack_response_finished), callbacks[0])?;
-        env.aset(ruby.get_inner(keys.rack_after_reply), callbacks[1])?;
+        env.aset(ruby.get_inner(keys.rack_response_finished), ruby.ary_new())?;
+        env.aset(ruby.get_inner(keys.rack_after_reply), ruby.ary_new())?;
         if hints {
             env.aset(ruby.get_inner(keys.rack_early_hints), ruby.obj_wrap(EarlyHints::new(exchange)))?;
         }
-        Ok(callbacks)
+        Ok(())
+    }
+
+    /// Whether nobody has asked to be called back, in the lists that `add_exchange` made or in others in their place.
+    pub(crate) fn nobody_waits(&self, ruby: &Ruby, env: RHash) -> bool {
+        [self.keys.rack_response_finished, self.keys.rack_after_reply].into_iter().all(|key| {
+            let list: Option<Value> = env.get(ruby.get_inner(key));
+            list.is_none_or(|list| list.is_nil() || RArray::from_value(list).is_some_and(|list| list.is_empty()))
+        })
     }
 
     /// The protocols that the client offers to change to (RFC 9110 §7.8).

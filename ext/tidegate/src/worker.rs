@@ -94,7 +94,7 @@ impl App {
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
         let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
-            Ok(callbacks) => self.call(ruby, &head, env, exchange, callbacks),
+            Ok(()) => self.call(ruby, &head, env, exchange),
             Err(error) => self.app_failed(ruby, &head, env, exchange, error),
         };
         if called.is_err() {
@@ -108,14 +108,7 @@ impl App {
     }
 
     /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
-    fn call(
-        &self,
-        ruby: &Ruby,
-        head: &Head,
-        env: RHash,
-        exchange: Obj<Exchange>,
-        callbacks: [RArray; 2],
-    ) -> Result<(), Error> {
+    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, exchange: Obj<Exchange>) -> Result<(), Error> {
         let module = ruby.get_inner(self.delivery);
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
@@ -136,7 +129,7 @@ impl App {
             }
         };
         // An array needs no closing, and where nobody waits for the end there is no need of help from Ruby.
-        let plain = RArray::from_value(parts.body).is_some() && callbacks.iter().all(|list| list.is_empty());
+        let plain = RArray::from_value(parts.body).is_some() && self.envs.nobody_waits(ruby, env);
         let delivered = if plain {
             exchange.deliver(ruby, &parts)
         } else {

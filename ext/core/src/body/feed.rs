@@ -75,8 +75,11 @@ impl Feed {
         let state = Arc::new(Mutex::new(State { wanted: !when_wanted, ..State::default() }));
         let feeding = state.clone();
         tokio::spawn(async move {
+            // Dropped in the middle, with the server, it says so.
+            let unfinished = Unfinished(&feeding);
             let end = feed(&feeding, Pieces::new(incoming, limit, patience)).await;
             finish(&feeding, end);
+            drop(unfinished);
         });
         Self(state)
     }
@@ -114,19 +117,28 @@ impl Feed {
 pub(crate) struct Breaker(Weak<Mutex<State>>);
 
 impl Breaker {
-    /// What has not come will not come. Changes nothing for a body that is whole.
-    pub(crate) fn break_off(self) {
-        if let Some(state) = self.0.upgrade() {
-            finish(&state, Err(Breach::Lost));
-        }
+    /// What has not come will not come; whether anything had not. Changes nothing for a body that is whole.
+    pub(crate) fn break_off(self) -> bool {
+        self.0.upgrade().is_some_and(|state| finish(&state, Err(Breach::Lost)))
     }
 }
 
-/// Settles how the body has ended; the first word counts.
-fn finish(state: &Mutex<State>, end: Result<(), Breach>) {
+/// Settles how the body has ended, and returns whether that was open. The first word counts.
+fn finish(state: &Mutex<State>, end: Result<(), Breach>) -> bool {
     let mut state = lock(state);
+    let open = state.end.is_none();
     state.end.get_or_insert(end);
     wake_reader(state);
+    open
+}
+
+/// A body that is being received: lost, unless something else is said.
+struct Unfinished<'a>(&'a Mutex<State>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        finish(self.0, Err(Breach::Lost));
+    }
 }
 
 impl Drop for Feed {

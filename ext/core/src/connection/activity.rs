@@ -162,7 +162,12 @@ impl Activity {
     }
 
     pub(super) fn upload_begun(&self, breaker: Breaker) {
-        self.state().upload = Some(breaker);
+        let mut state = self.state();
+        state.upload = Some(breaker);
+        // Whatever it said, it may still be sending when the response is out.
+        if state.peer == PeerSide::Leaves {
+            state.peer = PeerSide::Stays;
+        }
     }
 
     pub(super) fn take_over(&self, request: TakeOver) {
@@ -171,12 +176,10 @@ impl Activity {
 
     // ===== the connection asks and decides =====
 
-    /// hyper is about to be dropped: a body that is not whole will never be.
-    pub(super) fn break_upload(&self) {
+    /// hyper is about to be dropped: a body that is not whole will never be. Whether there was one.
+    pub(super) fn break_upload(&self) -> bool {
         let upload = self.state().upload.take();
-        if let Some(upload) = upload {
-            upload.break_off();
-        }
+        upload.is_some_and(Breaker::break_off)
     }
 
     /// The app's wish for the connection, once everything before it was written.

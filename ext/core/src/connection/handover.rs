@@ -1,11 +1,12 @@
 //! Giving a connection to the app. Where the socket can be given as it is, the server is out of the way from then on;
 //! bytes that were read ahead, and streams that are no sockets, go through a socket pair.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
     net::UnixStream,
+    sync::oneshot,
     time::timeout,
 };
 
@@ -34,7 +35,7 @@ pub(super) async fn give<S: Socket>(mut socket: Watched<S>, request: TakeOver, s
     // What fails here fails for want of descriptors, and the app learns of it as of a client that has gone.
     let _ = match socket.try_release() {
         Ok(Released::Descriptor(descriptor, family)) => {
-            request.grant(Taken { descriptor, family, held: shared.hold() });
+            request.grant(Taken { descriptor, family, held: shared.hold(None) });
             Ok(())
         }
         Ok(Released::Stream(socket)) => pass_on(socket, request, shared).await,
@@ -47,14 +48,21 @@ pub(super) async fn give<S: Socket>(mut socket: Watched<S>, request: TakeOver, s
 async fn pass_on<S: Socket>(mut socket: Watched<S>, request: TakeOver, shared: &Shared) -> io::Result<()> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let theirs = theirs.into_std()?.into();
-    request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hold() });
+    let (tell, closed) = oneshot::channel();
+    request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hold(Some(tell)) });
     let mut phase = shared.phase.clone();
     let forced = async { drop(phase.wait_for(|phase: &Phase| phase.is_forced()).await) };
+    // As the kernel does it for a socket that is closed: what was written is delivered, to a client that takes it.
+    let patience = async {
+        let _ = closed.await;
+        tokio::time::sleep(shared.timeouts.write.unwrap_or(Duration::MAX / 4)).await;
+    };
     tokio::select! {
         passed = copy_bidirectional(&mut socket, &mut ours) => {
             passed?;
             socket.shutdown().await
         }
         () = forced => Ok(()),
+        () = patience => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ mod reply;
 mod transport;
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     sync::Arc,
     task::Poll,
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use self::{
@@ -68,9 +69,9 @@ impl Shared {
         *self.phase.borrow()
     }
 
-    /// Has the server wait for a connection that it no longer has.
-    fn hold(&self) -> Held {
-        Held { _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
+    /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
+    fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> Held {
+        Held { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
     }
 }
 
@@ -88,8 +89,11 @@ pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>,
     let mut socket = Watched::new(socket, activity.clone(), interim);
     loop {
         let mut http = speak(socket, service.clone(), &shared.limits);
-        let ending = drive(&mut http, &activity, &shared).await;
-        activity.break_upload();
+        let mut ending = drive(&mut http, &activity, &shared).await;
+        if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {
+            // What comes in is no head but the rest of a body that the app has left unread.
+            ending = Ending::Finished;
+        }
         let parts = http.into_parts();
         socket = parts.io.into_inner();
         match ending {

@@ -60,6 +60,20 @@ async fn the_app_gets_the_connection_and_what_was_read_ahead() {
     assert_eq!(stats().hijacked, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_the_app_has_closed_does_not_wait_for_the_client_for_ever() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let sleeper = Sleeper::new();
+    let (mut stream, held) = taken(stage.take().await.responder.take_over(Vec::new(), sleeper.waker())).await;
+    stream.write_all(b"bye").unwrap();
+    drop((stream, held));
+    client.expect("bye").await;
+    let Client { stream: _open, serving, .. } = client;
+    serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_pair_is_cut_when_the_servers_patience_ends() {
     let stage = Stage::new();
