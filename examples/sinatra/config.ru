@@ -2,7 +2,7 @@
 
 # A small Sinatra 4 app, with a page and two kinds of stream.
 #
-#   bin/serve examples/sinatra/config.ru
+#   ruby -Ilib exe/tidegate examples/sinatra/config.ru     with the gem installed, as bin/setup test does on Debian
 #   curl -N localhost:9292/stream
 
 require "sinatra/base"
