@@ -9,7 +9,8 @@
 
 module Tidegate
   class DSL
-    # Evaluates the file at +path+ into +layer+, and returns sentences about what in it does nothing. Whatever goes wrong is a ConfigurationError that names the line.
+    # Evaluates the file at +path+ into +layer+, and returns sentences about what in it does nothing. Whatever goes wrong
+    # is a ConfigurationError that names the line.
     def self.load(path, layer)
       new(path, layer).tap { |dsl| dsl.instance_eval(File.read(path), path) }.warnings
     rescue SystemCallError => error

@@ -33,12 +33,7 @@ module Tidegate
     end
 
     # Whether rack.input has to be rewindable; Rack 3 has dropped that.
-    def rewindable?(release: Rack.release)
-      return false unless older?(release, 3, 0)
-
-      require "rack/rewindable_input"
-      true
-    end
+    def rewindable?(release: Rack.release) = older?(release, 3, 0)
 
     # Rack 2 knows the version of its SPEC; Rack 3 has only that of its release.
     def spec_version(release)

@@ -9,7 +9,10 @@ module Tidegate
     # The input for a Native::Feed. Rack 2 apps rewind it, so that it keeps what was read for them.
     def self.open(feed)
       input = new(feed)
-      RackEnv.rewindable? ? Rack::RewindableInput.new(input) : input
+      return input unless RackEnv.rewindable?
+
+      require "rack/rewindable_input"
+      Rack::RewindableInput.new(input)
     end
 
     def initialize(feed)

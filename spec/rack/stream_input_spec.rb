@@ -15,11 +15,19 @@ RSpec.describe "rack.input with stream_input", :in_process do
     ->(*chunks) { chunks.each { |chunk| wire.write("#{chunk.bytesize.to_s(16)}\r\n#{chunk}\r\n") } }
   end
 
-  # The thread that has come, once it waits for more of the body; elsewhere somebody may rescue what it is told.
-  def waiting(entered)
+  # A client that has sent half of its body, and the thread of the app that waits for the rest. It is waited for, because
+  # elsewhere somebody may rescue what it is told.
+  def half_an_upload
+    entered = Queue.new
+    server = reading(lint: false) do |input|
+      entered << Thread.current
+      input.read
+    end
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
     thread = Patience.pop(entered)
     Patience.until_true("the thread to wait") { thread.backtrace&.first&.include?("next") }
-    thread
+    [wire, thread]
   end
 
   it "is the whole body, and its connection goes on" do
@@ -190,28 +198,16 @@ RSpec.describe "rack.input with stream_input", :in_process do
   end
 
   it "can be waited for and interrupted" do
-    entered = Queue.new
-    server = reading(lint: false) do |input|
-      entered << Thread.current
-      input.read
-    end
-    wire = connect(server)
-    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-    waiting(entered).raise(ArgumentError, "enough")
+    wire, thread = half_an_upload
+    thread.raise(ArgumentError, "enough")
 
     expect(wire.response.status).to eq(500)
     expect(errors.wait_for(/raised ArgumentError: enough/)).to be_truthy
   end
 
   it "is given up at once when its thread is killed: the connection does not wait for what nobody reads" do
-    entered = Queue.new
-    server = reading(lint: false) do |input|
-      entered << Thread.current
-      input.read
-    end
-    wire = connect(server)
-    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
-    waiting(entered).kill
+    wire, thread = half_an_upload
+    thread.kill
 
     expect(wire.response.status).to eq(500)
     expect(wire).to be_ended

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{request::Peer, sys};
+use crate::{marks, request::Peer, sys};
 
 /// Lines that may wait to be written. When the output is slower than the requests, what comes then is dropped and counted:
 /// a log must not hold up the service.
@@ -27,6 +27,9 @@ const ROOM: usize = 8192;
 const BATCH: usize = 64 * 1024;
 /// How long the end of the server waits for the last lines, altogether: the process has little time left then.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// RFC 3339, to the millisecond.
+const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl Record {
             version: head.version,
             referer: value(&head.headers, &header::REFERER),
             user_agent: value(&head.headers, &header::USER_AGENT),
-            request_id: value(&head.headers, &HeaderName::from_static("x-request-id")),
+            request_id: value(&head.headers, &marks::REQUEST_ID),
             began,
             status: None,
             hijacked: false,
@@ -121,7 +124,7 @@ impl Record {
     fn write_json(&self, line: &mut Vec<u8>) {
         let text = |value: &Option<Vec<u8>>| value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned());
         let entry = Entry {
-            time: self.at().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+            time: self.at().strftime(JSON_TIME).to_string(),
             remote_addr: &self.peer.remote_addr,
             method: self.method.as_str(),
             path: self.uri.path(),
@@ -260,7 +263,7 @@ fn confession(missing: u64, format: Format) -> String {
             format!("tidegate: {missing} lines of the access log were dropped: its output is too slow\n")
         }
         Format::Json => {
-            let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+            let time = Timestamp::now().strftime(JSON_TIME);
             format!("{{\"time\":\"{time}\",\"dropped_lines\":{missing}}}\n")
         }
     }

@@ -1,6 +1,6 @@
 //! What the server adds to requests that come without it: an id, and the time of their arrival.
 
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -22,11 +22,10 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Marks a request that came at `received`, and returns its id.
-    pub(crate) fn make(self, headers: &mut HeaderMap, received: Instant, now: Instant) -> Option<HeaderValue> {
+    /// Marks a request that has just come, and returns its id.
+    pub(crate) fn make(self, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if self.request_start && !headers.contains_key(REQUEST_START) && !headers.contains_key(QUEUE_START) {
-            let at = SystemTime::now() - now.saturating_duration_since(received);
-            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
             if let Ok(value) = HeaderValue::from_str(&format!("t={since}")) {
                 headers.insert(REQUEST_START, value);
             }
@@ -60,8 +59,7 @@ mod tests {
     fn marked(marks: Marks, sent: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers: HeaderMap =
             sent.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        let now = Instant::now();
-        assert_eq!(marks.make(&mut headers, now, now).is_some(), marks.request_id);
+        assert_eq!(marks.make(&mut headers).is_some(), marks.request_id);
         headers
     }
 

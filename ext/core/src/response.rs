@@ -30,6 +30,14 @@ impl Response {
     }
 }
 
+/// A head as HTTP/1.1 has it, for a connection that no longer speaks HTTP through hyper.
+pub fn http1_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let reason = status.canonical_reason().unwrap_or("Status");
+    let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    write_headers(&mut message, headers);
+    message
+}
+
 /// A request the server answers itself, without the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -79,11 +87,9 @@ impl Refusal {
     /// The whole message as bytes, for a connection that no longer speaks HTTP through hyper.
     pub(crate) fn to_http1(self) -> Vec<u8> {
         let Response { status, mut headers, body } = self.into_response();
-        let mut message =
-            format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("Error")).into_bytes();
         let text = if let ResponseBody::Full(text) = body { text } else { Bytes::new() };
         headers.insert(header::CONTENT_LENGTH, text.len().into());
-        write_headers(&mut message, &headers);
+        let mut message = http1_head(status, &headers);
         message.extend_from_slice(&text);
         message
     }

@@ -28,8 +28,28 @@ pub(crate) fn configuration(ruby: &Ruby, message: String) -> Error {
     with_class(ruby, "ConfigurationError", message)
 }
 
+/// One of Ruby's `Errno`.
+pub(crate) fn errno(ruby: &Ruby, name: &str, message: &'static str) -> Error {
+    let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get(name));
+    raised(class, message.to_owned())
+}
+
+/// What writing to a client raises that is not there any more.
+pub(crate) fn client_gone(ruby: &Ruby) -> Error {
+    errno(ruby, "EPIPE", "the client has gone")
+}
+
+/// `Tidegate::BodyTooLong`.
+pub(crate) fn body_too_long(ruby: &Ruby) -> Error {
+    with_class(ruby, "BodyTooLong", "the request body is longer than http_content_length_limit".to_owned())
+}
+
 fn with_class(ruby: &Ruby, name: &str, message: String) -> Error {
-    match class(ruby, name) {
+    raised(class(ruby, name), message)
+}
+
+fn raised(class: Result<ExceptionClass, Error>, message: String) -> Error {
+    match class {
         Ok(class) => Error::new(class, message),
         Err(error) => error,
     }

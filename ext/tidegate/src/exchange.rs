@@ -21,13 +21,13 @@ use magnus::{
 use tidegate_core::{
     body::{self, ResponseBody},
     exchange::Responder,
-    response::Response,
+    response::{Response, http1_head},
     takeover::{Family, Held, Progress},
     wake::Sleeper,
 };
 
 use crate::{
-    gvl,
+    error, gvl,
     report::is_exception,
     response::{self, Body, Head, Kind, Parts},
     stream::{self, Outlet, Stream},
@@ -230,7 +230,7 @@ impl Exchange {
         let taken = loop {
             match takeover.progress() {
                 Progress::Taken(taken) => break taken,
-                Progress::Gone => return Err(stream::client_gone(ruby)),
+                Progress::Gone => return Err(error::client_gone(ruby)),
                 Progress::Pending => {}
             }
             gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
@@ -282,8 +282,6 @@ fn is_gone(ruby: &Ruby, error: &Error) -> bool {
 
 /// A head past hyper, for a connection that is no longer HTTP's after it.
 fn to_http1(head: &Head) -> Vec<u8> {
-    let reason = head.status.canonical_reason().unwrap_or("Status");
-    let mut message = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
     let mut headers = head.headers.clone();
     headers.remove(header::TRANSFER_ENCODING);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -292,14 +290,7 @@ fn to_http1(head: &Head) -> Vec<u8> {
         // The app writes the body, and its end is the end of the connection.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    for (name, value) in &headers {
-        message.extend_from_slice(name.as_str().as_bytes());
-        message.extend_from_slice(b": ");
-        message.extend_from_slice(value.as_bytes());
-        message.extend_from_slice(b"\r\n");
-    }
-    message.extend_from_slice(b"\r\n");
-    message
+    http1_head(head.status, &headers)
 }
 
 /// `Tidegate::Native::Hold`: the server waits for a hijacked connection while this is not released.

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use magnus::{Error, ExceptionClass, Module, RModule, RString, Ruby, method, prelude::*};
+use magnus::{Error, Module, RModule, RString, Ruby, method, prelude::*};
 use tidegate_core::{
     body::{self, Breach, Fed},
     wake::Sleeper,
 };
 
-use crate::gvl;
+use crate::{error, gvl};
 
 /// The Ruby object.
 #[magnus::wrap(class = "Tidegate::Native::Feed", free_immediately)]
@@ -51,19 +51,10 @@ impl Feed {
 
 /// `Errno::ECONNRESET`, `Errno::ETIMEDOUT` or `Tidegate::BodyTooLong`: a body that breaks off must not look whole.
 fn broken(ruby: &Ruby, breach: Breach) -> Error {
-    let find = |module: &str, name: &str| -> Result<ExceptionClass, Error> {
-        ruby.class_object().const_get::<_, RModule>(module)?.const_get(name)
-    };
-    let (class, message) = match breach {
-        Breach::Lost => (find("Errno", "ECONNRESET"), "the client left before its request was whole"),
-        Breach::Late => (find("Errno", "ETIMEDOUT"), "the client has stopped sending its request"),
-        Breach::TooLong => {
-            (find("Tidegate", "BodyTooLong"), "the request body is longer than http_content_length_limit")
-        }
-    };
-    match class {
-        Ok(class) => Error::new(class, message),
-        Err(error) => error,
+    match breach {
+        Breach::Lost => error::errno(ruby, "ECONNRESET", "the client left before its request was whole"),
+        Breach::Late => error::errno(ruby, "ETIMEDOUT", "the client has stopped sending its request"),
+        Breach::TooLong => error::body_too_long(ruby),
     }
 }
 

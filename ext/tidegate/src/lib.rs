@@ -14,9 +14,8 @@
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
-//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was
-//! hijacked. Ruby values live on the stack, or in
-//! the `Server` object, which marks them. No lock is held while Ruby code may run or the GVL is released.
+//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked. Ruby values live
+//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`. No lock is held while Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]

@@ -17,7 +17,7 @@ use tidegate_core::{
     wake::Sleeper,
 };
 
-use crate::gvl;
+use crate::{error, gvl};
 
 /// The writing end, shared by all that may write to it.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Outlet {
         loop {
             match sender.try_send(chunk, &sleeper.waker()) {
                 Ok(()) => return Ok(()),
-                Err(SendError::Gone) => return Err(client_gone(ruby)),
+                Err(SendError::Gone) => return Err(error::client_gone(ruby)),
                 Err(SendError::Full(back)) => chunk = back,
             }
             gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
@@ -76,15 +76,6 @@ impl Outlet {
 
     fn is_closed(&self) -> bool {
         self.sender().is_none()
-    }
-}
-
-/// What writing to a client raises that is not there any more.
-pub(crate) fn client_gone(ruby: &Ruby) -> Error {
-    let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get("EPIPE"));
-    match class {
-        Ok(class) => Error::new(class, "the client has gone"),
-        Err(error) => error,
     }
 }
 

@@ -51,7 +51,8 @@ module Tidegate
       end
 
       def usual
-        %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }.map { |path| File.expand_path(path, @directory) }
+        names = %w[tidegate puma].flat_map { |name| ["config/#{name}/#{@environment}.rb", "config/#{name}.rb"] }
+        names.map { |path| File.expand_path(path, @directory) }
       end
     end
   end

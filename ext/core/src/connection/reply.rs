@@ -1,4 +1,5 @@
-//! From a request head to its response: hyper's service, and a future that waits for the app. The future is a named, unpinned type, because hyper gives a connection back only then.
+//! From a request head to its response: hyper's service, and a future that waits for the app. The future is a named,
+//! unpinned type, because hyper gives a connection back only then.
 
 use std::{
     convert::Infallible,
@@ -89,7 +90,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
         let in_flight = self.shared.stats.request_begun();
-        let id = self.shared.marks.make(&mut head.headers, received, received);
+        let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
