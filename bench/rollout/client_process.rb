@@ -6,7 +6,8 @@
 require_relative "client"
 
 Thread.abort_on_exception = true
-host, port, rate = ARGV
+host, port, rate, names = ARGV
+kinds = Rollout::Client::KINDS.select { |kind| names.nil? || names.split(",").include?(kind.name) }
 lines = Queue.new
 stop = false
 
@@ -17,7 +18,7 @@ writer = Thread.new do
   end
 end
 
-clients = Rollout::Client::KINDS.flat_map do |kind|
+clients = kinds.flat_map do |kind|
   Array.new(kind.count) do |number|
     client = Rollout::Client.new(kind, number:, host:, port: port.to_i, rate: rate.to_f) { |outcome| lines << outcome }
     Thread.new { client.run { stop } }

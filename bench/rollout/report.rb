@@ -21,7 +21,7 @@ module Rollout
         requests: @tally.total, failed: @tally.failed, passed: @result.passed?, seconds: @result.seconds,
         clients: @tally.clients.sort.to_h { |client| [client, client_numbers(client)] },
         failures: count_failures { |f| "#{f.kind} (#{f.phase})" },
-        endings: @result.endings.map(&:to_h), haproxy: @result.counters
+        endings: @result.endings.map(&:to_h), counters: @result.counters
       )
     end
 
@@ -65,7 +65,7 @@ module Rollout
       end
     end
 
-    def haproxy = "haproxy: #{@result.counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"
+    def haproxy = "#{@result.settings.data_plane}: #{@result.counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"
 
     def verdict
       return "no request failed of #{@tally.total}" if @result.passed?

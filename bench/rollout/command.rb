@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+require_relative "comparison"
+require_relative "progress"
+require_relative "report"
+require_relative "run"
+
+# The command bin/rollout: one run with its progress and its report, the table of many, or the list of what there is.
+module Rollout
+  class Command
+    def initialize(argv)
+      @table = argv.first == "table"
+      @argv = @table ? argv.drop(1) : argv
+    end
+
+    # The exit status.
+    def call
+      return list if @argv == ["--list"]
+
+      @table ? table : one
+    rescue OptionParser::ParseError, Rig::Unavailable => error
+      warn "rollout: #{error.message}"
+      2
+    rescue Interrupt
+      130
+    end
+
+    private
+
+    def one
+      settings = Settings.parse(@argv)
+      progress = Progress.new(settings.quiet ? File.open(File::NULL, "w") : $stderr)
+      run = Run.new(settings) { |sentence| progress.say(sentence) unless settings.loop && !sentence.match?(/: (?!exit 0)/) }
+      progress.tally = run.tally
+      result = progress.during { run.call }
+      report = Report.new(result)
+      puts settings.json ? report.to_json : report.to_s
+      result.passed? ? 0 : 1
+    end
+
+    def table
+      comparison = Comparison.parse(@argv) { |line| warn line }
+      comparison.call
+      puts comparison.json? ? comparison.to_json : comparison.to_s
+      comparison.as_expected? ? 0 : 1
+    end
+
+    def list
+      puts "data planes", *described(DataPlanes::NAMES), "", "scenarios", *described(Scenario::NAMES), "", "presets",
+           *described(Presets::ALL.to_h { |preset| [preset.name, "#{preset.about}; control: #{preset.control_about}"] })
+      0
+    end
+
+    def described(names) = names.map { |name, words| format("  %-16s %s", name, words) }
+  end
+end

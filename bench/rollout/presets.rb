@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+# The scenarios of the specification by their numbers: bundles of settings, what each is about, and its negative control,
+# which is the same with one thing made wrong on purpose.
+module Rollout
+  module Presets
+    # `control` are settings of Tidegate that change the outcome, with the words for them; `loses` is whether the preset
+    # itself has to lose requests, as a time that is set too short does; `control_loses` the same of the control, nil
+    # where that is left to chance.
+    Preset = Struct.new(:name, :about, :settings, :control, :control_about, :loses, :control_loses, keyword_init: true)
+
+    NEW = ["new-connection GET", "new-connection POST", "slow GET (300 ms)"].freeze
+    KEPT = ["keep-alive GET", "keep-alive POST"].freeze
+    NO_DELAY = { control: { drain_delay: 0.0 }, control_about: "drain delay 0", loses: false, control_loses: true }.freeze
+
+    ALL = [
+      Preset.new(name: "S1", about: "kube-proxy, new connections",
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: NEW }, **NO_DELAY),
+      Preset.new(name: "S2", about: "kube-proxy, kept connections, round trip 2 ms",
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: KEPT, rtt: 0.002, rate: 520.0 }, **NO_DELAY),
+      Preset.new(name: "S3", about: "HAProxy with retries",
+                 settings: { data_plane: "haproxy-retries", pods: 3 }, **NO_DELAY, control_loses: nil),
+      Preset.new(name: "S4", about: "HAProxy, retries 0", settings: { data_plane: "haproxy", pods: 3 }, **NO_DELAY),
+      Preset.new(name: "S4b", about: "HAProxy by its own probe, as an ALB",
+                 settings: { data_plane: "haproxy-probe", pods: 3, drain_delay: 4.0 }, **NO_DELAY),
+      Preset.new(name: "S5", about: "nginx, next_upstream off",
+                 settings: { data_plane: "nginx-no-retry", pods: 3 }, **NO_DELAY),
+      Preset.new(name: "S8", about: "a lag of 5 s, longer than the delay",
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: NEW, lag: 5.0 },
+                 control: { drain_delay: 7.0 }, control_about: "drain delay 7", loses: true, control_loses: false),
+      Preset.new(name: "S9", about: "one replica, evicted",
+                 settings: { data_plane: "kube-proxy", scenario: "evict", boot: 3.0, drain_delay: 9.0, failure_threshold: 1 },
+                 control: { readiness: "/readyz" }, control_about: "readiness on /readyz", loses: false, control_loses: true)
+    ].freeze
+
+    def self.names = ALL.map(&:name)
+
+    def self.find(name)
+      ALL.find { |preset| preset.name == name } or raise Rig::Unavailable, "unknown preset #{name.inspect}: #{names.join(', ')}"
+    end
+  end
+end
