@@ -8,6 +8,8 @@ require_relative "run"
 # The command bin/rollout: one run with its progress and its report, the table of many, or the list of what there is.
 module Rollout
   class Command
+    TICK = 60
+
     def initialize(argv)
       @table = argv.first == "table"
       @argv = @table ? argv.drop(1) : argv
@@ -30,12 +32,24 @@ module Rollout
     def one
       settings = Settings.parse(@argv)
       progress = Progress.new(settings.quiet ? File.open(File::NULL, "w") : $stderr)
-      run = Run.new(settings) { |sentence| progress.say(sentence) unless settings.loop && !sentence.match?(/: (?!exit 0)/) }
+      run = Run.new(settings) { |sentence| progress.say(sentence) unless settings.loop }
       progress.tally = run.tally
-      result = progress.during { run.call }
+      result = progress.during { ticking(progress, settings) { run.call } }
       report = Report.new(result)
       puts settings.json ? report.to_json : report.to_s
       result.passed? ? 0 : 1
+    end
+
+    # A long run that nobody watches says once a minute how it goes.
+    def ticking(progress, settings)
+      return yield unless settings.loop && !$stderr.tty?
+
+      over = Queue.new
+      ticker = Thread.new { progress.say("") until over.pop(timeout: TICK) }
+      yield
+    ensure
+      over&.close
+      ticker&.join
     end
 
     def table

@@ -15,7 +15,7 @@ module Rollout
       def to_s
         return "not run: #{error}" unless result
 
-        [("#{result.losses.size}/#{result.tally.total}"), *(violations if violations)].join(", ")
+        ["#{result.lost}/#{result.tally.total}", *violations].join(", ")
       end
 
       def violations
@@ -28,15 +28,14 @@ module Rollout
         wanted = { "tidegate" => preset.loses, "control" => preset.control_loses }[column.name]
         return if wanted.nil?
 
-        result ? result.losses.any? == wanted && result.violations.empty? : false
+        result ? result.lost.positive? == wanted && result.violations.empty? : false
       end
 
       def to_h
         head = { preset: preset.name, column: column.name }
         return head.merge(error:) unless result
 
-        head.merge(requests: result.tally.total, failed: result.losses.size, unserved: result.unserved.size,
-                   failures: result.losses.group_by { |f| "#{f.kind} (#{f.phase})" }.transform_values(&:size),
+        head.merge(requests: result.tally.total, failed: result.lost, unserved: result.unserved, failures: result.losses,
                    turns: result.turns, seconds: result.seconds, violations: result.violations.map { |e| "#{e.pod}: #{e.violation}" })
       end
     end

@@ -10,7 +10,14 @@ module Rollout
   class Deployment
     ACCEPTS_EVERY = 0.02 # seconds between looks at whether any pod still accepts
 
-    attr_reader :pods, :endings, :downtimes
+    # The phase of the tally in which the scenario has left nobody to serve, whatever the server does.
+    DOWN = "down"
+
+    # Whether such a failure is what a request then meets: refused, or a proxy's word for that. What was accepted and then
+    # lost is not among it; only behind the picker a reset may be either.
+    def self.unserved?(phase, kind) = phase == DOWN && %w[refused reset 502 503].include?(kind)
+
+    attr_reader :pods, :endings
 
     # `cluster` has what pods are started with: `kind`, `settings`, `place`, `prober` and `endpoints`.
     Cluster = Struct.new(:kind, :settings, :place, :prober, :endpoints, keyword_init: true)
@@ -19,7 +26,7 @@ module Rollout
       @cluster, @tally, @say = cluster, tally, say
       @settings, @endpoints = cluster.settings, cluster.endpoints
       @count = 0
-      @pods, @leaving, @endings, @downtimes, @ending = [], [], [], [], []
+      @pods, @leaving, @endings, @ending = [], [], [], []
     end
 
     # The first pods, side by side, with traffic at once.
@@ -78,14 +85,16 @@ module Rollout
       @say.call("the load balancer was told")
     end
 
-    # Waits until none of them accepts connections; the time at which one last did.
-    def last_accepting(kubelets)
+    # Waits until none of them accepts connections: from the last one on nobody serves.
+    def down(*kubelets)
       last = Rig.now
       while kubelets.any? { |kubelet| @cluster.prober.accepts?(kubelet.pod.host, kubelet.pod.port, within: 1.0) }
         last = Rig.now
         sleep(ACCEPTS_EVERY)
       end
-      last
+      @ending = []
+      @tally.mark(DOWN, at: [last, @tally.marks.last.first].max)
+      @say.call("nobody accepts connections")
     end
 
     def stop = (@leaving + @pods).each(&:stop)

@@ -9,8 +9,8 @@ module Rollout
     # where that is left to chance.
     Preset = Struct.new(:name, :about, :settings, :control, :control_about, :loses, :control_loses, keyword_init: true)
 
-    NEW = ["new-connection GET", "new-connection POST", "slow GET (300 ms)"].freeze
-    KEPT = ["keep-alive GET", "keep-alive POST"].freeze
+    NEW = %w[new-get new-post].freeze
+    KEPT = %w[keep-get keep-post idle-post].freeze
     NO_DELAY = { control: { drain_delay: 0.0 }, control_about: "drain delay 0", loses: false, control_loses: true }.freeze
 
     ALL = [

@@ -2,6 +2,7 @@
 
 require_relative "data_planes"
 require_relative "endpoint_controller"
+require_relative "held"
 require_relative "load"
 require_relative "network"
 require_relative "place"
@@ -11,28 +12,24 @@ require_relative "tally"
 
 # One run: pods behind a data plane, clients in front of it, a scenario in the middle; and its result.
 module Rollout
-  # `turns` is how often the scenario's change was made; `downtimes` are the times in which it left nobody to serve.
-  Result = Struct.new(:settings, :tally, :endings, :counters, :seconds, :turns, :downtimes, keyword_init: true) do
-    # What a request meets when nobody is there: refused, or a proxy's word for that. What was accepted and then lost is
-    # not among it; only behind the picker a reset may be either.
-    def self.nobody?(kind) = %w[refused 503 502 reset].include?(kind)
+  # `turns` is how often the scenario's change was made.
+  Result = Struct.new(:settings, :tally, :endings, :counters, :seconds, :turns, keyword_init: true) do
+    # How many failures are the server's and not the scenario's.
+    def lost = tally.failed - unserved
 
-    # Failures that are the server's and not the scenario's.
-    def losses = tally.failures.reject { |failure| unserved?(failure) }
+    # How many failed because the scenario left nobody to serve them.
+    def unserved = tally.failure_counts.sum { |(_, phase, kind), count| Deployment.unserved?(phase, kind) ? count : 0 }
 
-    # Failures while nobody was there to serve.
-    def unserved = tally.failures.select { |failure| unserved?(failure) }
+    # Failures that are the server's, by kind and phase.
+    def losses
+      counts = tally.failure_counts.reject { |(_, phase, kind), _| Deployment.unserved?(phase, kind) }
+      counts.group_by { |(_, phase, kind), _| "#{kind} (#{phase})" }.transform_values { |all| all.sum(&:last) }
+    end
 
     def violations = endings.select(&:violation)
 
     # Nothing was lost, every pod ended as it should, and enough was asked for that to mean something.
-    def passed? = losses.empty? && violations.empty? && tally.total >= settings.requests
-
-    private
-
-    def unserved?(failure)
-      downtimes.any? { |time| time.cover?(failure.at) } && self.class.nobody?(failure.kind)
-    end
+    def passed? = lost.zero? && violations.empty? && tally.total >= settings.requests
   end
 
   class Run
@@ -52,7 +49,7 @@ module Rollout
       @say.call("#{@settings.replicas} pods of #{@kind.name} behind #{@settings.data_plane}")
       turns = under_load { Scenario.new(@deployment, tally: @tally, settings: @settings).run }
       Result.new(settings: @settings, tally: @tally, endings: @deployment.endings, counters: @data_plane.counters,
-                 seconds: (Rig.now - began_at).round(1), turns:, downtimes: @deployment.downtimes)
+                 seconds: (Rig.now - began_at).round(1), turns:)
     ensure
       tear_down
     end
@@ -81,12 +78,14 @@ module Rollout
 
     def under_load
       host, port = @data_plane.address
+      held = Held.new(@tally)
       load = Load.new(host:, port:, rate: @settings.rate, inside: @place.inside(:clients), clients: @settings.clients) do |outcome|
-        @tally.add(outcome)
+        held.add(outcome)
       end
       yield.tap { @tally.wait_for(@settings.requests, within: 60 + @settings.requests / @settings.rate) }
     ensure
       load&.stop
+      held&.stop
     end
   end
 end

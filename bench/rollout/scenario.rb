@@ -60,15 +60,14 @@ module Rollout
       @deployment.routed([@deployment.add])
     end
 
-    # Here nobody serves for a while whatever the server does; that time is noted.
+    # Here nobody serves for a while whatever the server does; what fails then is counted apart.
     def recreate
       old = @deployment.pods.dup
       @deployment.delete(*old)
-      down_at = @deployment.last_accepting(old)
+      @deployment.down(*old)
       @deployment.gone(*old)
       fresh = Array.new(old.size) { @deployment.start }.each(&:ready!)
       @deployment.routed(fresh)
-      @deployment.downtimes << (down_at..Rig.now)
     end
 
     def oldest = @deployment.pods.first
