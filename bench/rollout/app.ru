@@ -9,6 +9,7 @@ require_relative "app/event_stream"
 TEXT = { "content-type" => "text/plain" }.freeze
 BYTES = { "content-type" => "application/octet-stream" }.freeze
 EVENTS = { "content-type" => "text/event-stream", "cache-control" => "no-cache" }.freeze
+SLOW = ENV.fetch("ROLLOUT_SLOW", "1.5").to_f # seconds
 SOCKETS = Rollout::EchoSockets.new
 
 # Parts that come one by one, over a second.
@@ -24,7 +25,7 @@ run(lambda do |env|
   when "/" then [200, TEXT.dup, [Rollout::Contents::HELLO]]
   when "/digest" then [200, TEXT.dup, [Digest::SHA256.hexdigest(env["rack.input"]&.read.to_s)]]
   when "/slow"
-    sleep(1.5)
+    sleep(SLOW)
     [200, TEXT.dup, [Rollout::Contents::SLOW]]
   when "/large" then [200, { **BYTES, "content-length" => Rollout::Contents::LARGE.bytesize.to_s }, [Rollout::Contents::LARGE]]
   when "/stream" then [200, TEXT.dup, PARTS]

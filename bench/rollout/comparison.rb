@@ -90,7 +90,7 @@ module Rollout
         [Column.new(name: server, server:, changes: {}), Column.new(name: "#{server} + preStop", server:, changes: { prestop: true })]
       end
       [Column.new(name: "tidegate", server: "tidegate", changes: {}), *others,
-       *(Column.new(name: "control", server: "tidegate", changes: {}) if controls)]
+       *(controls ? [Column.new(name: "control", server: "tidegate", changes: {})] : [])]
     end
 
     def label(preset, column) = column.name == "control" ? "control (#{preset.control_about})" : column.name

@@ -6,8 +6,8 @@ module Rollout
   module Presets
     # `control` are settings of Tidegate that change the outcome, with the words for them; `loses` is whether the preset
     # itself has to lose requests, as a time that is set too short does; `control_loses` the same of the control, nil
-    # where that is left to chance.
-    Preset = Struct.new(:name, :about, :settings, :control, :control_about, :loses, :control_loses, keyword_init: true)
+    # where that is left to chance. `expected` are Tidegate's outcomes that are right, if not "exit 0" alone.
+    Preset = Struct.new(:name, :about, :settings, :expected, :control, :control_about, :loses, :control_loses, keyword_init: true)
 
     NEW = %w[new-get new-post].freeze
     KEPT = %w[keep-get keep-post idle-post].freeze
@@ -30,7 +30,13 @@ module Rollout
                  control: { drain_delay: 7.0 }, control_about: "drain delay 7", loses: true, control_loses: false),
       Preset.new(name: "S9", about: "one replica, evicted",
                  settings: { data_plane: "kube-proxy", scenario: "evict", boot: 3.0, drain_delay: 9.0, failure_threshold: 1 },
-                 control: { readiness: "/readyz" }, control_about: "readiness on /readyz", loses: false, control_loses: true)
+                 control: { readiness: "/readyz" }, control_about: "readiness on /readyz", loses: false, control_loses: true),
+      Preset.new(name: "S10", about: "responses of 8 s, grace of 6 s",
+                 settings: { data_plane: "haproxy", clients: %w[new-get slow-get], slow: 8.0, lag: 0.5, drain_delay: 1.0, grace: 6.0 },
+                 expected: ["exit 0", "exit 1"],
+                 control: { grace: 14.0 }, control_about: "grace 14", loses: true, control_loses: false),
+      Preset.new(name: "S13", about: "WebSockets and event streams",
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: %w[sse websocket] }, **NO_DELAY)
     ].freeze
 
     def self.names = ALL.map(&:name)

@@ -9,13 +9,13 @@ require_relative "scenario"
 # What one run of bin/rollout is to do: every number with its default, and the command line that changes it.
 module Rollout
   Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
-                        :readiness, :readiness_period, :failure_threshold, :boot, :clients, :expected, :requests, :rate, :json,
+                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate, :json,
                         :quiet, keyword_init: true) do
     # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
       preset = changes[:preset] ? Presets.find(changes[:preset]).settings : {}
       new(server: "tidegate", data_plane: "haproxy", scenario: "rolling", pods: 2, rolls: 1, loop: false, lag: 2.0, rtt: 0.0,
-          drain_delay: 3.0, grace: 30.0, prestop: 0.0, readiness_period: 1.0, failure_threshold: 3, boot: 0.0,
+          drain_delay: 3.0, grace: 30.0, prestop: 0.0, readiness_period: 1.0, failure_threshold: 3, boot: 0.0, slow: 1.5,
           requests: 2000, rate: 260.0, json: false, quiet: false, **preset, **changes)
     end
 
@@ -37,11 +37,14 @@ module Rollout
     def for(kind)
       dup.tap { |it| it.server = kind.name }.tap do |it|
         it.readiness ||= it.tidegate? ? "/servingz" : "/"
-        it.expected ||= it.tidegate? ? ["exit 0"] : ["exit 0", "signal 15"]
+        it.expected ||= it.tidegate? ? tidegate_outcomes : ["exit 0", "signal 15"]
       end.freeze
     end
 
     def tidegate? = server == "tidegate"
+
+    # How Tidegate may end.
+    def tidegate_outcomes = (preset && Presets.find(preset).expected) || ["exit 0"]
 
     # Whether it needs a network of its own.
     def apart? = rtt.positive? || DataPlanes::APART.include?(data_plane)
@@ -59,7 +62,7 @@ module Rollout
       complaint =
         if !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
         elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
-        elsif [lag, rtt, drain_delay, grace, prestop, boot].any?(&:negative?) then "no time is negative"
+        elsif [lag, rtt, drain_delay, grace, prestop, boot, slow].any?(&:negative?) then "no time is negative"
         elsif !(readiness_period.positive? && failure_threshold.positive?) then "a probe needs a period and a threshold"
         end
       raise OptionParser::InvalidArgument, complaint if complaint
@@ -103,6 +106,7 @@ module Rollout
 
     def self.load(flag, d)
       flag.("--clients LIST", Array, "only these kinds of clients, by their names, with commas between", :clients)
+      flag.("--slow S", Float, "seconds that the slow response takes (#{d.slow})", :slow)
       flag.("--requests N", Integer, "make at least so many requests (#{d.requests})", :requests)
       flag.("--rate N", Float, "requests per second of all clients together (#{d.rate})", :rate)
       flag.("--json", "print the result as JSON", :json)
