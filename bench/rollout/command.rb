@@ -4,22 +4,26 @@ require_relative "comparison"
 require_relative "progress"
 require_relative "report"
 require_relative "run"
+require_relative "shots"
 
-# The command bin/rollout: one run with its progress and its report, the table of many, or the list of what there is.
+# The command bin/rollout: one run with its progress and its report, the table of many, single shots, or the list of
+# what there is.
 module Rollout
   class Command
     TICK = 60
 
     def initialize(argv)
-      @table = argv.first == "table"
-      @argv = @table ? argv.drop(1) : argv
+      @argv = argv
     end
 
     # The exit status.
     def call
-      return list if @argv == ["--list"]
-
-      @table ? table : one
+      case @argv.first
+      when "table" then table(@argv.drop(1))
+      when "shots" then Shots::Command.new(@argv.drop(1)).call
+      when "--list" then list
+      else one
+      end
     rescue OptionParser::ParseError, Rig::Unavailable => error
       warn "rollout: #{error.message}"
       2
@@ -52,8 +56,8 @@ module Rollout
       ticker&.join
     end
 
-    def table
-      comparison = Comparison.parse(@argv) { |line| warn line }
+    def table(argv)
+      comparison = Comparison.parse(argv) { |line| warn line }
       comparison.call
       puts comparison.json? ? comparison.to_json : comparison.to_s
       comparison.as_expected? ? 0 : 1
