@@ -63,11 +63,12 @@ class ScriptedServer
       @socket.close
     end
 
-    # Returns when the client has closed.
+    # Returns when the client has closed, with what it sent until then.
     def gone
-      nil while @socket.readpartial(65_536)
-    rescue EOFError, SystemCallError, IOError
-      nil
+      rest = "".b
+      loop { rest << @socket.readpartial(65_536) }
+    rescue EOFError, SystemCallError
+      rest
     end
 
     private

@@ -70,7 +70,9 @@ RSpec.describe Rollout::Connection, :scripted do
     end
 
     it "is reset before the request could be sent" do
-      connection = connect(scripted(&:reset))
+      connected = Queue.new
+      connection = connect(scripted { |peer| connected.pop && peer.reset })
+      connected << true
       expect(connection.input?(Patience::SECONDS)).to be true # the reset is there
 
       expect { connection.request("GET", "/", within: Patience::SECONDS) }

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../../../bench/rollout/chart"
 require_relative "../../../bench/rollout/client"
 require_relative "../../../bench/rollout/report"
 require_relative "../../../bench/rollout/run"
@@ -70,5 +71,9 @@ RSpec.describe Rollout::Report do
     expect(json["first_failures"]).to eq [{ "client" => "GET", "phase" => "lag", "kind" => "reset", "at" => 1.5 }]
     expect(json["timeline"].find { |bin| bin["at"] == 1.5 }).to eq("at" => 1.5, "requests" => 1, "failures" => 1)
     expect(json["endings"].first).to include("outcome" => "exit 0", "log" => ["first line", "drain: done"])
+  end
+
+  it "is what a picture is drawn from" do
+    expect(Rollout::Chart.new(result).to_svg).to include("0 of 3 requests failed")
   end
 end
