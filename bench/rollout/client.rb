@@ -1,79 +1,59 @@
 # frozen_string_literal: true
 
-require_relative "connection"
+require_relative "clients/echo"
+require_relative "clients/events"
+require_relative "clients/get"
+require_relative "clients/post"
 
-# One client: asks at its own steady pace, checks every answer, reports every outcome, never repeats a request.
-# Knows nothing of servers, rolls or processes. What it asks is the business of its subclasses in clients/.
+# Every kind of client there is: its short name for the command line, its name in the table, how many, how often.
 module Rollout
   class Client
-    # The outcome of one request: nil for a good answer, else the kind of failure. A WebSocket's is that of one echo,
-    # an event stream's that of one event.
-    Outcome = Struct.new(:client, :failure, :began_at, :ended_at)
-
-    # `interval` is the seconds between two requests, `number` tells the clients of one kind apart. The options are
-    # those of the kind.
-    def initialize(name, number:, host:, port:, interval:, offset: 0, path: "/", keep_alive: false, within: 5.0, &report)
-      @name, @number, @host, @port, @report = name, number, host, port, report
-      @interval, @offset = interval, offset
-      @path, @keep_alive, @within = path, keep_alive, within
-    end
-
-    # Asks until the queue `stop` is closed.
-    def run(stop)
-      @stop = stop
-      due = now + @offset
-      loop do
-        rest(due)
-        return if stop.closed?
-
-        ask
-        due += @interval * [1, ((now - due) / @interval).ceil].max # what was missed is not caught up
+    # What the clients of one kind do. They ask for their `share` of the rate, or each of them `every` so many seconds;
+    # `count` is how many there are.
+    Kind = Struct.new(:slug, :name, :type, :share, :every, :count, :options, keyword_init: true) do
+      # Clients that ask `rate` times a second, spread evenly. Without a rate each asks at its kind's own pace.
+      def clients(host:, port:, rate: nil, &report)
+        interval = every || count / rate
+        Array.new(count) do |number|
+          type.new(name, number:, host:, port:, interval:, offset: interval * number / count, **options, &report)
+        end
       end
-    ensure
-      drop
     end
 
-    private
+    LONG = 10.0 # seconds that a request may take which is meant to be slow
 
-    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    # The requests that are over in a moment share the rate. Each of the others holds a thread of the server or has its
+    # own rhythm: they are few, and come on top of the rate.
+    KINDS = [
+      [:"new-get", "new-connection GET", Clients::Get, { share: 22, count: 12 }, { path: "/" }],
+      [:"new-post", "new-connection POST", Clients::Post, { share: 22, count: 12 }, { path: "/digest" }],
+      [:"keep-get", "keep-alive GET", Clients::Get, { share: 22, count: 12 }, { path: "/", keep_alive: true }],
+      [:"keep-post", "keep-alive POST", Clients::Post, { share: 22, count: 12 }, { path: "/digest", keep_alive: true }],
+      [:chunked, "chunked upload", Clients::ChunkedPost, { share: 6, count: 4 }, { path: "/digest", keep_alive: true }],
+      [:continue, "Expect: 100-continue", Clients::ContinuePost, { share: 6, count: 4 }, { path: "/digest", keep_alive: true }],
+      [:"idle-post", "POST after 3 s idle", Clients::Post, { every: 3.0, count: 12 }, { path: "/digest", keep_alive: true }],
+      [:"slow-get", "slow response (1.5 s)", Clients::Get, { every: 5.0, count: 2 }, { path: "/slow", within: LONG }],
+      [:"slow-post", "slow upload (1.5 s)", Clients::SlowPost, { every: 2.5, count: 4 }, { path: "/digest", within: LONG }],
+      [:reader, "slow reader (2 MB)", Clients::Reader, { every: 5.0, count: 2 }, { path: "/large", within: LONG }],
+      [:stream, "streamed response", Clients::Get, { every: 4.0, count: 2 }, { path: "/stream", within: LONG }],
+      [:sse, "server-sent events", Clients::Events, { every: 1.0, count: 2 }, { path: "/events" }],
+      [:websocket, "WebSocket echo", Clients::Echo, { every: 0.2, count: 4 }, { path: "/echo" }]
+    ].map { |slug, name, type, pace, options| Kind.new(slug: slug.to_s, name:, type:, options:, **pace).freeze }.freeze
 
-    # Nothing to do until `due`.
-    def rest(due) = @stop.pop(timeout: [due - now, 0].max)
+    # The kinds with these names, in the table's order; all of them for none. Raises ArgumentError for one that is not.
+    def self.kinds(slugs = nil)
+      return KINDS if slugs.nil? || slugs.empty?
 
-    def ask
-      began_at = now
-      failure = attempt
-      drop if failure || !@keep_alive
-      report(failure, began_at)
+      unknown = slugs - KINDS.map(&:slug)
+      raise ArgumentError, "no kind of client: #{unknown.join(', ')} (#{KINDS.map(&:slug).join(', ')})" unless unknown.empty?
+
+      KINDS.select { |kind| slugs.include?(kind.slug) }
     end
 
-    def report(failure, began_at, ended_at = now) = @report.call(Outcome.new(@name, failure, began_at, ended_at))
-
-    # One request; the kind of failure, or nil.
-    def attempt
-      connect
-      response = exchange
-      return response.status.to_s unless response.status == 200
-      return "wrong body" unless good?(response.body)
-
-      drop if response.last?
-    rescue Failed => error
-      error.kind
-    end
-
-    # A connection that the server was seen to close while it was idle is not written to.
-    def connect
-      drop if @connection&.stale?
-      @connection ||= open
-    end
-
-    def open = Connection.open(@host, @port, within: @within)
-
-    def drop
-      @connection&.close
-      @connection = nil
+    # All clients of these kinds, which together make `rate` requests a second and what the slow ones make.
+    def self.crowd(kinds, rate:, **address, &report)
+      shares = kinds.sum { |kind| kind.share || 0 }
+      kinds.flat_map { |kind| kind.clients(rate: kind.share && rate * kind.share / shares, **address, &report) }
     end
   end
 end
-
-require_relative "client_kinds"

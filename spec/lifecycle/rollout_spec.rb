@@ -40,7 +40,8 @@ RSpec.describe "a rolling update" do
   end
 
   it "loses some with Puma in its place" do
-    result = needing_programs { roll(puma, requests: 400) }
+    # Puma waits for streams that nobody ends until it is killed.
+    result = needing_programs { roll(puma, requests: 400, grace: 6.0) }
 
     expect(result.tally.failed).to be > 0
     expect(result.tally.failed(phase: Rollout::Tally::STEADY)).to eq(0), Rollout::Report.new(result).to_s

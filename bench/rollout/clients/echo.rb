@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "../client"
+require_relative "client"
 require_relative "../web_socket"
 
 # A WebSocket client that sends a message now and then and wants it back.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "../client"
+require_relative "client"
 
 # A listener of server-sent events, as a browser's EventSource is one: it takes what comes for as long as the server
 # keeps the stream, and when that ends in order (last chunk) it connects again at once and says what it had last.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "../client"
+require_relative "client"
 require_relative "../app/contents"
 
 # Clients that ask for something and know what has to come.

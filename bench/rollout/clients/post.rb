@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "digest"
-require_relative "../client"
+require_relative "client"
 
 # Clients that send a body which no other request has, and want its digest back: it arrived whole, and the answer is
 # theirs.
