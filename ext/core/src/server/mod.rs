@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use self::driver::Driver;
 use crate::{
     access::AccessLog,
+    admin::{self, Admin},
     config::Config,
     connection::Shared,
     dispatch::DispatchQueue,
@@ -32,9 +33,9 @@ use crate::{
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
     notice::Notice,
-    probe::{self, Probe},
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
+    traffic::Traffic,
     wake::Sleeper,
 };
 
@@ -130,10 +131,18 @@ impl Server {
             limits: self.config.limits,
             phase: phases.clone(),
             marks: self.config.marks,
+            probes: self.config.probes,
+            traffic: Traffic::new(self.config.plan.until_quiet),
             access: self.access,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
+        let admin = admin.map(|listener| {
+            let ask = messages.clone();
+            // Full means that as many events wait already.
+            let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
+            (listener, Admin { phase: phases.clone(), stats: stats.clone(), drain })
+        });
         let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
@@ -239,21 +248,18 @@ fn serve(
     mut driver: Driver,
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
-    admin: Option<Listener>,
+    admin: Option<(Listener, Admin)>,
 ) {
     runtime.block_on(async {
-        let probing = admin.map(|listener| {
-            let probe = driver.probe();
-            tokio::spawn(answer_probes(listener, Arc::new(probe)))
-        });
+        let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
         for listener in listeners {
             driver.accept_on(listener);
         }
         let queue = driver.queue();
         tokio::spawn(async move { queue.guard_against_stalls().await });
         driver.run(inbox).await;
-        if let Some(probing) = probing {
-            probing.abort();
+        if let Some(administering) = administering {
+            administering.abort();
         }
     });
     // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
@@ -271,11 +277,11 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
     }
 }
 
-async fn answer_probes(listener: Listener, probe: Arc<Probe>) {
+async fn administer(listener: Listener, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
-            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
+            Ok(Accepted::Tcp(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
+            Ok(Accepted::Unix(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }
