@@ -58,7 +58,7 @@ pub enum Notice<'a> {
     /// They can again.
     AcceptRecovered,
     /// A signal changed nothing.
-    Unmoved(Signal),
+    Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
 }
@@ -160,7 +160,13 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
-            Self::Unmoved(signal) => write!(f, "{signal}: still finishing what is in flight; one more signal cuts it"),
+            Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
+            Self::Unmoved(signal, Phase::Draining { .. }) => {
+                write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
+            }
+            Self::Unmoved(signal, _) => {
+                write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
+            }
             Self::Summary(summary) => summary.fmt(f),
         }
     }

@@ -69,7 +69,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
