@@ -16,6 +16,7 @@ module Tidegate
   autoload :DrainHooks, "tidegate/drain_hooks"
   autoload :DSL, "tidegate/dsl"
   autoload :EmptyInput, "tidegate/empty_input"
+  autoload :EventStreams, "tidegate/event_streams"
   autoload :Fault, "tidegate/fault"
   autoload :Hijacked, "tidegate/hijacked"
   autoload :Hooks, "tidegate/hooks"
@@ -34,6 +35,7 @@ module Tidegate
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/signals"
   autoload :StreamInput, "tidegate/stream_input"
+  autoload :Systemd, "tidegate/systemd"
   autoload :ThreadLimit, "tidegate/thread_limit"
   autoload :WorkerPool, "tidegate/worker_pool"
 

@@ -93,6 +93,7 @@ module Tidegate
       yield @server if block_given?
       listen
       @restart&.watch(@server)
+      Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
       @server.join
       conclude

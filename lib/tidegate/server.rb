@@ -74,6 +74,9 @@ module Tidegate
     # Ends that.
     def ignore_signals = @native.ignore_signals
 
+    # Waits until the server is told to stop.
+    def await_stop = @native.await_stop
+
     # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
     def join(timeout = nil)
       return true unless @pool
