@@ -34,7 +34,7 @@ module Tidegate
     # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
     def initialize(app, configuration: nil, log: nil, **options)
       @configuration = configuration || Configuration.embedded(options)
-      @log = log || Log.new(silent: @configuration.silent)
+      @log = log || Log.new.for(@configuration)
       @app = app
       @addresses = []
       @hijacked = Hijacked.new

@@ -198,9 +198,7 @@ impl Reader<'_> {
         if !self.get("log_requests")?.unwrap_or(false) {
             return Ok(None);
         }
-        let json =
-            self.get::<Symbol>("log_format")?.map(|format| format.name().map(|name| name == "json")).transpose()?;
-        let format = if json == Some(true) { Format::Json } else { Format::Combined };
+        let format = if self.json()? { Format::Json } else { Format::Combined };
         Ok(self.get::<i32>("log")?.map(|descriptor| (descriptor, format)))
     }
 
@@ -214,6 +212,12 @@ impl Reader<'_> {
 
     fn log(&self) -> Result<Option<Log>, Error> {
         let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("log: {cause}"));
-        self.get::<i32>("log")?.map(|descriptor| Log::to(descriptor).map_err(failed)).transpose()
+        let json = self.json()?;
+        self.get::<i32>("log")?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
+    }
+
+    fn json(&self) -> Result<bool, Error> {
+        let format = self.get::<Symbol>("log_format")?;
+        format.map_or(Ok(false), |format| format.name().map(|name| name == "json"))
     }
 }

@@ -92,7 +92,7 @@ module Tidegate
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
-        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),
+        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json; with json the server's own lines too"),
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),
