@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "chart"
 require_relative "comparison"
 require_relative "progress"
 require_relative "report"
@@ -39,6 +40,7 @@ module Rollout
       run = Run.new(settings) { |sentence| progress.say(sentence) unless settings.loop }
       progress.tally = run.tally
       result = progress.during { ticking(progress, settings) { run.call } }
+      File.write(settings.svg, Chart.new(result).to_svg) if settings.svg
       report = Report.new(result)
       puts settings.json ? report.to_json : report.to_s
       result.passed? ? 0 : 1

@@ -8,21 +8,23 @@ require "socket"
 class Relay
   ABORT = [1, 0].pack("ii") # SO_LINGER: a close is a reset
 
-  def initialize(client, host, port)
-    @client, @host, @port = client, host, port
+  CHUNK = 65_536
+
+  # The block is called when the pod cannot be reached.
+  def initialize(client, host, port, &on_refusal)
+    @client, @host, @port, @on_refusal = client, host, port, on_refusal
   end
 
-  # Runs to the end of the connection. False when the pod could not be reached.
+  # Runs to the end of the connection.
   def run
     @pod = TCPSocket.new(@host, @port)
     [@client, @pod].each { |socket| socket.setsockopt(:TCP, :NODELAY, true) }
     upward = Thread.new { pass(@client, @pod) }
     pass(@pod, @client)
     upward.join
-    true
   rescue SystemCallError
+    @on_refusal.call unless @pod
     abort_both
-    false
   ensure
     @client.close
     @pod&.close
@@ -30,9 +32,18 @@ class Relay
 
   private
 
+  # By hand: IO.copy_stream takes a reset for an end.
   def pass(from, to)
-    IO.copy_stream(from, to)
-    to.close_write
+    buffer = String.new(capacity: CHUNK)
+    loop { to.write(from.readpartial(CHUNK, buffer)) }
+  rescue EOFError
+    finish(to)
+  rescue SystemCallError, IOError
+    abort_both
+  end
+
+  def finish(socket)
+    socket.close_write
   rescue SystemCallError, IOError
     abort_both
   end
@@ -89,7 +100,7 @@ class Picker
       client = listener.accept
       pod = @pods.sample
       @accepted += 1
-      Thread.new { Relay.new(client, *pod).run || @mutex.synchronize { @refused += 1 } }
+      Thread.new { Relay.new(client, *pod) { @mutex.synchronize { @refused += 1 } }.run }
     end
   rescue IOError, Errno::EBADF
     nil # closed

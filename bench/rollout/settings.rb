@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "optparse"
+require_relative "client"
 require_relative "data_planes"
 require_relative "kubelet"
 require_relative "presets"
@@ -9,7 +10,7 @@ require_relative "scenario"
 # What one run of bin/rollout is to do: every number with its default, and the command line that changes it.
 module Rollout
   Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
-                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate, :json,
+                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate, :svg, :json,
                         :quiet, keyword_init: true) do
     # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
@@ -61,6 +62,7 @@ module Rollout
     def validate
       complaint =
         if !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
+        elsif (strangers = Array(clients) - Client::KINDS.map(&:slug)).any? then "no kind of client: #{strangers.join(', ')}"
         elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
         elsif [lag, rtt, drain_delay, grace, prestop, boot, slow].any?(&:negative?) then "no time is negative"
         elsif !(readiness_period.positive? && failure_threshold.positive?) then "a probe needs a period and a threshold"
@@ -109,6 +111,7 @@ module Rollout
       flag.("--slow S", Float, "seconds that the slow response takes (#{d.slow})", :slow)
       flag.("--requests N", Integer, "make at least so many requests (#{d.requests})", :requests)
       flag.("--rate N", Float, "requests per second of all clients together (#{d.rate})", :rate)
+      flag.("--svg FILE", "draw failures over time around the TERM into that file", :svg)
       flag.("--json", "print the result as JSON", :json)
       flag.("-q", "--quiet", "no progress", :quiet)
     end

@@ -10,9 +10,12 @@ RSpec.describe Rollout::Report do
 
   def add(client, failure = nil, at: 10.0, took: 0.02) = tally.add(Rollout::Client::Outcome.new(client, failure, at - took, at))
 
-  def result(requests: 3, counters: { retries: 0 })
-    ending = Rollout::Pod::Ending.new("pod 1.1", "exit 0", 3.1, false, ["first line", "drain: done"])
-    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending], counters:, seconds: 5.0)
+  def result(requests: 3, counters: { retries: 0 }, violation: nil)
+    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending(violation)], counters:, seconds: 5.0, turns: 1)
+  end
+
+  def ending(violation)
+    Rollout::Kubelet::Ending.new("pod 1", "exit 0", 3.1, 3.1, false, violation, ["first line", "drain: done"])
   end
 
   def report(**) = described_class.new(result(**))
@@ -33,7 +36,7 @@ RSpec.describe Rollout::Report do
   end
 
   it "says how the pods ended and that nothing failed" do
-    expect(report.to_s).to include("pod 1.1: exit 0, 3.1 s after TERM\n  drain: done\ndata plane: retries=0\n\nno request failed of 3\n")
+    expect(report.to_s).to include("pod 1: exit 0, 3.1 s after TERM\n  drain: done\nhaproxy: retries=0\n\nno request failed of 3\n")
   end
 
   it "counts the failures by kind, phase and client, the most frequent first" do
@@ -56,7 +59,22 @@ RSpec.describe Rollout::Report do
   end
 
   it "can do without the counts of a data plane" do
-    expect(report(counters: {}).to_s).not_to include("data plane")
+    expect(report(counters: {}).to_s).not_to include("haproxy: ")
+  end
+
+  it "names a pod that ended wrongly" do
+    text = report(violation: "killed at the end of its grace").to_s
+
+    expect(text).to include("pod 1: exit 0, 3.1 s after TERM, WRONG: killed at the end of its grace")
+    expect(text).to end_with("no request failed of 3; 1 of 1 pods ended wrongly\n")
+  end
+
+  it "counts apart what came while the scenario left nobody to serve, but not what was accepted and lost" do
+    tally.mark("down", at: 30.0)
+    2.times { add("GET", "refused", at: 31.0) }
+    add("GET", "truncated", at: 31.0)
+
+    expect(report.to_s).to end_with("1 requests failed of 6; 2 more came while the scenario left nobody to serve\n")
   end
 
   it "is complete as JSON" do
