@@ -21,6 +21,34 @@ pub struct Config {
     pub marks: Marks,
     /// The shutdown's delays and budget.
     pub plan: Plan,
+    /// What it is, for those who ask.
+    pub about: About,
+}
+
+/// What a server is, as its operators know it.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The server's own version.
+    pub version: String,
+    /// What runs the app, if it is known.
+    pub interpreter: Option<Interpreter>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), interpreter: None }
+    }
+}
+
+/// What runs the app.
+#[derive(Clone, Debug)]
+pub struct Interpreter {
+    /// Its name: `ruby`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// The patch of that version.
+    pub patchlevel: i64,
 }
 
 /// How long a client may take over each step of a connection; `None` is for ever.
@@ -63,11 +91,20 @@ pub struct Limits {
     pub stream_bodies: bool,
     /// Exchanges that may wait for a worker; more are answered with 503.
     pub queue: usize,
+    /// How long an exchange may wait for a worker; then it is answered with 503. `None`: for ever.
+    pub queue_wait: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: 112 * 1024, body: None, body_memory: 112 * 1024, stream_bodies: false, queue: 1024 }
+        Self {
+            head: 112 * 1024,
+            body: None,
+            body_memory: 112 * 1024,
+            stream_bodies: false,
+            queue: 1024,
+            queue_wait: None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{lifecycle::Phase, stats::Stats};
+use crate::{lifecycle::Phase, metrics::Report, stats::Stats};
 
 /// A probe that takes longer than this, from connection to response, is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +31,10 @@ impl Probe {
         let phase = *self.phase.borrow();
         let known = matches!(path, "/livez" | "/readyz" | "/servingz" | "/startupz");
         if !known {
-            return (StatusCode::NOT_FOUND, "not found; try /livez, /readyz, /servingz or /startupz\n".into());
+            return (
+                StatusCode::NOT_FOUND,
+                "not found; try /livez, /readyz, /servingz, /startupz, /metrics or /stats\n".into(),
+            );
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
@@ -58,11 +61,15 @@ fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
 }
 
 /// Answers one probe and closes: a probe never keeps a connection alive.
-pub(crate) async fn serve<S>(socket: S, probe: Arc<Probe>)
+pub(crate) async fn serve<S>(socket: S, probe: Arc<Probe>, report: Arc<Report>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request: Request<Incoming>| {
+        let accept = request.headers().get(header::ACCEPT);
+        if let Some(response) = report.answer(request.method(), request.uri().path(), accept) {
+            return std::future::ready(Ok::<_, Infallible>(response));
+        }
         let now = tokio::time::Instant::now().into_std();
         let (status, text) = probe.answer(request.method(), request.uri().path(), now);
         let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -70,7 +77,7 @@ where
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        std::future::ready(Ok::<_, Infallible>(response))
+        std::future::ready(Ok(response))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -106,9 +113,12 @@ mod tests {
     #[tokio::test]
     async fn answers_over_the_wire_and_closes() {
         let (_keep, phase) = watch::channel(Phase::Ready);
-        let probe = Arc::new(Probe { phase, stats: Arc::default() });
+        let stats = Arc::<Stats>::default();
+        let queue = crate::dispatch::DispatchQueue::new(1, None, 1, stats.clone());
+        let report = Report::new(stats.clone(), queue, phase.clone(), Default::default());
+        let probe = Arc::new(Probe { phase, stats });
         let (mut client, server) = tokio::io::duplex(4096);
-        let serving = tokio::spawn(serve(server, probe));
+        let serving = tokio::spawn(serve(server, probe, report));
         client.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();

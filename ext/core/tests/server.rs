@@ -31,6 +31,7 @@ fn config(binds: &[String], delay: Duration) -> Config {
         max_workers: 2,
         marks: Default::default(),
         plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None },
+        about: Default::default(),
     }
 }
 

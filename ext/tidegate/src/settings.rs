@@ -3,10 +3,10 @@
 
 use std::{os::fd::RawFd, path::Path, time::Duration};
 
-use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value, value::ReprValue};
+use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{Address, Config, Limits, Timeouts},
+    config::{About, Address, Config, Interpreter, Limits, Timeouts},
     log::Log,
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
@@ -49,6 +49,7 @@ const NAMES: &[&str] = &[
     "max_threads",
     "min_threads",
     "max_queue",
+    "queue_timeout",
     "first_data_timeout",
     "head_timeout",
     "body_timeout",
@@ -113,6 +114,7 @@ impl Settings {
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
+                queue_wait: reader.seconds("queue_timeout")?,
                 ..defaults
             },
             marks: Marks {
@@ -121,6 +123,7 @@ impl Settings {
             },
             max_workers: reader.get("max_threads")?.unwrap_or(1),
             plan,
+            about: about(ruby)?,
         };
         Ok(Self {
             config,
@@ -142,6 +145,19 @@ impl Settings {
             },
         })
     }
+}
+
+/// What the server and its Ruby call themselves.
+fn about(ruby: &Ruby) -> Result<About, Error> {
+    let constants = ruby.class_object();
+    Ok(About {
+        version: constants.const_get::<_, RModule>("Tidegate")?.const_get("VERSION")?,
+        interpreter: Some(Interpreter {
+            engine: constants.const_get("RUBY_ENGINE")?,
+            version: constants.const_get("RUBY_VERSION")?,
+            patchlevel: constants.const_get("RUBY_PATCHLEVEL")?,
+        }),
+    })
 }
 
 struct Reader<'a> {

@@ -21,7 +21,7 @@ module Tidegate
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
-        option(:admin, :TCP_OR_NONE, nil, "address that answers /livez, /readyz and /servingz: tcp://HOST:PORT")
+        option(:admin, :TCP_OR_NONE, nil, "address that answers the probes, /metrics and /stats: tcp://HOST:PORT")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),
@@ -38,7 +38,8 @@ module Tidegate
                usual: %w[RAILS_MIN_THREADS]),
         option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
                shown: "ActiveRecord's pool size up to 32, without it 32"),
-        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
+        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
+        option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503")
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),

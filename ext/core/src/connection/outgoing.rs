@@ -11,12 +11,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Shared, activity::Activity};
+use super::{Shared, activity::Activity, meter::Meter};
 use crate::{
     access::Record,
     body::{Aborted, ResponseBody},
     request::Peer,
-    stats::InFlight,
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
@@ -33,7 +32,7 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
-    pub(super) _in_flight: Option<InFlight>,
+    pub(super) _meter: Option<Meter>,
 }
 
 impl Drop for End {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot::error::RecvError;
 use super::{
     Shared,
     activity::Activity,
+    meter::Meter,
     outgoing::{End, Line, Outgoing},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     marks,
     request::{self, Peer, Request},
     response::{Refusal, Response},
-    stats::InFlight,
+    stats::{Shed, Times},
 };
 
 /// Turns hyper's requests into exchanges.
@@ -69,11 +70,12 @@ impl Service {
         match self.shared.queue.submit(exchange) {
             Ok(()) => State::Waiting(answer),
             Err(rejected) => {
-                self.shared.stats.rejected();
-                State::Refused(match rejected {
-                    Rejected::Full(_) => Refusal::busy(),
-                    Rejected::Closed(_) => Refusal::ending(),
-                })
+                let (reason, refusal) = match rejected {
+                    Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
+                    Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
+                };
+                self.shared.stats.rejected(reason);
+                State::Refused(refusal)
             }
         }
     }
@@ -89,7 +91,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let (mut head, incoming) = request.into_parts();
         self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
-        let in_flight = self.shared.stats.request_begun();
+        let meter = Meter::start(self.shared.stats.clone(), &head.method, received);
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
@@ -115,7 +117,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 Ok((head, body))
             })),
         };
-        Reply { service: self.clone(), state, framing, received, id, line, in_flight: Some(in_flight) }
+        Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
     }
 }
 
@@ -136,7 +138,7 @@ pub(super) struct Reply {
     /// The request's id, where requests have one.
     id: Option<HeaderValue>,
     line: Option<Line>,
-    in_flight: Option<InFlight>,
+    meter: Option<Meter>,
 }
 
 type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
@@ -178,9 +180,18 @@ impl Future for Reply {
                 }
                 State::TakenOver => return Poll::Pending,
                 State::Waiting(answer) => match ready!(this.service.heed(Pin::new(answer), cx)) {
-                    Ok(Answer::Response(response)) => response,
+                    Ok(Answer::Response(response, times)) => {
+                        this.answered(times);
+                        response
+                    }
+                    Ok(Answer::Expired) => {
+                        this.service.shared.stats.rejected(Shed::QueueTimeout);
+                        this.state = State::Refused(Refusal::busy());
+                        continue;
+                    }
                     // The connection's task looks for it when hyper has no more to do.
-                    Ok(Answer::TakeOver(request)) => {
+                    Ok(Answer::TakeOver(request, times)) => {
+                        this.answered(times);
                         if let Some(line) = &mut this.line {
                             line.note(|record| record.hijacked = true);
                         }
@@ -198,12 +209,20 @@ impl Future for Reply {
 }
 
 impl Reply {
+    /// A worker has answered.
+    fn answered(&mut self, times: Times) {
+        self.service.shared.stats.answered(&times);
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.times = Some(times));
+        }
+    }
+
     /// The server's patience has ended before there was an answer.
     fn give_up(&mut self) {
         if let State::Waiting(_) = self.state {
             self.service.shared.stats.cut();
         }
-        self.service.shared.stats.rejected();
+        self.service.shared.stats.rejected(Shed::Ending);
         self.state = State::Refused(Refusal::ending());
     }
 
@@ -242,11 +261,14 @@ impl Reply {
         if let Some(line) = &mut self.line {
             line.note(|record| record.status = Some(status.as_u16()));
         }
+        if let Some(meter) = &mut self.meter {
+            meter.answered(status);
+        }
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _in_flight: self.in_flight.take() },
+            _end: End { activity: self.service.activity.clone(), _meter: self.meter.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;

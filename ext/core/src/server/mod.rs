@@ -31,6 +31,7 @@ use crate::{
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
+    metrics::Report,
     notice::Notice,
     probe::{self, Probe},
     signals::{Ears, signal_of},
@@ -84,7 +85,8 @@ impl Server {
             None => None,
         };
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(config.limits.queue, config.max_workers, stats.clone());
+        let queue =
+            DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
         Ok(Self { config, bound, admin, queue, stats, access: None })
     }
 
@@ -134,11 +136,12 @@ impl Server {
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
+        let report = Report::new(stats.clone(), queue.clone(), phases.clone(), self.config.about);
         let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin);
+            serve(runtime, driver, inbox, listeners, admin, report);
             ended_queue.close();
             if let Some(access) = &requests.access {
                 access.finish();
@@ -240,17 +243,18 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<Listener>,
+    report: Arc<Report>,
 ) {
     runtime.block_on(async {
         let probing = admin.map(|listener| {
             let probe = driver.probe();
-            tokio::spawn(answer_probes(listener, Arc::new(probe)))
+            tokio::spawn(answer_probes(listener, Arc::new(probe), report))
         });
         for listener in listeners {
             driver.accept_on(listener);
         }
         let queue = driver.queue();
-        tokio::spawn(async move { queue.guard_against_stalls().await });
+        tokio::spawn(async move { queue.keep_time().await });
         driver.run(inbox).await;
         if let Some(probing) = probing {
             probing.abort();
@@ -271,11 +275,11 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
     }
 }
 
-async fn answer_probes(listener: Listener, probe: Arc<Probe>) {
+async fn answer_probes(listener: Listener, probe: Arc<Probe>, report: Arc<Report>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
-            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
+            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone(), report.clone()))),
+            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone(), report.clone()))),
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }
