@@ -13,10 +13,10 @@ module Tidegate
     LAST_SPEC = [1, 6].freeze
 
     # Of the request that the calling thread runs: milliseconds of waiting for the GVL so far.
-    GVL_WAIT = -> { Native.gvl_wait }
+    GVL_WAIT = -> { Native.gvl_wait }.freeze
 
     # Tells that the request that the calling thread runs will mostly wait from now on, so that no other waits for it.
-    IO_BOUND = -> { Native.io_bound }
+    IO_BOUND = -> { Native.io_bound }.freeze
 
     module_function
 

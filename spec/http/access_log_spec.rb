@@ -26,6 +26,17 @@ RSpec.describe "the access log", :processes do
     expect(entry["duration_ms"]).to be >= 0
   end
 
+  it "says with log_format json where the time of a request went" do
+    server = logging("--log-format", "json", "--http-content-length-limit", 1)
+    server.get("/served")
+    server.connect { |wire| wire.post("/refused", "xx") }
+    served, refused = %w[served refused].map { |path| JSON.parse(server.stdout.wait_for(%r{\A\{.*/#{path}.*\}\z})[0]) }
+
+    expect(served["queue_wait_ms"] + served["app_time_ms"]).to be <= served["duration_ms"] + 0.002
+    expect(served["gvl_wait_ms"]).to be_between(0, served["app_time_ms"])
+    expect(refused).to include("queue_wait_ms" => nil, "gvl_wait_ms" => nil, "app_time_ms" => nil)
+  end
+
   it "has what the server refuses by itself" do
     server = logging("--http-content-length-limit", 1)
     server.connect { |wire| expect(wire.post("/too-long", "xx").status).to eq(413) }
