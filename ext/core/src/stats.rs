@@ -5,10 +5,10 @@ mod requests;
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use self::requests::Times;
@@ -22,7 +22,6 @@ pub(crate) use self::{
 pub struct Stats {
     connections: AtomicU64,
     accepted: AtomicU64,
-    last_accept: Mutex<Option<Instant>>,
     requests: AtomicU64,
     in_flight: AtomicU64,
     told_close: AtomicU64,
@@ -67,8 +66,6 @@ pub struct Snapshot {
     pub connections: u64,
     /// Connections accepted since the start.
     pub accepted: u64,
-    /// When the last of them came.
-    pub last_accept: Option<Instant>,
     /// Requests whose head was read.
     pub requests: u64,
     /// Requests not answered to the end yet.
@@ -99,7 +96,6 @@ impl Stats {
         Snapshot {
             connections: self.connections.load(Relaxed),
             accepted: self.accepted.load(Relaxed),
-            last_accept: *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
             requests: self.requests.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             told_close: self.told_close.load(Relaxed),
@@ -114,10 +110,9 @@ impl Stats {
         }
     }
 
-    pub(crate) fn connection_accepted(self: &Arc<Self>, now: Instant) -> OpenConnection {
+    pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
         self.accepted.fetch_add(1, Relaxed);
         self.connections.fetch_add(1, Relaxed);
-        *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(now);
         OpenConnection(self.clone())
     }
 

@@ -90,6 +90,7 @@ impl Settings {
             shutdown_timeout: reader.seconds("shutdown_timeout")?,
             termination_grace: reader.setting("termination_grace")?,
             prestop: reader.seconds("prestop")?.unwrap_or_default(),
+            until_quiet: false,
         };
         let platform = Platform::detect(|name| std::env::var_os(name).is_some(), |path| Path::new(path).exists());
         let (plan, misfits) = Plan::resolve(request, platform);
@@ -124,6 +125,7 @@ impl Settings {
             max_workers: reader.get("max_threads")?.unwrap_or(1),
             plan,
             about: about(ruby)?,
+            probes: Default::default(),
         };
         Ok(Self {
             config,

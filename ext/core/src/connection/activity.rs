@@ -43,6 +43,8 @@ pub(super) struct Activity(Mutex<State>);
 #[derive(Debug)]
 struct State {
     stage: Stage,
+    /// When the connection was accepted, until that counts as traffic: with the first request that is no probe.
+    arrival: Option<Instant>,
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
     peer: PeerSide,
@@ -75,6 +77,7 @@ impl Activity {
     pub(super) fn new(now: Instant) -> Self {
         Self(Mutex::new(State {
             stage: Stage::Fresh { since: now },
+            arrival: Some(now),
             stalled: None,
             peer: PeerSide::Stays,
             close_delimited: false,
@@ -131,13 +134,19 @@ impl Activity {
 
     // ===== the exchange reports =====
 
-    pub(super) fn request_begun(&self, client_stays: bool) {
+    /// Gives the time of the connection's arrival, where that does not count as traffic yet.
+    pub(super) fn request_begun(&self, client_stays: bool) -> Option<Instant> {
         let mut state = self.state();
         state.stage = Stage::Exchange;
         state.close_delimited = false;
         if state.peer != PeerSide::Closed {
             state.peer = if client_stays { PeerSide::Stays } else { PeerSide::Leaves };
         }
+        state.arrival
+    }
+
+    pub(super) fn counts_as_traffic(&self) {
+        self.state().arrival = None;
     }
 
     /// The request is refused before all of it was read: whatever the client said, it may still be sending.
@@ -288,7 +297,7 @@ mod tests {
         let start = super::super::now();
         let activity = Activity::new(start);
         let closing = Phase::Closing { since: start, deadline: start + s(9) };
-        let draining = Phase::Draining { since: start, until: start + s(9) };
+        let draining = Phase::Draining { since: start, pace: s(9), until: start + s(9) };
         let due = |phase| activity.due(&Timeouts { first_byte: Some(s(30)), ..timeouts() }, phase);
         assert_eq!(due(closing), Some((start + COLD_AFTER, Due::Cold)));
         assert_eq!(due(draining), Some((start + s(30), Due::FirstByte)), "kept while everything new is served");

@@ -4,22 +4,23 @@ use std::{sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
 
-use crate::stats::{MethodClass, Stats, StatusClass};
+use super::Shared;
+use crate::stats::{MethodClass, StatusClass};
 
 /// A request that is being counted.
 #[derive(Debug)]
 pub(super) struct Meter {
-    stats: Arc<Stats>,
+    shared: Arc<Shared>,
     method: MethodClass,
     status: StatusClass,
-    began: Instant,
+    received: Instant,
 }
 
 impl Meter {
-    /// A request whose head was complete at `began`.
-    pub(super) fn start(stats: Arc<Stats>, method: &Method, began: Instant) -> Self {
-        stats.request_begun();
-        Self { stats, method: method.into(), status: StatusClass::NONE, began }
+    /// A request whose head was complete at `received`.
+    pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
+        shared.stats.request_begun();
+        Self { shared, method: method.into(), status: StatusClass::NONE, received }
     }
 
     /// Its response begins.
@@ -30,7 +31,8 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let took = super::now().saturating_duration_since(self.began);
-        self.stats.request_ended(self.method, self.status, took);
+        let now = super::now();
+        self.shared.stats.request_ended(self.method, self.status, now.saturating_duration_since(self.received));
+        self.shared.traffic.answered(self.received, || now);
     }
 }

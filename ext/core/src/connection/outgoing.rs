@@ -32,6 +32,7 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
+    /// `None` where it did not count as a request.
     pub(super) _meter: Option<Meter>,
 }
 

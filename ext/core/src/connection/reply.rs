@@ -54,6 +54,12 @@ impl Service {
         Self { shared, activity, interim, peer, one_shot }
     }
 
+    /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
+    fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
+        let state = State::Probed(Some(response));
+        Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
+    }
+
     /// Waits for the answer, and for hints ahead of it.
     fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
         let answered = answer.poll(cx);
@@ -89,13 +95,25 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        self.activity.request_begun(request::wants_keep_alive(&head));
+        let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
-        let meter = Meter::start(self.shared.stats.clone(), &head.method, received);
+        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
+        if let Some(response) = self.shared.answer_probe(&head, received) {
+            if !incoming.is_end_stream() {
+                self.activity.request_refused();
+            }
+            return self.probed(response, framing, received);
+        }
+        if let Some(at) = arrival
+            && !self.shared.probes.is_probe(&head)
+        {
+            self.activity.counts_as_traffic();
+            self.shared.traffic.arrived(self.peer.source, at);
+        }
+        let meter = Meter::start(self.shared.clone(), &head.method, received);
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
-        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
@@ -152,6 +170,8 @@ enum State {
     TakenOver,
     /// The server answers by itself.
     Refused(Refusal),
+    /// The same, to a probe; there until it is sent.
+    Probed(Option<Response>),
 }
 
 impl Future for Reply {
@@ -167,6 +187,7 @@ impl Future for Reply {
                     }
                     refusal.into_response()
                 }
+                State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
                 State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
                     this.give_up();
                     continue;
@@ -249,11 +270,12 @@ impl Reply {
         if let Some(id) = self.id.take() {
             headers.entry(marks::REQUEST_ID).or_insert(id);
         }
-        let told = self.tells_close();
+        let probed = matches!(self.state, State::Probed(_));
+        let told = !probed && self.tells_close();
         if told {
             self.service.shared.stats.told_close();
         }
-        if told || close_delimited {
+        if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.activity.response_begun(close_delimited);

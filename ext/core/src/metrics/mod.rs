@@ -7,12 +7,10 @@ mod puma;
 
 use std::{sync::Arc, time::SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::{config::About, dispatch::DispatchQueue, lifecycle::Phase, stats::Stats};
+use crate::{config::About, dispatch::DispatchQueue, lifecycle::Phase, probe, response::Response, stats::Stats};
 
 /// Where the numbers come from.
 #[derive(Debug)]
@@ -40,31 +38,23 @@ impl Report {
         method: &Method,
         path: &str,
         accept: Option<&HeaderValue>,
-    ) -> Option<Response<Full<Bytes>>> {
-        let (text, kind) = match path {
-            "/metrics" | "/stats" if !matches!(*method, Method::GET | Method::HEAD) => {
-                let refused = response("only GET and HEAD\n".into(), "text/plain; charset=utf-8");
-                let (mut head, body) = refused.into_parts();
-                head.status = StatusCode::METHOD_NOT_ALLOWED;
-                return Some(Response::from_parts(head, body));
-            }
-            "/metrics" => exposition::write(self, accept),
-            "/stats" => (puma::write(self), "application/json"),
-            _ => return None,
-        };
-        Some(response(text, kind))
+    ) -> Option<Response> {
+        if !matches!(path, "/metrics" | "/stats") {
+            return None;
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Some(probe::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()));
+        }
+        let (text, kind) =
+            if path == "/metrics" { exposition::write(self, accept) } else { (puma::write(self), "application/json") };
+        let mut response = probe::text(StatusCode::OK, text);
+        response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        Some(response)
     }
 
     fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
-}
-
-fn response(text: String, kind: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]

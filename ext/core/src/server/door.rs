@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Observer, now};
+use super::Observer;
 use crate::{
     connection::{self, Shared},
     listener::{Accepted, Listener, gone_already},
@@ -73,7 +73,7 @@ impl Door {
     }
 
     fn welcome(&self, accepted: Accepted) {
-        let open = self.shared.stats.connection_accepted(now());
+        let open = self.shared.stats.connection_accepted();
         let shared = self.shared.clone();
         match accepted {
             Accepted::Tcp(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use self::driver::Driver;
 use crate::{
     access::AccessLog,
+    admin::{self, Admin},
     config::Config,
     connection::Shared,
     dispatch::DispatchQueue,
@@ -33,9 +34,9 @@ use crate::{
     listener::{Accepted, Bound, Listener},
     metrics::Report,
     notice::Notice,
-    probe::{self, Probe},
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
+    traffic::Traffic,
     wake::Sleeper,
 };
 
@@ -132,16 +133,24 @@ impl Server {
             limits: self.config.limits,
             phase: phases.clone(),
             marks: self.config.marks,
+            probes: self.config.probes,
+            traffic: Traffic::new(self.config.plan.until_quiet),
             access: self.access,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
-        let report = Report::new(stats.clone(), queue.clone(), phases.clone(), self.config.about);
+        let admin = admin.map(|listener| {
+            let ask = messages.clone();
+            // Full means that as many events wait already.
+            let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
+            let report = Report::new(stats.clone(), queue.clone(), phases.clone(), self.config.about);
+            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
+        });
         let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin, report);
+            serve(runtime, driver, inbox, listeners, admin);
             ended_queue.close();
             if let Some(access) = &requests.access {
                 access.finish();
@@ -242,22 +251,18 @@ fn serve(
     mut driver: Driver,
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
-    admin: Option<Listener>,
-    report: Arc<Report>,
+    admin: Option<(Listener, Admin)>,
 ) {
     runtime.block_on(async {
-        let probing = admin.map(|listener| {
-            let probe = driver.probe();
-            tokio::spawn(answer_probes(listener, Arc::new(probe), report))
-        });
+        let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
         for listener in listeners {
             driver.accept_on(listener);
         }
         let queue = driver.queue();
         tokio::spawn(async move { queue.keep_time().await });
         driver.run(inbox).await;
-        if let Some(probing) = probing {
-            probing.abort();
+        if let Some(administering) = administering {
+            administering.abort();
         }
     });
     // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
@@ -275,11 +280,11 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
     }
 }
 
-async fn answer_probes(listener: Listener, probe: Arc<Probe>, report: Arc<Report>) {
+async fn administer(listener: Listener, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone(), report.clone()))),
-            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone(), report.clone()))),
+            Ok(Accepted::Tcp(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
+            Ok(Accepted::Unix(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }
