@@ -159,6 +159,15 @@ impl Admission {
         }
     }
 
+    /// A worker that sleeps leaves, if nobody has called it and `min` others remain. Whether it has.
+    pub(crate) fn retire(&mut self, id: Id, min: usize) -> bool {
+        let surplus = self.states[id] == State::Idle && self.workers() > min;
+        if surplus {
+            self.leave(id);
+        }
+        surplus
+    }
+
     /// A worker lets go of the GVL. Outside the app that means nothing, and a hog remains one.
     pub(crate) fn suspend(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
@@ -318,6 +327,21 @@ mod tests {
     }
 
     #[test]
+    fn only_the_idle_retire_and_not_the_last_ones() {
+        let (mut admission, ids) = crew(3);
+        assert!(admission.retire(ids[0], 1));
+        assert_eq!(admission.call(), Call::Wake(ids[2]));
+        assert!(!admission.retire(ids[2], 1), "it is called");
+        assert!(admission.retire(ids[1], 1));
+        admission.look(ids[2]);
+        admission.rest(ids[2]);
+        assert!(!admission.retire(ids[2], 1), "it is the last");
+        assert_eq!((admission.workers(), admission.idle()), (1, 1));
+        assert!(admission.retire(ids[2], 0));
+        assert_eq!(admission.call(), Call::Hire);
+    }
+
+    #[test]
     fn events_outside_the_app_mean_nothing() {
         let (mut admission, ids) = crew(1);
         admission.suspend(ids[0]);
@@ -348,6 +372,7 @@ mod tests {
         Stall,
         Join,
         Leave(usize),
+        Retire(usize),
     }
 
     fn any_step() -> impl Strategy<Value = Step> {
@@ -357,6 +382,7 @@ mod tests {
             1 => Just(Step::Stall),
             1 => Just(Step::Join),
             1 => (0usize..6).prop_map(Step::Leave),
+            1 => (0usize..6).prop_map(Step::Retire),
         ]
     }
 
@@ -373,6 +399,7 @@ mod tests {
                     Step::Arrive => waiting += 1,
                     Step::Stall => if waiting > 0 { admission.stall(); },
                     Step::Join => { admission.join(); hired = hired.saturating_sub(1); }
+                    Step::Retire(who) => if who < admission.states.len() { admission.retire(who, 1); },
                     Step::Leave(who) => if who < admission.states.len() { admission.leave(who) },
                     Step::Act(who, what) => {
                         let Some(state) = admission.states.get(who).copied() else { continue };

@@ -19,6 +19,10 @@ pub struct Config {
     pub limits: Limits,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_workers: usize,
+    /// How many workers stay, however little there is to do.
+    pub min_workers: usize,
+    /// How long a worker beyond those may have nothing to do; `None` is for ever.
+    pub idle_worker: Option<Duration>,
     /// What is added to requests.
     pub marks: Marks,
     /// The shutdown's delays and budget.

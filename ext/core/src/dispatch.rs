@@ -15,7 +15,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
-pub use self::worker::{Next, Worker};
+pub use self::worker::{Next, Rest, Worker};
 pub(crate) use crate::admission::Tally;
 use crate::{
     admission::{Admission, Call},
@@ -53,6 +53,10 @@ struct Crew {
     wakers: Vec<Waker>,
     /// How many workers there may be.
     max_workers: usize,
+    /// How many there are to be, however little there is to do.
+    min_workers: usize,
+    /// How long a worker beyond those may have nothing to do; `None` is for ever.
+    idle_limit: Option<Duration>,
     /// Workers that the foreman was asked for and that have not registered yet.
     promised: usize,
     /// Workers that are wanted, which the foreman has not heard of. Apart from the promised ones, because workers also
@@ -99,6 +103,8 @@ impl DispatchQueue {
             deepest: 0,
             wakers: Vec::new(),
             max_workers: max_workers.max(1),
+            min_workers: 0,
+            idle_limit: None,
             promised: 0,
             unheard: 0,
             foreman: None,
@@ -117,6 +123,13 @@ impl DispatchQueue {
     /// Sets how many workers there may be from now on; at least one.
     pub fn limit_workers(&self, max_workers: usize) {
         self.crew().max_workers = max_workers.max(1);
+    }
+
+    /// Has workers beyond `min_workers` leave that have nothing to do for as long as `idle_limit`.
+    pub fn retire_idle(&self, min_workers: usize, idle_limit: Option<Duration>) {
+        let mut crew = self.crew();
+        crew.min_workers = min_workers;
+        crew.idle_limit = idle_limit;
     }
 
     /// How many workers there may be.

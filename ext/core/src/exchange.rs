@@ -59,10 +59,11 @@ impl Exchange {
         (Self { request, responder }, awaited)
     }
 
-    /// A worker takes it, at `now`.
+    /// A worker takes it, at `now`, or just after: it may have come while the worker was looking already.
     pub(crate) fn taken(&mut self, now: Instant) {
-        self.responder.queue_wait = now.saturating_duration_since(self.request.queued);
-        self.responder.since = now;
+        let since = now.max(self.request.queued);
+        self.responder.queue_wait = since - self.request.queued;
+        self.responder.since = since;
     }
 
     /// It has waited for too long.

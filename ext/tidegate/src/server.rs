@@ -14,7 +14,7 @@ use magnus::{
 };
 use tidegate_core::{
     access::{AccessLog, Format},
-    dispatch::{Demand, DispatchQueue, Next},
+    dispatch::{Demand, DispatchQueue, Next, Rest},
     lifecycle::{Event, Phase, Signal},
     log::Log,
     notice::Notice,
@@ -160,7 +160,9 @@ impl Server {
                 Next::Exchange(exchange) => app.run(ruby, *exchange)?,
                 Next::Over => return Ok(()),
                 Next::Nothing => {
-                    gvl::wait(ruby, &worker.waker(), || worker.sleep());
+                    if gvl::wait(ruby, &worker.waker(), || worker.sleep()) == Some(Rest::Surplus) {
+                        return Ok(());
+                    }
                 }
             }
         }

@@ -38,6 +38,7 @@ module Tidegate
                usual: %w[RAILS_MIN_THREADS]),
         option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
                shown: "ActiveRecord's pool size up to 32, without it 32"),
+        option(:idle_thread_timeout, :TIMEOUT, 30.0, "seconds without work after which a thread beyond min_threads ends"),
         option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
         option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503")
       ],
@@ -77,7 +78,7 @@ module Tidegate
         option(:after_stopped, :CODE, [], "block to run after the last request; repeatable", long: false, many: true, code: true),
         option(:before_thread_start, :CODE, [], "block that each thread of the app runs first; repeatable",
                long: false, many: true, code: true),
-        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs when the server stops; repeatable",
+        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs last; repeatable",
                long: false, many: true, code: true)
       ],
       "Process and output" => [

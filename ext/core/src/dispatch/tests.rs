@@ -93,7 +93,7 @@ fn wakes_the_worker_that_fell_idle_last() {
                         Next::Exchange(exchange) => {
                             report.send((id, exchange.request.head.uri.path().to_owned())).unwrap()
                         }
-                        Next::Nothing => worker.sleep(),
+                        Next::Nothing => drop(worker.sleep()),
                         Next::Over => break,
                     }
                 }
@@ -293,6 +293,25 @@ fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
     assert_eq!((times.queue_wait, times.lock_wait), (ms(3), ms(12)));
     assert!(matches!(worker.look(), Next::Nothing));
     assert_eq!(worker.lock_wait(), Duration::ZERO);
+}
+
+#[test]
+fn a_worker_beyond_the_minimum_leaves_when_it_has_nothing_to_do() {
+    let queue = queue(9, 3);
+    queue.retire_idle(1, Some(Duration::from_millis(1)));
+    let (first, second) = (queue.register(), queue.register());
+    assert_eq!(second.sleep(), Rest::Surplus);
+    assert_eq!(queue.workers(), (1, 0));
+    let newcomer = queue.register();
+    assert_eq!(queue.workers(), (2, 0));
+    drop(second);
+    assert_eq!(queue.workers(), (2, 0), "its number is another's by now");
+    assert_eq!(first.sleep(), Rest::Surplus);
+    assert_eq!(newcomer.sleep(), Rest::Over, "it is the last, and looks again");
+    let (exchange, _answer) = exchange("/");
+    queue.submit(exchange).unwrap();
+    assert_eq!(newcomer.sleep(), Rest::Over);
+    assert_eq!(path(newcomer.look()), "/");
 }
 
 #[test]

@@ -26,6 +26,17 @@ pub struct Worker {
     wanting: Cell<Option<Instant>>,
     /// How long it has waited for that, in all, with the exchange in hand.
     lock_wait: Cell<Duration>,
+    /// It is no longer of the crew; its number may be another's.
+    retired: Cell<bool>,
+}
+
+/// How a worker's sleep has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// There may be something to [`look`](Worker::look) for.
+    Over,
+    /// The worker is not needed and no longer counts: it is to be dropped.
+    Surplus,
 }
 
 /// What a worker finds when it looks.
@@ -42,7 +53,7 @@ pub enum Next {
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, sleeper: Sleeper) -> Self {
         let (wanting, lock_wait) = (Cell::new(None), Cell::new(Duration::ZERO));
-        Self { queue, id, sleeper, in_app: Cell::new(false), wanting, lock_wait }
+        Self { queue, id, sleeper, in_app: Cell::new(false), wanting, lock_wait, retired: Cell::new(false) }
     }
 
     /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
@@ -87,16 +98,31 @@ impl Worker {
         }
     }
 
-    /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used.
-    pub fn sleep(&self) {
-        {
+    /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used, or the worker has had nothing to
+    /// do for so long that it is not needed.
+    pub fn sleep(&self) -> Rest {
+        let limit = {
             let mut crew = self.queue.crew();
             if crew.closed || (!self.queue.none_waits(&crew) && crew.admission.admits()) {
-                return;
+                return Rest::Over;
             }
             crew.admission.rest(self.id);
+            crew.idle_limit
+        };
+        let Some(limit) = limit else {
+            self.sleeper.sleep();
+            return Rest::Over;
+        };
+        if self.sleeper.sleep_for(limit) {
+            return Rest::Over;
         }
-        self.sleeper.sleep();
+        let mut crew = self.queue.crew();
+        let min_workers = crew.min_workers;
+        if crew.closed || !crew.admission.retire(self.id, min_workers) {
+            return Rest::Over;
+        }
+        self.retired.set(true);
+        Rest::Surplus
     }
 
     /// The exchange in hand has let go of the interpreter's lock: another may run. Called by the worker's own thread,
@@ -151,6 +177,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if self.retired.get() {
+            return;
+        }
         let mut crew = self.queue.crew();
         crew.admission.leave(self.id);
         // It may have been called for an exchange that it now leaves behind.

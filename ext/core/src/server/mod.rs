@@ -88,6 +88,7 @@ impl Server {
         let stats = Arc::new(Stats::default());
         let queue =
             DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
+        queue.retire_idle(config.min_workers, config.idle_worker);
         Ok(Self { config, bound, admin, queue, stats, access: None })
     }
 
