@@ -101,6 +101,8 @@ pub enum Signal {
     Quit,
     /// A developer's Ctrl-C: no delay.
     Int,
+    /// The terminal is gone: the same, but it never hastens a stop that is under way.
+    Hup,
 }
 
 impl fmt::Display for Signal {
@@ -109,6 +111,7 @@ impl fmt::Display for Signal {
             Self::Term => "SIGTERM",
             Self::Quit => "SIGQUIT",
             Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
         })
     }
 }
@@ -257,12 +260,18 @@ impl Lifecycle {
     }
 
     fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
+        if signal == Signal::Hup && self.phase.is_stopping() {
+            return vec![Action::Unmoved(signal)];
+        }
         self.signals += 1;
         self.interrupts += u32::from(signal == Signal::Int);
         let cause = Cause::Signal(signal);
         match self.phase {
             Phase::Booting | Phase::Ready => {
-                let delay = if signal == Signal::Int { Duration::ZERO } else { self.plan.drain_delay };
+                let delay = match signal {
+                    Signal::Term | Signal::Quit => self.plan.drain_delay,
+                    Signal::Int | Signal::Hup => Duration::ZERO,
+                };
                 self.stop_from(cause, now, delay)
             }
             // A first signal after a drain that was asked for is the platform's, which goes on as planned.

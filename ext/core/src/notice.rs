@@ -58,7 +58,7 @@ pub enum Notice<'a> {
     /// They can again.
     AcceptRecovered,
     /// A signal changed nothing.
-    Unmoved(Signal),
+    Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
 }
@@ -105,6 +105,35 @@ pub struct Summary {
     pub hijacked: u64,
     /// The exit status.
     pub status: i32,
+}
+
+impl Notice<'_> {
+    /// What has happened, in one word for machines.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "ready",
+            Self::Misfit(_) => "misfit",
+            Self::Entered { phase, .. } => phase.name(),
+            Self::ListenersClosed { .. } => "listeners_closed",
+            Self::Extended { .. } => "extended",
+            Self::Late(_) => "late",
+            Self::AcceptFailing(_) => "accept_failing",
+            Self::AcceptRecovered => "accept_recovered",
+            Self::Unmoved(..) => "unmoved",
+            Self::Summary(_) => "drained",
+        }
+    }
+
+    /// Whether somebody should look into it.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Entered { phase, .. } => phase.is_forced(),
+            Self::ListenersClosed { lossless, .. } => !lossless,
+            Self::Summary(summary) => summary.status != 0,
+            Self::Ready { .. } | Self::AcceptRecovered | Self::Unmoved(..) => false,
+        }
+    }
 }
 
 fn seconds(duration: Duration) -> String {
@@ -160,7 +189,13 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
-            Self::Unmoved(signal) => write!(f, "{signal}: still finishing what is in flight; one more signal cuts it"),
+            Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
+            Self::Unmoved(signal, Phase::Draining { .. }) => {
+                write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
+            }
+            Self::Unmoved(signal, _) => {
+                write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
+            }
             Self::Summary(summary) => summary.fmt(f),
         }
     }

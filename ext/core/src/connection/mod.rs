@@ -49,8 +49,11 @@ use crate::{
 
 pub(crate) use transport::Socket;
 
-/// How long a connection must have been silent before it may be closed in a drain.
+/// How long a connection must have been silent before it may be closed in a drain; and how many times as long as any
+/// silence it has broken, because a client that asks every three seconds will do so again and is then told to leave. The
+/// close of a connection and its next request would cross on the way.
 const COLD_AFTER: Duration = Duration::from_secs(1);
+const COLD_AFTER_GAPS: u32 = 2;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 

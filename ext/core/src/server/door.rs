@@ -15,6 +15,9 @@ use crate::{
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// One in so many connections is asked for its round-trip time, which costs a system call; in a drain, each is.
+const SAMPLED: u32 = 16;
+
 /// What was found when a listener closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed {
@@ -39,6 +42,7 @@ impl Door {
     /// Accepts until the server closes, then closes the listener.
     pub(super) async fn keep(self, listener: Listener) -> Closed {
         let mut failing = Failing::default();
+        let mut slowest = Slowest::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -50,6 +54,7 @@ impl Door {
                     if failing.recovered() {
                         (self.observer)(&Notice::AcceptRecovered);
                     }
+                    slowest.sample(&accepted, self.shared.phase().is_stopping());
                     self.welcome(accepted);
                 }
                 Err(error) if gone_already(&error) => {}
@@ -64,7 +69,7 @@ impl Door {
         }
         let mut late = 0;
         let lossless = listener
-            .close(|accepted| {
+            .close(slowest.round_trip, |accepted| {
                 late += 1;
                 self.welcome(accepted);
             })
@@ -79,6 +84,23 @@ impl Door {
             Accepted::Tcp(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
             Accepted::Unix(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
         };
+    }
+}
+
+/// The longest round trip of the clients seen, which says how long a handshake takes.
+#[derive(Debug, Default)]
+struct Slowest {
+    round_trip: Duration,
+    skipped: u32,
+}
+
+impl Slowest {
+    fn sample(&mut self, accepted: &Accepted, always: bool) {
+        self.skipped += 1;
+        if always || self.skipped >= SAMPLED {
+            self.skipped = 0;
+            self.round_trip = self.round_trip.max(accepted.round_trip());
+        }
     }
 }
 

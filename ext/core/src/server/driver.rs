@@ -1,6 +1,6 @@
 //! The driver: feeds the lifecycle with signals, deadlines and the end of the last connection, and does what it says.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Message, Observer,
+    Message, Observer, Turns,
     door::{Closed, Door},
     hear, now,
 };
@@ -28,8 +28,7 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
-    /// Dropped when the server is first told to stop.
-    unasked: Option<crossbeam_channel::Sender<Infallible>>,
+    turns: Turns,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
@@ -46,14 +45,14 @@ impl Driver {
         plan: Plan,
         shared: Arc<Shared>,
         phase: watch::Sender<Phase>,
-        unasked: crossbeam_channel::Sender<Infallible>,
+        turns: Turns,
         observer: Observer,
     ) -> Self {
         Self {
             plan,
             lifecycle: Lifecycle::new(plan),
             phase,
-            unasked: Some(unasked),
+            turns,
             observer,
             shared,
             closing: CancellationToken::new(),
@@ -170,9 +169,7 @@ impl Driver {
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
-                    if phase.is_stopping() {
-                        self.unasked = None;
-                    }
+                    self.turns.entered(phase);
                     let lasts = self.lifecycle.deadline().map(|end| end.saturating_duration_since(at));
                     if !matches!(phase, Phase::Ready | Phase::Stopped { .. }) {
                         (self.observer)(&Notice::Entered { phase, cause, now: counted, lasts });
@@ -185,7 +182,7 @@ impl Driver {
                 Action::CloseListeners => listening = Listening::Ends,
                 // Connections see the phase.
                 Action::Force => {}
-                Action::Unmoved(signal) => (self.observer)(&Notice::Unmoved(signal)),
+                Action::Unmoved(signal) => (self.observer)(&Notice::Unmoved(signal, self.lifecycle.phase())),
             }
         }
         listening

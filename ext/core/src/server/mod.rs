@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Sender, never, select};
 use tokio::{
     io::AsyncReadExt,
     net::UnixStream,
@@ -126,7 +126,7 @@ impl Server {
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
-        let (unasked, stopping) = crossbeam_channel::bounded::<Infallible>(0);
+        let (turns, stopping, closing) = Turns::new();
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -147,7 +147,7 @@ impl Server {
             let report = Report::new(stats.clone(), queue.clone(), phases.clone(), self.config.about);
             (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
         });
-        let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
+        let driver = Driver::new(self.config.plan, shared, phase, turns, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
@@ -159,7 +159,7 @@ impl Server {
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
-        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping })
+        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping, closing })
     }
 }
 
@@ -173,6 +173,39 @@ pub struct Running {
     phases: watch::Receiver<Phase>,
     stopped: Receiver<Infallible>,
     stopping: Receiver<Infallible>,
+    closing: Receiver<Infallible>,
+}
+
+/// A turn in a server's life that others wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was told to stop.
+    Stopping,
+    /// Everything new has stopped being served.
+    Closing,
+}
+
+/// What the driver drops when a turn has come.
+struct Turns {
+    stopping: Option<Sender<Infallible>>,
+    closing: Option<Sender<Infallible>>,
+}
+
+impl Turns {
+    fn new() -> (Self, Receiver<Infallible>, Receiver<Infallible>) {
+        let (stopping, told) = crossbeam_channel::bounded(0);
+        let (closing, closed) = crossbeam_channel::bounded(0);
+        (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
+    }
+
+    fn entered(&mut self, phase: Phase) {
+        if phase.is_stopping() {
+            self.stopping = None;
+            if !matches!(phase, Phase::Draining { .. }) {
+                self.closing = None;
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Running {
@@ -225,10 +258,14 @@ impl Running {
         Ok(ears)
     }
 
-    /// Waits until the server is told to stop: `true`; `false` when `sleeper` was woken.
-    pub fn wait_for_stop(&self, sleeper: &Sleeper) -> bool {
+    /// Waits until a turn has come: `true`; `false` when `sleeper` was woken.
+    pub fn wait_for(&self, turn: Turn, sleeper: &Sleeper) -> bool {
+        let turned = match turn {
+            Turn::Stopping => &self.stopping,
+            Turn::Closing => &self.closing,
+        };
         select! {
-            recv(self.stopping) -> _ => true,
+            recv(turned) -> _ => true,
             recv(sleeper.bell()) -> _ => false,
         }
     }
