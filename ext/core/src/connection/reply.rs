@@ -291,7 +291,7 @@ impl Reply {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _meter: self.meter.take() },
+            end: End { activity: self.service.activity.clone(), meter: self.meter.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;
