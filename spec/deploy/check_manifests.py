@@ -7,12 +7,16 @@ ServiceMonitor is not Kubernetes' own: it is read with prometheus-operator's mod
 Prints a line for each fault, and ends with status 1 if there is one.
 """
 
+import functools
 import sys
 
 import kubernetes_validate
 import yaml
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
 from pydantic import ValidationError
+
+# It reads a megabyte of definitions for each object otherwise.
+kubernetes_validate.utils.schema_contents = functools.lru_cache(kubernetes_validate.utils.schema_contents)
 
 OPERATOR = {("monitoring.coreos.com/v1", "ServiceMonitor"): ServiceMonitor}
 
