@@ -1,8 +1,17 @@
-//! Where notices go: a descriptor that lines are written to, each in one write.
+//! Where notices go: a descriptor that lines are written to, each in one write; and the last of them to where the
+//! platform keeps a process's last words.
 
-use std::{fs::File, io, io::Write, os::fd::RawFd};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+};
 
-use crate::{notice::Notice, sys};
+use crate::{notice::Notice, plan::Platform, sys};
+
+/// Where Kubernetes looks for the message of a container that has ended, unless the pod says otherwise.
+const KUBERNETES: &str = "/dev/termination-log";
 
 /// A log. It has a descriptor of its own, so that whoever opened the first may close it.
 #[derive(Debug)]
@@ -21,6 +30,31 @@ impl Log {
     /// Writes a notice. Nobody can be told when that fails.
     pub fn write(&self, notice: &Notice<'_>) {
         let _ = (&self.0).write_all(format!("tidegate: {notice}\n").as_bytes());
+    }
+}
+
+/// The file whose content outlives the process: in Kubernetes, `kubectl describe pod` shows it as the container's last
+/// message, when its log may be gone and nobody scrapes it any more.
+#[derive(Debug)]
+pub struct TerminationLog(PathBuf);
+
+impl TerminationLog {
+    /// That file.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The platform's own, where it has one and has made it.
+    pub fn of(platform: Platform) -> Option<Self> {
+        (platform == Platform::Kubernetes && Path::new(KUBERNETES).exists()).then(|| Self::at(KUBERNETES))
+    }
+
+    /// Writes the summary of a drain; other notices are no last words. Nobody can be told when that fails.
+    pub fn write(&self, notice: &Notice<'_>) {
+        if let Notice::Summary(summary) = notice {
+            let file = OpenOptions::new().write(true).truncate(true).create(true).open(&self.0);
+            let _ = file.and_then(|mut file| file.write_all(format!("{summary}\n").as_bytes()));
+        }
     }
 }
 
