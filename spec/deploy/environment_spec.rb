@@ -21,6 +21,8 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
     expect(paths.map { |path| server.probe(path) }).to eq([200, 200, 200])
     # Of the grace two seconds are kept as a margin.
     expect(plan[:delay].to_f + plan[:rest].to_f).to be_within(0.2).of(pod["terminationGracePeriodSeconds"] - 2)
+    # What docs/kubernetes.md says of it.
+    expect(File.read("#{Manifests::ROOT}/docs/kubernetes.md")).to include("at most 10 s: #{plan[:delay]} s |", "the rest: #{plan[:rest]} s |")
     expect(server.output).not_to match(/warning|error|does not fit/i)
   end
 
