@@ -62,7 +62,7 @@ module Tidegate
 
     def configure
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
-      @log = @log.with(silent: @configuration.silent)
+      @log = @log.for(@configuration)
       @configuration.warnings.each { |warning| @log.error(warning) }
       warn_of_shell
       change_directory

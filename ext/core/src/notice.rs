@@ -107,6 +107,35 @@ pub struct Summary {
     pub status: i32,
 }
 
+impl Notice<'_> {
+    /// What has happened, in one word for machines.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "ready",
+            Self::Misfit(_) => "misfit",
+            Self::Entered { phase, .. } => phase.name(),
+            Self::ListenersClosed { .. } => "listeners_closed",
+            Self::Extended { .. } => "extended",
+            Self::Late(_) => "late",
+            Self::AcceptFailing(_) => "accept_failing",
+            Self::AcceptRecovered => "accept_recovered",
+            Self::Unmoved(..) => "unmoved",
+            Self::Summary(_) => "drained",
+        }
+    }
+
+    /// Whether somebody should look into it.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Entered { phase, .. } => phase.is_forced(),
+            Self::ListenersClosed { lossless, .. } => !lossless,
+            Self::Summary(summary) => summary.status != 0,
+            Self::Ready { .. } | Self::AcceptRecovered | Self::Unmoved(..) => false,
+        }
+    }
+}
+
 fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }

@@ -11,12 +11,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Shared, activity::Activity};
+use super::{Shared, activity::Activity, meter::Meter};
 use crate::{
     access::Record,
     body::{Aborted, ResponseBody},
     request::Peer,
-    stats::InFlight,
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
@@ -34,26 +33,12 @@ pub(super) struct Outgoing {
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
     /// `None` where it did not count as a request.
-    pub(super) _counted: Option<Counted>,
-}
-
-/// A request in flight.
-#[derive(Debug)]
-pub(super) struct Counted {
-    pub(super) shared: Arc<Shared>,
-    pub(super) received: Instant,
-    pub(super) _in_flight: InFlight,
+    pub(super) _meter: Option<Meter>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         self.activity.response_ended();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.shared.traffic.answered(self.received, super::now);
     }
 }
 
