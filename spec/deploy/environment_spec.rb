@@ -26,6 +26,16 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
     expect(server.output).not_to match(/warning|error|does not fit/i)
   end
 
+  it "makes a server that has the metrics which the ServiceMonitor fetches and the autoscaler's rule is made of" do
+    server = start_in_pod.ready
+    monitor = YAML.load_file("#{Manifests::DEPLOY}/kubernetes/monitoring/servicemonitor.yaml")
+    rule = YAML.load_file("#{Manifests::DEPLOY}/kubernetes/autoscaling/prometheus-adapter.yaml").dig("rules", 0)
+    response = Wire.open(server.admin) { |wire| wire.get(monitor.dig("spec", "endpoints", 0, "path")) }
+
+    expect(response.status).to eq(200)
+    expect(response.body).to match(/^#{rule["seriesQuery"][/\A\w+/]}\{le="\+Inf"\} 0$/)
+  end
+
   it "keeps the pod in service while it drains, as the readiness probe of the manifests sees it" do
     server = start_in_pod("TIDEGATE_DRAIN_DELAY" => "20").ready
     server.signal(:TERM)
