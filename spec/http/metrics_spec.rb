@@ -67,6 +67,7 @@ RSpec.describe "what the server reports", :in_process do
       series = { %w[GET 2xx] => 2, %w[other 2xx] => 1, %w[GET 5xx] => 1, %w[GET 4xx] => 0 }
       expect(series.keys.to_h { |(method, status)| [[method, status], page["tidegate_requests_total", method:, status:]] })
         .to eq(series)
+      expect(page["tidegate_response_body_bytes_total"]).to eq(3 + "500 Internal Server Error\n".bytesize)
     end
 
     it "has histograms whose buckets add up" do

@@ -4,6 +4,7 @@
 //! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
 //! by its own program; then another is called in its place.
 
+mod pace;
 mod timers;
 mod worker;
 
@@ -15,12 +16,13 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
+use self::pace::Pace;
 pub use self::worker::{Next, Rest, Worker};
 pub(crate) use crate::admission::Tally;
 use crate::{
     admission::{Admission, Call},
     exchange::Exchange,
-    stats::Stats,
+    stats::{Shed, Stats},
     wake::{Sleeper, Waker},
 };
 
@@ -47,6 +49,10 @@ struct Crew {
     admission: Admission,
     /// The one that has waited longest, where somebody has looked at how long that is: a channel can't be looked into.
     head: Option<Box<Exchange>>,
+    /// How fast those that wait are taken.
+    pace: Pace,
+    /// When the server's patience ends, once it is about to.
+    deadline: Option<Instant>,
     /// The most exchanges that have waited at a time, since somebody last asked.
     deepest: usize,
     /// By the workers' numbers.
@@ -77,7 +83,7 @@ struct Crew {
 pub enum Rejected {
     /// As many wait as may.
     Full(Box<Exchange>),
-    /// The server has ended.
+    /// The server has ended, or will have before its turn would come.
     Closed(Box<Exchange>),
 }
 
@@ -100,6 +106,8 @@ impl DispatchQueue {
             closed: false,
             admission: Admission::default(),
             head: None,
+            pace: Pace::default(),
+            deadline: None,
             deepest: 0,
             wakers: Vec::new(),
             max_workers: max_workers.max(1),
@@ -144,7 +152,7 @@ impl DispatchQueue {
     /// The exchange, when the queue is full or the server has ended.
     pub fn submit(&self, exchange: Exchange) -> Result<(), Rejected> {
         let mut crew = self.crew();
-        if crew.closed {
+        if crew.closed || self.is_too_late(&crew, exchange.request.queued) {
             return Err(Rejected::Closed(Box::new(exchange)));
         }
         if crew.head.is_some() && self.waiting.len() + 1 >= self.capacity {
@@ -163,6 +171,32 @@ impl DispatchQueue {
         }
         self.call_someone(&mut crew);
         Ok(())
+    }
+
+    /// Whether one more would not be taken before the server's patience ends.
+    fn is_too_late(&self, crew: &Crew, now: Instant) -> bool {
+        crew.room_before_end(now).is_some_and(|room| self.waiting_with(crew) >= room)
+    }
+
+    /// The server's patience ends at `deadline`: exchanges whose turn would come after it are sent back now, and not when
+    /// they have waited for it, as are those that come from now on.
+    pub(crate) fn end_by(&self, deadline: Instant, now: Instant) {
+        let mut crew = self.crew();
+        crew.deadline = Some(deadline);
+        let Some(room) = crew.room_before_end(now) else { return };
+        let room = room.saturating_sub(usize::from(crew.head.is_some()));
+        let waiting: Vec<Exchange> = self.ready.try_iter().collect();
+        let mut late = Vec::new();
+        for (turn, exchange) in waiting.into_iter().enumerate() {
+            if turn >= room {
+                late.push(exchange);
+            } else if let Err(refused) = self.waiting.try_send(exchange) {
+                // Nobody sends without this lock, so that there is room for what was there.
+                late.push(refused.into_inner());
+            }
+        }
+        drop(crew);
+        late.into_iter().for_each(|exchange| exchange.send_back(Shed::Ending));
     }
 
     /// How many exchanges wait.
@@ -310,6 +344,11 @@ impl DispatchQueue {
 }
 
 impl Crew {
+    /// How many waiting exchanges will be taken before the server's patience ends; `None` as long as it does not.
+    fn room_before_end(&self, now: Instant) -> Option<usize> {
+        self.deadline.and_then(|deadline| self.pace.taken_within(deadline.saturating_duration_since(now)))
+    }
+
     /// Workers there are, and those that are to come.
     fn expected(&self) -> usize {
         self.admission.workers() + self.promised + self.unheard

@@ -33,6 +33,7 @@ pub struct Stats {
     unsent: AtomicU64,
     stalls: AtomicU64,
     yields: AtomicU64,
+    sent: AtomicU64,
     by_kind: Requests,
 }
 
@@ -88,6 +89,8 @@ pub struct Snapshot {
     pub stalls: u64,
     /// How often a worker that was done let another, which had waited in the app, go before the next exchange.
     pub yields: u64,
+    /// Bytes of response bodies.
+    pub sent: u64,
 }
 
 impl Stats {
@@ -107,6 +110,7 @@ impl Stats {
             unsent: self.unsent.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
             yields: self.yields.load(Relaxed),
+            sent: self.sent.load(Relaxed),
         }
     }
 
@@ -156,6 +160,10 @@ impl Stats {
 
     pub(crate) fn rejected(&self, reason: Shed) {
         self.rejected[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
     }
 
     pub(crate) fn stalled(&self) {

@@ -14,18 +14,24 @@ pub(super) struct Meter {
     method: MethodClass,
     status: StatusClass,
     received: Instant,
+    bytes: u64,
 }
 
 impl Meter {
     /// A request whose head was complete at `received`.
     pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
         shared.stats.request_begun();
-        Self { shared, method: method.into(), status: StatusClass::NONE, received }
+        Self { shared, method: method.into(), status: StatusClass::NONE, received, bytes: 0 }
     }
 
     /// Its response begins.
     pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = status.into();
+    }
+
+    /// A piece of the response's body goes out.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
     }
 }
 
@@ -33,6 +39,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let now = super::now();
         self.shared.stats.request_ended(self.method, self.status, now.saturating_duration_since(self.received));
+        self.shared.stats.sent(self.bytes);
         self.shared.traffic.answered(self.received, || now);
     }
 }

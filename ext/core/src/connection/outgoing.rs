@@ -25,7 +25,7 @@ pub(super) struct Outgoing {
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
     pub(super) line: Option<Line>,
-    pub(super) _end: End,
+    pub(super) end: End,
 }
 
 /// Reports the end of the response, however it ends.
@@ -33,7 +33,7 @@ pub(super) struct Outgoing {
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
     /// `None` where it did not count as a request.
-    pub(super) _meter: Option<Meter>,
+    pub(super) meter: Option<Meter>,
 }
 
 impl Drop for End {
@@ -89,9 +89,14 @@ impl Body for Outgoing {
             (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
             (None, _) => None,
         };
-        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            line.note(|record| record.bytes += length as u64);
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            if let Some(line) = &mut this.line {
+                line.note(|record| record.bytes += length);
+            }
+            if let Some(meter) = &mut this.end.meter {
+                meter.sent(length);
+            }
         }
         Poll::Ready(frame)
     }

@@ -205,9 +205,10 @@ impl Future for Reply {
                         this.answered(times);
                         response
                     }
-                    Ok(Answer::Expired) => {
-                        this.service.shared.stats.rejected(Shed::QueueTimeout);
-                        this.state = State::Refused(Refusal::busy());
+                    Ok(Answer::SentBack(reason)) => {
+                        this.service.shared.stats.rejected(reason);
+                        let ends = reason == Shed::Ending;
+                        this.state = State::Refused(if ends { Refusal::ending() } else { Refusal::busy() });
                         continue;
                     }
                     // The connection's task looks for it when hyper has no more to do.
@@ -290,7 +291,7 @@ impl Reply {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _meter: self.meter.take() },
+            end: End { activity: self.service.activity.clone(), meter: self.meter.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;

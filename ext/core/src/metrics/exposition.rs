@@ -68,6 +68,11 @@ impl Report {
         page.histogram("tidegate_gvl_wait", "Waiting for the GVL inside the app, per request", &kinds.lock_wait())?;
         page.histogram("tidegate_app_time", "From a thread taking a request to its response", &kinds.app())?;
         page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", counted.in_flight)?;
+        page.counter(
+            "tidegate_response_body_bytes",
+            "Bytes of response bodies, of requests that are over",
+            counted.sent,
+        )?;
         page.counters(
             "tidegate_requests_shed",
             "Requests answered with 503 by the server itself, by reason",
