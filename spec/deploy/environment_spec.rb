@@ -9,8 +9,9 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
   # As in a pod, whose address and ports are its own.
   def start_in_pod(**env)
     given = container["env"].to_h { |entry| entry.values_at("name", "value") }
-    here = { "PORT" => "0", "TIDEGATE_HOST" => "127.0.0.1", "TIDEGATE_ADMIN" => given["TIDEGATE_ADMIN"].sub(/0\.0\.0\.0:\d+/, "127.0.0.1:0") }
-    start("-C", "-", fixture("hello.ru"), env: { **given, **here, "RACK_ENV" => "production", "KUBERNETES_SERVICE_HOST" => "10.0.0.1", **env })
+    here = { "PORT" => "0", "TIDEGATE_HOST" => "127.0.0.1", "RACK_ENV" => "production", "KUBERNETES_SERVICE_HOST" => "10.0.0.1",
+             "TIDEGATE_ADMIN" => given["TIDEGATE_ADMIN"].sub(/0\.0\.0\.0:\d+/, "127.0.0.1:0") }
+    start("-C", "-", fixture("hello.ru"), env: { **given, **here, **env })
   end
 
   it "makes a server whose probes are answered where the manifests ask, and whose plan fits the grace" do
@@ -22,7 +23,8 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
     # Of the grace two seconds are kept as a margin.
     expect(plan[:delay].to_f + plan[:rest].to_f).to be_within(0.2).of(pod["terminationGracePeriodSeconds"] - 2)
     # What docs/kubernetes.md says of it.
-    expect(File.read("#{Manifests::ROOT}/docs/kubernetes.md")).to include("at most 10 s: #{plan[:delay]} s |", "the rest: #{plan[:rest]} s |")
+    expect(File.read("#{Manifests::ROOT}/docs/kubernetes.md"))
+      .to include("at most 10 s: #{plan[:delay]} s |", "the rest: #{plan[:rest]} s |")
     expect(server.output).not_to match(/warning|error|does not fit/i)
   end
 

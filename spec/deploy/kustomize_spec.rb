@@ -82,11 +82,14 @@ RSpec.describe "deploy/kubernetes", :manifests do
   MISTAKES = {
     "a misspelt field" => ["Deployment", /readynessProbe/, ->(one) { container(one)["readynessProbe"] = {} }],
     "a misspelt field of a probe" => ["Deployment", /pth/, ->(one) { container(one)["livenessProbe"]["httpGet"]["pth"] = "/" }],
-    "a string for a number" => ["Deployment", /terminationGracePeriodSeconds/, ->(one) { pod(one)["terminationGracePeriodSeconds"] = "30" }],
+    "a string for a number" =>
+      ["Deployment", /terminationGracePeriodSeconds/, ->(one) { pod(one)["terminationGracePeriodSeconds"] = "30" }],
     "a number for a string" => ["Deployment", /env/, ->(one) { container(one)["env"][0]["value"] = 9292 }],
     "no containers" => ["Deployment", /'containers' is a required property/, ->(one) { pod(one).delete("containers") }],
-    "a version of the API that is gone" => ["PodDisruptionBudget", /find schema/, ->(one) { one["apiVersion"] = "policy/v1beta1" }],
-    "a field in the wrong place" => ["HorizontalPodAutoscaler", /target/, ->(one) { one["spec"]["target"] = { "type" => "Value" } }],
+    "a version of the API that is gone" =>
+      ["PodDisruptionBudget", /find schema/, ->(one) { one["apiVersion"] = "policy/v1beta1" }],
+    "a field in the wrong place" =>
+      ["HorizontalPodAutoscaler", /target/, ->(one) { one["spec"]["target"] = { "type" => "Value" } }],
     "a misspelt field of an endpoint" => ["ServiceMonitor", /pth/, ->(one) { one["spec"]["endpoints"][0]["pth"] = "/metrics" }],
     "no selector" => ["ServiceMonitor", /selector/, ->(one) { one["spec"].delete("selector") }]
   }.freeze

@@ -34,7 +34,8 @@ class Dockerfile
   # Each instruction on one line, with the number of its first; comments are left out, also those between its lines.
   def self.joined(text)
     start = nil
-    text.lines(chomp: true).each_with_index.reject { |line, _| line.match?(/\A\s*(#|\z)/) }.each_with_object([]) do |(line, index), found|
+    lines = text.lines(chomp: true).each_with_index.reject { |line, _| line.match?(/\A\s*(#|\z)/) }
+    lines.each_with_object([]) do |(line, index), found|
       body = line.sub(/\\\s*\z/, "")
       start ? found.last.first << " #{body.strip}" : found << [+body, index + 1]
       start = line != body
@@ -51,6 +52,7 @@ class Dockerfile
 
   # NAME => value of all ENV of a stage.
   def env(stage = last_stage)
-    all("ENV", within: stage).flat_map { |one| one.text.scan(/([A-Z_]+)=("[^"]*"|\S+)/) }.to_h { |name, value| [name, value.delete('"')] }
+    pairs = all("ENV", within: stage).flat_map { |one| one.text.scan(/([A-Z_]+)=("[^"]*"|\S+)/) }
+    pairs.to_h { |name, value| [name, value.delete('"')] }
   end
 end
