@@ -8,7 +8,10 @@ mod timers;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,8 @@ pub struct DispatchQueue {
     capacity: usize,
     /// How long an exchange may wait; `None` is for ever.
     patience: Option<Duration>,
+    /// The most exchanges that have waited at a time, since somebody last asked.
+    deepest: AtomicUsize,
     crew: Mutex<Crew>,
     /// Rings when exchanges begin to wait behind one that runs.
     backlog: Notify,
@@ -47,8 +52,6 @@ struct Crew {
     admission: Admission,
     /// The one that has waited longest, where somebody has looked at how long that is: a channel can't be looked into.
     head: Option<Box<Exchange>>,
-    /// The most exchanges that have waited at a time, since somebody last asked.
-    deepest: usize,
     /// By the workers' numbers.
     wakers: Vec<Waker>,
     /// How many workers there may be.
@@ -100,7 +103,6 @@ impl DispatchQueue {
             closed: false,
             admission: Admission::default(),
             head: None,
-            deepest: 0,
             wakers: Vec::new(),
             max_workers: max_workers.max(1),
             min_workers: 0,
@@ -112,7 +114,17 @@ impl DispatchQueue {
             watched: false,
             aging: false,
         });
-        Arc::new(Self { waiting, ready, capacity, patience, crew, backlog: Notify::new(), aging: Notify::new(), stats })
+        Arc::new(Self {
+            waiting,
+            ready,
+            capacity,
+            patience,
+            deepest: AtomicUsize::new(0),
+            crew,
+            backlog: Notify::new(),
+            aging: Notify::new(),
+            stats,
+        })
     }
 
     fn crew(&self) -> MutexGuard<'_, Crew> {
@@ -143,11 +155,7 @@ impl DispatchQueue {
     ///
     /// The exchange, when the queue is full or the server has ended.
     pub fn submit(&self, exchange: Exchange) -> Result<(), Rejected> {
-        let mut crew = self.crew();
-        if crew.closed {
-            return Err(Rejected::Closed(Box::new(exchange)));
-        }
-        if crew.head.is_some() && self.waiting.len() + 1 >= self.capacity {
+        if self.patience.is_some() && self.crew().head.is_some() && self.waiting.len() + 1 >= self.capacity {
             return Err(Rejected::Full(Box::new(exchange)));
         }
         if let Err(refused) = self.waiting.try_send(exchange) {
@@ -156,7 +164,19 @@ impl DispatchQueue {
                 TrySendError::Disconnected(exchange) => Rejected::Closed(Box::new(exchange)),
             });
         }
-        crew.deepest = crew.deepest.max(self.waiting_with(&crew));
+        let depth = self.waiting.len();
+        if depth > self.deepest.load(Relaxed) {
+            self.deepest.fetch_max(depth, Relaxed);
+        }
+        let mut crew = self.crew();
+        if crew.closed {
+            drop(crew);
+            // Whoever closed the queue may have emptied it before this exchange came.
+            return match self.ready.try_recv() {
+                Ok(exchange) => Err(Rejected::Closed(Box::new(exchange))),
+                Err(_) => Ok(()),
+            };
+        }
         if self.patience.is_some() && !crew.aging {
             crew.aging = true;
             self.aging.notify_one();
@@ -292,9 +312,7 @@ impl DispatchQueue {
 
     /// The most exchanges that have waited at a time since this was last asked.
     pub(crate) fn deepest_since(&self) -> usize {
-        let mut crew = self.crew();
-        let now = self.waiting_with(&crew);
-        std::mem::replace(&mut crew.deepest, now)
+        self.deepest.swap(self.len(), Relaxed)
     }
 
     /// Workers there are, and how many of them sleep.
