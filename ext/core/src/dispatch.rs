@@ -4,26 +4,25 @@
 //! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
 //! by its own program; then another is called in its place.
 
+mod pace;
 mod timers;
 mod worker;
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
+use self::pace::Pace;
 pub use self::worker::{Next, Rest, Worker};
 pub(crate) use crate::admission::Tally;
 use crate::{
     admission::{Admission, Call},
     exchange::Exchange,
-    stats::Stats,
+    stats::{Shed, Stats},
     wake::{Sleeper, Waker},
 };
 
@@ -35,8 +34,6 @@ pub struct DispatchQueue {
     capacity: usize,
     /// How long an exchange may wait; `None` is for ever.
     patience: Option<Duration>,
-    /// The most exchanges that have waited at a time, since somebody last asked.
-    deepest: AtomicUsize,
     crew: Mutex<Crew>,
     /// Rings when exchanges begin to wait behind one that runs.
     backlog: Notify,
@@ -52,6 +49,12 @@ struct Crew {
     admission: Admission,
     /// The one that has waited longest, where somebody has looked at how long that is: a channel can't be looked into.
     head: Option<Box<Exchange>>,
+    /// How fast those that wait are taken.
+    pace: Pace,
+    /// When the server's patience ends, once it is about to.
+    deadline: Option<Instant>,
+    /// The most exchanges that have waited at a time, since somebody last asked.
+    deepest: usize,
     /// By the workers' numbers.
     wakers: Vec<Waker>,
     /// How many workers there may be.
@@ -80,7 +83,7 @@ struct Crew {
 pub enum Rejected {
     /// As many wait as may.
     Full(Box<Exchange>),
-    /// The server has ended.
+    /// The server has ended, or will have before its turn would come.
     Closed(Box<Exchange>),
 }
 
@@ -103,6 +106,9 @@ impl DispatchQueue {
             closed: false,
             admission: Admission::default(),
             head: None,
+            pace: Pace::default(),
+            deadline: None,
+            deepest: 0,
             wakers: Vec::new(),
             max_workers: max_workers.max(1),
             min_workers: 0,
@@ -114,17 +120,7 @@ impl DispatchQueue {
             watched: false,
             aging: false,
         });
-        Arc::new(Self {
-            waiting,
-            ready,
-            capacity,
-            patience,
-            deepest: AtomicUsize::new(0),
-            crew,
-            backlog: Notify::new(),
-            aging: Notify::new(),
-            stats,
-        })
+        Arc::new(Self { waiting, ready, capacity, patience, crew, backlog: Notify::new(), aging: Notify::new(), stats })
     }
 
     fn crew(&self) -> MutexGuard<'_, Crew> {
@@ -155,7 +151,11 @@ impl DispatchQueue {
     ///
     /// The exchange, when the queue is full or the server has ended.
     pub fn submit(&self, exchange: Exchange) -> Result<(), Rejected> {
-        if self.patience.is_some() && self.crew().head.is_some() && self.waiting.len() + 1 >= self.capacity {
+        let mut crew = self.crew();
+        if crew.closed || self.is_too_late(&crew, exchange.request.queued) {
+            return Err(Rejected::Closed(Box::new(exchange)));
+        }
+        if crew.head.is_some() && self.waiting.len() + 1 >= self.capacity {
             return Err(Rejected::Full(Box::new(exchange)));
         }
         if let Err(refused) = self.waiting.try_send(exchange) {
@@ -164,25 +164,39 @@ impl DispatchQueue {
                 TrySendError::Disconnected(exchange) => Rejected::Closed(Box::new(exchange)),
             });
         }
-        let depth = self.waiting.len();
-        if depth > self.deepest.load(Relaxed) {
-            self.deepest.fetch_max(depth, Relaxed);
-        }
-        let mut crew = self.crew();
-        if crew.closed {
-            drop(crew);
-            // Whoever closed the queue may have emptied it before this exchange came.
-            return match self.ready.try_recv() {
-                Ok(exchange) => Err(Rejected::Closed(Box::new(exchange))),
-                Err(_) => Ok(()),
-            };
-        }
+        crew.deepest = crew.deepest.max(self.waiting_with(&crew));
         if self.patience.is_some() && !crew.aging {
             crew.aging = true;
             self.aging.notify_one();
         }
         self.call_someone(&mut crew);
         Ok(())
+    }
+
+    /// Whether one more would not be taken before the server's patience ends.
+    fn is_too_late(&self, crew: &Crew, now: Instant) -> bool {
+        crew.room_before_end(now).is_some_and(|room| self.waiting_with(crew) >= room)
+    }
+
+    /// The server's patience ends at `deadline`: exchanges whose turn would come after it are sent back now, and not when
+    /// they have waited for it, as are those that come from now on.
+    pub(crate) fn end_by(&self, deadline: Instant, now: Instant) {
+        let mut crew = self.crew();
+        crew.deadline = Some(deadline);
+        let Some(room) = crew.room_before_end(now) else { return };
+        let room = room.saturating_sub(usize::from(crew.head.is_some()));
+        let waiting: Vec<Exchange> = self.ready.try_iter().collect();
+        let mut late = Vec::new();
+        for (turn, exchange) in waiting.into_iter().enumerate() {
+            if turn >= room {
+                late.push(exchange);
+            } else if let Err(refused) = self.waiting.try_send(exchange) {
+                // Nobody sends without this lock, so that there is room for what was there.
+                late.push(refused.into_inner());
+            }
+        }
+        drop(crew);
+        late.into_iter().for_each(|exchange| exchange.send_back(Shed::Ending));
     }
 
     /// How many exchanges wait.
@@ -312,7 +326,9 @@ impl DispatchQueue {
 
     /// The most exchanges that have waited at a time since this was last asked.
     pub(crate) fn deepest_since(&self) -> usize {
-        self.deepest.swap(self.len(), Relaxed)
+        let mut crew = self.crew();
+        let now = self.waiting_with(&crew);
+        std::mem::replace(&mut crew.deepest, now)
     }
 
     /// Workers there are, and how many of them sleep.
@@ -328,6 +344,11 @@ impl DispatchQueue {
 }
 
 impl Crew {
+    /// How many waiting exchanges will be taken before the server's patience ends; `None` as long as it does not.
+    fn room_before_end(&self, now: Instant) -> Option<usize> {
+        self.deadline.and_then(|deadline| self.pace.taken_within(deadline.saturating_duration_since(now)))
+    }
+
     /// Workers there are, and those that are to come.
     fn expected(&self) -> usize {
         self.admission.workers() + self.promised + self.unheard

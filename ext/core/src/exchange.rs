@@ -12,7 +12,7 @@ use crate::{
     interim::Interim,
     request::Request,
     response::Response,
-    stats::Times,
+    stats::{Shed, Times},
     takeover::{TakeOver, Takeover},
     wake::Waker,
 };
@@ -44,8 +44,8 @@ pub(crate) enum Answer {
     Response(Response, Times),
     /// The app speaks to the client itself from now on.
     TakeOver(TakeOver, Times),
-    /// No worker took it in the time that it may wait.
-    Expired,
+    /// No worker took it in the time that it may wait, or would have.
+    SentBack(Shed),
 }
 
 /// The connection's end: resolves to the answer, or to an error when the responder was dropped.
@@ -66,10 +66,10 @@ impl Exchange {
         self.responder.since = since;
     }
 
-    /// It has waited for too long.
-    pub(crate) fn expire(self) {
+    /// It will not be run, for that reason.
+    pub(crate) fn send_back(self, reason: Shed) {
         // A client that has gone needs no answer.
-        let _ = self.responder.answer.send(Answer::Expired);
+        let _ = self.responder.answer.send(Answer::SentBack(reason));
     }
 }
 
@@ -83,7 +83,7 @@ impl Responder {
         let times = self.times();
         self.answer.send(Answer::Response(response, times)).map_err(|answer| match answer {
             Answer::Response(response, _) => Box::new(response),
-            Answer::TakeOver(..) | Answer::Expired => Box::new(Response::app_failed()),
+            Answer::TakeOver(..) | Answer::SentBack(_) => Box::new(Response::app_failed()),
         })
     }
 

@@ -205,9 +205,10 @@ impl Future for Reply {
                         this.answered(times);
                         response
                     }
-                    Ok(Answer::Expired) => {
-                        this.service.shared.stats.rejected(Shed::QueueTimeout);
-                        this.state = State::Refused(Refusal::busy());
+                    Ok(Answer::SentBack(reason)) => {
+                        this.service.shared.stats.rejected(reason);
+                        let ends = reason == Shed::Ending;
+                        this.state = State::Refused(if ends { Refusal::ending() } else { Refusal::busy() });
                         continue;
                     }
                     // The connection's task looks for it when hyper has no more to do.

@@ -238,7 +238,7 @@ async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     tokio::time::sleep(Duration::from_millis(999)).await;
     assert!(first.try_recv().is_err());
     tokio::time::sleep(Duration::from_millis(2)).await;
-    assert!(matches!(first.try_recv(), Ok(Answer::Expired)));
+    assert!(matches!(first.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))));
     assert_eq!(queue.len(), 1);
     let gone = arrive("/gone").unwrap();
     drop(gone);
@@ -249,7 +249,10 @@ async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     assert_eq!(stats.snapshot().client_gone, 1);
     let mut again = arrive("/again").unwrap();
     tokio::time::sleep(s(3)).await;
-    assert!(matches!(again.try_recv(), Ok(Answer::Expired)), "the clock goes on after the queue was empty");
+    assert!(
+        matches!(again.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))),
+        "the clock goes on after the queue was empty"
+    );
     clock.abort();
 }
 
@@ -264,7 +267,7 @@ fn a_worker_runs_nothing_that_has_waited_for_too_long() {
     fresh.request.queued = begun + Duration::from_secs(1);
     queue.submit(fresh).unwrap();
     assert_eq!(path(worker.look_at(begun + Duration::from_secs(2))), "/fresh");
-    assert!(matches!(answer.try_recv(), Ok(Answer::Expired)));
+    assert!(matches!(answer.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))));
 }
 
 #[test]
@@ -398,4 +401,44 @@ fn refuses_after_the_end_and_empties_what_was_left() {
     assert!(answer.try_recv().is_err());
     let (late, _answer) = exchange("/late");
     assert!(matches!(queue.submit(late), Err(Rejected::Closed(_))));
+}
+
+/// Those at the end of a long queue waited for the whole budget, to be refused when it was spent.
+#[test]
+fn sends_back_at_once_what_cannot_be_served_before_the_end() {
+    let queue = queue(100, 1);
+    let worker = queue.register();
+    let start = Instant::now();
+    let mut answers: Vec<_> = (0..20)
+        .map(|number| {
+            let (exchange, answer) = exchange(&format!("/{number}"));
+            queue.submit(exchange).unwrap();
+            answer
+        })
+        .collect();
+    let second = |n: u64| start + Duration::from_secs(n);
+    // One per second.
+    for turn in 0..5 {
+        assert_eq!(path(worker.look_at(second(turn))), format!("/{turn}"));
+    }
+    queue.end_by(second(14), second(4));
+    assert_eq!(queue.len(), 10);
+    let sent_back: Vec<bool> =
+        answers.iter_mut().map(|answer| matches!(answer.try_recv(), Ok(Answer::SentBack(Shed::Ending)))).collect();
+    assert_eq!(sent_back, [vec![false; 15], vec![true; 5]].concat());
+    assert_eq!(path(worker.look_at(second(5))), "/5", "the others keep their order");
+    let (fits, _answer) = exchange("/fits");
+    let (mut late, _answer) = exchange("/late");
+    late.request.queued = second(5);
+    queue.submit(fits).unwrap();
+    assert!(matches!(queue.submit(late), Err(Rejected::Closed(_))));
+}
+
+#[test]
+fn sends_nothing_back_where_it_is_not_known_how_fast_the_queue_moves() {
+    let queue = queue(100, 1);
+    let (waits, _answer) = exchange("/");
+    queue.submit(waits).unwrap();
+    queue.end_by(Instant::now(), Instant::now());
+    assert_eq!(queue.len(), 1);
 }

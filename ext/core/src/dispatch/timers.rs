@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::DispatchQueue;
+use crate::stats::Shed;
 
 /// How long the queue may stand still while somebody computes in the app, before one more is let in.
 pub(super) const STALL_AFTER: Duration = Duration::from_millis(50);
@@ -66,7 +67,7 @@ impl DispatchQueue {
                 return Some(limit);
             } else {
                 drop(crew);
-                exchange.expire();
+                exchange.send_back(Shed::QueueTimeout);
             }
         }
     }

@@ -11,6 +11,7 @@ use super::DispatchQueue;
 use crate::{
     admission::Id,
     exchange::Exchange,
+    stats::Shed,
     wake::{Sleeper, Waker},
 };
 
@@ -78,6 +79,8 @@ impl Worker {
             }
             let Some(mut exchange) = self.queue.first(&mut crew) else { return Next::Nothing };
             crew.taken += 1;
+            let more = !self.queue.none_waits(&crew);
+            crew.pace.took(now, more);
             let gone = exchange.responder.is_gone();
             let late = self.queue.limit(&exchange).is_some_and(|limit| limit <= now);
             if !gone && !late {
@@ -93,7 +96,7 @@ impl Worker {
             if gone {
                 self.queue.stats.client_gone();
             } else {
-                exchange.expire();
+                exchange.send_back(Shed::QueueTimeout);
             }
         }
     }
