@@ -1,43 +1,18 @@
 # frozen_string_literal: true
 
 # The moments at which a server that stops loses requests, each made to happen for sure: the process stands still
-# while a request and a TERM are put before it. No delay here, since these are about the end of serving.
+# while a request and a TERM are put before it. No delay here, since these are about the end of serving. More of them,
+# by subject, are in races/.
 
-RSpec.describe "TERM without a drain delay", :processes do
+RSpec.describe "TERM without a drain delay", :endings, :processes do
   let(:server) { serve("drain.ru", "-t", "5:5") }
-
-  # Runs the block while the server stands still, and has TERM wait for it together with what the block does.
-  def stopping_meanwhile
-    server.frozen do
-      yield
-      server.signal(:TERM)
-    end
-  end
-
-  def closing
-    server.signal(:TERM)
-    server.wait_for_line(/^tidegate: closing: SIGTERM/)
-  end
-
-  # A response that tells the client to leave, and an orderly end after it. +close+ is nil where the response may as
-  # well have gone out before the signal was seen.
-  def expect_answer(wire, body, close: true)
-    response = wire.response
-
-    expect([response.status, response.body, close && response.close?]).to eq([200, body, close])
-    expect(wire).to be_eof
-    wire.close
-    expect(server.exit_status).to eq(0)
-  end
-
-  def post(body) = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: #{body.bytesize}\r\n\r\n#{body}"
 
   it "answers a request that was in our receive buffer on an idle connection" do
     wire = server.connect
     wire.get("/")
     stopping_meanwhile { wire.write(post("case 1")) }
 
-    expect_answer(wire, "case 1", close: nil)
+    expect_last_answer(wire, "case 1", close: nil)
   end
 
   it "answers a request that comes on an idle connection shortly after it" do
@@ -46,7 +21,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     wire.write(post("case 1b"))
 
-    expect_answer(wire, "case 1b")
+    expect_last_answer(wire, "case 1b")
   end
 
   it "answers a request that comes shortly after it on a connection that has said nothing yet" do
@@ -55,7 +30,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     wire.write(post("case 2"))
 
-    expect_answer(wire, "case 2")
+    expect_last_answer(wire, "case 2")
   end
 
   it "answers a second request of which half the head was read" do
@@ -66,7 +41,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     wire.write(post("case 3")[30..])
 
-    expect_answer(wire, "case 3")
+    expect_last_answer(wire, "case 3")
   end
 
   it "answers a first request of which half the head was read" do
@@ -76,7 +51,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     wire.write(post("case 4")[30..])
 
-    expect_answer(wire, "case 4")
+    expect_last_answer(wire, "case 4")
   end
 
   it "answers a request of which half the body was read" do
@@ -86,7 +61,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     wire.write(" 5")
 
-    expect_answer(wire, "case 5")
+    expect_last_answer(wire, "case 5")
   end
 
   it "answers a request of which half a large body was read, when the rest comes after the listeners are closed" do
@@ -98,7 +73,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     server.wait_for_line(/^tidegate: listeners closed/)
     wire.write(post(body)[200_000..])
 
-    expect_answer(wire, body)
+    expect_last_answer(wire, body)
   end
 
   it "finishes a request that the app has begun" do
@@ -107,7 +82,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     slow.release("case 6")
 
-    expect_answer(wire, "case 6")
+    expect_last_answer(wire, "case 6")
   end
 
   it "serves the connections that were in the accept queue" do
@@ -127,7 +102,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     slow.release("case 8")
 
-    expect_answer(wire, "case 8")
+    expect_last_answer(wire, "case 8")
   end
 
   it "runs everything that waits in the queue" do
@@ -167,7 +142,7 @@ RSpec.describe "TERM without a drain delay", :processes do
     closing
     slow.release("whole")
 
-    expect_answer(wire, "whole")
+    expect_last_answer(wire, "whole")
   end
 end
 
