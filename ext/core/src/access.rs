@@ -29,7 +29,7 @@ const BATCH: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// RFC 3339, to the millisecond.
-const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
+pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,8 @@ pub struct Config {
     pub binds: Vec<Address>,
     /// Where the probe endpoints are answered; `None` leaves them off.
     pub admin: Option<Address>,
+    /// What is answered for probes on the addresses of the app.
+    pub probes: Probes,
     /// How long a client may take over each step.
     pub timeouts: Timeouts,
     /// How much a client may send.
@@ -21,6 +23,15 @@ pub struct Config {
     pub marks: Marks,
     /// The shutdown's delays and budget.
     pub plan: Plan,
+}
+
+/// Probes that come to the addresses of the app.
+#[derive(Clone, Debug, Default)]
+pub struct Probes {
+    /// Answer the probe endpoints there too.
+    pub mounted: bool,
+    /// Paths that are the app's, and answered with 503 once the server was told to stop.
+    pub fail_paths: Vec<String>,
 }
 
 /// How long a client may take over each step of a connection; `None` is for ever.

@@ -1,11 +1,8 @@
 //! What the server counts while it runs. Counters only grow; gauges go up and down through their guards.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// A server's counters. Shared by everything that has something to count.
@@ -13,7 +10,6 @@ use std::{
 pub struct Stats {
     connections: AtomicU64,
     accepted: AtomicU64,
-    last_accept: Mutex<Option<Instant>>,
     requests: AtomicU64,
     in_flight: AtomicU64,
     told_close: AtomicU64,
@@ -32,8 +28,6 @@ pub struct Snapshot {
     pub connections: u64,
     /// Connections accepted since the start.
     pub accepted: u64,
-    /// When the last of them came.
-    pub last_accept: Option<Instant>,
     /// Requests whose head was read.
     pub requests: u64,
     /// Requests not answered to the end yet.
@@ -60,7 +54,6 @@ impl Stats {
         Snapshot {
             connections: self.connections.load(Relaxed),
             accepted: self.accepted.load(Relaxed),
-            last_accept: *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
             requests: self.requests.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             told_close: self.told_close.load(Relaxed),
@@ -73,10 +66,9 @@ impl Stats {
         }
     }
 
-    pub(crate) fn connection_accepted(self: &Arc<Self>, now: Instant) -> OpenConnection {
+    pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
         self.accepted.fetch_add(1, Relaxed);
         self.connections.fetch_add(1, Relaxed);
-        *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(now);
         OpenConnection(self.clone())
     }
 

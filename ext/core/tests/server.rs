@@ -26,11 +26,12 @@ fn config(binds: &[String], delay: Duration) -> Config {
     Config {
         binds: binds.iter().map(|text| Address::parse(text).unwrap()).collect(),
         admin: Some(Address::parse("tcp://127.0.0.1:0").unwrap()),
+        probes: Default::default(),
         timeouts: Timeouts::default(),
         limits: Limits::default(),
         max_workers: 2,
         marks: Default::default(),
-        plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None },
+        plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None, until_quiet: false },
     }
 }
 

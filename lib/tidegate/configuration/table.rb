@@ -21,7 +21,8 @@ module Tidegate
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
-        option(:admin, :TCP_OR_NONE, nil, "address that answers /livez, /readyz and /servingz: tcp://HOST:PORT")
+        option(:admin, :TCP_OR_NONE, nil, "address for /livez, /readyz, /servingz, /startupz and POST /drain: tcp://HOST:PORT"),
+        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),
@@ -68,7 +69,14 @@ module Tidegate
         option(:shutdown_timeout, :SECONDS_OR_AUTO, :auto, "seconds after that for requests in flight; auto: the rest"),
         option(:termination_grace, :SECONDS_OR_AUTO, :auto, "seconds the platform leaves from TERM to KILL"),
         option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM"),
+        option(:drain_until_quiet, :SWITCH, false,
+               "end the delay when nobody sends new connections any more, prolong it while some do"),
+        option(:drain_fail_paths, :REQUEST_PATH, [], "health check of the app that is to fail once the server is told to stop; repeatable",
+               many: true),
+        option(:termination_log, :PATH_OR_AUTO, :auto, "file for what the drain did; auto: /dev/termination-log in Kubernetes"),
         option(:before_drain, :CODE, [], "block to run when the server is told to stop, beside the requests; repeatable",
+               long: false, many: true, code: true),
+        option(:after_drain, :CODE, [], "block to run when nothing new is served any more, beside the requests; repeatable",
                long: false, many: true, code: true)
       ],
       "Hooks" => [
@@ -84,7 +92,7 @@ module Tidegate
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
-        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),
+        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json; with json the server's own lines too"),
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),

@@ -33,12 +33,27 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
-    pub(super) _in_flight: Option<InFlight>,
+    /// `None` where it did not count as a request.
+    pub(super) _counted: Option<Counted>,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) shared: Arc<Shared>,
+    pub(super) received: Instant,
+    pub(super) _in_flight: InFlight,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         self.activity.response_ended();
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.traffic.answered(self.received, super::now);
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::oneshot::error::RecvError;
 use super::{
     Shared,
     activity::Activity,
-    outgoing::{End, Line, Outgoing},
+    outgoing::{Counted, End, Line, Outgoing},
 };
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -28,7 +28,6 @@ use crate::{
     marks,
     request::{self, Peer, Request},
     response::{Refusal, Response},
-    stats::InFlight,
 };
 
 /// Turns hyper's requests into exchanges.
@@ -51,6 +50,12 @@ impl Service {
         one_shot: bool,
     ) -> Self {
         Self { shared, activity, interim, peer, one_shot }
+    }
+
+    /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
+    fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
+        let state = State::Probed(Some(response));
+        Reply { service: self.clone(), state, framing, received, id: None, line: None, counted: None }
     }
 
     /// Waits for the answer, and for hints ahead of it.
@@ -87,13 +92,25 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        self.activity.request_begun(request::wants_keep_alive(&head));
+        let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
-        let in_flight = self.shared.stats.request_begun();
+        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
+        if let Some(response) = self.shared.answer_probe(&head, received) {
+            if !incoming.is_end_stream() {
+                self.activity.request_refused();
+            }
+            return self.probed(response, framing, received);
+        }
+        if let Some(at) = arrival
+            && !self.shared.probes.is_probe(&head)
+        {
+            self.activity.counts_as_traffic();
+            self.shared.traffic.arrived(self.peer.source, at);
+        }
+        let counted = Counted { shared: self.shared.clone(), received, _in_flight: self.shared.stats.request_begun() };
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
-        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
@@ -115,7 +132,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 Ok((head, body))
             })),
         };
-        Reply { service: self.clone(), state, framing, received, id, line, in_flight: Some(in_flight) }
+        Reply { service: self.clone(), state, framing, received, id, line, counted: Some(counted) }
     }
 }
 
@@ -136,7 +153,7 @@ pub(super) struct Reply {
     /// The request's id, where requests have one.
     id: Option<HeaderValue>,
     line: Option<Line>,
-    in_flight: Option<InFlight>,
+    counted: Option<Counted>,
 }
 
 type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
@@ -150,6 +167,8 @@ enum State {
     TakenOver,
     /// The server answers by itself.
     Refused(Refusal),
+    /// The same, to a probe; there until it is sent.
+    Probed(Option<Response>),
 }
 
 impl Future for Reply {
@@ -165,6 +184,7 @@ impl Future for Reply {
                     }
                     refusal.into_response()
                 }
+                State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
                 State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
                     this.give_up();
                     continue;
@@ -230,11 +250,12 @@ impl Reply {
         if let Some(id) = self.id.take() {
             headers.entry(marks::REQUEST_ID).or_insert(id);
         }
-        let told = self.tells_close();
+        let probed = matches!(self.state, State::Probed(_));
+        let told = !probed && self.tells_close();
         if told {
             self.service.shared.stats.told_close();
         }
-        if told || close_delimited {
+        if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.activity.response_begun(close_delimited);
@@ -246,7 +267,7 @@ impl Reply {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _in_flight: self.in_flight.take() },
+            _end: End { activity: self.service.activity.clone(), _counted: self.counted.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;
