@@ -164,8 +164,9 @@ impl Driver {
                         self.drained_from = Some((at, counted));
                         self.shared.traffic.drain_begins(at, &self.plan);
                     }
-                    if let Phase::Closing { .. } = phase {
+                    if let Phase::Closing { deadline, .. } = phase {
                         self.tell_late_comers();
+                        self.shared.queue.end_by(deadline, at);
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
