@@ -108,7 +108,7 @@ fn whole(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::DispatchQueue;
+    use crate::{dispatch::DispatchQueue, traffic::Traffic};
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -131,7 +131,8 @@ mod tests {
             });
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
-            let report = Report::new(stats.clone(), queue, phase.clone(), Default::default());
+            let report =
+                Report::new(stats.clone(), queue, Arc::new(Traffic::new(false)), phase.clone(), Default::default());
             let admin = Arc::new(Admin { phase, stats, report, drain });
             Self { phase: sender, admin, asked }
         }

@@ -17,6 +17,8 @@ pub(crate) use self::{
     requests::{MethodClass, Requests, StatusClass},
 };
 
+use crate::lifecycle::Signal;
+
 /// A server's counters. Shared by everything that has something to count.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -31,6 +33,7 @@ pub struct Stats {
     cut: AtomicU64,
     hijacked: AtomicU64,
     unsent: AtomicU64,
+    signals: [AtomicU64; Signal::ALL.len()],
     stalls: AtomicU64,
     yields: AtomicU64,
     sent: AtomicU64,
@@ -164,6 +167,15 @@ impl Stats {
 
     pub(crate) fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn signalled(&self, signal: Signal) {
+        self.signals[signal as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often this signal came.
+    pub(crate) fn signals(&self, signal: Signal) -> u64 {
+        self.signals[signal as usize].load(Relaxed)
     }
 
     pub(crate) fn stalled(&self) {

@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) marks: Marks,
     pub(crate) probes: Probes,
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
     /// One task for each connection, and a token for each that is the app's own.

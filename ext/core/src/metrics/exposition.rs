@@ -16,7 +16,10 @@ use prometheus_client::{
 };
 
 use super::{Report, memory};
-use crate::stats::{Distribution, Shed};
+use crate::{
+    lifecycle::{Phase, Signal},
+    stats::{Distribution, Shed},
+};
 
 /// A server's phases, in their order.
 pub(super) const PHASES: [&str; 6] = ["booting", "ready", "draining", "closing", "forcing", "stopped"];
@@ -47,6 +50,7 @@ impl Collector for Report {
         self.requests(&mut page)?;
         self.pool(&mut page)?;
         self.connections(&mut page)?;
+        self.drain(&mut page)?;
         self.process(&mut page)
     }
 }
@@ -113,6 +117,49 @@ impl Report {
             "Connections; open: the server's, hijacked: the app's own",
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
+        )?;
+        page.counter(
+            "tidegate_unacked_bytes",
+            "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain",
+            counted.unsent,
+        )
+    }
+
+    fn drain(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (counted, drain) = (self.stats.snapshot(), self.traffic.drain());
+        let seconds = |duration: Duration| ConstGauge::new(duration.as_secs_f64());
+        let (connections, requests) = drain.map_or((0, 0), |drain| {
+            (counted.accepted - drain.before.accepted, counted.requests - drain.before.requests)
+        });
+        let left = match self.phase() {
+            Phase::Draining { until: end, .. } | Phase::Closing { deadline: end, .. } => {
+                end.saturating_duration_since(tokio::time::Instant::now().into_std())
+            }
+            _ => Duration::ZERO,
+        };
+        page.counters(
+            "tidegate_signals",
+            "Signals that the server has heard",
+            Signal::ALL.map(|signal| ([("signal", signal.to_string())], self.stats.signals(signal))),
+        )?;
+        page.measure(
+            "tidegate_drain_left",
+            "What is left of the phase that a drain is in",
+            Unit::Seconds,
+            &seconds(left),
+        )?;
+        page.counter("tidegate_drain_connections", "Connections accepted in a drain", connections)?;
+        page.counter("tidegate_drain_requests", "Requests that came in a drain", requests)?;
+        page.counter(
+            "tidegate_drain_late_connections",
+            "Connections that came in the last fifth of the drain delay, or after it",
+            drain.map_or(0, |drain| drain.late),
+        )?;
+        page.measure(
+            "tidegate_drain_last_connection",
+            "When the last new connection came, from the signal on; 0 for none",
+            Unit::Seconds,
+            &seconds(self.traffic.last_in_drain().unwrap_or_default()),
         )?;
         page.counter("tidegate_told_close", "Responses that told the client to close, in a drain", counted.told_close)?;
         page.counter("tidegate_idle_closed", "Idle connections closed, in a drain", counted.idle_closed)

@@ -10,13 +10,16 @@ use std::{sync::Arc, time::SystemTime};
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::{config::About, dispatch::DispatchQueue, lifecycle::Phase, probe, response::Response, stats::Stats};
+use crate::{
+    config::About, dispatch::DispatchQueue, lifecycle::Phase, probe, response::Response, stats::Stats, traffic::Traffic,
+};
 
 /// Where the numbers come from.
 #[derive(Debug)]
 pub(crate) struct Report {
     stats: Arc<Stats>,
     queue: Arc<DispatchQueue>,
+    traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
     about: About,
     started: SystemTime,
@@ -26,10 +29,11 @@ impl Report {
     pub(crate) fn new(
         stats: Arc<Stats>,
         queue: Arc<DispatchQueue>,
+        traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,
         about: About,
     ) -> Arc<Self> {
-        Arc::new(Self { stats, queue, phase, about, started: SystemTime::now() })
+        Arc::new(Self { stats, queue, traffic, phase, about, started: SystemTime::now() })
     }
 
     /// The answer, if the path is one of these. `accept` is what the client says it can read.

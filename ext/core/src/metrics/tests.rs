@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     body::ResponseBody,
     config::Interpreter,
+    lifecycle::Signal,
     stats::{MethodClass, Shed, StatusClass, Times},
 };
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ fn report() -> Arc<Report> {
     let queue = DispatchQueue::new(7, None, 3, stats.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
     let about = About { version: "1.2.3".into(), interpreter: Some(interpreter) };
-    Report::new(stats, queue, watch::channel(Phase::Ready).1, about)
+    Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about)
 }
 
 fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (String, String) {
@@ -73,6 +74,38 @@ fn prometheus_reads_what_was_counted() {
     assert!(value(&page, "tidegate_resident_memory_bytes") > 0.0);
     drop(open);
     assert_eq!(value(&get(&report, "/metrics", None).1, "tidegate_connections{state=\"open\"}").to_string(), "0");
+}
+
+#[test]
+fn a_drain_shows_while_it_lasts() {
+    let report = report();
+    let page = || get(&report, "/metrics", None).1;
+    assert_eq!(value(&page(), "tidegate_drain_connections_total"), 0.0);
+    let now = Instant::now();
+    drop(report.stats.connection_accepted());
+    let plan = crate::plan::Plan {
+        drain_delay: Duration::from_secs(10),
+        shutdown_timeout: Duration::from_secs(10),
+        budget: None,
+        until_quiet: false,
+    };
+    report.traffic.drain_begins(now, &plan, report.stats.snapshot());
+    drop(report.stats.connection_accepted());
+    report.traffic.arrived(None, now + Duration::from_secs(9));
+    report.stats.request_begun();
+    report.stats.signalled(Signal::Term);
+    let page = page();
+    for (series, expected) in [
+        ("tidegate_drain_connections_total", 1.0),
+        ("tidegate_drain_requests_total", 1.0),
+        ("tidegate_drain_late_connections_total", 1.0),
+        ("tidegate_drain_last_connection_seconds", 9.0),
+        ("tidegate_signals_total{signal=\"SIGTERM\"}", 1.0),
+        ("tidegate_signals_total{signal=\"SIGHUP\"}", 0.0),
+        ("tidegate_drain_left_seconds", 0.0),
+    ] {
+        assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
+    }
 }
 
 #[test]

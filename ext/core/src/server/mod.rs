@@ -127,6 +127,7 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
         let (turns, stopping, closing) = Turns::new();
+        let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -135,7 +136,7 @@ impl Server {
             phase: phases.clone(),
             marks: self.config.marks,
             probes: self.config.probes,
-            traffic: Traffic::new(self.config.plan.until_quiet),
+            traffic: traffic.clone(),
             access: self.access,
             tasks: TaskTracker::new(),
         });
@@ -144,7 +145,7 @@ impl Server {
             let ask = messages.clone();
             // Full means that as many events wait already.
             let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
-            let report = Report::new(stats.clone(), queue.clone(), phases.clone(), self.config.about);
+            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about);
             (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
         });
         let driver = Driver::new(self.config.plan, shared, phase, turns, observer);

@@ -64,7 +64,7 @@ impl Stage {
                 limits,
                 phase: phases,
                 probes: Probes::default(),
-                traffic: Traffic::new(false),
+                traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
                 tasks: TaskTracker::new(),
