@@ -24,7 +24,8 @@ module Rollout
         Panel.new(result, range:, top: HEADER + (index * Panel::HEIGHT), highest: highest(result)).to_svg
       end
       <<~SVG
-        <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 #{WIDTH} #{height}" width="#{WIDTH}" height="#{height}" role="img" aria-labelledby="title summary">
+        <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 #{WIDTH} #{height}" width="#{WIDTH}" height="#{height}"
+          role="img" aria-labelledby="title summary">
         <title id="title">Requests and failures around the TERM</title>
         <desc id="summary">#{Style.escape(summary)}</desc>
         <style>#{Style.css}</style>
@@ -69,7 +70,8 @@ module Rollout
       entries.map do |name, words|
         at = x
         x += 24 + (words.length * 6.6).ceil + 14
-        %(<rect class="#{name} swatch" x="#{at}" y="40" width="14" height="12"/><text class="label" x="#{at + 20}" y="50">#{Style.escape(words)}</text>)
+        %(<rect class="#{name} swatch" x="#{at}" y="40" width="14" height="12"/>) +
+          %(<text class="label" x="#{at + 20}" y="50">#{Style.escape(words)}</text>)
       end
     end
 

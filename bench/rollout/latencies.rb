@@ -15,6 +15,12 @@ module Rollout
       @max = 0.0
     end
 
+    # A copy counts on for itself.
+    def initialize_copy(other)
+      super
+      @buckets = @buckets.dup
+    end
+
     # Takes in one request of so many seconds.
     def add(seconds)
       @count += 1

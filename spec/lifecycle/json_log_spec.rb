@@ -9,7 +9,7 @@ RSpec.describe "log_format json", :processes do
     server = boot("drain.ru", "--log-format", "json", "--drain-delay", 600)
     ready = JSON.parse(server.wait_for_line(/^.*"event":"ready".*$/)[0])
     expect(ready).to include("level" => "info", "message" => a_string_starting_with("ready on http://127.0.0.1:"))
-    address = ready["message"][%r{http://[\d.:]+}]
+    address = server.address
     server.signal(:TERM)
     server.wait_for_line(/"event":"draining"/)
     expect(Wire.open(address) { |wire| wire.get("/").status }).to eq(200)

@@ -88,9 +88,9 @@ module Rollout
 
       def words
         failed, requests, terms = @result.values_at(:failed, :requests, :terms)
-        verdict = "#{failed} of #{requests} requests failed"
+        verdict = "#{failed} of #{requests} requests failed#{", #{terms} TERMs together" if terms > 1}"
         [%(<text class="name" x="#{LEFT}" y="#{@top + 24}">#{Style.escape(@result[:server])}</text>),
-         %(<text class="label#{' bad' if failed.positive?}" x="#{RIGHT}" y="#{@top + 24}" text-anchor="end">#{verdict}#{", #{terms} rolls together" if terms > 1}</text>),
+         %(<text class="label#{' bad' if failed.positive?}" x="#{RIGHT}" y="#{@top + 24}" text-anchor="end">#{verdict}</text>),
          %(<text class="label" transform="translate(18 #{base - (PLOT / 2)}) rotate(-90)" text-anchor="middle">per 100 ms</text>)]
       end
 

@@ -1,4 +1,4 @@
-//! The admin listener's connections: probes, and the request to drain. Served by the I/O thread alone, whatever the app
+//! The admin listener's connections: probes, numbers, and the request to drain. Served by the I/O thread alone, whatever the app
 //! and the interpreter are doing.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration, time::Instant};
@@ -13,7 +13,9 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{body::ResponseBody, lifecycle::Phase, probe, request::Peer, response::Response, stats::Stats};
+use crate::{
+    body::ResponseBody, lifecycle::Phase, metrics::Report, probe, request::Peer, response::Response, stats::Stats,
+};
 
 /// A client that takes longer than this over its request is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) report: Arc<Report>,
     /// Begins a drain, as SIGTERM would.
     pub(crate) drain: Box<dyn Fn() + Send + Sync>,
 }
@@ -33,14 +36,18 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    async fn answer(&self, method: &Method, path: &str, peer: &Peer) -> Response {
+    async fn answer(&self, method: &Method, path: &str, accept: Option<&HeaderValue>, peer: &Peer) -> Response {
         if path == "/drain" {
             return self.drain(method, peer).await;
         }
+        if let Some(numbers) = self.report.answer(method, path, accept) {
+            return numbers;
+        }
         let phase = *self.phase.borrow();
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer(method, path, phase, now(), in_flight)
-            .unwrap_or_else(|| probe::text(StatusCode::NOT_FOUND, format!("not found; try {}\n", probe::PATHS)))
+        probe::answer(method, path, phase, now(), in_flight).unwrap_or_else(|| {
+            probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))
+        })
     }
 
     /// Begins the drain if nothing has, and answers when everything new has stopped being served: a preStop hook that
@@ -74,7 +81,8 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         let (admin, peer) = (&admin, &peer);
         async move {
-            let response = admin.answer(request.method(), request.uri().path(), peer).await;
+            let accept = request.headers().get(header::ACCEPT);
+            let response = admin.answer(request.method(), request.uri().path(), accept, peer).await;
             Ok::<_, Infallible>(whole(response))
         }
     });
@@ -100,6 +108,7 @@ fn whole(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{dispatch::DispatchQueue, traffic::Traffic};
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -120,7 +129,11 @@ mod tests {
             let drain = Box::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             });
-            let admin = Arc::new(Admin { phase, stats: Arc::default(), drain });
+            let stats = Arc::<Stats>::default();
+            let queue = DispatchQueue::new(1, None, 1, stats.clone());
+            let report =
+                Report::new(stats.clone(), queue, Arc::new(Traffic::new(false)), phase.clone(), Default::default());
+            let admin = Arc::new(Admin { phase, stats, report, drain });
             Self { phase: sender, admin, asked }
         }
 
@@ -146,6 +159,8 @@ mod tests {
         let text = stage.ask(stranger(), "GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.ends_with("\r\n\r\nready\n"), "{text}");
+        let numbers = stage.ask(stranger(), "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(numbers.contains("\r\n\r\n# HELP "), "{numbers}");
         assert!(stage.ask(stranger(), "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap().contains("404 Not Found"));
     }
 

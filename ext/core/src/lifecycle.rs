@@ -105,6 +105,11 @@ pub enum Signal {
     Hup,
 }
 
+impl Signal {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Term, Self::Quit, Self::Int, Self::Hup];
+}
+
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

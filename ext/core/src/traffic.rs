@@ -10,6 +10,7 @@ use crate::{
     arrivals::{Arrivals, EPSILON, Source},
     plan::Plan,
     recent::Recent,
+    stats::Snapshot,
 };
 
 /// What requests in flight are taken to need at least, when a drain is extended.
@@ -28,7 +29,7 @@ struct Seen {
     arrivals: Arrivals,
     recent: Recent,
     last: Option<Arrival>,
-    late: Option<Lateness>,
+    drain: Option<Drain>,
 }
 
 /// A connection that came, and asked for something.
@@ -40,17 +41,23 @@ pub(crate) struct Arrival {
     pub(crate) source: Source,
 }
 
-#[derive(Debug)]
-struct Lateness {
-    /// From when on a connection is a late one.
-    from: Instant,
-    connections: u64,
+/// A drain, as far as it has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drain {
+    /// When the server was told to stop.
+    pub(crate) begun: Instant,
+    /// The counters at that moment.
+    pub(crate) before: Snapshot,
+    /// From when on a connection is a late one; `None` where there is no delay to be late in.
+    late_from: Option<Instant>,
+    /// How many connections came in the last part of the delay, or after it.
+    pub(crate) late: u64,
 }
 
 impl Traffic {
     /// Nothing came yet. With `watched` it is kept who sends how often and how long requests take.
     pub(crate) fn new(watched: bool) -> Self {
-        let seen = Seen { arrivals: Arrivals::new(EPSILON), recent: Recent::default(), last: None, late: None };
+        let seen = Seen { arrivals: Arrivals::new(EPSILON), recent: Recent::default(), last: None, drain: None };
         Self { watched, seen: Mutex::new(seen) }
     }
 
@@ -65,10 +72,10 @@ impl Traffic {
         if seen.last.is_none_or(|last| last.at <= at) {
             seen.last = Some(Arrival { at, source });
         }
-        if let Some(late) = &mut seen.late
-            && at >= late.from
+        if let Some(drain) = &mut seen.drain
+            && drain.late_from.is_some_and(|from| at >= from)
         {
-            late.connections += 1;
+            drain.late += 1;
         }
         if self.watched {
             seen.arrivals.arrived(source, at);
@@ -84,13 +91,22 @@ impl Traffic {
     }
 
     /// The server was told to stop, and serves everything new for a while.
-    pub(crate) fn drain_begins(&self, at: Instant, plan: &Plan) {
+    pub(crate) fn drain_begins(&self, at: Instant, plan: &Plan, before: Snapshot) {
         let mut seen = self.seen();
-        let from = at + plan.drain_delay.saturating_sub(plan.late_part());
-        seen.late = Some(Lateness { from, connections: 0 });
+        if seen.drain.is_some() {
+            return;
+        }
+        let late_from = at + plan.drain_delay.saturating_sub(plan.late_part());
+        let late_from = (!plan.drain_delay.is_zero()).then_some(late_from);
+        seen.drain = Some(Drain { begun: at, before, late_from, late: 0 });
         if self.watched {
             seen.arrivals.drain_begins(at, plan.drain_delay);
         }
+    }
+
+    /// The drain; `None` as long as there is none.
+    pub(crate) fn drain(&self) -> Option<Drain> {
+        self.seen().drain
     }
 
     /// When nobody sends any more, if nobody does until then; `None` where that cannot be told.
@@ -103,11 +119,11 @@ impl Traffic {
         self.seen().last
     }
 
-    /// How many came in the last part of the delay, or after it, and the last of them.
-    pub(crate) fn late(&self) -> Option<(u64, Arrival)> {
+    /// The last connection that came after the drain had begun, counted from there.
+    pub(crate) fn last_in_drain(&self) -> Option<Duration> {
         let seen = self.seen();
-        let connections = seen.late.as_ref().map_or(0, |late| late.connections);
-        seen.last.filter(|_| connections > 0).map(|last| (connections, last))
+        let (last, drain) = seen.last.zip(seen.drain)?;
+        (last.at > drain.begun).then(|| last.at - drain.begun)
     }
 
     /// What requests in flight need of the budget.
@@ -126,12 +142,14 @@ mod tests {
         let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, until_quiet: false };
         let (traffic, start) = (Traffic::new(false), Instant::now());
         traffic.arrived(None, start);
-        traffic.drain_begins(start, &plan);
+        traffic.drain_begins(start, &plan, Snapshot::default());
+        assert_eq!(traffic.last_in_drain(), None);
         traffic.arrived(None, start + s(7));
-        assert_eq!(traffic.late(), None);
+        assert_eq!(traffic.drain().unwrap().late, 0);
         let source = Some("10.0.0.7".parse().unwrap());
         traffic.arrived(source, start + s(9));
-        assert_eq!(traffic.late(), Some((1, Arrival { at: start + s(9), source })));
+        assert_eq!(traffic.drain().unwrap().late, 1);
+        assert_eq!(traffic.last_in_drain(), Some(s(9)));
         traffic.arrived(None, start + s(6));
         assert_eq!(traffic.last().unwrap().source, source, "its first request came late, and not itself");
         assert_eq!(traffic.quiet_at(), None, "nobody looks for it");

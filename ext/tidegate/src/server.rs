@@ -14,7 +14,7 @@ use magnus::{
 };
 use tidegate_core::{
     access::{AccessLog, Format},
-    dispatch::{Demand, DispatchQueue, Next},
+    dispatch::{Demand, DispatchQueue, Next, Rest},
     lifecycle::{Event, Phase, Signal},
     log::{Log, TerminationLog},
     notice::Notice,
@@ -164,7 +164,9 @@ impl Server {
                 Next::Exchange(exchange) => app.run(ruby, *exchange)?,
                 Next::Over => return Ok(()),
                 Next::Nothing => {
-                    gvl::wait(ruby, &worker.waker(), || worker.sleep());
+                    if gvl::wait(ruby, &worker.waker(), || worker.sleep()) == Some(Rest::Surplus) {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -345,8 +347,15 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     watchdog::exit_within(limit, status).map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
+/// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
+fn gvl_wait() -> f64 {
+    gvl::waited().as_secs_f64() * 1e3
+}
+
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
+    native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;

@@ -3,10 +3,10 @@
 
 use std::{os::fd::RawFd, path::Path, time::Duration};
 
-use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value, value::ReprValue};
+use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{Address, Config, Limits, Probes, Timeouts},
+    config::{About, Address, Config, Interpreter, Limits, Probes, Timeouts},
     log::{Log, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
@@ -50,7 +50,9 @@ const NAMES: &[&str] = &[
     "admin",
     "max_threads",
     "min_threads",
+    "idle_thread_timeout",
     "max_queue",
+    "queue_timeout",
     "first_data_timeout",
     "head_timeout",
     "body_timeout",
@@ -124,6 +126,7 @@ impl Settings {
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
+                queue_wait: reader.seconds("queue_timeout")?,
                 ..defaults
             },
             marks: Marks {
@@ -131,7 +134,10 @@ impl Settings {
                 request_start: reader.get("request_start")?.unwrap_or(false),
             },
             max_workers: reader.get("max_threads")?.unwrap_or(1),
+            min_workers: reader.get("min_threads")?.unwrap_or(0),
+            idle_worker: reader.seconds("idle_thread_timeout")?,
             plan,
+            about: about(ruby)?,
         };
         Ok(Self {
             config,
@@ -154,6 +160,19 @@ impl Settings {
             },
         })
     }
+}
+
+/// What the server and its Ruby call themselves.
+fn about(ruby: &Ruby) -> Result<About, Error> {
+    let constants = ruby.class_object();
+    Ok(About {
+        version: constants.const_get::<_, RModule>("Tidegate")?.const_get("VERSION")?,
+        interpreter: Some(Interpreter {
+            engine: constants.const_get("RUBY_ENGINE")?,
+            version: constants.const_get("RUBY_VERSION")?,
+            patchlevel: constants.const_get("RUBY_PATCHLEVEL")?,
+        }),
+    })
 }
 
 struct Reader<'a> {

@@ -21,7 +21,7 @@ module Tidegate
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
-        option(:admin, :TCP_OR_NONE, nil, "address for /livez, /readyz, /servingz, /startupz and POST /drain: tcp://HOST:PORT"),
+        option(:admin, :TCP_OR_NONE, nil, "address for the probes, POST /drain, /metrics and /stats: tcp://HOST:PORT"),
         option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
       ],
       "Application" => [
@@ -39,7 +39,9 @@ module Tidegate
                usual: %w[RAILS_MIN_THREADS]),
         option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
                shown: "ActiveRecord's pool size up to 32, without it 32"),
-        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
+        option(:idle_thread_timeout, :TIMEOUT, 30.0, "seconds without work after which a thread beyond min_threads ends"),
+        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
+        option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503")
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),
@@ -84,7 +86,7 @@ module Tidegate
         option(:after_stopped, :CODE, [], "block to run after the last request; repeatable", long: false, many: true, code: true),
         option(:before_thread_start, :CODE, [], "block that each thread of the app runs first; repeatable",
                long: false, many: true, code: true),
-        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs when the server stops; repeatable",
+        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs last; repeatable",
                long: false, many: true, code: true)
       ],
       "Process and output" => [

@@ -13,7 +13,7 @@ RSpec.describe "the app that is rolled out" do
 
     it "ends its event streams in order and closes its WebSockets with 1001, and the server ends with 0" do
       app = File.expand_path("../../../bench/rollout/app.ru", __dir__)
-      server = start("-o", "127.0.0.1", "-p", 0, "-C", "-", "-t", "5:5", "-e", "production", "--drain-delay", 0.1, "--termination-grace", 3600, app).ready
+      server = start(*ProcessHelpers::USUAL, "-t", "5:5", "-e", "production", "--drain-delay", 0.1, app).ready
       socket = Rollout::WebSocket.open(connect(server), "/echo", within: Patience::SECONDS)
       events = connect(server)
       events.send_head("GET", "/events", "last-event-id" => 41)

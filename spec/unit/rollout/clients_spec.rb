@@ -29,7 +29,8 @@ RSpec.describe Rollout::Client, :clients do
 
   describe "on a server that works", :processes do
     it "is answered well, whatever its kind" do
-      server = start("-o", "127.0.0.1", "-p", 0, "-C", "-", "-t", "5:5", "-e", "production", File.expand_path("../../../bench/rollout/app.ru", __dir__)).ready
+      app = File.expand_path("../../../bench/rollout/app.ru", __dir__)
+      server = start(*ProcessHelpers::USUAL, "-t", "5:5", "-e", "production", app).ready
       outcomes = Queue.new
       stop = Queue.new
       crowd = described_class.crowd(described_class.kinds, rate: 60.0, host: "127.0.0.1", port: server.port) { |outcome| outcomes << outcome }
@@ -75,7 +76,8 @@ RSpec.describe Rollout::Client, :clients do
       end
 
       it "gets half an answer (#{slug})" do
-        expect(first_outcome(slug) { |peer| peer.request && peer.write(head("200 OK", "content-length: 20"), "half") && peer.close }).to eq "truncated"
+        half = head("200 OK", "content-length: 20") + "half"
+        expect(first_outcome(slug) { |peer| peer.request && peer.write(half) && peer.close }).to eq "truncated"
       end
     end
 
@@ -87,9 +89,9 @@ RSpec.describe Rollout::Client, :clients do
     end
 
     it "notices a stream that is cut before its last chunk" do
-      part = "7\r\npart 1\n\r\n"
+      part = head("200 OK", "transfer-encoding: chunked") + "7\r\npart 1\n\r\n"
 
-      expect(first_outcome("stream") { |peer| peer.request && peer.write(head("200 OK", "transfer-encoding: chunked"), part) && peer.close }).to eq "truncated"
+      expect(first_outcome("stream") { |peer| peer.request && peer.write(part) && peer.close }).to eq "truncated"
     end
   end
 
@@ -117,7 +119,8 @@ RSpec.describe Rollout::Client, :clients do
 
     it "does not ask on one that it can see was closed" do
       closed = Queue.new
-      server = scripted(->(peer) { peer.request && peer.answer("hello\n") && peer.close.then { closed << true } }, ->(peer) { peer.request && peer.answer("hello\n") && peer.gone })
+      server = scripted(->(peer) { peer.request && peer.answer("hello\n") && peer.close.then { closed << true } },
+                        ->(peer) { peer.request && peer.answer("hello\n") && peer.gone })
       running = client("keep-get", server)
       expect(running.outcome).to eq :good
       Patience.pop(closed) # on loopback the end has arrived when close returns

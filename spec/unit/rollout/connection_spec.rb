@@ -27,7 +27,8 @@ RSpec.describe Rollout::Connection, :scripted do
     end
 
     it "may come in chunks" do
-      response = ask { |peer| peer.request && peer.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "2\r\nde\r\n0\r\n\r\n") && peer.gone }
+      chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+      response = ask { |peer| peer.request && peer.write(chunks) && peer.gone }
 
       expect(response.body).to eq "abcde"
     end

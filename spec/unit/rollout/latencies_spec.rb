@@ -31,4 +31,13 @@ RSpec.describe Rollout::Latencies do
 
     expect(latencies.instance_variable_get(:@buckets).size).to be < 250
   end
+
+  it "can be copied" do
+    latencies.add(0.001)
+    copy = latencies.dup
+    copy.add(9.0)
+
+    expect(latencies.percentile(1)).to be < 0.002
+    expect(copy.percentile(1)).to eq 9.0
+  end
 end

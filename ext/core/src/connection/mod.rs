@@ -7,6 +7,7 @@
 mod activity;
 mod close;
 mod handover;
+mod meter;
 mod outgoing;
 mod reply;
 mod transport;
@@ -41,7 +42,7 @@ use crate::{
     probe,
     request::Peer,
     response::{Refusal, Response},
-    stats::{OpenConnection, Stats},
+    stats::{OpenConnection, Shed, Stats},
     takeover::{Held, TakeOver},
     traffic::Traffic,
 };
@@ -64,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) marks: Marks,
     pub(crate) probes: Probes,
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
     /// One task for each connection, and a token for each that is the app's own.
@@ -260,7 +261,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
-            shared.stats.rejected();
+            shared.stats.rejected(Shed::Ending);
             close::refuse(socket, Refusal::ending(), shared).await;
         }
         Ending::Cut => {

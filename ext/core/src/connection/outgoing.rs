@@ -11,12 +11,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Shared, activity::Activity};
+use super::{Shared, activity::Activity, meter::Meter};
 use crate::{
     access::Record,
     body::{Aborted, ResponseBody},
     request::Peer,
-    stats::InFlight,
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
@@ -26,7 +25,7 @@ pub(super) struct Outgoing {
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
     pub(super) line: Option<Line>,
-    pub(super) _end: End,
+    pub(super) end: End,
 }
 
 /// Reports the end of the response, however it ends.
@@ -34,26 +33,12 @@ pub(super) struct Outgoing {
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
     /// `None` where it did not count as a request.
-    pub(super) _counted: Option<Counted>,
-}
-
-/// A request in flight.
-#[derive(Debug)]
-pub(super) struct Counted {
-    pub(super) shared: Arc<Shared>,
-    pub(super) received: Instant,
-    pub(super) _in_flight: InFlight,
+    pub(super) meter: Option<Meter>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         self.activity.response_ended();
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.shared.traffic.answered(self.received, super::now);
     }
 }
 
@@ -104,9 +89,14 @@ impl Body for Outgoing {
             (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
             (None, _) => None,
         };
-        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            line.note(|record| record.bytes += length as u64);
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            if let Some(line) = &mut this.line {
+                line.note(|record| record.bytes += length);
+            }
+            if let Some(meter) = &mut this.end.meter {
+                meter.sent(length);
+            }
         }
         Poll::Ready(frame)
     }

@@ -18,7 +18,8 @@ use tokio::sync::oneshot::error::RecvError;
 use super::{
     Shared,
     activity::Activity,
-    outgoing::{Counted, End, Line, Outgoing},
+    meter::Meter,
+    outgoing::{End, Line, Outgoing},
 };
 use crate::{
     body::{RequestBody, ResponseBody},
@@ -28,6 +29,7 @@ use crate::{
     marks,
     request::{self, Peer, Request},
     response::{Refusal, Response},
+    stats::{Shed, Times},
 };
 
 /// Turns hyper's requests into exchanges.
@@ -55,7 +57,7 @@ impl Service {
     /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
     fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
         let state = State::Probed(Some(response));
-        Reply { service: self.clone(), state, framing, received, id: None, line: None, counted: None }
+        Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
     }
 
     /// Waits for the answer, and for hints ahead of it.
@@ -74,11 +76,12 @@ impl Service {
         match self.shared.queue.submit(exchange) {
             Ok(()) => State::Waiting(answer),
             Err(rejected) => {
-                self.shared.stats.rejected();
-                State::Refused(match rejected {
-                    Rejected::Full(_) => Refusal::busy(),
-                    Rejected::Closed(_) => Refusal::ending(),
-                })
+                let (reason, refusal) = match rejected {
+                    Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
+                    Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
+                };
+                self.shared.stats.rejected(reason);
+                State::Refused(refusal)
             }
         }
     }
@@ -107,7 +110,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             self.activity.counts_as_traffic();
             self.shared.traffic.arrived(self.peer.source, at);
         }
-        let counted = Counted { shared: self.shared.clone(), received, _in_flight: self.shared.stats.request_begun() };
+        let meter = Meter::start(self.shared.clone(), &head.method, received);
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
@@ -132,7 +135,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 Ok((head, body))
             })),
         };
-        Reply { service: self.clone(), state, framing, received, id, line, counted: Some(counted) }
+        Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
     }
 }
 
@@ -153,7 +156,7 @@ pub(super) struct Reply {
     /// The request's id, where requests have one.
     id: Option<HeaderValue>,
     line: Option<Line>,
-    counted: Option<Counted>,
+    meter: Option<Meter>,
 }
 
 type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
@@ -198,9 +201,19 @@ impl Future for Reply {
                 }
                 State::TakenOver => return Poll::Pending,
                 State::Waiting(answer) => match ready!(this.service.heed(Pin::new(answer), cx)) {
-                    Ok(Answer::Response(response)) => response,
+                    Ok(Answer::Response(response, times)) => {
+                        this.answered(times);
+                        response
+                    }
+                    Ok(Answer::SentBack(reason)) => {
+                        this.service.shared.stats.rejected(reason);
+                        let ends = reason == Shed::Ending;
+                        this.state = State::Refused(if ends { Refusal::ending() } else { Refusal::busy() });
+                        continue;
+                    }
                     // The connection's task looks for it when hyper has no more to do.
-                    Ok(Answer::TakeOver(request)) => {
+                    Ok(Answer::TakeOver(request, times)) => {
+                        this.answered(times);
                         if let Some(line) = &mut this.line {
                             line.note(|record| record.hijacked = true);
                         }
@@ -218,12 +231,20 @@ impl Future for Reply {
 }
 
 impl Reply {
+    /// A worker has answered.
+    fn answered(&mut self, times: Times) {
+        self.service.shared.stats.answered(&times);
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.times = Some(times));
+        }
+    }
+
     /// The server's patience has ended before there was an answer.
     fn give_up(&mut self) {
         if let State::Waiting(_) = self.state {
             self.service.shared.stats.cut();
         }
-        self.service.shared.stats.rejected();
+        self.service.shared.stats.rejected(Shed::Ending);
         self.state = State::Refused(Refusal::ending());
     }
 
@@ -263,11 +284,14 @@ impl Reply {
         if let Some(line) = &mut self.line {
             line.note(|record| record.status = Some(status.as_u16()));
         }
+        if let Some(meter) = &mut self.meter {
+            meter.answered(status);
+        }
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _counted: self.counted.take() },
+            end: End { activity: self.service.activity.clone(), meter: self.meter.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;

@@ -20,7 +20,6 @@ use crate::{
     listener::Listener,
     notice::{LateComers, Notice, Summary},
     plan::{MIN_DELAY, Plan},
-    stats::Snapshot,
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -34,8 +33,6 @@ pub(super) struct Driver {
     /// Cancelled when the listeners are to close.
     closing: CancellationToken,
     accepting: Vec<JoinHandle<Closed>>,
-    /// When the first signal came, and the counters then.
-    drained_from: Option<(Instant, Snapshot)>,
     /// Whether the operator knows that the drain takes longer than planned.
     extension_told: bool,
 }
@@ -57,7 +54,6 @@ impl Driver {
             shared,
             closing: CancellationToken::new(),
             accepting: Vec::new(),
-            drained_from: None,
             extension_told: false,
         }
     }
@@ -96,7 +92,12 @@ impl Driver {
             let ring = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let (event, at) = tokio::select! {
                 message = inbox.recv(), if inbox_open => match message {
-                    Some(Message::Happened(event, at)) => (event, at),
+                    Some(Message::Happened(event, at)) => {
+                        if let Event::Signal(signal) = event {
+                            self.shared.stats.signalled(signal);
+                        }
+                        (event, at)
+                    }
                     Some(Message::Hear(stream, messages)) => {
                         tokio::spawn(hear(stream, messages));
                         continue;
@@ -160,12 +161,12 @@ impl Driver {
             match action {
                 Action::Announce(phase, cause) => {
                     let counted = self.shared.stats.snapshot();
-                    if self.drained_from.is_none() && phase.is_stopping() {
-                        self.drained_from = Some((at, counted));
-                        self.shared.traffic.drain_begins(at, &self.plan);
+                    if phase.is_stopping() {
+                        self.shared.traffic.drain_begins(at, &self.plan, counted);
                     }
-                    if let Phase::Closing { .. } = phase {
+                    if let Phase::Closing { deadline, .. } = phase {
                         self.tell_late_comers();
+                        self.shared.queue.end_by(deadline, at);
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
@@ -190,10 +191,11 @@ impl Driver {
 
     /// Requests are still being routed here at the end of the delay.
     fn tell_late_comers(&self) {
-        if let (Some((connections, last)), Some((begun, _))) = (self.shared.traffic.late(), self.drained_from) {
+        let (drain, last) = (self.shared.traffic.drain(), self.shared.traffic.last());
+        if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
             (self.observer)(&Notice::Late(LateComers {
-                connections,
-                after: last.at.saturating_duration_since(begun),
+                connections: drain.late,
+                after: last.at.saturating_duration_since(drain.begun),
                 source: last.source,
             }));
         }
@@ -229,9 +231,10 @@ impl Driver {
     }
 
     fn summarize(&self) {
-        let (Some((begun, before)), Phase::Stopped { status }) = (self.drained_from, self.lifecycle.phase()) else {
+        let (Some(drain), Phase::Stopped { status }) = (self.shared.traffic.drain(), self.lifecycle.phase()) else {
             return;
         };
+        let (begun, before) = (drain.begun, drain.before);
         let after = self.shared.stats.snapshot();
         (self.observer)(&Notice::Summary(Summary {
             took: now().saturating_duration_since(begun),
@@ -239,13 +242,8 @@ impl Driver {
             delay: self.lifecycle.drained_for(),
             connections: after.accepted - before.accepted,
             requests: after.requests - before.requests,
-            last_connection: self
-                .shared
-                .traffic
-                .last()
-                .filter(|last| last.at > begun)
-                .map(|last| last.at.saturating_duration_since(begun)),
-            late: self.shared.traffic.late().map_or(0, |(connections, _)| connections),
+            last_connection: self.shared.traffic.last_in_drain(),
+            late: drain.late,
             told_close: after.told_close - before.told_close,
             idle_closed: after.idle_closed - before.idle_closed,
             rejected: after.rejected - before.rejected,

@@ -32,6 +32,7 @@ use crate::{
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
+    metrics::Report,
     notice::Notice,
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
@@ -85,7 +86,9 @@ impl Server {
             None => None,
         };
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(config.limits.queue, config.max_workers, stats.clone());
+        let queue =
+            DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
+        queue.retire_idle(config.min_workers, config.idle_worker);
         Ok(Self { config, bound, admin, queue, stats, access: None })
     }
 
@@ -124,6 +127,7 @@ impl Server {
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
         let (turns, stopping, closing) = Turns::new();
+        let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -132,7 +136,7 @@ impl Server {
             phase: phases.clone(),
             marks: self.config.marks,
             probes: self.config.probes,
-            traffic: Traffic::new(self.config.plan.until_quiet),
+            traffic: traffic.clone(),
             access: self.access,
             tasks: TaskTracker::new(),
         });
@@ -141,7 +145,8 @@ impl Server {
             let ask = messages.clone();
             // Full means that as many events wait already.
             let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
-            (listener, Admin { phase: phases.clone(), stats: stats.clone(), drain })
+            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about);
+            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
         });
         let driver = Driver::new(self.config.plan, shared, phase, turns, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
@@ -293,7 +298,7 @@ fn serve(
             driver.accept_on(listener);
         }
         let queue = driver.queue();
-        tokio::spawn(async move { queue.guard_against_stalls().await });
+        tokio::spawn(async move { queue.keep_time().await });
         driver.run(inbox).await;
         if let Some(administering) = administering {
             administering.abort();

@@ -53,7 +53,7 @@ impl Stage {
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(limits.queue, 1, stats.clone());
+        let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         Self {
@@ -64,7 +64,7 @@ impl Stage {
                 limits,
                 phase: phases,
                 probes: Probes::default(),
-                traffic: Traffic::new(false),
+                traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
                 tasks: TaskTracker::new(),
