@@ -20,6 +20,7 @@ module Rollout
         rest = settings.parser.parse(argv)
         raise OptionParser::InvalidArgument, rest.first unless rest.empty?
         raise OptionParser::InvalidArgument, "--times needs at least 1" unless settings.times.positive?
+        raise OptionParser::InvalidArgument, "no such shot: #{(settings.shots - ALL.keys).first}" unless (settings.shots - ALL.keys).empty?
 
         settings.freeze
       end
@@ -27,7 +28,7 @@ module Rollout
       def parser
         OptionParser.new("usage: bin/rollout shots [options]") do |o|
           o.on("--times N", Integer, "how often each is done (#{times})") { |v| self.times = v }
-          o.on("--shot NAME,...", Array, "only these of #{ALL.keys.join(", ")}") { |v| self.shots = v & ALL.keys }
+          o.on("--shot NAME,...", Array, "only these of #{ALL.keys.join(", ")}") { |v| self.shots = v }
           o.on("--server NAME", "only servers with this in their name: Tidegate, Puma") { |v| self.servers = v }
           o.on("--json", "print the result as JSON") { self.json = true }
           o.on("-q", "--quiet", "no progress") { self.quiet = true }
