@@ -28,5 +28,6 @@ Gem::Specification.new do |spec|
 
   spec.add_development_dependency "rackup", ">= 1.0"
   spec.add_development_dependency "rake", ">= 13.0"
+  spec.add_development_dependency "rexml", ">= 3.2"
   spec.add_development_dependency "rspec", "~> 3.12"
 end

@@ -9,12 +9,14 @@ require_relative "tidegate/error"
 module Tidegate
   autoload :AppLoader, "tidegate/app_loader"
   autoload :CableDrain, "tidegate/cable_drain"
+  autoload :Check, "tidegate/check"
   autoload :CLI, "tidegate/cli"
   autoload :Configuration, "tidegate/configuration"
   autoload :Delivery, "tidegate/delivery"
   autoload :DrainHooks, "tidegate/drain_hooks"
   autoload :DSL, "tidegate/dsl"
   autoload :EmptyInput, "tidegate/empty_input"
+  autoload :EventStreams, "tidegate/event_streams"
   autoload :Fault, "tidegate/fault"
   autoload :Hijacked, "tidegate/hijacked"
   autoload :Hooks, "tidegate/hooks"
@@ -23,14 +25,21 @@ module Tidegate
   autoload :Native, "tidegate/native"
   autoload :Nearest, "tidegate/nearest"
   autoload :Pidfile, "tidegate/pidfile"
+  autoload :PidOne, "tidegate/pid_one"
   autoload :PumaDSL, "tidegate/puma_dsl"
   autoload :PumaFlags, "tidegate/puma_flags"
   autoload :RackEnv, "tidegate/rack_env"
   autoload :RackHandler, "tidegate/rack_handler"
   autoload :Restart, "tidegate/restart"
+  autoload :Running, "tidegate/running"
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/signals"
   autoload :StreamInput, "tidegate/stream_input"
+  autoload :Systemd, "tidegate/systemd"
   autoload :ThreadLimit, "tidegate/thread_limit"
   autoload :WorkerPool, "tidegate/worker_pool"
+
+  # Whether a server of this process has been told to stop: for code that holds connections or runs long, and may be
+  # without the request's env. In a request `env["tidegate.draining"].call` says it of the server that serves it.
+  def self.draining? = Running.servers.any?(&:draining?)
 end

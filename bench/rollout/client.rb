@@ -1,97 +1,59 @@
 # frozen_string_literal: true
 
-require "digest"
-require_relative "connection"
+require_relative "clients/echo"
+require_relative "clients/events"
+require_relative "clients/get"
+require_relative "clients/post"
 
-# One client: asks at its own steady pace, checks every answer, reports every outcome, never repeats a request.
-# Knows nothing of servers, rolls or processes.
+# Every kind of client there is: its short name for the command line, its name in the table, how many, how often.
 module Rollout
   class Client
-    # What the clients of one kind do. `share` is their part of the rate, `count` how many there are.
-    Kind = Struct.new(:name, :verb, :path, :keep_alive, :share, :count, keyword_init: true)
+    # What the clients of one kind do. They ask for their `share` of the rate, or each of them `every` so many seconds;
+    # `count` is how many there are.
+    Kind = Struct.new(:slug, :name, :type, :share, :every, :count, :options, keyword_init: true) do
+      # Clients that ask `rate` times a second, spread evenly. Without a rate each asks at its kind's own pace.
+      def clients(host:, port:, rate: nil, &report)
+        interval = every || count / rate
+        Array.new(count) do |number|
+          type.new(name, number:, host:, port:, interval:, offset: interval * number / count, **options, &report)
+        end
+      end
+    end
 
+    LONG = 10.0 # seconds that a request may take which is meant to be slow
+
+    # The requests that are over in a moment share the rate. Each of the others holds a thread of the server or has its
+    # own rhythm: they are few, and come on top of the rate.
     KINDS = [
-      Kind.new(name: "keep-alive GET", verb: "GET", path: "/", keep_alive: true, share: 0.25, count: 12),
-      Kind.new(name: "keep-alive POST", verb: "POST", path: "/echo", keep_alive: true, share: 0.24, count: 12),
-      Kind.new(name: "new-connection GET", verb: "GET", path: "/", keep_alive: false, share: 0.25, count: 12),
-      Kind.new(name: "new-connection POST", verb: "POST", path: "/echo", keep_alive: false, share: 0.24, count: 12),
-      Kind.new(name: "slow GET (300 ms)", verb: "GET", path: "/slow", keep_alive: false, share: 0.02, count: 4)
-    ].freeze
+      [:"new-get", "new-connection GET", Clients::Get, { share: 22, count: 12 }, { path: "/" }],
+      [:"new-post", "new-connection POST", Clients::Post, { share: 22, count: 12 }, { path: "/digest" }],
+      [:"keep-get", "keep-alive GET", Clients::Get, { share: 22, count: 12 }, { path: "/", keep_alive: true }],
+      [:"keep-post", "keep-alive POST", Clients::Post, { share: 22, count: 12 }, { path: "/digest", keep_alive: true }],
+      [:chunked, "chunked upload", Clients::ChunkedPost, { share: 6, count: 4 }, { path: "/digest", keep_alive: true }],
+      [:continue, "Expect: 100-continue", Clients::ContinuePost, { share: 6, count: 4 }, { path: "/digest", keep_alive: true }],
+      [:"idle-post", "POST after 3 s idle", Clients::Post, { every: 3.0, count: 12 }, { path: "/digest", keep_alive: true }],
+      [:"slow-get", "slow response (1.5 s)", Clients::Get, { every: 5.0, count: 2 }, { path: "/slow", within: LONG }],
+      [:"slow-post", "slow upload (1.5 s)", Clients::SlowPost, { every: 2.5, count: 4 }, { path: "/digest", within: LONG }],
+      [:reader, "slow reader (2 MB)", Clients::Reader, { every: 5.0, count: 2 }, { path: "/large", within: LONG }],
+      [:stream, "streamed response", Clients::Get, { every: 4.0, count: 2 }, { path: "/stream", within: LONG }],
+      [:sse, "server-sent events", Clients::Events, { every: 1.0, count: 2 }, { path: "/events" }],
+      [:websocket, "WebSocket echo", Clients::Echo, { every: 0.2, count: 4 }, { path: "/echo" }]
+    ].map { |slug, name, type, pace, options| Kind.new(slug: slug.to_s, name:, type:, options:, **pace).freeze }.freeze
 
-    TIMEOUT = 5.0
+    # The kinds with these names, in the table's order; all of them for none. Raises ArgumentError for one that is not.
+    def self.kinds(slugs = nil)
+      return KINDS if slugs.nil? || slugs.empty?
 
-    # The outcome of one request: nil for a good answer, else the kind of failure.
-    Outcome = Struct.new(:client, :failure, :began_at, :ended_at)
+      unknown = slugs - KINDS.map(&:slug)
+      raise ArgumentError, "no kind of client: #{unknown.join(', ')} (#{KINDS.map(&:slug).join(', ')})" unless unknown.empty?
 
-    def initialize(kind, number:, host:, port:, rate:, &report)
-      @kind, @host, @port, @report = kind, host, port, report
-      @interval = kind.count / (rate * kind.share)
-      @offset = @interval * number / kind.count
-      @number = number
-      @sent = 0
+      KINDS.select { |kind| slugs.include?(kind.slug) }
     end
 
-    # Asks until the block says to stop.
-    def run
-      due = now + @offset
-      until yield
-        pause = due - now
-        sleep(pause) if pause.positive?
-        ask
-        due += @interval * [1, ((now - due) / @interval).ceil].max # what was missed is not caught up
-      end
-    ensure
-      @connection&.close
-    end
-
-    private
-
-    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-
-    def ask
-      began_at = now
-      failure = attempt
-      drop if failure || !@kind.keep_alive
-      @report.call(Outcome.new(@kind.name, failure, began_at, now))
-    end
-
-    def attempt
-      body = payload
-      connect
-      response = @connection.request(@kind.verb, @kind.path, body, within: TIMEOUT)
-      return response.status.to_s unless response.status == 200
-      return "wrong body" unless response.body == expected(body)
-
-      drop if response.last?
-    rescue Failed => error
-      error.kind
-    end
-
-    def connect
-      drop if @connection&.stale?
-      @connection ||= Connection.open(@host, @port, within: TIMEOUT)
-    end
-
-    def drop
-      @connection&.close
-      @connection = nil
-    end
-
-    # A body that no other request has, from a few bytes to 16 KiB.
-    def payload
-      return unless @kind.verb == "POST"
-
-      @sent += 1
-      seed = "#{@kind.name} #{@number} #{@sent} "
-      (seed * 512)[0, 32 + (@sent * 2053 + @number * 509) % 16_000].b
-    end
-
-    def expected(body)
-      case @kind.path
-      when "/echo" then Digest::SHA256.hexdigest(body)
-      when "/slow" then "slow\n"
-      else "hello\n"
-      end
+    # All clients of these kinds, which together make `rate` requests a second and what the slow ones make.
+    def self.crowd(kinds, rate:, **address, &report)
+      shares = kinds.sum { |kind| kind.share || 0 }
+      kinds.flat_map { |kind| kind.clients(rate: kind.share && rate * kind.share / shares, **address, &report) }
     end
   end
 end

@@ -1,14 +1,15 @@
 # frozen_string_literal: true
 
-# The program of the process that holds the clients: `ruby client_process.rb HOST PORT RATE`.
+# The program of the process that holds the clients: `ruby client_process.rb HOST PORT RATE [KINDS]`, where KINDS are
+# names of Client::KINDS with commas between them; without them all.
 # Writes one line per request (client, failure or "-", began at, ended at; tab-separated) and stops when
 # its standard input ends.
 require_relative "client"
 
 Thread.abort_on_exception = true
-host, port, rate = ARGV
+host, port, rate, kinds = ARGV
 lines = Queue.new
-stop = false
+stop = Queue.new
 
 writer = Thread.new do
   $stdout.sync = true
@@ -17,19 +18,17 @@ writer = Thread.new do
   end
 end
 
-clients = Rollout::Client::KINDS.flat_map do |kind|
-  Array.new(kind.count) do |number|
-    client = Rollout::Client.new(kind, number:, host:, port: port.to_i, rate: rate.to_f) { |outcome| lines << outcome }
-    Thread.new { client.run { stop } }
-  end
+crowd = Rollout::Client.crowd(Rollout::Client.kinds(kinds&.split(",")), rate: rate.to_f, host:, port: port.to_i) do |outcome|
+  lines << outcome
 end
+clients = crowd.map { |client| Thread.new { client.run(stop) } }
 
 begin
   $stdin.read
 rescue Interrupt
   nil
 end
-stop = true
+stop.close
 clients.each(&:join)
 lines.close
 writer.join

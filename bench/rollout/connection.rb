@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "response"
 
 # A client's HTTP/1.1 connection, as plain as can be: one request, one answer, no retry of any kind,
 # and when that fails, the exact way it failed.
@@ -15,36 +16,113 @@ module Rollout
     end
   end
 
-  Response = Struct.new(:status, :headers, :body) do
-    def last? = headers["connection"]&.downcase == "close"
-  end
-
   class Connection
-    def self.open(host, port, within:)
-      new(Socket.tcp(host, port, connect_timeout: within))
-    rescue Errno::ECONNREFUSED
-      raise Failed, "refused"
-    rescue Errno::ETIMEDOUT
-      raise Failed, "timeout"
-    rescue SystemCallError => error
-      raise Failed, error.class.name.split("::").last
+    # Connects before `within` seconds are over. A small receive buffer makes a reader that the server has to wait for.
+    def self.open(host, port, within:, receive_buffer: nil)
+      target = Addrinfo.tcp(host, port)
+      socket = Socket.new(target.afamily, Socket::SOCK_STREAM)
+      socket.setsockopt(:SOCKET, :RCVBUF, receive_buffer) if receive_buffer
+      establish(socket, target, within)
+      new(socket)
+    rescue SystemCallError, Failed => error
+      socket&.close
+      raise error if error.is_a?(Failed)
+
+      raise Failed, REASONS.fetch(error.class, error.class.name.split("::").last)
     end
+
+    # Why there is no connection, in the table's words; any other error by its own name.
+    REASONS = { Errno::ECONNREFUSED => "refused", Errno::ECONNRESET => "reset", Errno::ETIMEDOUT => "timeout" }.freeze
+
+    def self.establish(socket, target, within)
+      return unless socket.connect_nonblock(target, exception: false) == :wait_writable
+      raise Failed, "timeout" unless socket.wait_writable(within)
+
+      error = socket.getsockopt(:SOCKET, :ERROR).int
+      raise SystemCallError.new("connect", error) unless error.zero?
+    end
+    private_class_method :establish
 
     def initialize(socket)
       @socket = socket
       @socket.setsockopt(:TCP, :NODELAY, true)
       @buffer = String.new(encoding: Encoding::BINARY)
+      self.limit = 5.0
+    end
+
+    # What is asked and answered from here on has so many seconds.
+    def limit=(seconds)
+      @limit = now + seconds
     end
 
     # Sends one request and reads its answer, both before `within` seconds are over.
-    def request(verb, path, body = nil, within:)
-      @limit = now + within
-      @begun = false
-      head = "#{verb} #{path} HTTP/1.1\r\nhost: rollout\r\n"
-      head << "content-length: #{body.bytesize}\r\n" if body
-      write("#{head}\r\n#{body}")
+    def request(verb, path, body = nil, within:, headers: {})
+      self.limit = within
+      headers = { **headers, "content-length" => body.bytesize } if body
+      send_head(verb, path, headers, body)
       read_response
     end
+
+    # Sends the head of a request, and what follows it at once.
+    def send_head(verb, path, headers = {}, body = nil)
+      @begun = false
+      head = "#{verb} #{path} HTTP/1.1\r\nhost: rollout\r\n".b
+      headers.each { |name, value| head << "#{name}: #{value}\r\n" }
+      write(head << "\r\n" << body.to_s.b)
+    end
+
+    # Sends bytes. Whether they could be sent: a write that the other side has cut does not hide an answer
+    # that it sent before.
+    def write(bytes)
+      until bytes.empty?
+        written = @socket.write_nonblock(bytes, exception: false)
+        written.is_a?(Integer) ? bytes = bytes.byteslice(written..) : await { |left| @socket.wait_writable(left) }
+      end
+      true
+    rescue Errno::EPIPE, Errno::ECONNRESET
+      @cut = true
+      false
+    end
+
+    # Reads one whole response, and passes over those that are only interim.
+    def read_response
+      response = read_head
+      response = read_head while response.interim?
+      response.body = read_body(response)
+      response
+    end
+
+    # Reads the head of a response, also of an interim one.
+    def read_head = Response.parse(read_until("\r\n\r\n")) || raise(Failed, "malformed")
+
+    # Reads a body. A block is called before each further piece: it may take its time.
+    def read_body(response, &)
+      if response.chunked? then "".b.tap { |body| each_chunk { |piece| body << piece } }
+      elsif response.length then read_bytes(response.length, &)
+      else read_to_end
+      end
+    end
+
+    # Yields each chunk of a body, and returns after the last one.
+    def each_chunk
+      until (size = read_until("\r\n").hex).zero?
+        yield read_bytes(size)
+        read_bytes(2)
+      end
+      read_bytes(2)
+    end
+
+    # The next `count` bytes.
+    def read_bytes(count)
+      while @buffer.bytesize < count
+        yield @buffer.bytesize if block_given?
+        fill
+      end
+      @buffer.slice!(0, count)
+    end
+
+    # Waits for so many seconds at most, and not once something has come; whether it has.
+    def input?(seconds) = !@buffer.empty? || !@socket.wait_readable([seconds, 0].max).nil?
 
     # Whether the other side has closed it while nothing was asked: seen before a request is sent, as clients do.
     def stale?
@@ -61,48 +139,9 @@ module Rollout
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
-    # A write that the other side has cut does not hide an answer that it sent before.
-    def write(bytes)
-      until bytes.empty?
-        written = @socket.write_nonblock(bytes, exception: false)
-        written.is_a?(Integer) ? bytes = bytes.byteslice(written..) : await { |left| @socket.wait_writable(left) }
-      end
-    rescue Errno::EPIPE, Errno::ECONNRESET
-      nil
-    end
-
-    def read_response
-      head = read_until("\r\n\r\n")
-      status = head[%r{\AHTTP/1\.[01] (\d{3})}, 1] or raise Failed, "malformed"
-      headers = head.strip.lines(chomp: true).drop(1).to_h { |line| line.split(/:\s*/, 2).then { |n, v| [n.downcase, v] } }
-      Response.new(status.to_i, headers, read_body(headers))
-    end
-
-    def read_body(headers)
-      if headers["transfer-encoding"]&.downcase == "chunked" then read_chunks
-      elsif headers["content-length"] then read_bytes(headers["content-length"].to_i)
-      else read_to_end
-      end
-    end
-
-    def read_chunks
-      body = +""
-      until (size = read_until("\r\n").hex).zero?
-        body << read_bytes(size)
-        read_bytes(2)
-      end
-      read_bytes(2)
-      body
-    end
-
     def read_until(mark)
       fill until (found = @buffer.index(mark))
       @buffer.slice!(0, found + mark.bytesize)
-    end
-
-    def read_bytes(count)
-      fill until @buffer.bytesize >= count
-      @buffer.slice!(0, count)
     end
 
     def read_to_end
@@ -115,7 +154,7 @@ module Rollout
     end
 
     def fill
-      @buffer << (receive or raise Failed, @begun ? "truncated" : "eof before response")
+      @buffer << (receive or raise Failed, @begun ? "truncated" : @cut ? "reset" : "eof before response")
       @begun = true
     end
 

@@ -4,54 +4,54 @@ require "socket"
 require "tmpdir"
 require "fileutils"
 require_relative "../support/child"
-require_relative "../support/servers"
+require_relative "programs"
 
-# A data plane: HAProxy that neither retries nor looks after its servers' health. Pods come and go only
-# through its runtime socket, when the endpoint controller says so.
+# A data plane: HAProxy, which repeats nothing unless told to. Pods come and go through its runtime socket, when the
+# endpoint controller says so; or, with `probe`, they go when its own health check of them fails, as behind an AWS ALB.
 #
-# A data plane answers to `address`, `route(pod)`, `unroute(pod)`, `counters` and `stop`.
+# A data plane answers to `address`, `route(pod)`, `unroute(pod)`, `forget(pod)`, `counters` and `stop`.
 module Rollout
   class HAProxy
-    SLOTS = 8
-
-    def self.program
-      dirs = ENV["PATH"].split(":") + %w[/usr/sbin /usr/local/sbin]
-      dirs.map { |dir| File.join(dir, "haproxy") }.find { |path| File.executable?(path) }
-    end
+    SLOTS = 16
 
     attr_reader :address
 
-    def initialize(host: "127.0.0.1")
-      program = self.class.program or raise Rig::Missing, "haproxy is not here: bin/setup test"
+    # `retries` to connect, the last of them to another pod; `probe`: the path and a block from pod to port of the health check.
+    def initialize(place:, retries: 0, probe: nil, &probe_port)
+      program = Programs.find("haproxy")
+      @retries, @probe, @probe_port = retries, probe, probe_port
       @dir = Dir.mktmpdir("rollout")
       @runtime = File.join(@dir, "runtime.sock")
       @slots = {}
-      front, runtime = TCPServer.new(host, 0), UNIXServer.new(@runtime) # inherited: no port to race for, no start to wait for
-      @address = [host, front.local_address.ip_port]
-      config = File.join(@dir, "haproxy.cfg")
-      File.write(config, configuration(front.fileno, runtime.fileno))
-      @child = Rig::Child.new([program, "-db", "-f", config], name: "haproxy", redirects: { front => front, runtime => runtime })
-      [front, runtime].each(&:close)
+      start(program, place)
       tell("show version")
+    rescue StandardError
+      stop
+      raise
     end
 
     # From now on new requests may go to that pod.
     def route(pod)
+      return state(pod, "ready") if @slots.key?(pod)
+
       slot = (1..SLOTS).find { |n| !@slots.value?(n) } or raise Rig::Unavailable, "all #{SLOTS} slots of haproxy are taken"
       @slots[pod] = slot
       tell("set server pods/s#{slot} addr #{pod.host} port #{pod.port}")
-      tell("set server pods/s#{slot} state ready")
+      tell("set server pods/s#{slot} check-port #{@probe_port.call(pod)}") if @probe
+      state(pod, "ready")
     end
 
-    # From now on no new request goes to that pod; what is in flight goes on.
+    # From now on no new request goes to that pod; what is in flight goes on. With a probe, that is the probe's business.
     def unroute(pod)
-      tell("set server pods/s#{@slots.fetch(pod)} state drain")
+      state(pod, "drain") unless @probe
     end
 
     # The pod is gone, its slot is free.
     def forget(pod)
-      slot = @slots.delete(pod) or return
-      tell("set server pods/s#{slot} state maint")
+      return unless @slots.key?(pod)
+
+      state(pod, "maint")
+      @slots.delete(pod)
     end
 
     # What haproxy itself counted: errors to connect, errors in the answer, 5xx it sent or passed on.
@@ -63,11 +63,27 @@ module Rollout
     end
 
     def stop
-      @child.stop(within: 2)
+      @child&.stop(within: 2)
       FileUtils.rm_rf(@dir)
     end
 
     private
+
+    # Here its sockets are inherited: no port to race for, no start to wait for. A network of our own has its own ports.
+    def start(program, place)
+      sockets = [UNIXServer.new(@runtime)]
+      sockets << TCPServer.new(place.client_host, 0) unless place.apart?
+      runtime, front = sockets
+      @address = [place.client_host, front ? front.local_address.ip_port : 8000]
+      config = File.join(@dir, "haproxy.cfg")
+      File.write(config, configuration(front ? "fd@#{front.fileno}" : @address.join(":"), runtime.fileno))
+      @child = Rig::Child.new([*place.inside(:clients), program, "-db", "-f", config],
+                              name: "haproxy", redirects: sockets.to_h { |socket| [socket, socket] })
+    ensure
+      sockets&.each(&:close)
+    end
+
+    def state(pod, state) = tell("set server pods/s#{@slots.fetch(pod)} state #{state}")
 
     def tell(command)
       UNIXSocket.open(@runtime) do |socket|
@@ -82,7 +98,7 @@ module Rollout
     end
 
     def configuration(front, runtime)
-      servers = (1..SLOTS).map { |n| "  server s#{n} 127.0.0.1:1 disabled" }.join("\n")
+      servers = (1..SLOTS).map { |n| "  server s#{n} 127.0.0.1:1 disabled#{' check inter 1s fall 2 rise 1' if @probe}" }.join("\n")
       <<~CONFIG
         global
           stats socket fd@#{runtime} level admin
@@ -90,17 +106,18 @@ module Rollout
           nbthread 1
         defaults
           mode http
-          retries 0
-          no option redispatch
+          retries #{@retries}
+          #{'no ' if @retries.zero?}option redispatch
           timeout connect 2s
           timeout client 30s
           timeout server 10s
           timeout http-keep-alive 30s
         frontend clients
-          bind fd@#{front}
+          bind #{front}
           default_backend pods
         backend pods
           balance roundrobin
+          #{"option httpchk GET #{@probe}" if @probe}
       CONFIG
         .concat(servers, "\n")
     end

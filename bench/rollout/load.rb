@@ -9,12 +9,12 @@ module Rollout
   class Load
     PROGRAM = File.expand_path("client_process.rb", __dir__)
 
-    def initialize(host:, port:, rate:, &report)
-      ours, theirs = IO.pipe.reverse
-      @stdin = ours
+    # `inside` is put before the command, to run it in a network of ours; `clients` are the kinds of them, nil for all.
+    def initialize(host:, port:, rate:, inside: [], clients: nil, &report)
+      theirs, @stdin = IO.pipe
       @complaints = []
-      command = [RbConfig.ruby, PROGRAM, host, port.to_s, rate.to_s]
-      @child = Rig::Child.new(command, name: "clients", redirects: { in: theirs }) { |line| take(line, report) }
+      command = [*inside, RbConfig.ruby, PROGRAM, host, port.to_s, rate.to_s, *clients&.join(",")]
+      @child = Rig::Child.new(command, name: "clients", redirects: { in: theirs }, keep: 10) { |line| take(line, report) }
       theirs.close
     end
 
@@ -30,7 +30,7 @@ module Rollout
 
     def take(line, report)
       client, failure, began_at, ended_at = line.split("\t")
-      return @complaints << line unless ended_at
+      return @complaints.size < 10 && @complaints << line unless ended_at
 
       report.call(Client::Outcome.new(client, failure == "-" ? nil : failure, began_at.to_f, ended_at.to_f))
     end

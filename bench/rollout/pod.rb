@@ -2,51 +2,52 @@
 
 require_relative "../support/servers"
 
-# A pod and its kubelet: one server process at an address of its own, started, told to end, and killed at
-# the end of its grace period. Knows nothing of who sends it requests.
+# A pod: one server process at an address of its own. Knows nothing of who probes it, who ends it or who sends it requests.
 module Rollout
   class Pod
     APP = File.expand_path("app.ru", __dir__)
+    NUMBERS = 1..99 # of addresses; a number comes again when its last pod is long gone
 
-    # How a pod ended: the words for people, the seconds from TERM to the end, whether the grace was exceeded,
-    # and what it said in its life.
-    Ending = Struct.new(:pod, :outcome, :seconds, :killed, :log)
+    attr_reader :name, :host, :port, :admin_port
 
-    attr_reader :name
-
-    def initialize(kind, number:, generation:, drain_delay:)
-      @name = "pod #{number}.#{generation}"
-      host = "127.0.1.#{number}"
-      @server = kind.start(host:, port: Rig::Servers.free_port(host), app: APP, drain_delay:)
+    # `count` is how many pods there have been, this one included.
+    def initialize(kind, count:, place:, settings:)
+      @name = "pod #{count}"
+      @host = place.pod_host((count - 1) % NUMBERS.size + 1)
+      @port = place.port(@host, 9292)
+      @admin_port = place.port(@host, 9393)
+      @server = at(kind, place, settings).start(host: @host, port: @port, app: APP, drain_delay: settings.drain_delay)
     end
 
-    def host = @server.host
-    def port = @server.port
+    # Waits until it says that it serves; what says nothing is probed by the kubelet.
+    def ready! = @server.kind.ready && @server.ready!
 
-    def ready!
-      @server.ready!
-      self
-    end
+    def signal(name) = @server.child.signal(name)
 
-    def terminate
-      @terminated_at = Rig.now
-      @server.child.signal(:TERM)
-      @terminated_at
-    end
+    def address = @server.address
 
-    # Waits for the end that TERM began; after `grace` seconds the process is killed.
-    def wait(grace:)
-      child = @server.child
-      killed = !child.wait(within: [@terminated_at + grace - Rig.now, 0].max)
-      child.stop(signal: :KILL) # and in any case reads its output to the end
-      Ending.new(name, child.outcome, (child.ended_at - @terminated_at).round(2), killed, child.output)
-    end
-
-    # Whether it has ended before that time.
-    def ended_within?(seconds) = !@server.child.wait(within: seconds).nil?
+    # Waits for its end; false when the time is over first.
+    def ended?(within: 0) = !@server.child.wait(within: [within, 0].max).nil?
 
     def ended_at = @server.child.ended_at
+    def outcome = @server.child.outcome
+    def output = @server.child.output
+
+    # Ends it at once and reads its output to the end.
+    def kill = @server.child.stop(signal: :KILL)
 
     def stop = @server.child.stop(signal: :INT, within: 5)
+
+    private
+
+    # The server of that kind on the pods' side, told what its deployment would tell it.
+    def at(kind, place, settings)
+      env = { "TIDEGATE_ADMIN" => "tcp://#{@host}:#{@admin_port}", "TIDEGATE_TERMINATION_GRACE" => settings.grace.to_s,
+              "TIDEGATE_PRESTOP" => settings.prestop.to_s, "ROLLOUT_SLOW" => settings.slow.to_s }
+      kind.dup.tap do |it|
+        it.command = [*place.inside(:pods), *kind.command]
+        it.env = kind.env.merge(env)
+      end
+    end
   end
 end

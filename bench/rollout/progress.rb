@@ -2,29 +2,77 @@
 
 require_relative "../support/child"
 
-# Live progress on stderr: what happens, with the time and the counts so far.
+# Live progress on stderr: what happens, with the time. On a terminal a line below it has the rate, the failures and the
+# phase, and is kept up to date; elsewhere each sentence has the counts with it.
 module Rollout
   class Progress
-    def initialize(out = $stderr)
+    PERIOD = 0.25 # seconds between two states of the line
+    WINDOW = 8 # states that the rate is measured over
+
+    CLEAR = "\r\e[K"
+
+    def initialize(out = $stderr, live: out.tty?)
       @out = out
+      @live = live
       @began_at = Rig.now
+      @states = []
+      @mutex = Mutex.new
     end
 
     attr_writer :tally
 
     def say(sentence)
-      counts = @tally ? format("%6d requests, %d failed", @tally.total, @tally.failed) : ""
-      @out.puts(format("%6.1f s  %-28s %s", Rig.now - @began_at, counts, sentence))
+      @mutex.synchronize do
+        if @live
+          @out.write(CLEAR, format("%6.1f s  %s\n", elapsed, sentence), status)
+          @out.flush
+        else
+          @out.puts(format("%6.1f s  %-28s %s", elapsed, counts, sentence).rstrip)
+        end
+      end
     end
 
-    # Says the counts once a second while the block runs.
+    # Keeps the line up to date while the block runs.
     def during
+      return yield unless @live
+
       over = Queue.new
-      ticker = Thread.new { say("") until over.pop(timeout: 1) }
+      ticker = Thread.new { draw until over.pop(timeout: PERIOD) }
       yield
     ensure
-      over << true
-      ticker.join
+      if ticker
+        over << true
+        ticker.join
+        @out.write(CLEAR)
+      end
+    end
+
+    private
+
+    def elapsed = Rig.now - @began_at
+
+    def counts = @tally ? format("%6d requests, %d failed", @tally.total, @tally.failed) : ""
+
+    def draw
+      @mutex.synchronize do
+        @states = [*@states, [Rig.now, @tally.total]].last(WINDOW) if @tally
+        @out.write(CLEAR, status)
+        @out.flush
+      end
+    end
+
+    def status
+      return "" unless @tally
+
+      format("%6.1f s  %s, %.0f/s, %s", elapsed, counts.lstrip, rate, @tally.phase)
+    end
+
+    # Requests a second over the last states.
+    def rate
+      return 0 if @states.size < 2
+
+      (from, before), (to, after) = @states.first, @states.last
+      (after - before) / (to - from)
     end
   end
 end

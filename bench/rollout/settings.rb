@@ -1,40 +1,119 @@
 # frozen_string_literal: true
 
 require "optparse"
+require_relative "client"
+require_relative "data_planes"
+require_relative "kubelet"
+require_relative "presets"
+require_relative "scenario"
 
 # What one run of bin/rollout is to do: every number with its default, and the command line that changes it.
 module Rollout
-  Settings = Struct.new(:server, :pods, :rolls, :lag, :drain_delay, :grace, :requests, :rate, :json, :quiet, keyword_init: true) do
-    # The defaults, but for what is given.
+  Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
+                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate, :svg, :json,
+                        :quiet, keyword_init: true) do
+    # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
-      new(server: "tidegate", pods: 2, rolls: 1, lag: 2.0, drain_delay: 3.0, grace: 30.0, requests: 2000, rate: 260.0,
-          json: false, quiet: false, **changes)
+      preset = changes[:preset] ? Presets.find(changes[:preset]).settings : {}
+      new(server: "tidegate", data_plane: "haproxy", scenario: "rolling", pods: 2, rolls: 1, loop: false, lag: 2.0, rtt: 0.0,
+          drain_delay: 3.0, grace: 30.0, prestop: 0.0, readiness_period: 1.0, failure_threshold: 3, boot: 0.0, slow: 1.5,
+          requests: 2000, rate: 260.0, json: false, quiet: false, **preset, **changes)
     end
 
     def self.parse(argv)
-      settings = with
-      rest = settings.parser.parse(argv)
+      given = {}
+      rest = parser(given).parse(argv)
       raise OptionParser::InvalidArgument, rest.first unless rest.empty?
-      raise OptionParser::InvalidArgument, "a run needs at least 2 pods, 1 roll and a rate" if settings.too_small?
 
-      settings.freeze
+      with(**given).validate.freeze
     end
 
-    def too_small? = pods < 2 || pods > 7 || rolls < 1 || !rate.positive?
-
-    def parser
-      OptionParser.new("usage: bin/rollout [options]") do |o|
-        o.on("--server NAME|CMD", "tidegate, puma, puma8, or a command with {host}, {port}, {app} (#{server})") { |v| self.server = v }
-        o.on("--pods N", Integer, "server processes behind the load balancer, 2 to 7 (#{pods})") { |v| self.pods = v }
-        o.on("--rolls N", Integer, "how many of them are replaced, one after the other (#{rolls})") { |v| self.rolls = v }
-        o.on("--lag S", Float, "seconds from TERM until the load balancer is told (#{lag})") { |v| self.lag = v }
-        o.on("--drain-delay S", Float, "given to Tidegate, or a command's {drain_delay} (#{drain_delay})") { |v| self.drain_delay = v }
-        o.on("--grace S", Float, "seconds from TERM until KILL (#{grace})") { |v| self.grace = v }
-        o.on("--requests N", Integer, "make at least so many requests (#{requests})") { |v| self.requests = v }
-        o.on("--rate N", Float, "requests per second of all clients together (#{rate})") { |v| self.rate = v }
-        o.on("--json", "print the result as JSON") { self.json = true }
-        o.on("-q", "--quiet", "no progress") { self.quiet = true }
+    def self.parser(given)
+      OptionParser.new("usage: bin/rollout [options]\n       bin/rollout table [options]", 30) do |o|
+        SettingsFlags.define(o, with, given)
       end
+    end
+
+    # Completed with what depends on the server.
+    def for(kind)
+      dup.tap { |it| it.server = kind.name }.tap do |it|
+        it.readiness ||= it.tidegate? ? "/servingz" : "/"
+        it.expected ||= it.tidegate? ? tidegate_outcomes : ["exit 0", "signal 15"]
+      end.freeze
+    end
+
+    def tidegate? = server == "tidegate"
+
+    # How Tidegate may end.
+    def tidegate_outcomes = (preset && Presets.find(preset).expected) || ["exit 0"]
+
+    # Whether it needs a network of its own.
+    def apart? = rtt.positive? || DataPlanes::APART.include?(data_plane)
+
+    def replicas = Scenario::ONE_REPLICA.include?(scenario) ? 1 : pods
+
+    # The readiness probe. Tidegate's own paths are its admin listener's, any other is the app's.
+    def check
+      Kubelet::Check.new(path: readiness, period: readiness_period, failure_threshold:,
+                         admin: tidegate? && %w[/livez /readyz /servingz /startupz].include?(readiness))
+    end
+
+    # Raises what is wrong with it.
+    def validate
+      complaint =
+        if !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
+        elsif (strangers = Array(clients) - Client::KINDS.map(&:slug)).any? then "no kind of client: #{strangers.join(', ')}"
+        elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
+        elsif [lag, rtt, drain_delay, grace, prestop, boot, slow].any?(&:negative?) then "no time is negative"
+        elsif !(readiness_period.positive? && failure_threshold.positive?) then "a probe needs a period and a threshold"
+        end
+      raise OptionParser::InvalidArgument, complaint if complaint
+
+      self
+    end
+  end
+
+  # The command line of the settings.
+  module SettingsFlags
+    def self.define(parser, defaults, given)
+      flag = lambda do |*arguments, key|
+        parser.on(*arguments) { |value| given[key] = value }
+      end
+      what(flag, defaults)
+      cluster(flag, defaults)
+      load(flag, defaults)
+    end
+
+    def self.what(flag, d)
+      flag.("--server NAME|CMD", "tidegate, puma, puma8, or a command with {host} and {port}, or {addr}, and {app} (#{d.server})", :server)
+      flag.("--preset NAME", Presets.names, "a scenario of the specification: #{Presets.names.join(', ')}; what else is given changes it", :preset)
+      flag.("--data-plane NAME", DataPlanes::NAMES.keys, "#{DataPlanes::NAMES.keys.join(', ')} (#{d.data_plane})", :data_plane)
+      flag.("--scenario NAME", Scenario::NAMES.keys, "#{Scenario::NAMES.keys.join(', ')} (#{d.scenario})", :scenario)
+      flag.("--pods N", Integer, "server processes behind the load balancer, 1 to 7 (#{d.pods})", :pods)
+      flag.("--rolls N", Integer, "how often pods are replaced (#{d.rolls})", :rolls)
+      flag.("--loop", "again and again, until the requests are made", :loop)
+    end
+
+    def self.cluster(flag, d)
+      flag.("--lag S", Float, "seconds until the load balancer hears of a change (#{d.lag})", :lag)
+      flag.("--rtt S", Float, "round trip between clients and pods, in seconds; needs root (#{d.rtt})", :rtt)
+      flag.("--drain-delay S", Float, "given to Tidegate, or a command's {drain_delay} (#{d.drain_delay})", :drain_delay)
+      flag.("--grace S", Float, "seconds from the deletion until KILL (#{d.grace})", :grace)
+      flag.("--prestop S", Float, "seconds that a preStop hook sleeps before TERM (#{d.prestop})", :prestop)
+      flag.("--readiness PATH", "of the readiness probe (/servingz; / of other servers)", :readiness)
+      flag.("--readiness-period S", Float, "seconds between two probes (#{d.readiness_period})", :readiness_period)
+      flag.("--failure-threshold N", Integer, "bad answers that make a pod unready (#{d.failure_threshold})", :failure_threshold)
+      flag.("--boot S", Float, "seconds before a new pod's process is started (#{d.boot})", :boot)
+    end
+
+    def self.load(flag, d)
+      flag.("--clients LIST", Array, "only these kinds of clients, by their names, with commas between", :clients)
+      flag.("--slow S", Float, "seconds that the slow response takes (#{d.slow})", :slow)
+      flag.("--requests N", Integer, "make at least so many requests (#{d.requests})", :requests)
+      flag.("--rate N", Float, "requests per second of all clients together (#{d.rate})", :rate)
+      flag.("--svg FILE", "draw failures over time around the TERM into that file", :svg)
+      flag.("--json", "print the result as JSON", :json)
+      flag.("-q", "--quiet", "no progress", :quiet)
     end
   end
 end

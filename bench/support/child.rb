@@ -15,9 +15,10 @@ module Rig
     attr_reader :pid, :name, :ended_at, :status
 
     # `redirects` are further arguments of Process.spawn, e.g. descriptors to inherit.
-    # A block is called with every line of output, in the thread that reads them.
-    def initialize(command, name:, env: {}, redirects: {}, &on_line)
+    # A block is called with every line of output, in the thread that reads them. Of the lines the last `keep` are kept.
+    def initialize(command, name:, env: {}, redirects: {}, keep: 10_000, &on_line)
       @name = name
+      @keep = keep
       @lines = []
       @mutex = Mutex.new
       @changed = ConditionVariable.new
@@ -86,12 +87,17 @@ module Rig
 
     def read(pipe)
       pipe.each_line(chomp: true) do |line|
-        @mutex.synchronize { (@lines << line) && @changed.broadcast }
+        @mutex.synchronize { remember(line) && @changed.broadcast }
         @on_line&.call(line)
       end
     ensure
       pipe.close
       @mutex.synchronize { (@output_over = true) && @changed.broadcast }
+    end
+
+    def remember(line)
+      @lines.shift if @lines.size >= @keep
+      @lines << line
     end
   end
 end

@@ -6,14 +6,14 @@ require "socket"
 require_relative "child"
 
 # How each web server is started, and when it is ready. One entry per server that the tools know by name;
-# any other is a command, or NAME=command, with {host}, {port} and {app} in it.
+# any other is a command, or NAME=command, with {host} and {port}, or {addr}, and {app} in it.
 module Rig
   ROOT = File.expand_path("../..", __dir__)
 
   # A server that can be started: `command` has placeholders, `ready` is the line that says so (nil: it accepts).
   Kind = Struct.new(:name, :command, :ready, :env) do
     def start(host:, port:, app:, drain_delay: 0, &on_line)
-      values = { "host" => host, "port" => port, "app" => app, "drain_delay" => drain_delay }
+      values = { "host" => host, "port" => port, "addr" => "#{host}:#{port}", "app" => app, "drain_delay" => drain_delay }
       argv = command.map { |word| word.gsub(/\{(\w+)\}/) { values.fetch($1).to_s } }
       Server.new(self, host, port, Child.new(argv, name:, env:, redirects: { chdir: ROOT }, &on_line))
     end
@@ -63,8 +63,8 @@ module Rig
       when "tidegate" then tidegate
       when "puma" then puma
       when /\Apuma(\d+)\z/ then puma_beside(name)
-      when /\A(?:([\w.-]+)=)?(.*\{port\}.*)\z/m then command($1, Shellwords.split($2))
-      else raise Unavailable, "unknown server #{name.inspect}: tidegate, puma, puma8, or [NAME=]command with {host} and {port}"
+      when /\A(?:([\w.-]+)=)?(.*\{(?:port|addr)\}.*)\z/m then command($1, Shellwords.split($2))
+      else raise Unavailable, "unknown server #{name.inspect}: tidegate, puma, puma8, or [NAME=]command with {host} and {port}, or {addr}"
       end
     end
 

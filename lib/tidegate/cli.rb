@@ -35,7 +35,7 @@ module Tidegate
       answer = catch(:answer) do
         flags = parse(argv)
         @notices.uniq.each { |notice| @log.error(notice) }
-        return launch(flags)
+        return @check ? check(flags) : launch(flags)
       end
       @out.puts answer
       0
@@ -59,6 +59,13 @@ module Tidegate
     end
 
     private
+
+    # 0, or 1 where the shutdown plan had to be cut to fit.
+    def check(flags)
+      check = Check.new(Configuration.resolve(flags:, env: @env))
+      @out.puts check.to_s
+      check.fits? ? 0 : 1
+    end
 
     def launch(flags) = Launcher.new(flags:, env: @env, log: @log).run
 
@@ -97,6 +104,7 @@ module Tidegate
 
     def add_answers(parser)
       parser.separator("\nHelp:")
+      parser.on("--check", "print what would be done on TERM, and whether it fits the platform's time") { @check = true }
       parser.on("-V", "--version", "print the version") { throw :answer, "tidegate #{VERSION} (Ruby #{RUBY_VERSION})" }
       parser.on("-h", "--help", "print this") { throw :answer, parser.help }
     end
@@ -122,7 +130,7 @@ module Tidegate
 
     def long_names
       switches = options.select(&:switch?).map { |option| option.long.sub("--", "--no-") }
-      options.map(&:long) + switches + %w[--no-config --version --help] + PumaFlags::NAMES
+      options.map(&:long) + switches + %w[--no-config --check --version --help] + PumaFlags::NAMES
     end
 
     # The flags that take the next word as their value, whatever it looks like.

@@ -33,6 +33,7 @@ module Tidegate
       options.each { |name, value| keywords.set_named(name, value, "Tidegate::Server") }
       defaults = Layer.new
       defaults.set(OPTIONS[:environment], "production", "default")
+      defaults.set(OPTIONS[:termination_log], "none", "default") # the process is not the server's own
       new([keywords, defaults])
     end
 

@@ -1,26 +1,43 @@
 # frozen_string_literal: true
 
-# What the app has to do when the server is told to stop: in a thread of its own, while requests are still served.
-# Action Cable is told without having been asked: its clients would stay until the end, and be cut off then.
+# What the app has to do when the server is told to stop, and when it serves nothing new any more: in threads of their
+# own, while requests are still served. Action Cable is told without having been asked: its clients would stay until the
+# end, and be cut off then.
 
 module Tidegate
   class DrainHooks
-    # +hooks+ are callables, +server+ a Tidegate::Server.
-    def initialize(hooks, server, log)
-      @hooks = hooks.dup
-      @hooks << CableDrain.new(server) if CableDrain.applies?
+    # +configuration+ names the hooks, +server+ is a Tidegate::Server.
+    def initialize(configuration, server, log)
+      @before = configuration.before_drain.dup
+      @before << CableDrain.new(server) if CableDrain.applies?
+      @after = configuration.after_drain
       @log = log
+      @threads = []
     end
 
-    # Runs them when the block, which waits for the moment, returns. The thread that does; nil where there is nothing to do.
-    def start
-      return if @hooks.empty?
+    # Waits for the two moments, and runs what belongs to each. +native+ knows when they come.
+    def start(native)
+      @threads << thread("before_drain", @before) { native.await_stop } if @before.any?
+      @threads << thread("after_drain", @after) { native.await_closing } if @after.any?
+      self
+    end
 
+    # Waits for those that run, for up to +seconds+ altogether.
+    def join(seconds)
+      limit = now + seconds
+      @threads.each { |thread| thread.join([limit - now, 0].max) }
+    end
+
+    private
+
+    def thread(name, hooks)
       Thread.new do
-        Thread.current.name = "tidegate drain"
+        Thread.current.name = "tidegate #{name}"
         yield
-        Hooks.new("before_drain", @hooks, @log).run
+        Hooks.new(name, hooks, @log).run
       end
     end
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 end

@@ -21,7 +21,7 @@ module Tidegate
       @log = log
       @command = command
       @directory = Dir.pwd
-      @signals = Signals.new
+      @signals = Signals.new(log)
     end
 
     # Serves until a signal ends it, and returns the exit status. Yields the Server before it starts.
@@ -62,11 +62,19 @@ module Tidegate
 
     def configure
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
-      @log = @log.with(silent: @configuration.silent)
+      @log = @log.for(@configuration)
       @configuration.warnings.each { |warning| @log.error(warning) }
+      warn_of_shell
       change_directory
       export_environment unless @app
       prepare_restart if @configuration.restart_file && @signals.installed?
+    end
+
+    def warn_of_shell
+      shell = PidOne.shell or return
+
+      @log.error("process 1 is the shell #{shell}, which does not pass TERM on: the platform will kill this server in mid-request. " \
+                 "Start it with exec, or in a Dockerfile as CMD [\"bundle\", \"exec\", \"tidegate\"]")
     end
 
     # Before the app is loaded: what is touched while that goes on counts.
@@ -85,6 +93,7 @@ module Tidegate
       yield @server if block_given?
       listen
       @restart&.watch(@server)
+      Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
       @server.join
       conclude

@@ -12,6 +12,12 @@ module Tidegate
     # What servers have answered since Rack 3 stopped counting the versions of its SPEC.
     LAST_SPEC = [1, 6].freeze
 
+    # Of the request that the calling thread runs: milliseconds of waiting for the GVL so far.
+    GVL_WAIT = -> { Native.gvl_wait }.freeze
+
+    # Tells that the request that the calling thread runs will mostly wait from now on, so that no other waits for it.
+    IO_BOUND = -> { Native.io_bound }.freeze
+
     module_function
 
     # A frozen Hash that the native side copies into each env. What Rack 3 has dropped from its SPEC stays: Rack 2
@@ -28,6 +34,9 @@ module Tidegate
         "rack.multiprocess" => false,
         "rack.run_once" => false,
         "rack.hijack?" => true,
+        "tidegate.gvl_wait" => GVL_WAIT,
+        "tidegate.io_bound" => IO_BOUND,
+        "puma.mark_as_io_bound" => IO_BOUND,
         **http_version(release)
       }.freeze
     end

@@ -21,8 +21,10 @@ module Tidegate
 
     # Options that the native side takes as they are.
     PASSED_ON = %i[
-      min_threads max_queue first_data_timeout head_timeout body_timeout persistent_timeout write_timeout
+      min_threads idle_thread_timeout max_queue queue_timeout first_data_timeout head_timeout body_timeout
+      persistent_timeout write_timeout
       http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
+      drain_until_quiet drain_fail_paths probe_paths termination_log
       allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
     ].freeze
     private_constant :PASSED_ON
@@ -33,7 +35,7 @@ module Tidegate
     # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
     def initialize(app, configuration: nil, log: nil, **options)
       @configuration = configuration || Configuration.embedded(options)
-      @log = log || Log.new(silent: @configuration.silent)
+      @log = log || Log.new.for(@configuration)
       @app = app
       @addresses = []
       @hijacked = Hijacked.new
@@ -53,7 +55,8 @@ module Tidegate
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
       listen(max)
-      @hooks = DrainHooks.new(@configuration.before_drain, self, @log).start { @native.await_stop }
+      Running.add(self)
+      @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
     end
 
@@ -63,7 +66,7 @@ module Tidegate
       @native&.stop(drain)
     end
 
-    # Does what the process does on the signal of that name: :TERM, :INT or :QUIT. Allowed in a trap.
+    # Does what the process does on the signal of that name: :TERM, :INT, :QUIT or :HUP. Allowed in a trap.
     def signal(name) = @native&.signal(name)
 
     # Makes TERM, QUIT and INT to this process signals to this server, also while Ruby is too busy to run a trap.
@@ -72,11 +75,15 @@ module Tidegate
     # Ends that.
     def ignore_signals = @native.ignore_signals
 
+    # Waits until the server is told to stop.
+    def await_stop = @native.await_stop
+
     # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
     def join(timeout = nil)
       return true unless @pool
       return false unless @native.join(timeout)
 
+      Running.remove(self)
       @hooks&.join(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @hijacked.cut
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
@@ -100,6 +107,9 @@ module Tidegate
 
     # Seconds for which everything new is served after TERM. Known after #bind.
     def drain_delay = @native.drain_delay
+
+    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout, budget (nil for none) and misfits.
+    def plan = (@native || Native::Server.new(@app, settings)).plan
 
     # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.
     def draining? = !%i[booting ready].include?(phase)

@@ -5,12 +5,18 @@
 # Once the server listens, its native side hears the signals by itself, the moment they are delivered; Ruby runs a trap
 # only when it gets to it, and what it reports then is known already.
 #
+# HUP, which a terminal sends when it closes, is one of them, unless whoever started the process wants it ignored (nohup).
+# USR1 and USR2, which restart Puma and are not used here yet, change nothing, where they would otherwise end the process.
+#
 # While the app boots, a signal ends the boot at once, wherever it is. While the server starts to listen, signals are
 # kept for it. After that the server gets each of them, and the trap does nothing else.
 
 module Tidegate
   class Signals
-    NAMES = %w[TERM INT QUIT].freeze
+    NAMES = %w[TERM INT QUIT HUP].freeze
+
+    # Those whose handler the app may replace: nothing of ours depends on them.
+    UNUSED = %w[USR1 USR2].freeze
 
     # Ends the boot. A SystemExit, so that it goes past the `rescue => error` around somebody's `require`.
     class Stopped < SystemExit
@@ -23,7 +29,8 @@ module Tidegate
       end
     end
 
-    def initialize
+    def initialize(log = Log.new)
+      @log = log
       @owner = Process.pid
       @handlers = NAMES.to_h { |name| [name, proc { deliver(name) }] }
       @previous = {}
@@ -35,6 +42,8 @@ module Tidegate
       return unless Thread.current == Thread.main
 
       @handlers.each { |name, handler| @previous[name] = Signal.trap(name, handler) }
+      UNUSED.each { |name| @previous[name] = Signal.trap(name) { pass_over(name) } }
+      leave_ignored("HUP")
     end
 
     def installed? = !@previous.empty?
@@ -76,6 +85,20 @@ module Tidegate
     end
 
     private
+
+    def leave_ignored(name)
+      return unless @previous[name] == "IGNORE"
+
+      Signal.trap(name, @previous.delete(name))
+      @handlers.delete(name)
+    end
+
+    # Runs in a trap, where nothing may be locked, and so not be printed.
+    def pass_over(name)
+      return leave(name) unless Process.pid == @owner
+
+      Thread.new { @log.info("SIG#{name} does nothing here; TERM stops the server, and a restart is a new process") }
+    end
 
     # Runs in the trap.
     def deliver(name)

@@ -89,7 +89,8 @@ module Tidegate
       false
     end
 
-    # The life of one worker. Native#work comes back only when the server has stopped; any other way out - Thread#kill,
+    # The life of one worker. Native#work comes back only when the server has stopped, or has too little work for so many;
+    # any other way out - Thread#kill,
     # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
     # here, by the thread that ends, so that nobody has to wait or poll for it.
     def work(place, failures)

@@ -17,13 +17,24 @@ RSpec.describe "the access log", :processes do
   it "has an object for each request with log_format json" do
     server = logging("--log-format", "json", "--request-id")
     server.connect { |wire| wire.ask("POST", "/path?q=1", { "user-agent" => "caf\xE9".b }, body: "x") }
-    entry = JSON.parse(server.stdout.wait_for(/\A\{.*\}\z/)[0])
+    entry = JSON.parse(server.stdout.wait_for(/\A\{.*"method".*\}\z/)[0])
 
     expect(entry).to include("method" => "POST", "path" => "/path", "query" => "q=1", "protocol" => "HTTP/1.1", "status" => 200, "bytes" => 6,
                              "remote_addr" => "127.0.0.1", "user_agent" => "caf\u{FFFD}", "referer" => nil, "draining" => false, "hijacked" => false)
     expect(entry["request_id"]).to match(/\A\h{32}\z/)
     expect(Time.parse(entry["time"])).to be_within(3600).of(Time.now)
     expect(entry["duration_ms"]).to be >= 0
+  end
+
+  it "says with log_format json where the time of a request went" do
+    server = logging("--log-format", "json", "--http-content-length-limit", 1)
+    server.get("/served")
+    server.connect { |wire| wire.post("/refused", "xx") }
+    served, refused = %w[served refused].map { |path| JSON.parse(server.stdout.wait_for(%r{\A\{.*/#{path}.*\}\z})[0]) }
+
+    expect(served["queue_wait_ms"] + served["app_time_ms"]).to be <= served["duration_ms"] + 0.002
+    expect(served["gvl_wait_ms"]).to be_between(0, served["app_time_ms"])
+    expect(refused).to include("queue_wait_ms" => nil, "gvl_wait_ms" => nil, "app_time_ms" => nil)
   end
 
   it "has what the server refuses by itself" do

@@ -62,6 +62,21 @@ RSpec.describe "the queue for Ruby threads", :in_process do
     expect(Array.new(2) { entered.pop }).to eq(%w[/second /again])
   end
 
+  it "answers 503 to what has waited for as long as it may, while the thread is still busy, and never runs it" do
+    server = one_thread(queue_timeout: 0.05)
+    first = occupy(server)
+    late = connect(server)
+    response = late.get("/late")
+
+    expect([response.status, response["retry-after"], response.close?]).to eq([503, "1", false])
+    expect(server.stats).to include(rejected: 1, queued: 0)
+    go << true
+    expect(first.response.status).to eq(200)
+    expect(late.get("/again").status).to eq(200)
+    expect(Array.new(1) { entered.pop }).to eq(%w[/again])
+    expect(entered).to be_empty
+  end
+
   it "drops requests whose clients have gone, without running them" do
     server = one_thread
     first = occupy(server)

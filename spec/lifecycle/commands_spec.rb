@@ -17,6 +17,26 @@ RSpec.describe "the command", :processes do
       expect(process.stdout.to_s).to include("Usage: tidegate", "--drain-delay", "--bind", "--threads", "config.ru")
     end
 
+    it "prints with --check what TERM would do, without loading the app, and fails where that does not fit" do
+      plan = ->(*more) { start("--check", "-p", 3000, "-o", "127.0.0.1", "-C", "-", *more, fixture("load_error.ru")).tap(&:wait_exit) }
+      good = plan.("--drain-delay", 5, "--termination-grace", 30, "--admin", "tcp://0.0.0.0:9394")
+
+      expect([good.exit_status, good.stdout.to_a.map(&:chomp)]).to eq([0, [
+        "listens on tcp://127.0.0.1:3000; probes on tcp://0.0.0.0:9394",
+        "on TERM serves everything new for 5.0 s (drain_delay), then finishes what is in flight for up to 23.0 s (shutdown_timeout); " \
+        "is gone 28.0 s after TERM, before the platform's KILL"
+      ]])
+      bad = plan.("--drain-delay", 40, "--termination-grace", 30)
+      expect(bad.exit_status).to eq(1)
+      expect(bad.stdout.to_a.last).to start_with("drain_delay 40.0 s does not fit: the platform gives 30.0 s")
+    end
+
+    it "says with --check where there is no app to serve" do
+      process = start("--check", "-C", "-", "nowhere.ru")
+
+      expect([process.exit_status, process.stderr.to_s]).to eq([1, "tidegate: there is no rackup file nowhere.ru\n"])
+    end
+
     it "serves config.ru of the directory it is started in" do
       Dir.mktmpdir do |directory|
         FileUtils.cp(fixture("hello.ru"), "#{directory}/config.ru")

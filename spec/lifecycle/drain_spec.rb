@@ -254,7 +254,7 @@ RSpec.describe "a server that gets TERM", :processes do
     server.signal(:TERM)
     summary = server.wait_for_line(/^tidegate: drain: done in (?<took>[\d.]+)s \(delay (?<delay>[\d.]+)s.*\) (?<counts>.*)$/)
 
-    expect(summary[:counts]).to match(/\Anew_conns=3 requests=3 last_new_conn=\d+\.\ds told_close=3 idle_closed=0 rejected_503=0 cut=0 unacked_bytes=0 hijacked=0 exit=0/)
+    expect(summary[:counts]).to match(/\Anew_conns=3 requests=3 last_new_conn=\d+\.\ds late_conns=0 told_close=3 idle_closed=0 rejected_503=0 cut=0 unacked_bytes=0 hijacked=0 exit=0/)
     expect(server.exit_status).to eq(0)
   end
 

@@ -29,6 +29,28 @@ RSpec.describe "hooks", :processes do
     expect(lines.last(2)).to eq(["last of tidegate worker 1", "stopped"])
   end
 
+  it "run when the server is told to stop and when it serves nothing new, beside the requests" do
+    server = serve_with(<<~RUBY)
+      drain_delay 600
+      say = ->(text) { $stdout.write("\#{text}\n") && $stdout.flush }
+      before_drain { say["before_drain \#{Tidegate.draining?}"] }
+      after_drain { say["after_drain \#{Tidegate::Running.servers.map(&:phase)}"] }
+      after_booted { say["booted \#{Tidegate.draining?}"] }
+    RUBY
+    server.wait_for_line(/^booted false$/)
+    server.signal(:TERM)
+    server.wait_for_line(/^before_drain true$/)
+    expect(server.get("/").status).to eq(200)
+    expect(server.output).not_to include("after_drain")
+    half = server.connect.write("GET / HT") # holds the closing up
+    server.catch_up
+    server.signal(:TERM)
+
+    expect(server.wait_for_line(/^after_drain (?<phase>.*)$/)[:phase]).to eq("[:closing]")
+    half.close
+    expect(server.exit_status).to eq(0)
+  end
+
   it "that raise are logged, and nothing else happens" do
     server = serve_with("after_booted { raise 'on purpose' }\nafter_booted { puts 'second'; $stdout.flush }")
     server.wait_for_line(/^second$/)

@@ -3,8 +3,8 @@
 require_relative "../../bench/rollout/report"
 require_relative "../../bench/rollout/run"
 
-# A rolling update behind HAProxy with retries off, told of the end two seconds late: no request is lost.
-# The same with Puma in Tidegate's place shows that the test can fail.
+# A rolling update behind HAProxy with retries off, or behind a picker of pods, told of the end two seconds late: no
+# request is lost. The same with Puma in Tidegate's place shows that the test can fail.
 RSpec.describe "a rolling update" do
   # What this machine lacks makes an example pending; never in CI, where everything has to be there.
   def needing_programs
@@ -40,9 +40,39 @@ RSpec.describe "a rolling update" do
   end
 
   it "loses some with Puma in its place" do
-    result = needing_programs { roll(puma, requests: 400) }
+    # Puma waits for streams that nobody ends until it is killed.
+    result = needing_programs { roll(puma, requests: 400, grace: 6.0) }
 
     expect(result.tally.failed).to be > 0
     expect(result.tally.failed(phase: Rollout::Tally::STEADY)).to eq(0), Rollout::Report.new(result).to_s
+  end
+
+  context "when each connection goes to a pod taken at random, as with kube-proxy" do
+    # Enough for some in flight at every moment, with an end each.
+    let(:clients) { Rollout::Presets::ANSWERED }
+
+    it "loses nothing in a surge of one, and each old pod exits with 0" do
+      result = roll(Rig::Servers.tidegate, data_plane: "picker", rolls: 2, lag: 1.0, drain_delay: 2.0, requests: 1000, clients:)
+      report = Rollout::Report.new(result).to_s
+
+      expect(result).to be_passed, report
+      expect(result.tally.failures).to be_empty, report
+      expect(result.endings.map { |ending| [ending.pod, ending.outcome] }).to eq([["pod 1", "exit 0"], ["pod 2", "exit 0"]]), report
+      expect(result.counters).to include(connect_errors: 0)
+    end
+
+    it "loses some with Puma in its place" do
+      result = needing_programs { roll(puma, data_plane: "picker", lag: 1.0, requests: 400, clients:) }
+
+      expect(result.lost).to be > 0
+      expect(result.tally.failed(phase: Rollout::Tally::STEADY)).to eq(0), Rollout::Report.new(result).to_s
+    end
+
+    it "loses nothing with the only replica, which serves until its replacement does" do
+      result = roll(Rig::Servers.tidegate, data_plane: "picker", scenario: "evict", boot: 0.5, lag: 0.5, drain_delay: 5.0,
+                                           requests: 1000, clients:)
+
+      expect(result).to be_passed, Rollout::Report.new(result).to_s
+    end
   end
 end

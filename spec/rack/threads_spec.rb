@@ -43,6 +43,27 @@ RSpec.describe "the threads that run the app", :in_process do
     expect(workers.size).to eq(2)
   end
 
+  it "end when they have nothing to do, but for the fewest that there are to be, and come again" do
+    here = Queue.new
+    go = Queue.new
+    ended = Queue.new
+    server = run_server(threads: "1:3", idle_thread_timeout: 0.05, before_thread_exit: [-> { ended << true }]) do |_env|
+      here << true
+      Patience.pop(go)
+      [200, { "content-type" => "text/plain" }, ["x"]]
+    end
+    2.times do
+      clients = Array.new(3) { connect(server).tap { |wire| wire.request("GET", "/") } }
+      3.times { Patience.pop(here) }
+      expect(server.stats[:workers]).to eq(3)
+      3.times { go << true }
+      expect(clients.map { |wire| wire.response.status }).to all(eq(200))
+      2.times { Patience.pop(ended) }
+      Patience.until_true("one worker to be left") { workers.size == 1 }
+      expect(server.stats[:workers]).to eq(1)
+    end
+  end
+
   it "are gone when the server has stopped" do
     server = run_server(threads: "2:2") { |_env| [200, { "content-type" => "text/plain" }, ["x"]] }
     get(server, "/")

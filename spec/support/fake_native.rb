@@ -55,6 +55,10 @@ module FakeNative
 
     def await_stop = @stopped.pop
 
+    def await_closing = @stopped.pop
+
+    def plan = { drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil, misfits: [] }
+
     def drain_delay = 0.0
 
     # Stops at once, unless the spec has made it deaf. Nothing here may lock: it is called in a trap.

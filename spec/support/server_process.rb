@@ -7,6 +7,10 @@ require "rbconfig"
 class ServerProcess
   ROOT = File.expand_path("../..", __dir__)
   FIXTURES = File.join(ROOT, "spec/fixtures")
+
+  # How the line begins that says that it serves, as a sentence and in JSON.
+  READY = /(?:^tidegate: |"message":")ready on /
+
   RUBY = [RbConfig.ruby, "-I#{File.join(ROOT, "lib")}"].freeze
 
   # `tidegate` with these arguments.
@@ -41,7 +45,7 @@ class ServerProcess
 
   # Waits until it serves, and returns itself.
   def ready
-    wait_for_line(/^tidegate: ready on /)
+    wait_for_line(READY)
     self
   end
 
@@ -50,7 +54,7 @@ class ServerProcess
 
   # What it listens on, as Wire takes it.
   def addresses
-    @addresses ||= wait_for_line(/^tidegate: ready on (?<addresses>[^(]+) \(/)[:addresses].split(", ")
+    @addresses ||= wait_for_line(/#{READY}(?<addresses>[^(]+) \(/)[:addresses].split(", ")
   end
 
   def address = addresses.first
@@ -58,7 +62,7 @@ class ServerProcess
   def port = Integer(address[/:(\d+)\z/, 1])
 
   # Where the probes are answered.
-  def admin = wait_for_line(/^tidegate: ready on .*?probes on (?<admin>[^ ;]+)/)[:admin]
+  def admin = wait_for_line(/#{READY}.*?probes on (?<admin>[^ ;]+)/)[:admin]
 
   # Opens a connection, for the block or until the end of the example.
   def connect(**, &)

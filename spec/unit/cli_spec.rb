@@ -15,7 +15,7 @@ RSpec.describe Tidegate::CLI do
   Tidegate::Configuration::OPTIONS.each_value do |option|
     next if option.flags.empty? || option.switch? || option.stands_for
 
-    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto" }
+    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "/PATH" => "/up" }
     it "sets #{option.name} by #{option.flags.join(" and ")}" do
       option.flags.each do |flag|
         given = example.fetch(option.type.placeholder, "word")

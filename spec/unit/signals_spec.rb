@@ -14,8 +14,8 @@ RSpec.describe Tidegate::Signals do
 
   # Whatever an example does to the traps of this process is undone.
   around do |example|
-    before = described_class::NAMES.to_h { |name| [name, Signal.trap(name, "IGNORE")] }
-    before.each_key { |name| Signal.trap(name, "IGNORE") }
+    names = described_class::NAMES + described_class::UNUSED
+    before = names.to_h { |name| [name, Signal.trap(name, name == "HUP" ? "DEFAULT" : "IGNORE")] }
     example.run
   ensure
     before.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
@@ -52,6 +52,31 @@ RSpec.describe Tidegate::Signals do
       signals.hand_over(server) { nil }
       send_signal(name)
       expect(received.pop(timeout: 5)).to eq name.to_sym
+    end
+  end
+
+  it "leaves HUP alone where whoever started the process wants it ignored, as nohup does" do
+    Signal.trap("HUP", "IGNORE")
+    signals.install
+    signals.hand_over(server) { nil }
+    Process.kill("HUP", Process.pid)
+    send_signal("TERM")
+    expect([received.pop(timeout: 5), received.size]).to eq [:TERM, 0]
+    signals.restore
+    expect(Signal.trap("HUP", "DEFAULT")).to eq "IGNORE"
+  end
+
+  described_class::UNUSED.each do |name|
+    it "survives #{name}, which does nothing here, and says so" do
+      out = Queue.new
+      log = Struct.new(:lines) { def info(line) = lines << line }.new(out)
+      signals = described_class.new(log)
+      signals.install
+      signals.hand_over(server) { nil }
+      send_signal(name)
+      expect(out.pop(timeout: 5)).to start_with("SIG#{name} does nothing here")
+      expect(received).to be_empty
+      signals.restore
     end
   end
 

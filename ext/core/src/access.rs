@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{marks, request::Peer, sys};
+use crate::{marks, request::Peer, stats::Times, sys};
 
 /// Lines that may wait to be written. When the output is slower than the requests, what comes then is dropped and counted:
 /// a log must not hold up the service.
@@ -29,7 +29,7 @@ const BATCH: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// RFC 3339, to the millisecond.
-const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
+pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// Whether the server has been told to stop.
     pub(crate) draining: bool,
+    /// What a worker tells; `None` where none has answered.
+    pub(crate) times: Option<Times>,
     took: Duration,
     ended: SystemTime,
 }
@@ -76,6 +78,7 @@ impl Record {
             hijacked: false,
             bytes: 0,
             draining: false,
+            times: None,
             took: Duration::ZERO,
             ended: SystemTime::UNIX_EPOCH,
         }
@@ -132,7 +135,10 @@ impl Record {
             protocol: self.protocol(),
             status: self.status,
             bytes: self.bytes,
-            duration_ms: (self.took.as_secs_f64() * 1e6).round() / 1e3,
+            duration_ms: milliseconds(self.took),
+            queue_wait_ms: self.times.map(|times| milliseconds(times.queue_wait)),
+            gvl_wait_ms: self.times.map(|times| milliseconds(times.lock_wait)),
+            app_time_ms: self.times.map(|times| milliseconds(times.app)),
             referer: text(&self.referer),
             user_agent: text(&self.user_agent),
             request_id: text(&self.request_id),
@@ -156,11 +162,19 @@ struct Entry<'a> {
     status: Option<u16>,
     bytes: u64,
     duration_ms: f64,
+    queue_wait_ms: Option<f64>,
+    gvl_wait_ms: Option<f64>,
+    app_time_ms: Option<f64>,
     referer: Option<String>,
     user_agent: Option<String>,
     request_id: Option<String>,
     hijacked: bool,
     draining: bool,
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn value(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
@@ -326,7 +340,18 @@ mod tests {
         assert_eq!((object["status"].as_u64(), object["duration_ms"].as_f64()), (Some(200), Some(1.5)));
         assert_eq!(object["user_agent"], "x\"\\ \u{FFFD}");
         assert!(object["request_id"].is_null());
+        assert!(["queue_wait_ms", "gvl_wait_ms", "app_time_ms"].iter().all(|name| object[name].is_null()));
         assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn a_json_line_says_where_the_time_went() {
+        let mut record = record("/", b"x");
+        let [queue_wait, lock_wait, app] = [250, 1_000, 1_200].map(Duration::from_micros);
+        record.times = Some(Times { queue_wait, lock_wait, app });
+        let object: serde_json::Value = serde_json::from_str(&line(&record, Format::Json)).unwrap();
+        let times = ["queue_wait_ms", "gvl_wait_ms", "app_time_ms"].map(|name| object[name].as_f64());
+        assert_eq!(times, [Some(0.25), Some(1.0), Some(1.2)]);
     }
 
     #[test]

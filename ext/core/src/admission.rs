@@ -28,9 +28,12 @@ enum State {
     Running,
     /// In the app, without the GVL.
     Blocked,
-    /// In the app, having run for so long that others no longer wait for it. It stays one until it is done: when Ruby
-    /// takes the GVL away at the end of a time slice, that looks like letting go of it and wanting it back.
+    /// In the app, having run for so long that others no longer wait for it, or having said that they need not. It is
+    /// one until it is done: when Ruby takes the GVL away at the end of a time slice, that looks like letting go of it
+    /// and wanting it back.
     Hog,
+    /// The same without the GVL.
+    BlockedHog,
     /// There is no worker of this number.
     Gone,
 }
@@ -44,6 +47,17 @@ pub(crate) enum Call {
     Hire,
     /// Nobody: somebody runs, or comes already.
     Nobody,
+}
+
+/// How many workers there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// In the app, holding or wanting the GVL.
+    pub(crate) active: usize,
+    /// In the app, without the GVL.
+    pub(crate) waiting: usize,
+    /// Not in the app.
+    pub(crate) idle: usize,
 }
 
 /// The workers and what they do.
@@ -67,6 +81,20 @@ impl Admission {
     /// How many of them sleep.
     pub(crate) fn idle(&self) -> usize {
         self.idle.len()
+    }
+
+    /// The workers by what they do.
+    pub(crate) fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for state in &self.states {
+            match state {
+                State::Running | State::Hog => tally.active += 1,
+                State::Blocked | State::BlockedHog => tally.waiting += 1,
+                State::Looking | State::Idle | State::Called => tally.idle += 1,
+                State::Gone => {}
+            }
+        }
+        tally
     }
 
     /// Whether one more may run.
@@ -131,27 +159,52 @@ impl Admission {
         }
     }
 
-    /// A worker lets go of the GVL. Outside the app that means nothing, and of a hog nothing new.
-    pub(crate) fn suspend(&mut self, id: Id) {
-        if self.states[id] == State::Running {
-            self.states[id] = State::Blocked;
+    /// A worker that sleeps leaves, if nobody has called it and `min` others remain. Whether it has.
+    pub(crate) fn retire(&mut self, id: Id, min: usize) -> bool {
+        let surplus = self.states[id] == State::Idle && self.workers() > min;
+        if surplus {
+            self.leave(id);
         }
+        surplus
+    }
+
+    /// A worker lets go of the GVL. Outside the app that means nothing, and a hog remains one.
+    pub(crate) fn suspend(&mut self, id: Id) {
+        self.states[id] = match self.states[id] {
+            State::Running => State::Blocked,
+            State::Hog => State::BlockedHog,
+            other => other,
+        };
     }
 
     /// A worker wants the GVL back.
     pub(crate) fn resume(&mut self, id: Id) {
-        if self.states[id] == State::Blocked {
-            self.states[id] = State::Running;
-        }
+        self.states[id] = match self.states[id] {
+            State::Blocked => State::Running,
+            State::BlockedHog => State::Hog,
+            other => other,
+        };
     }
 
-    /// Nothing was admitted for a while although something waits.
-    pub(crate) fn stall(&mut self) {
+    /// A worker says that it will mostly wait.
+    pub(crate) fn step_aside(&mut self, id: Id) {
+        self.states[id] = match self.states[id] {
+            State::Running => State::Hog,
+            State::Blocked => State::BlockedHog,
+            other => other,
+        };
+    }
+
+    /// Nothing was admitted for a while although something waits. Whether somebody ran.
+    pub(crate) fn stall(&mut self) -> bool {
+        let mut ran = false;
         for state in &mut self.states {
             if *state == State::Running {
                 *state = State::Hog;
+                ran = true;
             }
         }
+        ran
     }
 }
 
@@ -254,6 +307,41 @@ mod tests {
     }
 
     #[test]
+    fn one_that_steps_aside_holds_up_nobody_until_it_is_done() {
+        let (mut admission, _) = crew(2);
+        let aside = serve(&mut admission);
+        admission.step_aside(aside);
+        let other = serve(&mut admission);
+        assert_eq!(admission.tally(), Tally { active: 2, waiting: 0, idle: 0 });
+        admission.suspend(aside);
+        assert_eq!(admission.tally(), Tally { active: 1, waiting: 1, idle: 0 });
+        admission.resume(aside);
+        admission.look(other);
+        assert!(admission.admits(), "it is not waited for, whatever it does");
+        admission.step_aside(other);
+        admission.rest(other);
+        assert_eq!(admission.tally(), Tally { active: 1, waiting: 0, idle: 1 }, "outside the app that means nothing");
+        admission.look(aside);
+        admission.take(aside);
+        assert!(!admission.admits(), "its next request is like any other");
+    }
+
+    #[test]
+    fn only_the_idle_retire_and_not_the_last_ones() {
+        let (mut admission, ids) = crew(3);
+        assert!(admission.retire(ids[0], 1));
+        assert_eq!(admission.call(), Call::Wake(ids[2]));
+        assert!(!admission.retire(ids[2], 1), "it is called");
+        assert!(admission.retire(ids[1], 1));
+        admission.look(ids[2]);
+        admission.rest(ids[2]);
+        assert!(!admission.retire(ids[2], 1), "it is the last");
+        assert_eq!((admission.workers(), admission.idle()), (1, 1));
+        assert!(admission.retire(ids[2], 0));
+        assert_eq!(admission.call(), Call::Hire);
+    }
+
+    #[test]
     fn events_outside_the_app_mean_nothing() {
         let (mut admission, ids) = crew(1);
         admission.suspend(ids[0]);
@@ -284,6 +372,7 @@ mod tests {
         Stall,
         Join,
         Leave(usize),
+        Retire(usize),
     }
 
     fn any_step() -> impl Strategy<Value = Step> {
@@ -293,6 +382,7 @@ mod tests {
             1 => Just(Step::Stall),
             1 => Just(Step::Join),
             1 => (0usize..6).prop_map(Step::Leave),
+            1 => (0usize..6).prop_map(Step::Retire),
         ]
     }
 
@@ -307,8 +397,9 @@ mod tests {
             for step in script {
                 match step {
                     Step::Arrive => waiting += 1,
-                    Step::Stall => if waiting > 0 { admission.stall() },
+                    Step::Stall => if waiting > 0 { admission.stall(); },
                     Step::Join => { admission.join(); hired = hired.saturating_sub(1); }
+                    Step::Retire(who) => if who < admission.states.len() { admission.retire(who, 1); },
                     Step::Leave(who) => if who < admission.states.len() { admission.leave(who) },
                     Step::Act(who, what) => {
                         let Some(state) = admission.states.get(who).copied() else { continue };
@@ -324,7 +415,7 @@ mod tests {
                             (State::Called | State::Idle, _) => admission.look(who),
                             (State::Running | State::Hog, 0..=1) => admission.suspend(who),
                             (State::Running | State::Hog, 2..) => admission.look(who),
-                            (State::Blocked, _) => admission.resume(who),
+                            (State::Blocked | State::BlockedHog, _) => admission.resume(who),
                             (State::Gone, _) => {}
                         }
                     }

@@ -11,16 +11,59 @@ pub struct Config {
     pub binds: Vec<Address>,
     /// Where the probe endpoints are answered; `None` leaves them off.
     pub admin: Option<Address>,
+    /// What is answered for probes on the addresses of the app.
+    pub probes: Probes,
     /// How long a client may take over each step.
     pub timeouts: Timeouts,
     /// How much a client may send.
     pub limits: Limits,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_workers: usize,
+    /// How many workers stay, however little there is to do.
+    pub min_workers: usize,
+    /// How long a worker beyond those may have nothing to do; `None` is for ever.
+    pub idle_worker: Option<Duration>,
     /// What is added to requests.
     pub marks: Marks,
     /// The shutdown's delays and budget.
     pub plan: Plan,
+    /// What it is, for those who ask.
+    pub about: About,
+}
+
+/// What a server is, as its operators know it.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The server's own version.
+    pub version: String,
+    /// What runs the app, if it is known.
+    pub interpreter: Option<Interpreter>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), interpreter: None }
+    }
+}
+
+/// What runs the app.
+#[derive(Clone, Debug)]
+pub struct Interpreter {
+    /// Its name: `ruby`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// The patch of that version.
+    pub patchlevel: i64,
+}
+
+/// Probes that come to the addresses of the app.
+#[derive(Clone, Debug, Default)]
+pub struct Probes {
+    /// Answer the probe endpoints there too.
+    pub mounted: bool,
+    /// Paths that are the app's, and answered with 503 once the server was told to stop.
+    pub fail_paths: Vec<String>,
 }
 
 /// How long a client may take over each step of a connection; `None` is for ever.
@@ -63,11 +106,20 @@ pub struct Limits {
     pub stream_bodies: bool,
     /// Exchanges that may wait for a worker; more are answered with 503.
     pub queue: usize,
+    /// How long an exchange may wait for a worker; then it is answered with 503. `None`: for ever.
+    pub queue_wait: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: 112 * 1024, body: None, body_memory: 112 * 1024, stream_bodies: false, queue: 1024 }
+        Self {
+            head: 112 * 1024,
+            body: None,
+            body_memory: 112 * 1024,
+            stream_bodies: false,
+            queue: 1024,
+            queue_wait: None,
+        }
     }
 }
 

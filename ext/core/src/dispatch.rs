@@ -4,33 +4,41 @@
 //! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
 //! by its own program; then another is called in its place.
 
+mod pace;
+mod timers;
+mod worker;
+
 use std::{
-    cell::Cell,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::Notify;
 
+use self::pace::Pace;
+pub use self::worker::{Next, Rest, Worker};
+pub(crate) use crate::admission::Tally;
 use crate::{
-    admission::{Admission, Call, Id},
+    admission::{Admission, Call},
     exchange::Exchange,
-    stats::Stats,
+    stats::{Shed, Stats},
     wake::{Sleeper, Waker},
 };
-
-/// How long the queue may stand still while somebody computes in the app, before one more is let in.
-const STALL_AFTER: Duration = Duration::from_millis(50);
 
 /// The queue and the workers that wait for it.
 #[derive(Debug)]
 pub struct DispatchQueue {
     waiting: Sender<Exchange>,
     ready: Receiver<Exchange>,
+    capacity: usize,
+    /// How long an exchange may wait; `None` is for ever.
+    patience: Option<Duration>,
     crew: Mutex<Crew>,
     /// Rings when exchanges begin to wait behind one that runs.
     backlog: Notify,
+    /// Rings when exchanges begin to wait at all, if there is an end to their patience.
+    aging: Notify,
     stats: Arc<Stats>,
 }
 
@@ -39,10 +47,22 @@ pub struct DispatchQueue {
 struct Crew {
     closed: bool,
     admission: Admission,
+    /// The one that has waited longest, where somebody has looked at how long that is: a channel can't be looked into.
+    head: Option<Box<Exchange>>,
+    /// How fast those that wait are taken.
+    pace: Pace,
+    /// When the server's patience ends, once it is about to.
+    deadline: Option<Instant>,
+    /// The most exchanges that have waited at a time, since somebody last asked.
+    deepest: usize,
     /// By the workers' numbers.
     wakers: Vec<Waker>,
     /// How many workers there may be.
     max_workers: usize,
+    /// How many there are to be, however little there is to do.
+    min_workers: usize,
+    /// How long a worker beyond those may have nothing to do; `None` is for ever.
+    idle_limit: Option<Duration>,
     /// Workers that the foreman was asked for and that have not registered yet.
     promised: usize,
     /// Workers that are wanted, which the foreman has not heard of. Apart from the promised ones, because workers also
@@ -54,6 +74,8 @@ struct Crew {
     taken: u64,
     /// Whether a backlog is being watched.
     watched: bool,
+    /// Whether it is being watched how long exchanges wait.
+    aging: bool,
 }
 
 /// Why an exchange was not queued; it is given back.
@@ -61,7 +83,7 @@ struct Crew {
 pub enum Rejected {
     /// As many wait as may.
     Full(Box<Exchange>),
-    /// The server has ended.
+    /// The server has ended, or will have before its turn would come.
     Closed(Box<Exchange>),
 }
 
@@ -75,21 +97,30 @@ pub enum Demand {
 }
 
 impl DispatchQueue {
-    /// A queue of at most `capacity` exchanges, for at most `max_workers` workers; at least one of each.
-    pub fn new(capacity: usize, max_workers: usize, stats: Arc<Stats>) -> Arc<Self> {
-        let (waiting, ready) = bounded(capacity.max(1));
+    /// A queue of at most `capacity` exchanges, each of which waits no longer than `patience`, for at most `max_workers`
+    /// workers; at least one of each.
+    pub fn new(capacity: usize, patience: Option<Duration>, max_workers: usize, stats: Arc<Stats>) -> Arc<Self> {
+        let capacity = capacity.max(1);
+        let (waiting, ready) = bounded(capacity);
         let crew = Mutex::new(Crew {
             closed: false,
             admission: Admission::default(),
+            head: None,
+            pace: Pace::default(),
+            deadline: None,
+            deepest: 0,
             wakers: Vec::new(),
             max_workers: max_workers.max(1),
+            min_workers: 0,
+            idle_limit: None,
             promised: 0,
             unheard: 0,
             foreman: None,
             taken: 0,
             watched: false,
+            aging: false,
         });
-        Arc::new(Self { waiting, ready, crew, backlog: Notify::new(), stats })
+        Arc::new(Self { waiting, ready, capacity, patience, crew, backlog: Notify::new(), aging: Notify::new(), stats })
     }
 
     fn crew(&self) -> MutexGuard<'_, Crew> {
@@ -100,6 +131,13 @@ impl DispatchQueue {
     /// Sets how many workers there may be from now on; at least one.
     pub fn limit_workers(&self, max_workers: usize) {
         self.crew().max_workers = max_workers.max(1);
+    }
+
+    /// Has workers beyond `min_workers` leave that have nothing to do for as long as `idle_limit`.
+    pub fn retire_idle(&self, min_workers: usize, idle_limit: Option<Duration>) {
+        let mut crew = self.crew();
+        crew.min_workers = min_workers;
+        crew.idle_limit = idle_limit;
     }
 
     /// How many workers there may be.
@@ -113,28 +151,76 @@ impl DispatchQueue {
     ///
     /// The exchange, when the queue is full or the server has ended.
     pub fn submit(&self, exchange: Exchange) -> Result<(), Rejected> {
+        let mut crew = self.crew();
+        if crew.closed || self.is_too_late(&crew, exchange.request.queued) {
+            return Err(Rejected::Closed(Box::new(exchange)));
+        }
+        if crew.head.is_some() && self.waiting.len() + 1 >= self.capacity {
+            return Err(Rejected::Full(Box::new(exchange)));
+        }
         if let Err(refused) = self.waiting.try_send(exchange) {
             return Err(match refused {
                 TrySendError::Full(exchange) => Rejected::Full(Box::new(exchange)),
                 TrySendError::Disconnected(exchange) => Rejected::Closed(Box::new(exchange)),
             });
         }
-        let mut crew = self.crew();
-        if crew.closed {
-            drop(crew);
-            // Whoever closed the queue may have emptied it before this exchange came.
-            return match self.ready.try_recv() {
-                Ok(exchange) => Err(Rejected::Closed(Box::new(exchange))),
-                Err(_) => Ok(()),
-            };
+        crew.deepest = crew.deepest.max(self.waiting_with(&crew));
+        if self.patience.is_some() && !crew.aging {
+            crew.aging = true;
+            self.aging.notify_one();
         }
         self.call_someone(&mut crew);
         Ok(())
     }
 
+    /// Whether one more would not be taken before the server's patience ends.
+    fn is_too_late(&self, crew: &Crew, now: Instant) -> bool {
+        crew.room_before_end(now).is_some_and(|room| self.waiting_with(crew) >= room)
+    }
+
+    /// The server's patience ends at `deadline`: exchanges whose turn would come after it are sent back now, and not when
+    /// they have waited for it, as are those that come from now on.
+    pub(crate) fn end_by(&self, deadline: Instant, now: Instant) {
+        let mut crew = self.crew();
+        crew.deadline = Some(deadline);
+        let Some(room) = crew.room_before_end(now) else { return };
+        let room = room.saturating_sub(usize::from(crew.head.is_some()));
+        let waiting: Vec<Exchange> = self.ready.try_iter().collect();
+        let mut late = Vec::new();
+        for (turn, exchange) in waiting.into_iter().enumerate() {
+            if turn >= room {
+                late.push(exchange);
+            } else if let Err(refused) = self.waiting.try_send(exchange) {
+                // Nobody sends without this lock, so that there is room for what was there.
+                late.push(refused.into_inner());
+            }
+        }
+        drop(crew);
+        late.into_iter().for_each(|exchange| exchange.send_back(Shed::Ending));
+    }
+
+    /// How many exchanges wait.
+    fn waiting_with(&self, crew: &Crew) -> usize {
+        usize::from(crew.head.is_some()) + self.ready.len()
+    }
+
+    fn none_waits(&self, crew: &Crew) -> bool {
+        crew.head.is_none() && self.ready.is_empty()
+    }
+
+    /// The exchange that has waited longest, out of the queue.
+    fn first(&self, crew: &mut Crew) -> Option<Box<Exchange>> {
+        crew.head.take().or_else(|| self.ready.try_recv().ok().map(Box::new))
+    }
+
+    /// When an exchange will have waited for too long.
+    fn limit(&self, exchange: &Exchange) -> Option<Instant> {
+        self.patience.map(|patience| exchange.request.queued + patience)
+    }
+
     /// Sees to what waits, after something has changed about the crew.
     fn attend_to_backlog(&self, crew: &mut Crew) {
-        if !crew.closed && !self.ready.is_empty() {
+        if !crew.closed && !self.none_waits(crew) {
             self.call_someone(crew);
         }
     }
@@ -172,28 +258,7 @@ impl DispatchQueue {
             crew.wakers.push(sleeper.waker());
         }
         drop(crew);
-        Worker { queue: self.clone(), id, sleeper, in_app: Cell::new(false) }
-    }
-
-    /// Lets one more in whenever the queue has stood still for too long. For the server's runtime; never ends.
-    pub(crate) async fn guard_against_stalls(&self) {
-        loop {
-            self.backlog.notified().await;
-            let mut taken = self.crew().taken;
-            loop {
-                tokio::time::sleep(STALL_AFTER).await;
-                let mut crew = self.crew();
-                if self.ready.is_empty() {
-                    crew.watched = false;
-                    break;
-                }
-                if crew.taken == taken {
-                    crew.admission.stall();
-                    self.call_someone(&mut crew);
-                }
-                taken = crew.taken;
-            }
-        }
+        Worker::new(self.clone(), id, sleeper)
     }
 
     /// Waits for what the queue needs of the one who creates workers: `Some` demand, or `None` when `sleeper` was
@@ -214,7 +279,7 @@ impl DispatchQueue {
         while crew.unheard > 0 {
             crew.unheard -= 1;
             // It may have been wanted for a moment only: while the foreman came, somebody has become free.
-            if !self.ready.is_empty() && self.call_or_hire(&mut crew) {
+            if !self.none_waits(&crew) && self.call_or_hire(&mut crew) {
                 crew.promised += 1;
                 return Some(Demand::Worker);
             }
@@ -237,19 +302,33 @@ impl DispatchQueue {
         crew.closed = true;
         let everyone = crew.wakers.clone();
         let foreman = crew.foreman.take();
+        let head = crew.head.take();
         drop(crew);
+        drop(head);
         while self.ready.try_recv().is_ok() {}
         everyone.iter().chain(&foreman).for_each(Waker::wake);
     }
 
     /// Exchanges that wait for a worker.
     pub fn len(&self) -> usize {
-        self.ready.len()
+        self.waiting_with(&self.crew())
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty()
+        self.none_waits(&self.crew())
+    }
+
+    /// Exchanges that may wait.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The most exchanges that have waited at a time since this was last asked.
+    pub(crate) fn deepest_since(&self) -> usize {
+        let mut crew = self.crew();
+        let now = self.waiting_with(&crew);
+        std::mem::replace(&mut crew.deepest, now)
     }
 
     /// Workers there are, and how many of them sleep.
@@ -257,9 +336,19 @@ impl DispatchQueue {
         let crew = self.crew();
         (crew.admission.workers(), crew.admission.idle())
     }
+
+    /// The workers by what they do.
+    pub(crate) fn tally(&self) -> Tally {
+        self.crew().admission.tally()
+    }
 }
 
 impl Crew {
+    /// How many waiting exchanges will be taken before the server's patience ends; `None` as long as it does not.
+    fn room_before_end(&self, now: Instant) -> Option<usize> {
+        self.deadline.and_then(|deadline| self.pace.taken_within(deadline.saturating_duration_since(now)))
+    }
+
     /// Workers there are, and those that are to come.
     fn expected(&self) -> usize {
         self.admission.workers() + self.promised + self.unheard
@@ -270,100 +359,6 @@ impl Crew {
         if let Some(foreman) = self.foreman.take() {
             foreman.wake();
         }
-    }
-}
-
-/// A member of the crew; belongs to one thread.
-#[derive(Debug)]
-pub struct Worker {
-    queue: Arc<DispatchQueue>,
-    id: Id,
-    sleeper: Sleeper,
-    /// Whether it has an exchange in hand.
-    in_app: Cell<bool>,
-}
-
-/// What a worker finds when it looks.
-#[derive(Debug)]
-pub enum Next {
-    /// An exchange to run.
-    Exchange(Box<Exchange>),
-    /// Nothing now: [`Worker::sleep`], then look again.
-    Nothing,
-    /// Nothing ever again.
-    Over,
-}
-
-impl Worker {
-    /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
-    /// has gone are dropped on the way.
-    pub fn look(&self) -> Next {
-        self.in_app.set(false);
-        loop {
-            let mut crew = self.queue.crew();
-            crew.admission.look(self.id);
-            if crew.closed {
-                return Next::Over;
-            }
-            if !crew.admission.admits() {
-                return Next::Nothing;
-            }
-            let Ok(exchange) = self.queue.ready.try_recv() else { return Next::Nothing };
-            crew.taken += 1;
-            if !exchange.responder.is_gone() {
-                crew.admission.take(self.id);
-                self.in_app.set(true);
-                return Next::Exchange(Box::new(exchange));
-            }
-            drop(crew);
-            self.queue.stats.client_gone();
-        }
-    }
-
-    /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used.
-    pub fn sleep(&self) {
-        {
-            let mut crew = self.queue.crew();
-            if crew.closed || (!self.queue.ready.is_empty() && crew.admission.admits()) {
-                return;
-            }
-            crew.admission.rest(self.id);
-        }
-        self.sleeper.sleep();
-    }
-
-    /// The exchange in hand has let go of the interpreter's lock: another may run. Called by the worker's own thread,
-    /// at any time; does nothing between exchanges.
-    pub fn suspended(&self) {
-        if self.in_app.get() {
-            let mut crew = self.queue.crew();
-            crew.admission.suspend(self.id);
-            self.queue.attend_to_backlog(&mut crew);
-        }
-    }
-
-    /// The exchange in hand wants the interpreter's lock back. Called like [`suspended`](Self::suspended).
-    pub fn resumed(&self) {
-        if self.in_app.get() {
-            let mut crew = self.queue.crew();
-            crew.admission.resume(self.id);
-            // Nobody comes while this one runs; that it does not run for too long is watched from here.
-            self.queue.attend_to_backlog(&mut crew);
-        }
-    }
-
-    /// Wakes this worker from any wait, for something that is not the queue's.
-    pub fn waker(&self) -> Waker {
-        self.sleeper.waker()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let mut crew = self.queue.crew();
-        crew.admission.leave(self.id);
-        // It may have been called for an exchange that it now leaves behind.
-        self.queue.attend_to_backlog(&mut crew);
     }
 }
 

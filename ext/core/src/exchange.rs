@@ -1,6 +1,9 @@
 //! An exchange: one request and the one chance to answer it, on its way from a connection to a worker.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::HeaderMap;
 use tokio::sync::oneshot;
@@ -9,6 +12,7 @@ use crate::{
     interim::Interim,
     request::Request,
     response::Response,
+    stats::{Shed, Times},
     takeover::{TakeOver, Takeover},
     wake::Waker,
 };
@@ -28,14 +32,20 @@ pub struct Responder {
     answer: oneshot::Sender<Answer>,
     /// Where hints go; none where the client's HTTP knows no interim responses.
     interim: Option<Arc<Interim>>,
+    /// When a worker took the exchange; before that, when it was queued.
+    since: Instant,
+    queue_wait: Duration,
+    lock_wait: Duration,
 }
 
 /// How an exchange ends.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    Response(Response),
+    Response(Response, Times),
     /// The app speaks to the client itself from now on.
-    TakeOver(TakeOver),
+    TakeOver(TakeOver, Times),
+    /// No worker took it in the time that it may wait, or would have.
+    SentBack(Shed),
 }
 
 /// The connection's end: resolves to the answer, or to an error when the responder was dropped.
@@ -44,7 +54,22 @@ pub(crate) type Awaited = oneshot::Receiver<Answer>;
 impl Exchange {
     pub(crate) fn new(request: Request, interim: Option<Arc<Interim>>) -> (Self, Awaited) {
         let (answer, awaited) = oneshot::channel();
-        (Self { request, responder: Responder { answer, interim } }, awaited)
+        let since = request.queued;
+        let responder = Responder { answer, interim, since, queue_wait: Duration::ZERO, lock_wait: Duration::ZERO };
+        (Self { request, responder }, awaited)
+    }
+
+    /// A worker takes it, at `now`, or just after: it may have come while the worker was looking already.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        let since = now.max(self.request.queued);
+        self.responder.queue_wait = since - self.request.queued;
+        self.responder.since = since;
+    }
+
+    /// It will not be run, for that reason.
+    pub(crate) fn send_back(self, reason: Shed) {
+        // A client that has gone needs no answer.
+        let _ = self.responder.answer.send(Answer::SentBack(reason));
     }
 }
 
@@ -55,18 +80,34 @@ impl Responder {
     ///
     /// The response, when the client has gone.
     pub fn send(self, response: Response) -> Result<(), Box<Response>> {
-        self.answer.send(Answer::Response(response)).map_err(|answer| match answer {
-            Answer::Response(response) => Box::new(response),
-            Answer::TakeOver(_) => Box::new(Response::app_failed()),
+        let times = self.times();
+        self.answer.send(Answer::Response(response, times)).map_err(|answer| match answer {
+            Answer::Response(response, _) => Box::new(response),
+            Answer::TakeOver(..) | Answer::SentBack(_) => Box::new(Response::app_failed()),
         })
+    }
+
+    /// How long the exchange waited for its worker.
+    pub fn queue_wait(&self) -> Duration {
+        self.queue_wait
+    }
+
+    /// Notes how long its worker has waited for the interpreter's lock.
+    pub fn waited_for_lock(&mut self, duration: Duration) {
+        self.lock_wait = duration;
+    }
+
+    fn times(&self) -> Times {
+        Times { queue_wait: self.queue_wait, lock_wait: self.lock_wait, app: self.since.elapsed() }
     }
 
     /// Sends `head` and asks for the connection itself, in place of a response. `waker` rings when
     /// [`Takeover::progress`] has something to say.
     pub fn take_over(self, head: Vec<u8>, waker: Waker) -> Takeover {
         let (request, takeover) = TakeOver::new(head, waker);
+        let times = self.times();
         // Dropped unseen, it says by itself that the client has gone.
-        drop(self.answer.send(Answer::TakeOver(request)));
+        drop(self.answer.send(Answer::TakeOver(request, times)));
         takeover
     }
 

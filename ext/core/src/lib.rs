@@ -6,10 +6,10 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | [`config`] [`error`] [`lifecycle`] `admission` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
+//! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`marks`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | [`exchange`] [`takeover`] `interim` [`dispatch`] | one request with its responder, which may take the connection over or send hints ahead; the bounded queue to the workers, in which full is a value |
-//! | 4 | `sys` `listener` `connection` `probe` [`log`] [`access`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit |
+//! | 4 | `sys` `listener` `connection` `metrics` `probe` `admin` [`log`] [`access`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!
 //! An application takes part by running worker threads: each registers with the
@@ -18,6 +18,7 @@
 #![deny(unsafe_code)]
 
 pub mod access;
+pub mod arrivals;
 pub mod body;
 pub mod config;
 pub mod dispatch;
@@ -37,9 +38,13 @@ pub mod takeover;
 pub mod wake;
 pub mod watchdog;
 
+mod admin;
 mod admission;
 mod connection;
 mod interim;
 mod listener;
+mod metrics;
 mod probe;
+mod recent;
 mod sys;
+mod traffic;

@@ -12,10 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::plan::Plan;
+use crate::plan::{MIN_DELAY, Plan};
 
 /// How long a forced end may take before the server counts as stopped all the same.
 const FORCING: Duration = Duration::from_millis(500);
+/// Kept back from an extension for the closing of the listeners.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Phase {
     Draining {
         /// When the signal came.
         since: Instant,
+        /// The time in which clients are told to leave: at its half, all of them are.
+        pace: Duration,
         /// When the delay is over.
         until: Instant,
     },
@@ -74,14 +78,14 @@ impl Phase {
     }
 
     /// How likely a response sent `now` should tell its client to close: none while ready, rising from a tenth of
-    /// the drain delay to certainty at its half, so that clients move away a few at a time; always from then on.
+    /// the drain's pace to certainty at its half, so that clients move away a few at a time; always from then on.
     pub fn close_probability(self, now: Instant) -> f64 {
         match self {
             Self::Booting | Self::Ready => 0.0,
-            Self::Draining { since, until } => {
-                let delay = (until - since).as_secs_f64();
+            Self::Draining { since, pace, .. } => {
+                let pace = pace.as_secs_f64();
                 let gone = now.saturating_duration_since(since).as_secs_f64();
-                ((gone - 0.1 * delay) / (0.4 * delay)).clamp(0.0, 1.0)
+                ((gone - 0.1 * pace) / (0.4 * pace)).clamp(0.0, 1.0)
             }
             Self::Closing { .. } | Self::Forcing { .. } | Self::Stopped { .. } => 1.0,
         }
@@ -97,6 +101,13 @@ pub enum Signal {
     Quit,
     /// A developer's Ctrl-C: no delay.
     Int,
+    /// The terminal is gone: the same, but it never hastens a stop that is under way.
+    Hup,
+}
+
+impl Signal {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Term, Self::Quit, Self::Int, Self::Hup];
 }
 
 impl fmt::Display for Signal {
@@ -105,6 +116,7 @@ impl fmt::Display for Signal {
             Self::Term => "SIGTERM",
             Self::Quit => "SIGQUIT",
             Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
         })
     }
 }
@@ -120,6 +132,15 @@ pub enum Event {
     Drain,
     /// The embedding program asks for a stop without the delay, as SIGINT would.
     Stop,
+    /// In a drain: all who sent connections have fallen silent.
+    Quiet,
+    /// The drain delay is over, and new connections still come.
+    StillArriving {
+        /// When the last of them came.
+        last: Instant,
+        /// What requests in flight need of the budget.
+        reserve: Duration,
+    },
     /// Listeners closed, no connection left.
     Emptied {
         /// Whether a request was cut on the way.
@@ -139,6 +160,8 @@ pub enum Action {
     Announce(Phase, Cause),
     /// Let no new connection in, empty the accept queues, close the listeners.
     CloseListeners,
+    /// Tell connections and probes that the drain goes on until then.
+    Extend(Phase),
     /// Refuse or cut what is left.
     Force,
     /// A signal changed nothing; tell the operator what one more would do.
@@ -154,6 +177,8 @@ pub enum Cause {
     Signal(Signal),
     /// A call of the embedding program.
     Request,
+    /// Nobody sends any more.
+    Quiet,
     /// The phase before has lasted as long as planned.
     TimeIsUp,
     /// Nothing is left to do.
@@ -166,6 +191,7 @@ impl fmt::Display for Cause {
             Self::Booted => f.write_str("booted"),
             Self::Signal(signal) => signal.fmt(f),
             Self::Request => f.write_str("asked to stop"),
+            Self::Quiet => f.write_str("no more connections come"),
             Self::TimeIsUp => f.write_str("time is up"),
             Self::Emptied => f.write_str("nothing left"),
         }
@@ -223,6 +249,11 @@ impl Lifecycle {
             Event::Signal(signal) => self.signalled(signal, now),
             Event::Drain => self.stop_from(Cause::Request, now, self.plan.drain_delay),
             Event::Stop => self.stop_from(Cause::Request, now, Duration::ZERO),
+            Event::Quiet => match self.phase {
+                Phase::Draining { .. } => self.close(Cause::Quiet, now),
+                _ => Vec::new(),
+            },
+            Event::StillArriving { last, reserve } => self.extend(last, reserve, now),
             Event::Emptied { cut } => match self.phase {
                 Phase::Closing { .. } | Phase::Forcing { .. } => {
                     self.enter(Phase::Stopped { status: cut.into() }, Cause::Emptied)
@@ -234,17 +265,26 @@ impl Lifecycle {
     }
 
     fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
+        if signal == Signal::Hup && self.phase.is_stopping() {
+            return vec![Action::Unmoved(signal)];
+        }
         self.signals += 1;
         self.interrupts += u32::from(signal == Signal::Int);
         let cause = Cause::Signal(signal);
         match self.phase {
             Phase::Booting | Phase::Ready => {
-                let delay = if signal == Signal::Int { Duration::ZERO } else { self.plan.drain_delay };
+                let delay = match signal {
+                    Signal::Term | Signal::Quit => self.plan.drain_delay,
+                    Signal::Int | Signal::Hup => Duration::ZERO,
+                };
                 self.stop_from(cause, now, delay)
             }
-            Phase::Draining { .. } => self.close(cause, now),
+            // A first signal after a drain that was asked for is the platform's, which goes on as planned.
+            Phase::Draining { .. } if self.signals >= 2 || signal == Signal::Int => self.close(cause, now),
             Phase::Closing { .. } if self.signals >= 3 || self.interrupts >= 2 => self.force(cause, now),
-            Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => vec![Action::Unmoved(signal)],
+            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => {
+                vec![Action::Unmoved(signal)]
+            }
         }
     }
 
@@ -257,7 +297,8 @@ impl Lifecycle {
                 if delay.is_zero() {
                     self.close(cause, now)
                 } else {
-                    self.enter(Phase::Draining { since: now, until: now + delay }, cause)
+                    let pace = if self.plan.until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
+                    self.enter(Phase::Draining { since: now, pace, until: now + delay }, cause)
                 }
             }
             Phase::Draining { .. } if delay.is_zero() => self.close(cause, now),
@@ -276,6 +317,24 @@ impl Lifecycle {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The drain goes on while connections come, as far as the budget allows.
+    fn extend(&mut self, last: Instant, reserve: Duration, now: Instant) -> Vec<Action> {
+        let Phase::Draining { since, pace, until } = self.phase else { return Vec::new() };
+        if now < until {
+            return Vec::new();
+        }
+        let limit = match self.plan.budget {
+            Some(budget) => budget.saturating_sub(reserve + SETTLE),
+            None => 2 * self.plan.drain_delay,
+        };
+        let until = (last + self.plan.late_part()).min(since + limit);
+        if until <= now {
+            return self.close(Cause::TimeIsUp, now);
+        }
+        self.phase = Phase::Draining { since, pace, until };
+        vec![Action::Extend(self.phase)]
     }
 
     fn close(&mut self, cause: Cause, now: Instant) -> Vec<Action> {

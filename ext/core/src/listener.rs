@@ -212,6 +212,14 @@ pub(crate) enum Accepted {
 }
 
 impl Accepted {
+    /// How long the client's handshake took; zero where there was none.
+    pub(crate) fn round_trip(&self) -> Duration {
+        match self {
+            Self::Tcp(socket, _) => sys::round_trip(socket.as_fd()).unwrap_or_default(),
+            Self::Unix(..) => Duration::ZERO,
+        }
+    }
+
     fn tcp(socket: TcpStream, remote: SocketAddr, listening: SocketAddr) -> Self {
         // Our end is the listener's address, unless that listens on all.
         let local = if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening };
@@ -232,8 +240,9 @@ impl Listener {
     }
 
     /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
-    /// each; says whether the kernel could refuse the new without losing the others.
-    pub(crate) async fn close(self, mut take: impl FnMut(Accepted)) -> bool {
+    /// each; says whether the kernel could refuse the new without losing the others. `round_trip` is that of the slowest
+    /// client seen.
+    pub(crate) async fn close(self, round_trip: Duration, mut take: impl FnMut(Accepted)) -> bool {
         match self {
             Self::Unix(listener, file) => {
                 drop(file);
@@ -252,7 +261,7 @@ impl Listener {
             Self::Tcp(listener, local) => {
                 let lossless = sys::unlisten(listener.as_fd()).is_ok();
                 if lossless {
-                    settle(&listener, local, &mut take).await;
+                    settle(&listener, local, round_trip, &mut take).await;
                 }
                 empty(
                     listener.into_std(),
@@ -270,10 +279,11 @@ impl Listener {
     }
 }
 
-/// Accepts while handshakes that had begun come to their end: several round trips, as measured on those that do.
-async fn settle(listener: &TcpListener, local: SocketAddr, take: &mut impl FnMut(Accepted)) {
+/// Accepts while handshakes that had begun come to their end: several round trips, of the slowest client seen before and of
+/// those that do.
+async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
     let begun = Instant::now();
-    let mut patience = SETTLE_MIN;
+    let mut patience = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
     while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
         let (socket, remote) = match accepted {
             Ok(accepted) => accepted,

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, net::IpAddr, time::Duration};
 
 use crate::{
     lifecycle::{Cause, Phase, Signal},
@@ -44,14 +44,34 @@ pub enum Notice<'a> {
         /// Whether the kernel could refuse new connections and keep those under way.
         lossless: bool,
     },
+    /// The drain delay is over and new connections still come, so it goes on.
+    Extended {
+        /// How long ago the last of them came.
+        ago: Duration,
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+    },
+    /// The drain delay was hardly long enough, or not.
+    Late(LateComers),
     /// Connections cannot be accepted for now.
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
     /// A signal changed nothing.
-    Unmoved(Signal),
+    Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
+}
+
+/// Connections that came when none should have come any more.
+#[derive(Clone, Copy, Debug)]
+pub struct LateComers {
+    /// How many.
+    pub connections: u64,
+    /// When the last of them came, counted from the signal.
+    pub after: Duration,
+    /// From where; `None` for a Unix socket.
+    pub source: Option<IpAddr>,
 }
 
 /// What a drain did.
@@ -69,6 +89,8 @@ pub struct Summary {
     pub requests: u64,
     /// When the last of the connections came, counted from the signal.
     pub last_connection: Option<Duration>,
+    /// How many of the connections came in the last part of the delay, or after it.
+    pub late: u64,
     /// See [`Snapshot`].
     pub told_close: u64,
     /// See [`Snapshot`].
@@ -83,6 +105,35 @@ pub struct Summary {
     pub hijacked: u64,
     /// The exit status.
     pub status: i32,
+}
+
+impl Notice<'_> {
+    /// What has happened, in one word for machines.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "ready",
+            Self::Misfit(_) => "misfit",
+            Self::Entered { phase, .. } => phase.name(),
+            Self::ListenersClosed { .. } => "listeners_closed",
+            Self::Extended { .. } => "extended",
+            Self::Late(_) => "late",
+            Self::AcceptFailing(_) => "accept_failing",
+            Self::AcceptRecovered => "accept_recovered",
+            Self::Unmoved(..) => "unmoved",
+            Self::Summary(_) => "drained",
+        }
+    }
+
+    /// Whether somebody should look into it.
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Entered { phase, .. } => phase.is_forced(),
+            Self::ListenersClosed { lossless, .. } => !lossless,
+            Self::Summary(summary) => summary.status != 0,
+            Self::Ready { .. } | Self::AcceptRecovered | Self::Unmoved(..) => false,
+        }
+    }
 }
 
 fn seconds(duration: Duration) -> String {
@@ -120,9 +171,31 @@ impl fmt::Display for Notice<'_> {
                     f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)")
                 }
             }
+            Self::Extended { ago, source } => {
+                write!(
+                    f,
+                    "draining on: the drain delay is over and new connections still come, the last {} ago from {}",
+                    seconds(*ago),
+                    place(*source)
+                )
+            }
+            Self::Late(late) => write!(
+                f,
+                "late: {} came at the end of the drain delay, the last {} after the signal from {}: requests are still \
+                 routed here, so drain_delay is too short or this server was not taken out of service",
+                count(late.connections, "connection", "connections"),
+                seconds(late.after),
+                place(late.source)
+            ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
-            Self::Unmoved(signal) => write!(f, "{signal}: still finishing what is in flight; one more signal cuts it"),
+            Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
+            Self::Unmoved(signal, Phase::Draining { .. }) => {
+                write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
+            }
+            Self::Unmoved(signal, _) => {
+                write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
+            }
             Self::Summary(summary) => summary.fmt(f),
         }
     }
@@ -167,28 +240,41 @@ impl fmt::Display for Summary {
         }
         write!(
             f,
-            " told_close={} idle_closed={} rejected_503={} cut={} unacked_bytes={} hijacked={} exit={}",
-            self.told_close, self.idle_closed, self.rejected, self.cut, self.unsent, self.hijacked, self.status
+            " late_conns={} told_close={} idle_closed={} rejected_503={} cut={} unacked_bytes={} hijacked={} exit={}",
+            self.late,
+            self.told_close,
+            self.idle_closed,
+            self.rejected,
+            self.cut,
+            self.unsent,
+            self.hijacked,
+            self.status
         )?;
         match self.last_connection {
-            Some(last) if !self.delay.is_zero() => hint(f, last, self.delay),
+            Some(last) if !self.delay.is_zero() => self.hint(f, last),
             _ => Ok(()),
         }
     }
 }
 
-/// What the drain has shown about this cluster.
-fn hint(f: &mut fmt::Formatter<'_>, last: Duration, delay: Duration) -> fmt::Result {
-    let (last, delay) = (last.as_secs_f64(), delay.as_secs_f64());
-    if last > 0.8 * delay {
-        write!(f, "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s is too short")
-    } else {
-        write!(
-            f,
-            "; hint: connections came until {last:.1}s, so a drain_delay of {delay:.1}s leaves {:.1}s",
-            delay - last
-        )
+impl Summary {
+    /// What the drain has shown about this cluster.
+    fn hint(&self, f: &mut fmt::Formatter<'_>, last: Duration) -> fmt::Result {
+        let (last, served) = (last.as_secs_f64(), self.delay.as_secs_f64());
+        let planned = self.plan.drain_delay.as_secs_f64();
+        write!(f, "; hint: connections came until {last:.1}s, ")?;
+        if self.delay < self.plan.drain_delay {
+            write!(f, "and the drain ended after {served:.1}s of its {planned:.1}s")
+        } else if self.late > 0 {
+            write!(f, "so a drain_delay of {planned:.1}s is too short")
+        } else {
+            write!(f, "so a drain_delay of {planned:.1}s leaves {:.1}s", planned - last)
+        }
     }
+}
+
+fn place(source: Option<IpAddr>) -> String {
+    source.map_or_else(|| "a Unix socket".into(), |ip| ip.to_string())
 }
 
 #[cfg(test)]
@@ -198,7 +284,7 @@ mod tests {
     #[test]
     fn the_summary_tells_which_delay_this_cluster_needs() {
         let s = Duration::from_secs;
-        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(18), budget: Some(s(28)) };
+        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(18), budget: Some(s(28)), until_quiet: false };
         let summary = Summary {
             took: Duration::from_millis(11_200),
             plan,
@@ -206,6 +292,7 @@ mod tests {
             connections: 431,
             requests: 2210,
             last_connection: Some(Duration::from_millis(3_400)),
+            late: 0,
             told_close: 118,
             idle_closed: 9,
             rejected: 0,
@@ -216,11 +303,15 @@ mod tests {
         };
         assert_eq!(
             Notice::Summary(summary).to_string(),
-            "drain: done in 11.2s (delay 10.0s, budget 28.0s) new_conns=431 requests=2210 last_new_conn=3.4s told_close=118 \
+            "drain: done in 11.2s (delay 10.0s, budget 28.0s) new_conns=431 requests=2210 last_new_conn=3.4s late_conns=0 told_close=118 \
              idle_closed=9 rejected_503=0 cut=0 unacked_bytes=0 hijacked=0 exit=0; hint: connections came until 3.4s, so a drain_delay of \
              10.0s leaves 6.6s"
         );
-        let late = Summary { last_connection: Some(s(9)), ..summary };
+        let late = Summary { last_connection: Some(s(9)), late: 1, ..summary };
         assert!(late.to_string().ends_with("so a drain_delay of 10.0s is too short"));
+        let early = Summary { delay: s(4), ..summary };
+        assert!(
+            early.to_string().ends_with("connections came until 3.4s, and the drain ended after 4.0s of its 10.0s")
+        );
     }
 }

@@ -7,6 +7,11 @@ use std::{fmt, time::Duration};
 const EXIT_MARGIN: Duration = Duration::from_secs(2);
 /// The longest automatic delay. Endpoint changes reach all of a cluster's nodes well within it.
 const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
+/// The least time that a drain serves everything new where it may end early.
+pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
+/// The last part of the delay: who still comes in it may well come after it.
+const LATE_PART: f64 = 0.2;
+const LATE_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,6 +67,8 @@ pub struct Request {
     pub termination_grace: Setting,
     /// What a preStop hook uses of the grace before SIGTERM comes.
     pub prestop: Duration,
+    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    pub until_quiet: bool,
 }
 
 impl Default for Request {
@@ -71,6 +78,7 @@ impl Default for Request {
             shutdown_timeout: None,
             termination_grace: Setting::Auto,
             prestop: Duration::ZERO,
+            until_quiet: false,
         }
     }
 }
@@ -84,6 +92,8 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// All there is from SIGTERM to the exit, where a platform sets it.
     pub budget: Option<Duration>,
+    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    pub until_quiet: bool,
 }
 
 /// A part of the request that did not fit into the platform's grace period and was cut down.
@@ -101,6 +111,7 @@ pub struct Misfit {
 impl Plan {
     /// Fits `request` into what `platform` allows, and tells what had to be cut.
     pub fn resolve(request: Request, platform: Platform) -> (Self, Vec<Misfit>) {
+        let until_quiet = request.until_quiet;
         let (grace, assumed) = match request.termination_grace {
             Setting::Fixed(grace) => (Some(grace), false),
             Setting::Auto => (platform.grace(), true),
@@ -111,7 +122,7 @@ impl Plan {
                 Setting::Auto => Duration::ZERO,
             };
             let shutdown_timeout = request.shutdown_timeout.unwrap_or(DEFAULT_TIMEOUT);
-            return (Self { drain_delay, shutdown_timeout, budget: None }, Vec::new());
+            return (Self { drain_delay, shutdown_timeout, budget: None, until_quiet }, Vec::new());
         };
         let budget = grace.saturating_sub(request.prestop).saturating_sub(EXIT_MARGIN);
         let mut misfits = Vec::new();
@@ -133,7 +144,12 @@ impl Plan {
             Some(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
             Some(timeout) => timeout,
         };
-        (Self { drain_delay, shutdown_timeout, budget: Some(budget) }, misfits)
+        (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, misfits)
+    }
+
+    /// The last part of the delay, in which a new connection is a bad sign. An extended drain goes on for as long after it.
+    pub(crate) fn late_part(&self) -> Duration {
+        self.drain_delay.mul_f64(LATE_PART).max(LATE_MIN).min(self.drain_delay)
     }
 }
 
@@ -165,10 +181,10 @@ mod tests {
     #[test]
     fn waits_for_nobody_outside_kubernetes() {
         let (plan, misfits) = Plan::resolve(Request::default(), Platform::Plain);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None });
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None, until_quiet: false });
         assert!(misfits.is_empty());
         let (plan, _) = Plan::resolve(Request::default(), Platform::Container);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)) });
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)), until_quiet: false });
     }
 
     #[test]
@@ -191,7 +207,7 @@ mod tests {
     fn cuts_a_delay_that_does_not_fit_and_names_the_numbers() {
         let request = Request { drain_delay: Setting::Fixed(s(40)), ..Request::default() };
         let (plan, misfits) = Plan::resolve(request, Platform::Kubernetes);
-        assert_eq!(plan, Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)) });
+        assert_eq!(plan, Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)), until_quiet: false });
         let text = misfits[0].to_string();
         for part in ["drain_delay 40.0 s", "gives 30.0 s", "leaves 28.0 s", "using 23.0 s", "termination_grace"] {
             assert!(text.contains(part), "{text}");
@@ -214,7 +230,7 @@ mod tests {
             ..Request::default()
         };
         let (plan, misfits) = Plan::resolve(request, Platform::Plain);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)) });
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)), until_quiet: false });
         assert_eq!(misfits.len(), 1);
     }
 

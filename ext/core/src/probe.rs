@@ -1,50 +1,67 @@
-//! The probe endpoints: whether the process lives, whether it wants new clients, whether it still serves. They are
-//! answered here, without the app, so that a busy app is not taken for a dead one.
+//! Probes: whether the process lives, whether it wants new clients, whether it still serves. They are answered here,
+//! without the app, so that a busy app is not taken for a dead one.
 
-use std::{convert::Infallible, sync::Arc, time::Duration, time::Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-    time::timeout,
-};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
-use crate::{lifecycle::Phase, stats::Stats};
+use crate::{config::Probes, lifecycle::Phase, response::Response};
 
-/// A probe that takes longer than this, from connection to response, is dropped.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How probers of clusters and load balancers begin their `User-Agent`.
+const PROBERS: [&str; 6] = [
+    "kube-probe/",
+    "ELB-HealthChecker/",
+    "GoogleHC/",
+    "Amazon-Route53-Health-Check",
+    "Consul Health Check",
+    "Envoy/HC",
+];
 
-/// What the probes tell about.
-#[derive(Debug)]
-pub(crate) struct Probe {
-    pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) stats: Arc<Stats>,
+/// The paths that are answered, in the words of the answer to any other.
+pub(crate) const PATHS: &str = "/livez, /readyz, /servingz or /startupz";
+
+/// A request's answer, if it is one of the four probes.
+pub(crate) fn answer(
+    method: &Method,
+    path: &str,
+    phase: Phase,
+    now: Instant,
+    in_flight: impl FnOnce() -> u64,
+) -> Option<Response> {
+    let good = match path {
+        "/livez" | "/startupz" => phase != Phase::Booting,
+        "/readyz" => phase == Phase::Ready,
+        "/servingz" => matches!(phase, Phase::Ready | Phase::Draining { .. }),
+        _ => return None,
+    };
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Some(text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()));
+    }
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Some(text(status, describe(phase, now, in_flight())))
 }
 
-impl Probe {
-    fn answer(&self, method: &Method, path: &str, now: Instant) -> (StatusCode, String) {
-        let phase = *self.phase.borrow();
-        let known = matches!(path, "/livez" | "/readyz" | "/servingz" | "/startupz");
-        if !known {
-            return (StatusCode::NOT_FOUND, "not found; try /livez, /readyz, /servingz or /startupz\n".into());
-        }
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
-        }
-        let good = match path {
-            "/livez" => phase != Phase::Booting,
-            "/readyz" => phase == Phase::Ready,
-            "/servingz" => matches!(phase, Phase::Ready | Phase::Draining { .. }),
-            _ => phase != Phase::Booting,
-        };
-        let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, describe(phase, now, self.stats.snapshot().in_flight))
+/// The same on an address of the app: as far as they are mounted there, and the app's own health check once the server
+/// was told to stop.
+pub(crate) fn answer_beside_app(
+    probes: &Probes,
+    method: &Method,
+    path: &str,
+    phase: Phase,
+    now: Instant,
+    in_flight: impl FnOnce() -> u64,
+) -> Option<Response> {
+    if phase.is_stopping() && probes.fail_paths.iter().any(|failing| failing == path) {
+        return Some(text(StatusCode::SERVICE_UNAVAILABLE, describe(phase, now, in_flight())));
     }
+    if probes.mounted { answer(method, path, phase, now, in_flight) } else { None }
+}
+
+/// What is said in plain text, and never kept for later.
+pub(crate) fn text(status: StatusCode, text: String) -> Response {
+    let mut response = Response::text(status, text);
+    response.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
@@ -57,63 +74,76 @@ fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
     }
 }
 
-/// Answers one probe and closes: a probe never keeps a connection alive.
-pub(crate) async fn serve<S>(socket: S, probe: Arc<Probe>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let service = service_fn(|request: Request<Incoming>| {
-        let now = tokio::time::Instant::now().into_std();
-        let (status, text) = probe.answer(request.method(), request.uri().path(), now);
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(socket), service);
-    // Whatever goes wrong with a probe is the prober's to notice.
-    let _ = timeout(PATIENCE, connection).await;
+impl Probes {
+    /// Whether a request to an address of the app comes from a prober, and so says nothing about where clients are sent.
+    pub(crate) fn is_probe(&self, head: &Parts) -> bool {
+        let agent = head.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+        PROBERS.iter().any(|prober| agent.starts_with(prober.as_bytes()))
+            || self.fail_paths.iter().any(|path| path == head.uri.path())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::time::Duration;
 
-    fn statuses(phase: Phase) -> [u16; 4] {
-        let (_keep, phase) = watch::channel(phase);
-        let probe = Probe { phase, stats: Arc::default() };
-        ["/livez", "/readyz", "/servingz", "/startupz"]
-            .map(|path| probe.answer(&Method::GET, path, Instant::now()).0.as_u16())
+    fn phases() -> [Phase; 5] {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        [
+            Phase::Booting,
+            Phase::Ready,
+            Phase::Draining { since: now, pace: Duration::from_secs(1), until: later },
+            Phase::Closing { since: now, deadline: later },
+            Phase::Forcing { until: later },
+        ]
+    }
+
+    fn status(response: Option<Response>) -> u16 {
+        response.map_or(0, |response| response.status.as_u16())
     }
 
     #[test]
     fn tells_balancers_and_the_kubelet_different_truths() {
-        let now = Instant::now();
-        let later = now + Duration::from_secs(1);
-        assert_eq!(statuses(Phase::Booting), [503, 503, 503, 503]);
-        assert_eq!(statuses(Phase::Ready), [200, 200, 200, 200]);
-        assert_eq!(statuses(Phase::Draining { since: now, until: later }), [200, 503, 200, 200]);
-        assert_eq!(statuses(Phase::Closing { since: now, deadline: later }), [200, 503, 503, 200]);
-        assert_eq!(statuses(Phase::Forcing { until: later }), [200, 503, 503, 200]);
+        let statuses = phases().map(|phase| {
+            ["/livez", "/readyz", "/servingz", "/startupz", "/"]
+                .map(|path| status(answer(&Method::GET, path, phase, Instant::now(), || 0)))
+        });
+        assert_eq!(
+            statuses,
+            [
+                [503, 503, 503, 503, 0],
+                [200, 200, 200, 200, 0],
+                [200, 503, 200, 200, 0],
+                [200, 503, 503, 200, 0],
+                [200, 503, 503, 200, 0],
+            ]
+        );
+        assert_eq!(status(answer(&Method::POST, "/livez", Phase::Ready, Instant::now(), || 0)), 405);
     }
 
-    #[tokio::test]
-    async fn answers_over_the_wire_and_closes() {
-        let (_keep, phase) = watch::channel(Phase::Ready);
-        let probe = Arc::new(Probe { phase, stats: Arc::default() });
-        let (mut client, server) = tokio::io::duplex(4096);
-        let serving = tokio::spawn(serve(server, probe));
-        client.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        let mut text = String::new();
-        client.read_to_string(&mut text).await.unwrap();
-        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\nready\n"), "{text}");
-        serving.await.unwrap();
+    #[test]
+    fn fails_the_apps_own_health_check_once_it_was_told_to_stop() {
+        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()] };
+        let statuses = phases().map(|phase| {
+            ["/up", "/readyz", "/up/"]
+                .map(|path| status(answer_beside_app(&probes, &Method::GET, path, phase, Instant::now(), || 0)))
+        });
+        assert_eq!(statuses, [[0, 0, 0], [0, 0, 0], [503, 0, 0], [503, 0, 0], [503, 0, 0]]);
+        let probes = Probes { mounted: true, fail_paths: Vec::new() };
+        assert_eq!(status(answer_beside_app(&probes, &Method::GET, "/readyz", phases()[2], Instant::now(), || 0)), 503);
+    }
+
+    #[test]
+    fn knows_probers_by_their_name_and_by_what_they_ask_for() {
+        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()] };
+        let head = |path: &str, agent: &str| {
+            let request = http::Request::get(path).header("user-agent", agent).body(()).unwrap();
+            request.into_parts().0
+        };
+        assert!(probes.is_probe(&head("/", "kube-probe/1.36")));
+        assert!(probes.is_probe(&head("/up", "curl/8")));
+        assert!(!probes.is_probe(&head("/", "curl/8 kube-probe/1.36")));
     }
 }

@@ -1,6 +1,10 @@
 //! A request as the app will see it: its head, checked; its body, whole; who sent it.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts, uri::Authority};
 
@@ -32,25 +36,39 @@ pub struct Peer {
     pub local_host: String,
     /// Our port; 80 on a Unix socket, as the client is a proxy that took the request on its own port.
     pub local_port: u16,
+    /// The client's IP address; `None` on a Unix socket.
+    pub source: Option<IpAddr>,
+    /// Whether the client is on this host, or in this pod.
+    pub same_host: bool,
 }
 
 impl Peer {
     /// The ends of a TCP connection.
     pub fn tcp(remote: SocketAddr, local: SocketAddr) -> Self {
+        let (source, here) = (remote.ip().to_canonical(), local.ip().to_canonical());
         Self {
-            remote_addr: remote.ip().to_canonical().to_string(),
+            remote_addr: source.to_string(),
             remote_port: remote.port(),
-            local_host: match local.ip().to_canonical() {
-                std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-                std::net::IpAddr::V4(ip) => ip.to_string(),
+            local_host: match here {
+                IpAddr::V6(ip) => format!("[{ip}]"),
+                IpAddr::V4(ip) => ip.to_string(),
             },
             local_port: local.port(),
+            source: Some(source),
+            same_host: source.is_loopback() || source == here,
         }
     }
 
     /// The ends of a connection over a Unix socket.
     pub fn unix() -> Self {
-        Self { remote_addr: "127.0.0.1".into(), remote_port: 0, local_host: "localhost".into(), local_port: 80 }
+        Self {
+            remote_addr: "127.0.0.1".into(),
+            remote_port: 0,
+            local_host: "localhost".into(),
+            local_port: 80,
+            source: None,
+            same_host: true,
+        }
     }
 }
 

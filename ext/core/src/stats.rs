@@ -1,28 +1,66 @@
 //! What the server counts while it runs. Counters only grow; gauges go up and down through their guards.
 
+mod histogram;
+mod requests;
+
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::Duration,
 };
+
+pub use self::requests::Times;
+pub(crate) use self::{
+    histogram::Distribution,
+    requests::{MethodClass, Requests, StatusClass},
+};
+
+use crate::lifecycle::Signal;
 
 /// A server's counters. Shared by everything that has something to count.
 #[derive(Debug, Default)]
 pub struct Stats {
     connections: AtomicU64,
     accepted: AtomicU64,
-    last_accept: Mutex<Option<Instant>>,
     requests: AtomicU64,
     in_flight: AtomicU64,
     told_close: AtomicU64,
     idle_closed: AtomicU64,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; Shed::ALL.len()],
     client_gone: AtomicU64,
     cut: AtomicU64,
     hijacked: AtomicU64,
     unsent: AtomicU64,
+    signals: [AtomicU64; Signal::ALL.len()],
+    stalls: AtomicU64,
+    yields: AtomicU64,
+    sent: AtomicU64,
+    by_kind: Requests,
+}
+
+/// Why a request was answered with 503 in the app's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// As many waited as may.
+    QueueFull,
+    /// It had waited for a worker for as long as may be.
+    QueueTimeout,
+    /// The server ends.
+    Ending,
+}
+
+impl Shed {
+    pub(crate) const ALL: [Self; 3] = [Self::QueueFull, Self::QueueTimeout, Self::Ending];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::Ending => "ending",
+        }
+    }
 }
 
 /// The counters at one moment.
@@ -32,8 +70,6 @@ pub struct Snapshot {
     pub connections: u64,
     /// Connections accepted since the start.
     pub accepted: u64,
-    /// When the last of them came.
-    pub last_accept: Option<Instant>,
     /// Requests whose head was read.
     pub requests: u64,
     /// Requests not answered to the end yet.
@@ -42,7 +78,7 @@ pub struct Snapshot {
     pub told_close: u64,
     /// Idle connections closed because of a drain.
     pub idle_closed: u64,
-    /// Requests answered 503: the queue was full or the budget spent.
+    /// Requests answered 503: the queue was full, they had waited in it for too long, or the budget was spent.
     pub rejected: u64,
     /// Requests dropped unrun, because the client had gone.
     pub client_gone: u64,
@@ -52,6 +88,12 @@ pub struct Snapshot {
     pub hijacked: u64,
     /// Bytes that the kernel had not delivered when a closing connection was given up.
     pub unsent: u64,
+    /// How often the queue stood still behind a request that computed for long, and one more was let in.
+    pub stalls: u64,
+    /// How often a worker that was done let another, which had waited in the app, go before the next exchange.
+    pub yields: u64,
+    /// Bytes of response bodies.
+    pub sent: u64,
 }
 
 impl Stats {
@@ -60,30 +102,50 @@ impl Stats {
         Snapshot {
             connections: self.connections.load(Relaxed),
             accepted: self.accepted.load(Relaxed),
-            last_accept: *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
             requests: self.requests.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             told_close: self.told_close.load(Relaxed),
             idle_closed: self.idle_closed.load(Relaxed),
-            rejected: self.rejected.load(Relaxed),
+            rejected: Shed::ALL.into_iter().map(|reason| self.shed(reason)).sum(),
             client_gone: self.client_gone.load(Relaxed),
             cut: self.cut.load(Relaxed),
             hijacked: self.hijacked.load(Relaxed),
             unsent: self.unsent.load(Relaxed),
+            stalls: self.stalls.load(Relaxed),
+            yields: self.yields.load(Relaxed),
+            sent: self.sent.load(Relaxed),
         }
     }
 
-    pub(crate) fn connection_accepted(self: &Arc<Self>, now: Instant) -> OpenConnection {
+    pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
         self.accepted.fetch_add(1, Relaxed);
         self.connections.fetch_add(1, Relaxed);
-        *self.last_accept.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(now);
         OpenConnection(self.clone())
     }
 
-    pub(crate) fn request_begun(self: &Arc<Self>) -> InFlight {
+    /// How many requests were answered with 503 for this reason.
+    pub(crate) fn shed(&self, reason: Shed) -> u64 {
+        self.rejected[reason as usize].load(Relaxed)
+    }
+
+    /// The requests by kind, and what took how long.
+    pub(crate) fn by_kind(&self) -> &Requests {
+        &self.by_kind
+    }
+
+    pub(crate) fn request_begun(&self) {
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
-        InFlight(self.clone())
+    }
+
+    pub(crate) fn request_ended(&self, method: MethodClass, status: StatusClass, took: Duration) {
+        self.in_flight.fetch_sub(1, Relaxed);
+        self.by_kind.ended(method, status, took);
+    }
+
+    /// A worker has answered.
+    pub(crate) fn answered(&self, times: &Times) {
+        self.by_kind.answered(times);
     }
 
     pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
@@ -99,8 +161,29 @@ impl Stats {
         self.idle_closed.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn rejected(&self) {
-        self.rejected.fetch_add(1, Relaxed);
+    pub(crate) fn rejected(&self, reason: Shed) {
+        self.rejected[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn signalled(&self, signal: Signal) {
+        self.signals[signal as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often this signal came.
+    pub(crate) fn signals(&self, signal: Signal) -> u64 {
+        self.signals[signal as usize].load(Relaxed)
+    }
+
+    pub(crate) fn stalled(&self) {
+        self.stalls.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn yielded(&self) {
+        self.yields.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn client_gone(&self) {
@@ -133,15 +216,5 @@ pub(crate) struct Hijacked(Arc<Stats>);
 impl Drop for Hijacked {
     fn drop(&mut self) {
         self.0.hijacked.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Counts a request as in flight while it exists.
-#[derive(Debug)]
-pub(crate) struct InFlight(Arc<Stats>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }

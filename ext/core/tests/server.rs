@@ -26,11 +26,15 @@ fn config(binds: &[String], delay: Duration) -> Config {
     Config {
         binds: binds.iter().map(|text| Address::parse(text).unwrap()).collect(),
         admin: Some(Address::parse("tcp://127.0.0.1:0").unwrap()),
+        probes: Default::default(),
         timeouts: Timeouts::default(),
         limits: Limits::default(),
         max_workers: 2,
+        min_workers: 0,
+        idle_worker: None,
         marks: Default::default(),
-        plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None },
+        plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None, until_quiet: false },
+        about: Default::default(),
     }
 }
 
@@ -44,7 +48,7 @@ fn work(queue: Arc<DispatchQueue>) {
                     let path = exchange.request.head.uri.path().to_owned();
                     let _ = exchange.responder.send(Response::text(StatusCode::OK, path));
                 }
-                Next::Nothing => worker.sleep(),
+                Next::Nothing => drop(worker.sleep()),
                 Next::Over => return,
             }
         }

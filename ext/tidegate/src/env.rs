@@ -144,8 +144,7 @@ impl EnvMaker {
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
         self.put_headers(ruby, env, &head.headers)?;
         let milliseconds = |duration: Duration| ruby.float_from_f64(duration.as_secs_f64() * 1e3);
-        let waited = times.queued.elapsed();
-        env.aset(ruby.get_inner(keys.queue_wait), milliseconds(waited))?;
+        env.aset(ruby.get_inner(keys.queue_wait), milliseconds(times.queue_wait))?;
         let body_wait = times.queued.saturating_duration_since(times.received);
         env.aset(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
         self.put_host(ruby, env, head, peer)?;
@@ -293,11 +292,12 @@ impl Underscores {
     }
 }
 
-/// When a request came, and when it was given to the queue.
+/// When a request came, when it was given to the queue, and how long it was there.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) received: Instant,
     pub(crate) queued: Instant,
+    pub(crate) queue_wait: Duration,
 }
 
 /// A host without its port, and the port if it has one.

@@ -96,7 +96,8 @@ impl Exchange {
     fn take(&self, state: State) -> Option<Responder> {
         let mut progress = self.progress();
         match std::mem::replace(&mut progress.state, State::Sent) {
-            State::Open(responder) => {
+            State::Open(mut responder) => {
+                responder.waited_for_lock(gvl::waited());
                 progress.state = state;
                 Some(responder)
             }

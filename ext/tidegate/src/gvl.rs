@@ -11,12 +11,14 @@ use std::{
     ptr,
     rc::Rc,
     sync::Once,
+    time::{Duration, Instant},
 };
 
 use magnus::Ruby;
 use rb_sys::{
-    RB_NOGVL_INTR_FAIL, RUBY_INTERNAL_THREAD_EVENT_READY, RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, rb_event_flag_t,
-    rb_internal_thread_add_event_hook, rb_internal_thread_event_data_t, rb_nogvl,
+    RB_NOGVL_INTR_FAIL, RUBY_INTERNAL_THREAD_EVENT_READY, RUBY_INTERNAL_THREAD_EVENT_RESUMED,
+    RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, rb_event_flag_t, rb_internal_thread_add_event_hook,
+    rb_internal_thread_event_data_t, rb_nogvl,
 };
 use tidegate_core::{dispatch::Worker, wake::Waker};
 
@@ -73,7 +75,9 @@ thread_local! {
 pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED | RUBY_INTERNAL_THREAD_EVENT_READY;
+        let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED
+            | RUBY_INTERNAL_THREAD_EVENT_READY
+            | RUBY_INTERNAL_THREAD_EVENT_RESUMED;
         // SAFETY: the hook is called with Ruby's threads only, may be called from now on for ever, and uses none of
         // the data it is given. This thread is in no such hook now.
         unsafe { rb_internal_thread_add_event_hook(Some(changed), events, ptr::null_mut()) };
@@ -90,6 +94,20 @@ impl Drop for Watched {
     fn drop(&mut self) {
         WORKER.set(self.0.take());
     }
+}
+
+/// How long the request in this thread's hand has waited for the GVL so far; nothing on a thread that has none.
+pub(crate) fn waited() -> Duration {
+    with_worker(Worker::lock_wait).unwrap_or_default()
+}
+
+/// The request in this thread's hand will mostly wait from now on. Whether there is one.
+pub(crate) fn step_aside() -> bool {
+    with_worker(Worker::step_aside).unwrap_or(false)
+}
+
+fn with_worker<T>(ask: impl FnOnce(&Worker) -> T) -> Option<T> {
+    WORKER.with(|slot| slot.try_borrow().ok()?.as_deref().map(ask))
 }
 
 /// Called in a child that the app has forked, on its only thread: there is no queue to tell, and the lock that guards it
@@ -111,7 +129,8 @@ unsafe extern "C" fn changed(event: rb_event_flag_t, _: *const rb_internal_threa
         {
             match event {
                 RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => worker.suspended(),
-                _ => worker.resumed(),
+                RUBY_INTERNAL_THREAD_EVENT_READY => worker.ready(Instant::now),
+                _ => worker.resumed(Instant::now),
             }
         }
     });

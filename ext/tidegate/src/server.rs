@@ -14,12 +14,12 @@ use magnus::{
 };
 use tidegate_core::{
     access::{AccessLog, Format},
-    dispatch::{Demand, DispatchQueue, Next},
+    dispatch::{Demand, DispatchQueue, Next, Rest},
     lifecycle::{Event, Phase, Signal},
-    log::Log,
+    log::{Log, TerminationLog},
     notice::Notice,
-    plan::Misfit,
-    server::{self, Observer, Running},
+    plan::{Misfit, Plan},
+    server::{self, Observer, Running, Turn},
     signals::Ears,
     wake::Sleeper,
     watchdog,
@@ -36,8 +36,9 @@ struct Server {
     log: Option<Arc<Log>>,
     /// Where each request gets a line, and how it looks.
     access: Option<(RawFd, Format)>,
-    /// The drain delay as it was resolved.
-    drain_delay: Duration,
+    last_words: Option<Arc<TerminationLog>>,
+    /// The shutdown's delays as they were resolved.
+    plan: Plan,
     /// While the process's signals are this server's.
     ears: Mutex<Option<Ears>>,
     state: Mutex<State>,
@@ -62,12 +63,12 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, access, boundary } = Settings::read(ruby, settings)?;
-        let log = log.map(Arc::new);
-        let drain_delay = config.plan.drain_delay;
+        let Settings { config, misfits, log, last_words, access, boundary } = Settings::read(ruby, settings)?;
+        let (log, last_words) = (log.map(Arc::new), last_words.map(Arc::new));
+        let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
         let server =
-            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, drain_delay, ears: Mutex::default(), state });
+            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, last_words, plan, ears: Mutex::default(), state });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -101,8 +102,11 @@ impl Server {
     }
 
     fn observer(&self) -> Observer {
-        let log = self.log.clone();
-        Arc::new(move |notice| log.iter().for_each(|log| log.write(notice)))
+        let (log, last_words) = (self.log.clone(), self.last_words.clone());
+        Arc::new(move |notice| {
+            log.iter().for_each(|log| log.write(notice));
+            last_words.iter().for_each(|log| log.write(notice));
+        })
     }
 
     // ===== methods =====
@@ -160,7 +164,9 @@ impl Server {
                 Next::Exchange(exchange) => app.run(ruby, *exchange)?,
                 Next::Over => return Ok(()),
                 Next::Nothing => {
-                    gvl::wait(ruby, &worker.waker(), || worker.sleep());
+                    if gvl::wait(ruby, &worker.waker(), || worker.sleep()) == Some(Rest::Surplus) {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -188,11 +194,20 @@ impl Server {
 
     /// Waits until the server is told to stop.
     fn await_stop(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        rb_self.await_turn(ruby, Turn::Stopping)
+    }
+
+    /// Waits until everything new has stopped being served.
+    fn await_closing(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        rb_self.await_turn(ruby, Turn::Closing)
+    }
+
+    fn await_turn(&self, ruby: &Ruby, turn: Turn) -> Result<(), Error> {
         let sleeper = Sleeper::new();
-        let Some(running) = rb_self.running() else { return Ok(()) };
+        let Some(running) = self.running() else { return Ok(()) };
         loop {
             ruby.thread_check_ints()?;
-            if gvl::wait(ruby, &sleeper.waker(), || running.wait_for_stop(&sleeper)) == Some(true) {
+            if gvl::wait(ruby, &sleeper.waker(), || running.wait_for(turn, &sleeper)) == Some(true) {
                 return Ok(());
             }
         }
@@ -210,6 +225,7 @@ impl Server {
             "TERM" => Signal::Term,
             "QUIT" => Signal::Quit,
             "INT" => Signal::Int,
+            "HUP" => Signal::Hup,
             other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
         };
         let heard = rb_self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
@@ -266,7 +282,21 @@ impl Server {
 
     /// Seconds.
     fn drain_delay(&self) -> f64 {
-        self.drain_delay.as_secs_f64()
+        self.plan.drain_delay.as_secs_f64()
+    }
+
+    /// Seconds; no `budget` where the platform sets none. `misfits` are sentences, until the server is bound.
+    fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
+        let misfits: Vec<String> = match &*rb_self.state() {
+            State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
+            State::Bound(_) | State::Running(_) | State::Over => Vec::new(),
+        };
+        let plan = ruby.hash_new();
+        plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
+        plan.aset(ruby.to_symbol("shutdown_timeout"), rb_self.plan.shutdown_timeout.as_secs_f64())?;
+        plan.aset(ruby.to_symbol("budget"), rb_self.plan.budget.map(|budget| budget.as_secs_f64()))?;
+        plan.aset(ruby.to_symbol("misfits"), misfits)?;
+        Ok(plan)
     }
 
     fn exit_status(&self) -> i32 {
@@ -317,8 +347,15 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     watchdog::exit_within(limit, status).map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
+/// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
+fn gvl_wait() -> f64 {
+    gvl::waited().as_secs_f64() * 1e3
+}
+
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
+    native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;
@@ -328,6 +365,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("demand", method!(Server::demand, 0))?;
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
     class.define_method("await_stop", method!(Server::await_stop, 0))?;
+    class.define_method("await_closing", method!(Server::await_closing, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("hear_signals", method!(Server::hear_signals, 0))?;
@@ -335,6 +373,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
+    class.define_method("plan", method!(Server::plan, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;
     class.define_method("stats", method!(Server::stats, 0))

@@ -3,11 +3,11 @@
 
 use std::{os::fd::RawFd, path::Path, time::Duration};
 
-use magnus::{Error, RHash, Ruby, Symbol, TryConvert, Value, value::ReprValue};
+use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{Address, Config, Limits, Timeouts},
-    log::Log,
+    config::{About, Address, Config, Interpreter, Limits, Probes, Timeouts},
+    log::{Log, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
 };
@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) misfits: Vec<Misfit>,
     /// Where log lines go; `None` for silence.
     pub(crate) log: Option<Log>,
+    /// Where the platform looks for a process's last words.
+    pub(crate) last_words: Option<TerminationLog>,
     /// Where each request gets a line, and how it looks.
     pub(crate) access: Option<(RawFd, Format)>,
     /// What concerns the app.
@@ -48,7 +50,9 @@ const NAMES: &[&str] = &[
     "admin",
     "max_threads",
     "min_threads",
+    "idle_thread_timeout",
     "max_queue",
+    "queue_timeout",
     "first_data_timeout",
     "head_timeout",
     "body_timeout",
@@ -61,6 +65,10 @@ const NAMES: &[&str] = &[
     "shutdown_timeout",
     "termination_grace",
     "prestop",
+    "drain_until_quiet",
+    "drain_fail_paths",
+    "probe_paths",
+    "termination_log",
     "log",
     "development",
     "env_template",
@@ -89,6 +97,7 @@ impl Settings {
             shutdown_timeout: reader.seconds("shutdown_timeout")?,
             termination_grace: reader.setting("termination_grace")?,
             prestop: reader.seconds("prestop")?.unwrap_or_default(),
+            until_quiet: reader.get("drain_until_quiet")?.unwrap_or(false),
         };
         let platform = Platform::detect(|name| std::env::var_os(name).is_some(), |path| Path::new(path).exists());
         let (plan, misfits) = Plan::resolve(request, platform);
@@ -101,6 +110,10 @@ impl Settings {
                 .map(|text| reader.address(text))
                 .collect::<Result<_, _>>()?,
             admin: reader.get::<String>("admin")?.map(|text| reader.address(&text)).transpose()?,
+            probes: Probes {
+                mounted: reader.get("probe_paths")?.unwrap_or(false),
+                fail_paths: reader.get("drain_fail_paths")?.unwrap_or_default(),
+            },
             timeouts: Timeouts {
                 first_byte: reader.seconds("first_data_timeout")?,
                 head: reader.seconds("head_timeout")?,
@@ -113,6 +126,7 @@ impl Settings {
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
+                queue_wait: reader.seconds("queue_timeout")?,
                 ..defaults
             },
             marks: Marks {
@@ -120,12 +134,16 @@ impl Settings {
                 request_start: reader.get("request_start")?.unwrap_or(false),
             },
             max_workers: reader.get("max_threads")?.unwrap_or(1),
+            min_workers: reader.get("min_threads")?.unwrap_or(0),
+            idle_worker: reader.seconds("idle_thread_timeout")?,
             plan,
+            about: about(ruby)?,
         };
         Ok(Self {
             config,
             misfits,
             access: reader.access()?,
+            last_words: reader.termination_log(platform)?,
             log: reader.log()?,
             boundary: Boundary {
                 development: reader.get("development")?.unwrap_or(false),
@@ -142,6 +160,19 @@ impl Settings {
             },
         })
     }
+}
+
+/// What the server and its Ruby call themselves.
+fn about(ruby: &Ruby) -> Result<About, Error> {
+    let constants = ruby.class_object();
+    Ok(About {
+        version: constants.const_get::<_, RModule>("Tidegate")?.const_get("VERSION")?,
+        interpreter: Some(Interpreter {
+            engine: constants.const_get("RUBY_ENGINE")?,
+            version: constants.const_get("RUBY_VERSION")?,
+            patchlevel: constants.const_get("RUBY_PATCHLEVEL")?,
+        }),
+    })
 }
 
 struct Reader<'a> {
@@ -186,14 +217,26 @@ impl Reader<'_> {
         if !self.get("log_requests")?.unwrap_or(false) {
             return Ok(None);
         }
-        let json =
-            self.get::<Symbol>("log_format")?.map(|format| format.name().map(|name| name == "json")).transpose()?;
-        let format = if json == Some(true) { Format::Json } else { Format::Combined };
+        let format = if self.json()? { Format::Json } else { Format::Combined };
         Ok(self.get::<i32>("log")?.map(|descriptor| (descriptor, format)))
+    }
+
+    fn termination_log(&self, platform: Platform) -> Result<Option<TerminationLog>, Error> {
+        Ok(match self.get::<Value>("termination_log")? {
+            None => None,
+            Some(value) if Symbol::from_value(value).is_some() => TerminationLog::of(platform),
+            Some(value) => Some(TerminationLog::at(String::try_convert(value)?)),
+        })
     }
 
     fn log(&self) -> Result<Option<Log>, Error> {
         let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("log: {cause}"));
-        self.get::<i32>("log")?.map(|descriptor| Log::to(descriptor).map_err(failed)).transpose()
+        let json = self.json()?;
+        self.get::<i32>("log")?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
+    }
+
+    fn json(&self) -> Result<bool, Error> {
+        let format = self.get::<Symbol>("log_format")?;
+        format.map_or(Ok(false), |format| format.name().map(|name| name == "json"))
     }
 }

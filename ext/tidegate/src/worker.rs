@@ -82,7 +82,7 @@ impl App {
     pub(crate) fn run(&self, ruby: &Ruby, exchange: exchange::Exchange) -> Result<(), Error> {
         let exchange::Exchange { request, responder } = exchange;
         let Request { head, body, peer, received, queued } = request;
-        let times = Times { received, queued };
+        let times = Times { received, queued, queue_wait: responder.queue_wait() };
         let input = match self.inputs.open(ruby, body) {
             Ok(input) => input,
             Err(error) => return self.fail(ruby, &head, &error, responder),

@@ -21,7 +21,8 @@ module Tidegate
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
-        option(:admin, :TCP_OR_NONE, nil, "address that answers /livez, /readyz and /servingz: tcp://HOST:PORT")
+        option(:admin, :TCP_OR_NONE, nil, "address for the probes, POST /drain, /metrics and /stats: tcp://HOST:PORT"),
+        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),
@@ -38,7 +39,9 @@ module Tidegate
                usual: %w[RAILS_MIN_THREADS]),
         option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
                shown: "ActiveRecord's pool size up to 32, without it 32"),
-        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503")
+        option(:idle_thread_timeout, :TIMEOUT, 30.0, "seconds without work after which a thread beyond min_threads ends"),
+        option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
+        option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503")
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),
@@ -68,7 +71,14 @@ module Tidegate
         option(:shutdown_timeout, :SECONDS_OR_AUTO, :auto, "seconds after that for requests in flight; auto: the rest"),
         option(:termination_grace, :SECONDS_OR_AUTO, :auto, "seconds the platform leaves from TERM to KILL"),
         option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM"),
+        option(:drain_until_quiet, :SWITCH, false,
+               "end the delay when nobody sends new connections any more, prolong it while some do"),
+        option(:drain_fail_paths, :REQUEST_PATH, [], "health check of the app that is to fail once the server is told to stop; repeatable",
+               many: true),
+        option(:termination_log, :PATH_OR_AUTO, :auto, "file for what the drain did; auto: /dev/termination-log in Kubernetes"),
         option(:before_drain, :CODE, [], "block to run when the server is told to stop, beside the requests; repeatable",
+               long: false, many: true, code: true),
+        option(:after_drain, :CODE, [], "block to run when nothing new is served any more, beside the requests; repeatable",
                long: false, many: true, code: true)
       ],
       "Hooks" => [
@@ -76,7 +86,7 @@ module Tidegate
         option(:after_stopped, :CODE, [], "block to run after the last request; repeatable", long: false, many: true, code: true),
         option(:before_thread_start, :CODE, [], "block that each thread of the app runs first; repeatable",
                long: false, many: true, code: true),
-        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs when the server stops; repeatable",
+        option(:before_thread_exit, :CODE, [], "block that each thread of the app runs last; repeatable",
                long: false, many: true, code: true)
       ],
       "Process and output" => [
@@ -84,7 +94,7 @@ module Tidegate
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:tag, :TEXT, nil, "word in the process title", shown: "the directory's name"),
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v"),
-        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json"),
+        option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json; with json the server's own lines too"),
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),

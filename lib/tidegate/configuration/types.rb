@@ -64,6 +64,9 @@ module Tidegate
       TEXT = type("NAME", "a word") { |given| valid(text(given)) }
       PATH = type("PATH", "a path") { |given| valid(text(given)) }
 
+      PATH_OR_AUTO = type("PATH", "a path, auto or none") { |given| none?(given) ? nil : (auto?(given) ? :auto : valid(text(given))) }
+      REQUEST_PATH = type("/PATH", "a path of the app, such as /up") { |given| valid(text(given)) { |it| it.start_with?("/") } }
+
       UNDERSCORES = type("WHICH", "true, false or auto") { |given| auto?(given) ? :auto : valid(SWITCHES[given]) }
       FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
 

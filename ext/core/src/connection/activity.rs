@@ -2,10 +2,10 @@
 
 use std::{
     sync::{Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::COLD_AFTER;
+use super::{COLD_AFTER, COLD_AFTER_GAPS};
 use crate::{body::Breaker, config::Timeouts, lifecycle::Phase, takeover::TakeOver};
 
 /// Where a connection is between two requests.
@@ -43,8 +43,12 @@ pub(super) struct Activity(Mutex<State>);
 #[derive(Debug)]
 struct State {
     stage: Stage,
+    /// When the connection was accepted, until that counts as traffic: with the first request that is no probe.
+    arrival: Option<Instant>,
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
+    /// The longest of the silences between a response and the next request, the older ones counting less.
+    gap: Duration,
     peer: PeerSide,
     /// The body under way ends with the connection (HTTP/1.0), so that only a reset shows it was cut.
     close_delimited: bool,
@@ -75,7 +79,9 @@ impl Activity {
     pub(super) fn new(now: Instant) -> Self {
         Self(Mutex::new(State {
             stage: Stage::Fresh { since: now },
+            arrival: Some(now),
             stalled: None,
+            gap: Duration::ZERO,
             peer: PeerSide::Stays,
             close_delimited: false,
             answered: false,
@@ -96,7 +102,11 @@ impl Activity {
     pub(super) fn bytes_read(&self) {
         let mut state = self.state();
         if let Stage::Fresh { .. } | Stage::Idle { .. } = state.stage {
-            state.stage = Stage::Head { since: super::now() };
+            let now = super::now();
+            if let Stage::Idle { since } = state.stage {
+                state.gap = (state.gap / 2).max(now.saturating_duration_since(since));
+            }
+            state.stage = Stage::Head { since: now };
             state.answered = false;
         }
     }
@@ -131,13 +141,19 @@ impl Activity {
 
     // ===== the exchange reports =====
 
-    pub(super) fn request_begun(&self, client_stays: bool) {
+    /// Gives the time of the connection's arrival, where that does not count as traffic yet.
+    pub(super) fn request_begun(&self, client_stays: bool) -> Option<Instant> {
         let mut state = self.state();
         state.stage = Stage::Exchange;
         state.close_delimited = false;
         if state.peer != PeerSide::Closed {
             state.peer = if client_stays { PeerSide::Stays } else { PeerSide::Leaves };
         }
+        state.arrival
+    }
+
+    pub(super) fn counts_as_traffic(&self) {
+        self.state().arrival = None;
     }
 
     /// The request is refused before all of it was read: whatever the client said, it may still be sending.
@@ -238,8 +254,11 @@ impl Activity {
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
         let cold = match (state.stage, phase) {
-            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => {
-                Some((since + COLD_AFTER, Due::Cold))
+            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { since: begun, deadline }) => {
+                // Not so long that requests in flight would be short of time.
+                let latest = begun + deadline.saturating_duration_since(begun) / 2;
+                let usual = (since + COLD_AFTER_GAPS * state.gap).min(latest);
+                Some((usual.max(since + COLD_AFTER), Due::Cold))
             }
             _ => None,
         };
@@ -288,11 +307,38 @@ mod tests {
         let start = super::super::now();
         let activity = Activity::new(start);
         let closing = Phase::Closing { since: start, deadline: start + s(9) };
-        let draining = Phase::Draining { since: start, until: start + s(9) };
+        let draining = Phase::Draining { since: start, pace: s(9), until: start + s(9) };
         let due = |phase| activity.due(&Timeouts { first_byte: Some(s(30)), ..timeouts() }, phase);
         assert_eq!(due(closing), Some((start + COLD_AFTER, Due::Cold)));
         assert_eq!(due(draining), Some((start + s(30), Due::FirstByte)), "kept while everything new is served");
         activity.bytes_read();
         assert_eq!(due(closing), Some((start + s(2), Due::Head)));
+    }
+
+    /// A client that asked every three seconds was closed after one, and lost the request that crossed with the close.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_comes_regularly_is_waited_for_within_half_of_the_budget() {
+        let activity = Activity::new(super::super::now());
+        let ask = || {
+            activity.bytes_read();
+            activity.request_begun(true);
+            activity.response_begun(false);
+            activity.bytes_written();
+            activity.response_ended();
+            activity.flushed();
+        };
+        ask();
+        tokio::time::advance(s(3)).await;
+        ask();
+        let idle = super::super::now();
+        let due = |patience| {
+            let closing = Phase::Closing { since: idle, deadline: idle + s(patience) };
+            activity.due(&Timeouts { idle: None, ..timeouts() }, closing)
+        };
+        assert_eq!(due(20), Some((idle + s(6), Due::Cold)));
+        assert_eq!(due(8), Some((idle + s(4), Due::Cold)));
+        assert_eq!(due(1), Some((idle + COLD_AFTER, Due::Cold)));
+        ask();
+        assert_eq!(due(20), Some((idle + s(3), Due::Cold)), "it comes more often now");
     }
 }

@@ -7,6 +7,7 @@
 mod activity;
 mod close;
 mod handover;
+mod meter;
 mod outgoing;
 mod reply;
 mod transport;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, request::Parts};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{oneshot, watch};
@@ -33,21 +34,26 @@ use self::{
 };
 use crate::{
     access::AccessLog,
-    config::{Limits, Timeouts},
+    config::{Limits, Probes, Timeouts},
     dispatch::DispatchQueue,
     interim::Interim,
     lifecycle::Phase,
     marks::Marks,
+    probe,
     request::Peer,
-    response::Refusal,
-    stats::{OpenConnection, Stats},
+    response::{Refusal, Response},
+    stats::{OpenConnection, Shed, Stats},
     takeover::{Held, TakeOver},
+    traffic::Traffic,
 };
 
 pub(crate) use transport::Socket;
 
-/// How long a connection must have been silent before it may be closed in a drain.
+/// How long a connection must have been silent before it may be closed in a drain; and how many times as long as any
+/// silence it has broken, because a client that asks every three seconds will do so again and is then told to leave. The
+/// close of a connection and its next request would cross on the way.
 const COLD_AFTER: Duration = Duration::from_secs(1);
+const COLD_AFTER_GAPS: u32 = 2;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) marks: Marks,
+    pub(crate) probes: Probes,
+    pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
     /// One task for each connection, and a token for each that is the app's own.
@@ -65,8 +73,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// The answer to a probe that came to an address of the app, where the server has one.
+    fn answer_probe(&self, head: &Parts, now: Instant) -> Option<Response> {
+        let in_flight = || self.stats.snapshot().in_flight;
+        probe::answer_beside_app(&self.probes, &head.method, head.uri.path(), self.phase(), now, in_flight)
     }
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
@@ -247,7 +261,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
-            shared.stats.rejected();
+            shared.stats.rejected(Shed::Ending);
             close::refuse(socket, Refusal::ending(), shared).await;
         }
         Ending::Cut => {

@@ -11,12 +11,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Shared, activity::Activity};
+use super::{Shared, activity::Activity, meter::Meter};
 use crate::{
     access::Record,
     body::{Aborted, ResponseBody},
     request::Peer,
-    stats::InFlight,
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
@@ -26,14 +25,15 @@ pub(super) struct Outgoing {
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
     pub(super) line: Option<Line>,
-    pub(super) _end: End,
+    pub(super) end: End,
 }
 
 /// Reports the end of the response, however it ends.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) activity: Arc<Activity>,
-    pub(super) _in_flight: Option<InFlight>,
+    /// `None` where it did not count as a request.
+    pub(super) meter: Option<Meter>,
 }
 
 impl Drop for End {
@@ -89,9 +89,14 @@ impl Body for Outgoing {
             (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
             (None, _) => None,
         };
-        if let (Some(line), Some(Ok(frame))) = (&mut this.line, &frame) {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            line.note(|record| record.bytes += length as u64);
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            if let Some(line) = &mut this.line {
+                line.note(|record| record.bytes += length);
+            }
+            if let Some(meter) = &mut this.end.meter {
+                meter.sent(length);
+            }
         }
         Poll::Ready(frame)
     }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot::error::RecvError;
 use super::{
     Shared,
     activity::Activity,
+    meter::Meter,
     outgoing::{End, Line, Outgoing},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     marks,
     request::{self, Peer, Request},
     response::{Refusal, Response},
-    stats::InFlight,
+    stats::{Shed, Times},
 };
 
 /// Turns hyper's requests into exchanges.
@@ -53,6 +54,12 @@ impl Service {
         Self { shared, activity, interim, peer, one_shot }
     }
 
+    /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
+    fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
+        let state = State::Probed(Some(response));
+        Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
+    }
+
     /// Waits for the answer, and for hints ahead of it.
     fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
         let answered = answer.poll(cx);
@@ -69,11 +76,12 @@ impl Service {
         match self.shared.queue.submit(exchange) {
             Ok(()) => State::Waiting(answer),
             Err(rejected) => {
-                self.shared.stats.rejected();
-                State::Refused(match rejected {
-                    Rejected::Full(_) => Refusal::busy(),
-                    Rejected::Closed(_) => Refusal::ending(),
-                })
+                let (reason, refusal) = match rejected {
+                    Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
+                    Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
+                };
+                self.shared.stats.rejected(reason);
+                State::Refused(refusal)
             }
         }
     }
@@ -87,13 +95,25 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        self.activity.request_begun(request::wants_keep_alive(&head));
+        let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
-        let in_flight = self.shared.stats.request_begun();
+        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
+        if let Some(response) = self.shared.answer_probe(&head, received) {
+            if !incoming.is_end_stream() {
+                self.activity.request_refused();
+            }
+            return self.probed(response, framing, received);
+        }
+        if let Some(at) = arrival
+            && !self.shared.probes.is_probe(&head)
+        {
+            self.activity.counts_as_traffic();
+            self.shared.traffic.arrived(self.peer.source, at);
+        }
+        let meter = Meter::start(self.shared.clone(), &head.method, received);
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
-        let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
@@ -115,7 +135,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 Ok((head, body))
             })),
         };
-        Reply { service: self.clone(), state, framing, received, id, line, in_flight: Some(in_flight) }
+        Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
     }
 }
 
@@ -136,7 +156,7 @@ pub(super) struct Reply {
     /// The request's id, where requests have one.
     id: Option<HeaderValue>,
     line: Option<Line>,
-    in_flight: Option<InFlight>,
+    meter: Option<Meter>,
 }
 
 type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
@@ -150,6 +170,8 @@ enum State {
     TakenOver,
     /// The server answers by itself.
     Refused(Refusal),
+    /// The same, to a probe; there until it is sent.
+    Probed(Option<Response>),
 }
 
 impl Future for Reply {
@@ -165,6 +187,7 @@ impl Future for Reply {
                     }
                     refusal.into_response()
                 }
+                State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
                 State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
                     this.give_up();
                     continue;
@@ -178,9 +201,19 @@ impl Future for Reply {
                 }
                 State::TakenOver => return Poll::Pending,
                 State::Waiting(answer) => match ready!(this.service.heed(Pin::new(answer), cx)) {
-                    Ok(Answer::Response(response)) => response,
+                    Ok(Answer::Response(response, times)) => {
+                        this.answered(times);
+                        response
+                    }
+                    Ok(Answer::SentBack(reason)) => {
+                        this.service.shared.stats.rejected(reason);
+                        let ends = reason == Shed::Ending;
+                        this.state = State::Refused(if ends { Refusal::ending() } else { Refusal::busy() });
+                        continue;
+                    }
                     // The connection's task looks for it when hyper has no more to do.
-                    Ok(Answer::TakeOver(request)) => {
+                    Ok(Answer::TakeOver(request, times)) => {
+                        this.answered(times);
                         if let Some(line) = &mut this.line {
                             line.note(|record| record.hijacked = true);
                         }
@@ -198,12 +231,20 @@ impl Future for Reply {
 }
 
 impl Reply {
+    /// A worker has answered.
+    fn answered(&mut self, times: Times) {
+        self.service.shared.stats.answered(&times);
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.times = Some(times));
+        }
+    }
+
     /// The server's patience has ended before there was an answer.
     fn give_up(&mut self) {
         if let State::Waiting(_) = self.state {
             self.service.shared.stats.cut();
         }
-        self.service.shared.stats.rejected();
+        self.service.shared.stats.rejected(Shed::Ending);
         self.state = State::Refused(Refusal::ending());
     }
 
@@ -230,11 +271,12 @@ impl Reply {
         if let Some(id) = self.id.take() {
             headers.entry(marks::REQUEST_ID).or_insert(id);
         }
-        let told = self.tells_close();
+        let probed = matches!(self.state, State::Probed(_));
+        let told = !probed && self.tells_close();
         if told {
             self.service.shared.stats.told_close();
         }
-        if told || close_delimited {
+        if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.activity.response_begun(close_delimited);
@@ -242,11 +284,14 @@ impl Reply {
         if let Some(line) = &mut self.line {
             line.note(|record| record.status = Some(status.as_u16()));
         }
+        if let Some(meter) = &mut self.meter {
+            meter.answered(status);
+        }
         let outgoing = Outgoing {
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),
-            _end: End { activity: self.service.activity.clone(), _in_flight: self.in_flight.take() },
+            end: End { activity: self.service.activity.clone(), meter: self.meter.take() },
         };
         let mut message = http::Response::new(outgoing);
         *message.status_mut() = status;

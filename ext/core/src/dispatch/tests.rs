@@ -1,8 +1,9 @@
 //! The queue and its workers, with threads where they matter.
 
-use super::*;
+use super::{timers::STALL_AFTER, *};
 use crate::{
     body::RequestBody,
+    exchange::Answer,
     request::{Peer, Request},
 };
 use std::{sync::mpsc, thread, time::Instant};
@@ -22,7 +23,7 @@ fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
 }
 
 fn queue(capacity: usize, max_workers: usize) -> Arc<DispatchQueue> {
-    DispatchQueue::new(capacity, max_workers, Arc::default())
+    DispatchQueue::new(capacity, None, max_workers, Arc::default())
 }
 
 fn path(next: Next) -> String {
@@ -67,7 +68,7 @@ fn gives_back_what_does_not_fit() {
 #[test]
 fn drops_an_exchange_whose_client_has_gone() {
     let stats = Arc::new(Stats::default());
-    let queue = DispatchQueue::new(9, 1, stats.clone());
+    let queue = DispatchQueue::new(9, None, 1, stats.clone());
     let worker = queue.register();
     let (gone, answer) = exchange("/gone");
     drop(answer);
@@ -92,7 +93,7 @@ fn wakes_the_worker_that_fell_idle_last() {
                         Next::Exchange(exchange) => {
                             report.send((id, exchange.request.head.uri.path().to_owned())).unwrap()
                         }
-                        Next::Nothing => worker.sleep(),
+                        Next::Nothing => drop(worker.sleep()),
                         Next::Over => break,
                     }
                 }
@@ -185,7 +186,7 @@ fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
     queue.submit(two).unwrap();
     assert_eq!(path(second.look()), "/2");
     queue.submit(three).unwrap();
-    first.resumed();
+    first.ready(Instant::now);
     assert!(matches!(second.look(), Next::Nothing));
     assert_eq!(path(first.look()), "/3");
 }
@@ -211,6 +212,146 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     assert_eq!(path(other.look()), "/short");
     assert_eq!(path(other.look()), "/next", "without waiting for the hog in between");
     guard.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
+    let now = || tokio::time::Instant::now().into_std();
+    let (s, stats) = (Duration::from_secs, Arc::new(Stats::default()));
+    let queue = DispatchQueue::new(2, Some(s(2)), 1, stats.clone());
+    let clock = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.keep_time().await }
+    });
+    let worker = queue.register();
+    let arrive = |path| {
+        let (mut exchange, answer) = exchange(path);
+        exchange.request.queued = now();
+        queue.submit(exchange).map(|()| answer)
+    };
+    let _running = arrive("/running").unwrap();
+    assert_eq!(path(worker.look_at(now())), "/running");
+    let mut first = arrive("/first").unwrap();
+    tokio::time::sleep(s(1)).await;
+    let mut second = arrive("/second").unwrap();
+    assert!(matches!(arrive("/third"), Err(Rejected::Full(_))), "the one that is watched takes room as well");
+    tokio::time::sleep(Duration::from_millis(999)).await;
+    assert!(first.try_recv().is_err());
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    assert!(matches!(first.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))));
+    assert_eq!(queue.len(), 1);
+    let gone = arrive("/gone").unwrap();
+    drop(gone);
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(second.try_recv().is_err());
+    assert_eq!(path(worker.look_at(now())), "/second", "in time, and in order");
+    assert!(matches!(worker.look_at(now()), Next::Nothing));
+    assert_eq!(stats.snapshot().client_gone, 1);
+    let mut again = arrive("/again").unwrap();
+    tokio::time::sleep(s(3)).await;
+    assert!(
+        matches!(again.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))),
+        "the clock goes on after the queue was empty"
+    );
+    clock.abort();
+}
+
+#[test]
+fn a_worker_runs_nothing_that_has_waited_for_too_long() {
+    let queue = DispatchQueue::new(9, Some(Duration::from_secs(2)), 1, Arc::default());
+    let worker = queue.register();
+    let (late, mut answer) = exchange("/late");
+    let begun = late.request.queued;
+    queue.submit(late).unwrap();
+    let (mut fresh, _answer) = exchange("/fresh");
+    fresh.request.queued = begun + Duration::from_secs(1);
+    queue.submit(fresh).unwrap();
+    assert_eq!(path(worker.look_at(begun + Duration::from_secs(2))), "/fresh");
+    assert!(matches!(answer.try_recv(), Ok(Answer::SentBack(Shed::QueueTimeout))));
+}
+
+#[test]
+fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
+    let queue = queue(9, 1);
+    let worker = queue.register();
+    let ms = Duration::from_millis;
+    let begun = Instant::now();
+    worker.ready(|| begun);
+    worker.resumed(|| begun + ms(900));
+    let (mut one, mut answer) = exchange("/1");
+    one.request.queued = begun;
+    queue.submit(one).unwrap();
+    let Next::Exchange(mut one) = worker.look_at(begun + ms(3)) else { panic!("there was one") };
+    assert_eq!(worker.lock_wait(), Duration::ZERO, "between exchanges nothing is counted");
+    for (ready, resumed) in [(10, 15), (20, 27)] {
+        worker.suspended();
+        worker.ready(|| begun + ms(ready));
+        worker.resumed(|| begun + ms(resumed));
+    }
+    worker.resumed(|| panic!("it did not wait"));
+    assert_eq!(worker.lock_wait(), ms(12));
+    one.responder.waited_for_lock(worker.lock_wait());
+    one.responder.send(crate::response::Response::app_failed()).unwrap();
+    let Ok(Answer::Response(_, times)) = answer.try_recv() else { panic!("it was answered") };
+    assert_eq!((times.queue_wait, times.lock_wait), (ms(3), ms(12)));
+    assert!(matches!(worker.look(), Next::Nothing));
+    assert_eq!(worker.lock_wait(), Duration::ZERO);
+}
+
+#[test]
+fn a_worker_beyond_the_minimum_leaves_when_it_has_nothing_to_do() {
+    let queue = queue(9, 3);
+    queue.retire_idle(1, Some(Duration::from_millis(1)));
+    let (first, second) = (queue.register(), queue.register());
+    assert_eq!(second.sleep(), Rest::Surplus);
+    assert_eq!(queue.workers(), (1, 0));
+    let newcomer = queue.register();
+    assert_eq!(queue.workers(), (2, 0));
+    drop(second);
+    assert_eq!(queue.workers(), (2, 0), "its number is another's by now");
+    assert_eq!(first.sleep(), Rest::Surplus);
+    assert_eq!(newcomer.sleep(), Rest::Over, "it is the last, and looks again");
+    let (exchange, _answer) = exchange("/");
+    queue.submit(exchange).unwrap();
+    assert_eq!(newcomer.sleep(), Rest::Over);
+    assert_eq!(path(newcomer.look()), "/");
+}
+
+#[test]
+fn counts_the_times_that_a_worker_makes_way() {
+    let stats = Arc::new(Stats::default());
+    let queue = DispatchQueue::new(9, None, 2, stats.clone());
+    let (first, second) = (queue.register(), queue.register());
+    let mut answers = Vec::new();
+    for path in ["/1", "/2", "/3"] {
+        let (exchange, answer) = exchange(path);
+        queue.submit(exchange).unwrap();
+        answers.push(answer);
+    }
+    assert_eq!(path(first.look()), "/1");
+    first.suspended();
+    assert_eq!(path(second.look()), "/2");
+    first.ready(Instant::now);
+    assert_eq!(queue.tally(), Tally { active: 2, waiting: 0, idle: 0 });
+    assert!(matches!(second.look(), Next::Nothing));
+    assert!(matches!(second.look(), Next::Nothing));
+    assert_eq!(stats.snapshot().yields, 1, "it comes from the app only once");
+    assert_eq!((queue.deepest_since(), queue.deepest_since()), (3, 1));
+}
+
+#[test]
+fn one_that_steps_aside_lets_the_next_in() {
+    let queue = queue(9, 2);
+    let (aside, other) = (queue.register(), queue.register());
+    assert!(!aside.step_aside(), "there is nothing in its hand");
+    let (long, _answer) = exchange("/long");
+    queue.submit(long).unwrap();
+    let (next, _answer) = exchange("/next");
+    queue.submit(next).unwrap();
+    assert_eq!(path(aside.look()), "/long");
+    assert!(matches!(other.look(), Next::Nothing));
+    assert!(aside.step_aside());
+    assert_eq!(path(other.look()), "/next");
 }
 
 #[test]
@@ -260,4 +401,44 @@ fn refuses_after_the_end_and_empties_what_was_left() {
     assert!(answer.try_recv().is_err());
     let (late, _answer) = exchange("/late");
     assert!(matches!(queue.submit(late), Err(Rejected::Closed(_))));
+}
+
+/// Those at the end of a long queue waited for the whole budget, to be refused when it was spent.
+#[test]
+fn sends_back_at_once_what_cannot_be_served_before_the_end() {
+    let queue = queue(100, 1);
+    let worker = queue.register();
+    let start = Instant::now();
+    let mut answers: Vec<_> = (0..20)
+        .map(|number| {
+            let (exchange, answer) = exchange(&format!("/{number}"));
+            queue.submit(exchange).unwrap();
+            answer
+        })
+        .collect();
+    let second = |n: u64| start + Duration::from_secs(n);
+    // One per second.
+    for turn in 0..5 {
+        assert_eq!(path(worker.look_at(second(turn))), format!("/{turn}"));
+    }
+    queue.end_by(second(14), second(4));
+    assert_eq!(queue.len(), 10);
+    let sent_back: Vec<bool> =
+        answers.iter_mut().map(|answer| matches!(answer.try_recv(), Ok(Answer::SentBack(Shed::Ending)))).collect();
+    assert_eq!(sent_back, [vec![false; 15], vec![true; 5]].concat());
+    assert_eq!(path(worker.look_at(second(5))), "/5", "the others keep their order");
+    let (fits, _answer) = exchange("/fits");
+    let (mut late, _answer) = exchange("/late");
+    late.request.queued = second(5);
+    queue.submit(fits).unwrap();
+    assert!(matches!(queue.submit(late), Err(Rejected::Closed(_))));
+}
+
+#[test]
+fn sends_nothing_back_where_it_is_not_known_how_fast_the_queue_moves() {
+    let queue = queue(100, 1);
+    let (waits, _answer) = exchange("/");
+    queue.submit(waits).unwrap();
+    queue.end_by(Instant::now(), Instant::now());
+    assert_eq!(queue.len(), 1);
 }

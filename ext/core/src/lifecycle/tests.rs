@@ -8,7 +8,7 @@ const fn s(seconds: u64) -> Duration {
 }
 
 fn ready(delay: u64, timeout: u64, budget: Option<u64>) -> (Lifecycle, Instant) {
-    let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+    let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), until_quiet: false };
     let mut life = Lifecycle::new(plan);
     let now = Instant::now();
     assert_eq!(life.handle(Event::Booted, now), [Action::Announce(Phase::Ready, Cause::Booted)]);
@@ -22,7 +22,7 @@ fn signal(signal: Signal) -> Event {
 #[test]
 fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
     let (mut life, t0) = ready(3, 10, Some(28));
-    let draining = Phase::Draining { since: t0, until: t0 + s(3) };
+    let draining = Phase::Draining { since: t0, pace: s(3), until: t0 + s(3) };
     assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Announce(draining, Cause::Signal(Signal::Term))]);
     assert_eq!(life.deadline(), Some(t0 + s(3)));
     assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(2)), []);
@@ -102,7 +102,7 @@ fn the_budget_bounds_everything_from_the_first_signal_on() {
 
 #[test]
 fn a_signal_during_boot_stops_at_once() {
-    let mut life = Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None });
+    let mut life = Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, until_quiet: false });
     life.handle(signal(Signal::Term), Instant::now());
     assert_eq!(life.phase(), Phase::Stopped { status: 0 });
     assert_eq!(life.handle(Event::Booted, Instant::now()), []);
@@ -122,12 +122,63 @@ fn an_embedding_program_stops_with_or_without_the_delay() {
 #[test]
 fn responses_say_close_more_often_as_the_delay_passes() {
     let t0 = Instant::now();
-    let draining = Phase::Draining { since: t0, until: t0 + s(10) };
+    let draining = Phase::Draining { since: t0, pace: s(10), until: t0 + s(10) };
     for (at, expected) in [(0, 0.0), (1, 0.0), (3, 0.5), (5, 1.0), (9, 1.0)] {
         assert!((draining.close_probability(t0 + s(at)) - expected).abs() < 1e-9, "at {at} s");
     }
     assert_eq!(Phase::Ready.close_probability(t0), 0.0);
     assert_eq!(Phase::Closing { since: t0, deadline: t0 }.close_probability(t0), 1.0);
+}
+
+#[test]
+fn a_first_signal_does_not_cut_a_drain_that_was_asked_for() {
+    let (mut life, t0) = ready(10, 10, None);
+    life.handle(Event::Drain, t0);
+    assert_eq!(life.handle(signal(Signal::Term), t0 + s(1)), [Action::Unmoved(Signal::Term)]);
+    assert_eq!(life.deadline(), Some(t0 + s(10)));
+    life.handle(signal(Signal::Term), t0 + s(2));
+    assert_eq!(life.phase().name(), "closing");
+    let (mut life, t0) = ready(10, 10, None);
+    life.handle(Event::Drain, t0);
+    life.handle(signal(Signal::Int), t0 + s(1));
+    assert_eq!(life.phase().name(), "closing", "a Ctrl-C never waits");
+}
+
+#[test]
+fn a_drain_ends_when_nobody_sends_any_more() {
+    let (mut life, t0) = ready(10, 20, Some(28));
+    assert_eq!(life.handle(Event::Quiet, t0), []);
+    life.handle(signal(Signal::Term), t0);
+    let actions = life.handle(Event::Quiet, t0 + s(3));
+    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(23) };
+    assert_eq!(actions, [Action::Announce(closing, Cause::Quiet), Action::CloseListeners]);
+    assert_eq!(life.drained_for(), s(3));
+}
+
+#[test]
+fn a_drain_goes_on_while_connections_come_as_far_as_the_budget_allows() {
+    let (mut life, t0) = ready(10, 18, Some(28));
+    life.handle(signal(Signal::Term), t0);
+    let still = |last: u64, reserve: u64| Event::StillArriving { last: t0 + s(last), reserve: s(reserve) };
+    assert_eq!(life.handle(still(8, 1), t0 + s(9)), [], "the delay is not over");
+    let extended = |until: Duration| Phase::Draining { since: t0, pace: s(10), until: t0 + until };
+    assert_eq!(life.handle(still(9, 1), t0 + s(10)), [Action::Extend(extended(s(11)))]);
+    assert_eq!(life.deadline(), Some(t0 + s(11)));
+    let limit = s(28) - s(5) - SETTLE;
+    assert_eq!(life.handle(still(22, 5), t0 + s(22)), [Action::Extend(extended(limit))]);
+    life.handle(still(22, 5), t0 + limit);
+    assert_eq!(life.phase().name(), "closing", "the budget is used up");
+}
+
+#[test]
+fn without_a_budget_a_drain_is_extended_to_its_double_at_most() {
+    let (mut life, t0) = ready(10, 18, None);
+    life.handle(signal(Signal::Term), t0);
+    let event = Event::StillArriving { last: t0 + s(19), reserve: s(1) };
+    life.handle(event, t0 + s(19));
+    assert_eq!(life.deadline(), Some(t0 + s(20)));
+    life.handle(event, t0 + s(20));
+    assert_eq!(life.phase().name(), "closing");
 }
 
 fn rank(phase: Phase) -> u8 {
@@ -149,6 +200,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(signal(Signal::Int)),
         Just(Event::Drain),
         Just(Event::Stop),
+        Just(Event::Quiet),
         any::<bool>().prop_map(|cut| Event::Emptied { cut }),
         any::<bool>().prop_map(|unfinished| Event::DeadlineReached { unfinished }),
     ]
@@ -161,7 +213,7 @@ proptest! {
         delay in 0u64..5, timeout in 0u64..5, budget in proptest::option::of(0u64..8),
         script in proptest::collection::vec((any_event(), 0u64..3), 0..40),
     ) {
-        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s) };
+        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), until_quiet: false };
         let mut life = Lifecycle::new(plan);
         let mut now = Instant::now();
         for (event, wait) in script {
@@ -177,7 +229,7 @@ proptest! {
     /// Left to itself after one signal, it is over by the platform's budget and the time of a forced end.
     #[test]
     fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
-        let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)) };
+        let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)), until_quiet: false };
         let mut life = Lifecycle::new(plan);
         let start = Instant::now();
         life.handle(Event::Booted, start);

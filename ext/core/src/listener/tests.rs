@@ -45,7 +45,7 @@ async fn replaces_a_stale_unix_socket_and_removes_its_own() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let queued = tokio::net::UnixStream::connect(&path).await.unwrap();
     let mut taken = 0;
-    assert!(listener.close(|_| taken += 1).await);
+    assert!(listener.close(Duration::ZERO, |_| taken += 1).await);
     assert_eq!(taken, 1);
     assert!(!path.exists());
     drop(queued);
@@ -113,8 +113,20 @@ async fn closes_without_losing_the_queue() {
     let address = *address;
     let queued: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
     let mut taken = Vec::new();
-    let lossless = listener.close(|accepted| taken.push(accepted)).await;
+    let lossless = listener.close(Duration::ZERO, |accepted| taken.push(accepted)).await;
     assert_eq!(taken.len(), queued.len());
     assert_eq!(lossless, cfg!(target_os = "linux"));
     assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+/// A handshake takes as long as the client's round trip: a client 110 ms away was lost in a close after 100 ms.
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_handshakes_of_clients_that_are_far_away() {
+    for (round_trip, expected) in [(0, 100), (10, 100), (110, 440), (900, 500)] {
+        let listener = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0).listen().unwrap();
+        let begun = tokio::time::Instant::now();
+        listener.close(Duration::from_millis(round_trip), |_| ()).await;
+        assert_eq!(begun.elapsed().as_millis(), expected, "round trip of {round_trip} ms");
+    }
 }

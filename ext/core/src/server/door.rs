@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Observer, now};
+use super::Observer;
 use crate::{
     connection::{self, Shared},
     listener::{Accepted, Listener, gone_already},
@@ -14,6 +14,9 @@ use crate::{
 
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// One in so many connections is asked for its round-trip time, which costs a system call; in a drain, each is.
+const SAMPLED: u32 = 16;
 
 /// What was found when a listener closed.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,7 @@ impl Door {
     /// Accepts until the server closes, then closes the listener.
     pub(super) async fn keep(self, listener: Listener) -> Closed {
         let mut failing = Failing::default();
+        let mut slowest = Slowest::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -50,6 +54,7 @@ impl Door {
                     if failing.recovered() {
                         (self.observer)(&Notice::AcceptRecovered);
                     }
+                    slowest.sample(&accepted, self.shared.phase().is_stopping());
                     self.welcome(accepted);
                 }
                 Err(error) if gone_already(&error) => {}
@@ -64,7 +69,7 @@ impl Door {
         }
         let mut late = 0;
         let lossless = listener
-            .close(|accepted| {
+            .close(slowest.round_trip, |accepted| {
                 late += 1;
                 self.welcome(accepted);
             })
@@ -73,12 +78,29 @@ impl Door {
     }
 
     fn welcome(&self, accepted: Accepted) {
-        let open = self.shared.stats.connection_accepted(now());
+        let open = self.shared.stats.connection_accepted();
         let shared = self.shared.clone();
         match accepted {
             Accepted::Tcp(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
             Accepted::Unix(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
         };
+    }
+}
+
+/// The longest round trip of the clients seen, which says how long a handshake takes.
+#[derive(Debug, Default)]
+struct Slowest {
+    round_trip: Duration,
+    skipped: u32,
+}
+
+impl Slowest {
+    fn sample(&mut self, accepted: &Accepted, always: bool) {
+        self.skipped += 1;
+        if always || self.skipped >= SAMPLED {
+            self.skipped = 0;
+            self.round_trip = self.round_trip.max(accepted.round_trip());
+        }
     }
 }
 

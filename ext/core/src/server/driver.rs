@@ -1,6 +1,6 @@
 //! The driver: feeds the lifecycle with signals, deadlines and the end of the last connection, and does what it says.
 
-use std::{convert::Infallible, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Message, Observer,
+    Message, Observer, Turns,
     door::{Closed, Door},
     hear, now,
 };
@@ -18,10 +18,8 @@ use crate::{
     dispatch::DispatchQueue,
     lifecycle::{Action, Event, Lifecycle, Phase},
     listener::Listener,
-    notice::{Notice, Summary},
-    plan::Plan,
-    probe::Probe,
-    stats::Snapshot,
+    notice::{LateComers, Notice, Summary},
+    plan::{MIN_DELAY, Plan},
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -29,15 +27,14 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
-    /// Dropped when the server is first told to stop.
-    unasked: Option<crossbeam_channel::Sender<Infallible>>,
+    turns: Turns,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
     closing: CancellationToken,
     accepting: Vec<JoinHandle<Closed>>,
-    /// When the first signal came, and the counters then.
-    drained_from: Option<(Instant, Snapshot)>,
+    /// Whether the operator knows that the drain takes longer than planned.
+    extension_told: bool,
 }
 
 impl Driver {
@@ -45,25 +42,20 @@ impl Driver {
         plan: Plan,
         shared: Arc<Shared>,
         phase: watch::Sender<Phase>,
-        unasked: crossbeam_channel::Sender<Infallible>,
+        turns: Turns,
         observer: Observer,
     ) -> Self {
         Self {
             plan,
             lifecycle: Lifecycle::new(plan),
             phase,
-            unasked: Some(unasked),
+            turns,
             observer,
             shared,
             closing: CancellationToken::new(),
             accepting: Vec::new(),
-            drained_from: None,
+            extension_told: false,
         }
-    }
-
-    /// What the probes tell about.
-    pub(super) fn probe(&self) -> Probe {
-        Probe { phase: self.shared.phase.clone(), stats: self.shared.stats.clone() }
     }
 
     /// Where the connections' exchanges wait.
@@ -96,11 +88,16 @@ impl Driver {
         let mut emptied: JoinHandle<()> = tokio::spawn(std::future::pending());
         let mut inbox_open = true;
         while !matches!(self.lifecycle.phase(), Phase::Stopped { .. }) {
-            let deadline = self.lifecycle.deadline();
+            let deadline = self.next_ring();
             let ring = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let (event, at) = tokio::select! {
                 message = inbox.recv(), if inbox_open => match message {
-                    Some(Message::Happened(event, at)) => (event, at),
+                    Some(Message::Happened(event, at)) => {
+                        if let Event::Signal(signal) = event {
+                            self.shared.stats.signalled(signal);
+                        }
+                        (event, at)
+                    }
                     Some(Message::Hear(stream, messages)) => {
                         tokio::spawn(hear(stream, messages));
                         continue;
@@ -110,7 +107,7 @@ impl Driver {
                         continue;
                     }
                 },
-                () = ring, if deadline.is_some() => (Event::DeadlineReached { unfinished: self.unfinished() }, now()),
+                () = ring, if deadline.is_some() => (self.rung(now()), now()),
                 _ = &mut emptied => (Event::Emptied { cut: self.shared.stats.snapshot().cut > 0 }, now()),
             };
             if self.handle(event, at) == Listening::Ends {
@@ -120,6 +117,36 @@ impl Driver {
         }
         emptied.abort();
         self.summarize();
+    }
+
+    /// When there is something to decide, if nothing happens before.
+    fn next_ring(&self) -> Option<Instant> {
+        let deadline = self.lifecycle.deadline();
+        match self.quiet_at() {
+            Some(quiet) => deadline.map(|deadline| deadline.min(quiet)),
+            None => deadline,
+        }
+    }
+
+    /// When a drain may end early, if no more connections come.
+    fn quiet_at(&self) -> Option<Instant> {
+        let Phase::Draining { since, .. } = self.lifecycle.phase() else { return None };
+        self.shared.traffic.quiet_at().map(|quiet| quiet.max(since + MIN_DELAY))
+    }
+
+    /// What it means that the time has come.
+    fn rung(&self, now: Instant) -> Event {
+        if let Phase::Draining { until, .. } = self.lifecycle.phase() {
+            if now < until && self.quiet_at().is_some_and(|quiet| now >= quiet) {
+                return Event::Quiet;
+            }
+            let late_from = until.checked_sub(self.plan.late_part()).unwrap_or(until);
+            let last = self.shared.traffic.last().filter(|last| last.at >= late_from);
+            if let (true, Some(last)) = (self.plan.until_quiet && now >= until, last) {
+                return Event::StillArriving { last: last.at, reserve: self.shared.traffic.reserve() };
+            }
+        }
+        Event::DeadlineReached { unfinished: self.unfinished() }
     }
 
     /// A forced end has left connections with something still to send or to answer.
@@ -134,26 +161,52 @@ impl Driver {
             match action {
                 Action::Announce(phase, cause) => {
                     let counted = self.shared.stats.snapshot();
-                    if self.drained_from.is_none() && phase.is_stopping() {
-                        self.drained_from = Some((at, counted));
+                    if phase.is_stopping() {
+                        self.shared.traffic.drain_begins(at, &self.plan, counted);
+                    }
+                    if let Phase::Closing { deadline, .. } = phase {
+                        self.tell_late_comers();
+                        self.shared.queue.end_by(deadline, at);
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
-                    if phase.is_stopping() {
-                        self.unasked = None;
-                    }
+                    self.turns.entered(phase);
                     let lasts = self.lifecycle.deadline().map(|end| end.saturating_duration_since(at));
                     if !matches!(phase, Phase::Ready | Phase::Stopped { .. }) {
                         (self.observer)(&Notice::Entered { phase, cause, now: counted, lasts });
                     }
                 }
+                Action::Extend(phase) => {
+                    self.phase.send_replace(phase);
+                    self.tell_extension(at);
+                }
                 Action::CloseListeners => listening = Listening::Ends,
                 // Connections see the phase.
                 Action::Force => {}
-                Action::Unmoved(signal) => (self.observer)(&Notice::Unmoved(signal)),
+                Action::Unmoved(signal) => (self.observer)(&Notice::Unmoved(signal, self.lifecycle.phase())),
             }
         }
         listening
+    }
+
+    /// Requests are still being routed here at the end of the delay.
+    fn tell_late_comers(&self) {
+        let (drain, last) = (self.shared.traffic.drain(), self.shared.traffic.last());
+        if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
+            (self.observer)(&Notice::Late(LateComers {
+                connections: drain.late,
+                after: last.at.saturating_duration_since(drain.begun),
+                source: last.source,
+            }));
+        }
+    }
+
+    /// The drain goes on because they are. Said once: it may be prolonged many times.
+    fn tell_extension(&mut self, now: Instant) {
+        if let (false, Some(last)) = (self.extension_told, self.shared.traffic.last()) {
+            self.extension_told = true;
+            (self.observer)(&Notice::Extended { ago: now.saturating_duration_since(last.at), source: last.source });
+        }
     }
 
     /// Closes the listeners and resolves when the last connection is gone.
@@ -178,9 +231,10 @@ impl Driver {
     }
 
     fn summarize(&self) {
-        let (Some((begun, before)), Phase::Stopped { status }) = (self.drained_from, self.lifecycle.phase()) else {
+        let (Some(drain), Phase::Stopped { status }) = (self.shared.traffic.drain(), self.lifecycle.phase()) else {
             return;
         };
+        let (begun, before) = (drain.begun, drain.before);
         let after = self.shared.stats.snapshot();
         (self.observer)(&Notice::Summary(Summary {
             took: now().saturating_duration_since(begun),
@@ -188,10 +242,8 @@ impl Driver {
             delay: self.lifecycle.drained_for(),
             connections: after.accepted - before.accepted,
             requests: after.requests - before.requests,
-            last_connection: after
-                .last_accept
-                .filter(|_| after.accepted > before.accepted)
-                .map(|at| at.saturating_duration_since(begun)),
+            last_connection: self.shared.traffic.last_in_drain(),
+            late: drain.late,
             told_close: after.told_close - before.told_close,
             idle_closed: after.idle_closed - before.idle_closed,
             rejected: after.rejected - before.rejected,

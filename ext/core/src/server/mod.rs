@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, Sender, never, select};
 use tokio::{
     io::AsyncReadExt,
     net::UnixStream,
@@ -25,16 +25,18 @@ use tokio_util::task::TaskTracker;
 use self::driver::Driver;
 use crate::{
     access::AccessLog,
+    admin::{self, Admin},
     config::Config,
     connection::Shared,
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
+    metrics::Report,
     notice::Notice,
-    probe::{self, Probe},
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
+    traffic::Traffic,
     wake::Sleeper,
 };
 
@@ -84,7 +86,9 @@ impl Server {
             None => None,
         };
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(config.limits.queue, config.max_workers, stats.clone());
+        let queue =
+            DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
+        queue.retire_idle(config.min_workers, config.idle_worker);
         Ok(Self { config, bound, admin, queue, stats, access: None })
     }
 
@@ -122,7 +126,8 @@ impl Server {
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
-        let (unasked, stopping) = crossbeam_channel::bounded::<Infallible>(0);
+        let (turns, stopping, closing) = Turns::new();
+        let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -130,11 +135,20 @@ impl Server {
             limits: self.config.limits,
             phase: phases.clone(),
             marks: self.config.marks,
+            probes: self.config.probes,
+            traffic: traffic.clone(),
             access: self.access,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
-        let driver = Driver::new(self.config.plan, shared, phase, unasked, observer);
+        let admin = admin.map(|listener| {
+            let ask = messages.clone();
+            // Full means that as many events wait already.
+            let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
+            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about);
+            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
+        });
+        let driver = Driver::new(self.config.plan, shared, phase, turns, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
@@ -146,7 +160,7 @@ impl Server {
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
-        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping })
+        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping, closing })
     }
 }
 
@@ -160,6 +174,39 @@ pub struct Running {
     phases: watch::Receiver<Phase>,
     stopped: Receiver<Infallible>,
     stopping: Receiver<Infallible>,
+    closing: Receiver<Infallible>,
+}
+
+/// A turn in a server's life that others wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was told to stop.
+    Stopping,
+    /// Everything new has stopped being served.
+    Closing,
+}
+
+/// What the driver drops when a turn has come.
+struct Turns {
+    stopping: Option<Sender<Infallible>>,
+    closing: Option<Sender<Infallible>>,
+}
+
+impl Turns {
+    fn new() -> (Self, Receiver<Infallible>, Receiver<Infallible>) {
+        let (stopping, told) = crossbeam_channel::bounded(0);
+        let (closing, closed) = crossbeam_channel::bounded(0);
+        (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
+    }
+
+    fn entered(&mut self, phase: Phase) {
+        if phase.is_stopping() {
+            self.stopping = None;
+            if !matches!(phase, Phase::Draining { .. }) {
+                self.closing = None;
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Running {
@@ -212,10 +259,14 @@ impl Running {
         Ok(ears)
     }
 
-    /// Waits until the server is told to stop: `true`; `false` when `sleeper` was woken.
-    pub fn wait_for_stop(&self, sleeper: &Sleeper) -> bool {
+    /// Waits until a turn has come: `true`; `false` when `sleeper` was woken.
+    pub fn wait_for(&self, turn: Turn, sleeper: &Sleeper) -> bool {
+        let turned = match turn {
+            Turn::Stopping => &self.stopping,
+            Turn::Closing => &self.closing,
+        };
         select! {
-            recv(self.stopping) -> _ => true,
+            recv(turned) -> _ => true,
             recv(sleeper.bell()) -> _ => false,
         }
     }
@@ -239,21 +290,18 @@ fn serve(
     mut driver: Driver,
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
-    admin: Option<Listener>,
+    admin: Option<(Listener, Admin)>,
 ) {
     runtime.block_on(async {
-        let probing = admin.map(|listener| {
-            let probe = driver.probe();
-            tokio::spawn(answer_probes(listener, Arc::new(probe)))
-        });
+        let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
         for listener in listeners {
             driver.accept_on(listener);
         }
         let queue = driver.queue();
-        tokio::spawn(async move { queue.guard_against_stalls().await });
+        tokio::spawn(async move { queue.keep_time().await });
         driver.run(inbox).await;
-        if let Some(probing) = probing {
-            probing.abort();
+        if let Some(administering) = administering {
+            administering.abort();
         }
     });
     // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
@@ -271,11 +319,11 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
     }
 }
 
-async fn answer_probes(listener: Listener, probe: Arc<Probe>) {
+async fn administer(listener: Listener, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
-            Ok(Accepted::Unix(socket, _)) => drop(tokio::spawn(probe::serve(socket, probe.clone()))),
+            Ok(Accepted::Tcp(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
+            Ok(Accepted::Unix(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }

@@ -9,7 +9,7 @@ const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r
 const KEEP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
 
 fn draining(delay: u64) -> Phase {
-    Phase::Draining { since: now(), until: now() + s(delay) }
+    Phase::Draining { since: now(), pace: s(delay), until: now() + s(delay) }
 }
 
 fn closing(patience: u64) -> Phase {

@@ -194,6 +194,25 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
+    let stage = Stage::with(Timeouts::default(), Limits { queue_wait: Some(s(2)), ..Limits::default() });
+    let queue = stage.shared.queue.clone();
+    let clock = tokio::spawn(async move { queue.keep_time().await });
+    let mut client = stage.connect();
+    client.send(GET).await;
+    client
+        .expect(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
+             content-length: 24\r\n\r\n503 Service Unavailable\n",
+        )
+        .await;
+    assert!(stage.shared.queue.is_empty());
+    assert_eq!(stage.shared.stats.shed(crate::stats::Shed::QueueTimeout), 1);
+    assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+    clock.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_while_queued_is_not_served() {
     let stage = Stage::new();
     let mut client = stage.connect();

@@ -25,13 +25,14 @@ use tokio_util::task::TaskTracker;
 use super::{Shared, now, serve};
 use crate::{
     body::ResponseBody,
-    config::{Limits, Timeouts},
+    config::{Limits, Probes, Timeouts},
     dispatch::{DispatchQueue, Next, Worker},
     exchange::Exchange,
     lifecycle::Phase,
     request::Peer,
     response::Response,
     stats::Stats,
+    traffic::Traffic,
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -52,7 +53,7 @@ impl Stage {
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(limits.queue, 1, stats.clone());
+        let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         Self {
@@ -62,6 +63,8 @@ impl Stage {
                 timeouts,
                 limits,
                 phase: phases,
+                probes: Probes::default(),
+                traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
                 tasks: TaskTracker::new(),
@@ -78,7 +81,7 @@ impl Stage {
     /// A connection that holds `size` bytes in each direction.
     fn connect_with_buffer(&self, size: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(size);
-        let open = self.shared.stats.connection_accepted(now());
+        let open = self.shared.stats.connection_accepted();
         let serving = tokio::spawn(serve(theirs, Peer::unix(), self.shared.clone(), open));
         Client { stream: ours, serving, started: now() }
     }

@@ -1,0 +1,127 @@
+# frozen_string_literal: true
+
+require "digest"
+
+# The server's side of WebSockets that send back what comes (RFC 6455, short messages without fragments), over sockets
+# taken from the server by full hijack. One thread serves all of them.
+#
+# Once the server drains, each is closed with 1001 at a random moment, so that the clients connect elsewhere and not all
+# at once. A server that does not say that it drains leaves them to their fate.
+module Rollout
+  class EchoSockets
+    GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+    GOING_AWAY = 1001
+
+    LOOK = 0.1 # seconds between two looks at the clock and at the server
+    LEAVE = (0.5..2.5) # seconds from the drain to the Close
+    PATIENCE = 5.0 # seconds for the client to answer it
+
+    # `closes_at` is when to send the Close, `cut_at` when to wait no longer for its answer.
+    Client = Struct.new(:io, :input, :closes_at, :cut_at)
+
+    def self.asked?(env) = env["HTTP_UPGRADE"]&.casecmp?("websocket") && env["HTTP_SEC_WEBSOCKET_KEY"]
+
+    def initialize
+      @clients = {}
+      @arrivals = Queue.new
+      @wake, @waker = IO.pipe
+      @draining = -> { false }
+      @start = Mutex.new
+    end
+
+    # Answers the handshake in `env` and serves its socket from now on.
+    def take(env)
+      io = env["rack.hijack"].call
+      @draining = env["tidegate.draining"] || @draining
+      accept = Digest::SHA1.base64digest(env["HTTP_SEC_WEBSOCKET_KEY"] + GUID)
+      io.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n" \
+               "sec-websocket-accept: #{accept}\r\n\r\n")
+      @arrivals << Client.new(io, "".b)
+      @start.synchronize { @thread ||= Thread.new { serve } }
+      @waker.write_nonblock("x", exception: false)
+    rescue SystemCallError
+      io&.close
+    end
+
+    private
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    def serve
+      loop do
+        ready, = IO.select([@wake, *@clients.keys], nil, nil, LOOK)
+        welcome
+        ready&.each { |io| read(@clients[io]) if @clients.key?(io) }
+        see_off if @draining.call
+      end
+    end
+
+    def welcome
+      @wake.read_nonblock(1000, exception: false)
+      @arrivals.size.times { @arrivals.pop.then { |client| @clients[client.io] = client } }
+    end
+
+    def read(client)
+      case piece = client.io.read_nonblock(16_384, exception: false)
+      when :wait_readable then nil
+      when nil then drop(client)
+      else
+        client.input << piece
+        while @clients.key?(client.io) && (frame = next_frame(client.input))
+          answer(client, *frame)
+        end
+      end
+    rescue SystemCallError, IOError
+      drop(client)
+    end
+
+    # Takes a whole frame from what came: its opcode and its payload.
+    def next_frame(input)
+      return if input.bytesize < 8
+
+      short = input.getbyte(1) & 0x7F
+      head, length = short == 126 ? [8, input.byteslice(2, 2).unpack1("n")] : [6, short]
+      return if input.bytesize < head + length
+
+      frame = input.slice!(0, head + length)
+      mask = frame.byteslice(head - 4, 4)
+      payload = frame.byteslice(head..).bytes.each_with_index.map { |byte, index| byte ^ mask.getbyte(index & 3) }
+      [frame.getbyte(0) & 0x0F, payload.pack("C*")]
+    end
+
+    # Nothing is sent after a Close, whoever sent it first.
+    def answer(client, opcode, payload)
+      case opcode
+      when CLOSE
+        send(client, CLOSE, payload.byteslice(0, 2)) unless client.cut_at
+        drop(client)
+      when PING then send(client, PONG, payload) unless client.cut_at
+      when TEXT then send(client, TEXT, payload) unless client.cut_at
+      end
+    end
+
+    def send(client, opcode, payload)
+      length = payload.bytesize < 126 ? [payload.bytesize].pack("C") : [126, payload.bytesize].pack("Cn")
+      client.io.write([0x80 | opcode].pack("C") << length << payload)
+    end
+
+    def see_off
+      @clients.values.each do |client|
+        client.closes_at ||= now + rand(LEAVE)
+        if client.cut_at then drop(client) if now >= client.cut_at
+        elsif now >= client.closes_at
+          client.cut_at = now + PATIENCE
+          send(client, CLOSE, [GOING_AWAY].pack("n"))
+        end
+      rescue SystemCallError, IOError
+        drop(client)
+      end
+    end
+
+    def drop(client)
+      @clients.delete(client.io)
+      client.io.close
+    end
+  end
+end

@@ -1,0 +1,46 @@
+# frozen_string_literal: true
+
+require_relative "haproxy"
+require_relative "kube_proxy"
+require_relative "nginx"
+require_relative "picker"
+
+# The data planes by name. Each is one way in which requests get to pods.
+module Rollout
+  module DataPlanes
+    NAMES = {
+      "picker" => "one pod at random for each connection, no retries; needs no root",
+      "haproxy" => "HAProxy with retries 0",
+      "haproxy-retries" => "HAProxy with 3 retries, the last to another pod",
+      "haproxy-probe" => "HAProxy with retries 0 that goes by its own probe of the pods, as an AWS ALB does",
+      "nginx" => "nginx as it comes, which asks another pod when one fails",
+      "nginx-no-retry" => "nginx with proxy_next_upstream off",
+      "kube-proxy" => "the kernel: nftables and connection tracking, no retries; needs root"
+    }.freeze
+
+    # Those that make no sense, or that cannot be made, without a network of our own.
+    APART = %w[kube-proxy].freeze
+
+    module_function
+
+    def build(name, place:, tidegate:)
+      case name
+      when "picker" then Picker.new(place:)
+      when "haproxy" then HAProxy.new(place:)
+      when "haproxy-retries" then HAProxy.new(place:, retries: 3)
+      when "haproxy-probe" then probing(place, tidegate)
+      when "nginx" then Nginx.new(place:)
+      when "nginx-no-retry" then Nginx.new(place:, next_upstream: false)
+      when "kube-proxy" then KubeProxy.new(place:)
+      else raise Rig::Unavailable, "unknown data plane #{name.inspect}: #{NAMES.keys.join(', ')}"
+      end
+    end
+
+    # Tidegate has a path for load balancers; of any other server the app is asked.
+    def probing(place, tidegate)
+      return HAProxy.new(place:, probe: "/readyz", &:admin_port) if tidegate
+
+      HAProxy.new(place:, probe: "/", &:port)
+    end
+  end
+end

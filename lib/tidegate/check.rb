@@ -1,0 +1,43 @@
+# frozen_string_literal: true
+
+# What `tidegate --check` prints: where the server would listen and what it would do on TERM, without loading the app.
+
+module Tidegate
+  class Check
+    # +configuration+ is a resolved Configuration.
+    def initialize(configuration)
+      @configuration = configuration
+    end
+
+    # Raises a ConfigurationError where the server would not start because of its configuration.
+    def to_s
+      raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
+
+      [listening, on_term, *misfits].join("\n")
+    end
+
+    # Whether the shutdown plan is what was asked for.
+    def fits? = misfits.empty?
+
+    private
+
+    def listening
+      admin = @configuration.admin
+      ["listens on #{@configuration.addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
+    end
+
+    def on_term
+      text = "on TERM serves everything new for #{seconds(plan[:drain_delay])} (drain_delay#{", or until nobody comes" if quiet?}), " \
+             "then finishes what is in flight for up to #{seconds(plan[:shutdown_timeout])} (shutdown_timeout)"
+      plan[:budget] ? "#{text}; is gone #{seconds(plan[:budget])} after TERM, before the platform's KILL" : text
+    end
+
+    def misfits = plan[:misfits]
+
+    def quiet? = @configuration.drain_until_quiet
+
+    def plan = @plan ||= Server.new(->(_) {}, configuration: @configuration, log: Log.new(silent: true)).plan
+
+    def seconds(number) = format("%.1f s", number)
+  end
+end

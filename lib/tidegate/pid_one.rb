@@ -1,0 +1,82 @@
+# frozen_string_literal: true
+
+# Process 1 of a container. The kernel gives it every orphan, which stays a zombie until it is waited for, and it gets no
+# signal that it has not asked for. A server must not wait for "any child": the app would miss the status of its own.
+# So where the command is process 1, that stays behind as a process that does nothing else, and the server is its child.
+
+module Tidegate
+  module PidOne
+    # What is passed on.
+    FORWARDED = %w[TERM INT QUIT HUP USR1 USR2 WINCH].freeze
+
+    # What ends the child before it has handlers of its own, in the same way as these will: it has accepted nothing yet.
+    ENDING = %w[TERM INT QUIT HUP].freeze
+
+    SHELLS = %w[sh ash bash dash zsh ksh busybox].freeze
+
+    # The ioctl that makes a process group the foreground of a terminal (TIOCSPGRP, asm-generic/ioctls.h).
+    SET_FOREGROUND = 0x5410
+
+    module_function
+
+    # Runs the block, which returns an exit status, in a child if this is process 1; returns the status.
+    def run(&)
+      Process.pid == 1 ? stand_by(&) : yield
+    end
+
+    # The shell that is process 1 and this process's parent; nil for none. It does not pass signals on.
+    def shell
+      return unless Process.ppid == 1
+
+      name = File.read("/proc/1/comm").chomp
+      name if SHELLS.include?(name)
+    rescue SystemCallError
+      nil # no /proc: not a container of this kind
+    end
+
+    def stand_by(&)
+      child = nil
+      early = []
+      FORWARDED.each { |name| Signal.trap(name) { child ? pass_on(name, child) : early << name } }
+      child = fork { be_the_child(&) }
+      early.each { |name| pass_on(name, child) }
+      leave(reap(child))
+    end
+
+    # A process group of its own, so that what the terminal sends to the group comes once and not twice.
+    def be_the_child
+      FORWARDED.each { |name| Signal.trap(name, ENDING.include?(name) ? -> { exit(0) } : "DEFAULT") }
+      Process.setpgid(0, 0)
+      take_terminal if $stdin.tty?
+      exit(yield)
+    end
+
+    def take_terminal
+      before = Signal.trap("TTOU", "IGNORE")
+      $stdin.ioctl(SET_FOREGROUND, [Process.pid].pack("i"))
+      Signal.trap("TTOU", before || "DEFAULT")
+    end
+
+    # Waits for every child, its own and the orphans, until its own has ended.
+    def reap(child)
+      loop do
+        pid, status = Process.wait2(-1)
+        return status if pid == child
+      end
+    end
+
+    def pass_on(name, child)
+      Process.kill(name, child)
+    rescue Errno::ESRCH
+      nil # it has just ended
+    end
+
+    # Nothing was registered for the exit of this process: what there is belongs to the child.
+    def leave(status)
+      [$stdout, $stderr].each(&:flush)
+      exit!(status.exitstatus || 128 + status.termsig)
+    end
+
+    private_class_method :stand_by, :be_the_child, :take_terminal, :reap, :pass_on, :leave
+  end
+end

@@ -1,0 +1,70 @@
+# frozen_string_literal: true
+
+require "socket"
+
+# What systemd is told of a service with `Type=notify` (sd_notify(3)): that it is ready, that it stops and how long that
+# may take, and that it lives.
+
+module Tidegate
+  class Systemd
+    # Seconds between two requests for more time, and what each asks for: twice that and some, for a slow machine.
+    EXTEND_EVERY = 1.0
+    EXTEND_BY = 5.0
+
+    # The systemd that has started this process; nil for none.
+    def self.from(env)
+      address = env["NOTIFY_SOCKET"].to_s
+      return unless address.start_with?("/", "@")
+
+      usec = Integer(env["WATCHDOG_USEC"].to_s, exception: false) if env.fetch("WATCHDOG_PID", Process.pid.to_s) == Process.pid.to_s
+      new(address, watchdog: usec && usec / 1e6)
+    end
+
+    # +address+ is that of a datagram socket, with an @ for Linux's abstract namespace. +watchdog+ is the time in seconds
+    # after which systemd misses a sign of life; nil for none wanted.
+    def initialize(address, watchdog: nil)
+      @address = address.sub(/\A@/, "\0")
+      @watchdog = watchdog
+    end
+
+    # Tells of +server+, a Tidegate::Server that serves now, until it has stopped.
+    def accompany(server)
+      notify("READY=1\nMAINPID=#{Process.pid}\nSTATUS=serving on #{server.addresses.join(", ")}")
+      thread { tell_of_stop(server) }
+      thread { show_life(server) } if @watchdog
+    end
+
+    # One message; systemd that is not there is not our trouble.
+    def notify(message)
+      Socket.open(:UNIX, :DGRAM) { |socket| socket.send(message, 0, Socket.sockaddr_un(@address)) }
+    rescue SystemCallError
+      nil
+    end
+
+    private
+
+    def thread
+      Thread.new do
+        Thread.current.name = "tidegate systemd"
+        yield
+      end
+    end
+
+    def tell_of_stop(server)
+      server.await_stop
+      notify("STOPPING=1\nSTATUS=finishing what is in flight")
+      until server.phase == :stopped
+        notify("EXTEND_TIMEOUT_USEC=#{(EXTEND_BY * 1e6).to_i}")
+        sleep(EXTEND_EVERY)
+      end
+    end
+
+    # A process in which no Ruby thread runs any more gives none.
+    def show_life(server)
+      until server.phase == :stopped
+        notify("WATCHDOG=1")
+        sleep(@watchdog / 2)
+      end
+    end
+  end
+end

@@ -1,0 +1,235 @@
+# frozen_string_literal: true
+
+require "json"
+
+RSpec.describe "what the server reports", :in_process do
+  let(:here) { Queue.new }
+  let(:go) { Queue.new }
+
+  # /wait waits without the GVL, /raise raises; each tells that it is there.
+  def reporting(**)
+    run_server(admin: "tcp://127.0.0.1:0", **) do |env|
+      here << env["PATH_INFO"]
+      Patience.pop(go) if env["PATH_INFO"] == "/wait"
+      raise "no" if env["PATH_INFO"] == "/raise"
+
+      [200, { "content-type" => "text/plain" }, [env["PATH_INFO"]]]
+    end
+  end
+
+  def ask(server, path, headers = {}) = Wire.open(server.admin_address) { |wire| wire.get(path, headers) }
+
+  def metrics(server) = Exposition.new(ask(server, "/metrics").body)
+
+  # Asks until the numbers are as the block wants them, and returns them.
+  def metrics_when(server)
+    Patience.until_true("the metrics to say so") { metrics(server).then { |page| page if yield page } }
+  end
+
+  def begin_waiting(server)
+    connect(server).tap do |wire|
+      wire.request("GET", "/wait")
+      expect(Patience.pop(here)).to eq("/wait")
+    end
+  end
+
+  describe "at /metrics" do
+    it "follows the grammar, from the first moment on" do
+      server = reporting
+      response = ask(server, "/metrics")
+      page = Exposition.new(response.body)
+
+      expect(response["content-type"]).to eq("text/plain; version=0.0.4; charset=utf-8")
+      expect(page.types.keys).to all(start_with("tidegate_"))
+      counters = page.types.select { |_, type| type == "counter" }.keys
+      expect(counters).to all(end_with("_total"))
+      expect(page["tidegate_info", version: Tidegate::VERSION]).to eq(1)
+      expect(page["tidegate_requests_total", method: "PATCH", status: "4xx"]).to eq(0)
+    end
+
+    it "is OpenMetrics for those who ask for it" do
+      response = ask(reporting, "/metrics", "accept" => "application/openmetrics-text; version=1.0.0")
+
+      expect(response["content-type"]).to eq("application/openmetrics-text; version=1.0.0; charset=utf-8")
+      expect(response.body).to end_with("# EOF\n")
+    end
+
+    it "counts requests by method and kind of status, and those that nobody could answer" do
+      server = reporting
+      2.times { get(server, "/") }
+      connect(server).ask("PURGE", "/")
+      get(server, "/raise")
+      here.clear
+      begin_waiting(server).abort
+      go << true
+
+      page = metrics_when(server) { |each| each["tidegate_requests_total", method: "GET", status: "none"] == 1 }
+      series = { %w[GET 2xx] => 2, %w[other 2xx] => 1, %w[GET 5xx] => 1, %w[GET 4xx] => 0 }
+      expect(series.keys.to_h { |(method, status)| [[method, status], page["tidegate_requests_total", method:, status:]] })
+        .to eq(series)
+      expect(page["tidegate_response_body_bytes_total"]).to eq(3 + "500 Internal Server Error\n".bytesize)
+    end
+
+    it "has histograms whose buckets add up" do
+      server = reporting
+      3.times { get(server, "/") }
+      page = metrics_when(server) { |each| each["tidegate_request_duration_seconds_count"] == 3 }
+
+      %w[request_duration queue_wait gvl_wait app_time].each do |subject|
+        buckets = page.buckets("tidegate_#{subject}_seconds")
+        expect(buckets.keys).to eq(buckets.keys.sort).and start_with(0.0001).and end_with(60.0, Float::INFINITY)
+        expect(buckets.values).to eq(buckets.values.sort)
+        expect(buckets[Float::INFINITY]).to eq(3).and eq(page["tidegate_#{subject}_seconds_count"])
+        expect(page["tidegate_#{subject}_seconds_sum"]).to be >= 0
+      end
+      expect(page["tidegate_request_duration_seconds_sum"]).to be >= page["tidegate_app_time_seconds_sum"]
+    end
+
+    it "shows requests that run and those that wait for a thread, as they come and go" do
+      server = reporting(threads: "0:1")
+      running = begin_waiting(server)
+      queued = connect(server)
+      queued.request("GET", "/queued")
+      catch_up(server)
+      page = metrics_when(server) { |each| each["tidegate_threads", state: "waiting"] == 1 }
+
+      expect(page["tidegate_requests_in_flight"]).to eq(2)
+      expect(page["tidegate_queue_depth"]).to eq(1)
+      expect(page["tidegate_threads_limit"]).to eq(1)
+      expect(page["tidegate_connections", state: "open"]).to be >= 2
+      go << true
+      [running, queued].each { |wire| expect(wire.response.status).to eq(200) }
+      page = metrics_when(server) { |each| each["tidegate_threads", state: "idle"] == 1 }
+      expect([page["tidegate_requests_in_flight"], page["tidegate_queue_depth"]]).to eq([0, 0])
+    end
+
+    it "counts what was turned away, by reason" do
+      server = reporting(threads: "1:1", max_queue: 1)
+      running = begin_waiting(server)
+      queued = connect(server)
+      queued.request("GET", "/queued")
+      catch_up(server)
+      expect(get(server, "/no-room").status).to eq(503)
+
+      expect(metrics(server)["tidegate_requests_shed_total", reason: "queue_full"]).to eq(1)
+      expect(metrics(server)["tidegate_requests_total", method: "GET", status: "5xx"]).to eq(1)
+      go << true
+      [running, queued].each(&:response)
+    end
+
+    it "says in which phase the server is, and answers to the end" do
+      server = reporting
+      expect(metrics(server)["tidegate_phase", phase: "ready"]).to eq(1)
+      waiting = begin_waiting(server)
+      server.stop
+      page = metrics_when(server) { |each| each["tidegate_phase", phase: "closing"] == 1 }
+
+      expect(page["tidegate_phase", phase: "ready"]).to eq(0)
+      go << true
+      waiting.response
+    end
+  end
+
+  describe "about waiting for the GVL" do
+    # /waits lets go of the GVL until the spec wants it back; /burns holds it for as long as /waits has not got it.
+    def competing
+      back = false
+      run_server(admin: "tcp://127.0.0.1:0") do |env|
+        gvl_wait = env["tidegate.gvl_wait"]
+        before = gvl_wait.call
+        here << env["PATH_INFO"]
+        case env["PATH_INFO"]
+        when "/waits"
+          Patience.pop(go)
+          back = true
+        when "/burns" then nil until back
+        end
+        [200, { "content-type" => "text/plain" }, [JSON.generate([before, gvl_wait.call])]]
+      end
+    end
+
+    it "tells of a request that wanted it back while another computed" do
+      server = competing
+      waits = connect(server)
+      waits.request("GET", "/waits")
+      Patience.pop(here)
+      burns = connect(server)
+      burns.request("GET", "/burns")
+      Patience.pop(here)
+      go << true
+      before, after = JSON.parse(waits.response.body)
+      burns.response
+
+      expect(after).to be > before
+      page = metrics_when(server) { |each| each["tidegate_gvl_wait_seconds_count"] == 2 }
+      expect(page["tidegate_gvl_wait_seconds_sum"] * 1000).to be >= after
+    end
+
+    it "tells nothing outside of a request" do
+      expect(Tidegate::RackEnv::GVL_WAIT.call).to eq(0.0)
+      expect(Tidegate::RackEnv::IO_BOUND.call).to be(false)
+    end
+  end
+
+  describe "about requests that say that they mostly wait" do
+    # /marked and /unmarked compute until another request is in the app.
+    def crowd(key)
+      entered = Queue.new
+      run_server(admin: "tcp://127.0.0.1:0") do |env|
+        if env["PATH_INFO"] == "/long"
+          env.fetch(key).call if key
+          here << true
+          nil while entered.empty?
+        end
+        entered << true if env["PATH_INFO"] == "/other"
+        [200, { "content-type" => "text/plain" }, ["x"]]
+      end
+    end
+
+    def stalls_beside(key)
+      server = crowd(key)
+      long = connect(server)
+      long.request("GET", "/long")
+      Patience.pop(here)
+      expect(get(server, "/other").status).to eq(200)
+      expect(long.response.status).to eq(200)
+      metrics(server)["tidegate_stalls_total"]
+    end
+
+    it "lets others in beside them at once" do
+      %w[tidegate.io_bound puma.mark_as_io_bound].each { |key| expect(stalls_beside(key)).to eq(0) }
+    end
+
+    it "lets others in beside those that say nothing when the queue has stood still" do
+      expect(stalls_beside(nil)).to eq(1)
+    end
+  end
+
+  describe "at /stats" do
+    it "has Puma's keys, and ours" do
+      server = reporting(threads: "2:4")
+      wait_for_stat(server, :idle_workers, 2)
+      waiting = begin_waiting(server)
+      metrics_when(server) { |each| each["tidegate_threads", state: "waiting"] == 1 }
+      response = ask(server, "/stats")
+      stats = JSON.parse(response.body)
+
+      expect(response["content-type"]).to eq("application/json")
+      expect(stats).to include(
+        "backlog" => 0, "running" => 2, "pool_capacity" => 3, "busy_threads" => 1, "max_threads" => 4, "requests_count" => 1,
+        "started_at" => a_string_matching(/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/)
+      )
+      ruby = { "engine" => RUBY_ENGINE, "version" => RUBY_VERSION, "patchlevel" => RUBY_PATCHLEVEL }
+      expect(stats["versions"]).to eq("tidegate" => Tidegate::VERSION, "ruby" => ruby)
+      expect(stats["tidegate"]).to include("phase" => "ready", "in_flight" => 1, "waiting_threads" => 1, "idle_threads" => 1)
+      go << true
+      waiting.response
+    end
+  end
+
+  it "is in docs/metrics.md, all of it and nothing else" do
+    documented = File.read(File.expand_path("../../docs/metrics.md", __dir__)).scan(/^\| `(tidegate_\w+)/).flatten
+
+    expect(documented).to match_array(metrics(reporting).types.keys)
+  end
+end
