@@ -1,53 +1,73 @@
 # frozen_string_literal: true
 
-require_relative "usage"
-require_relative "workload"
+require_relative "contestants"
+require_relative "result"
+require_relative "stage"
+require_relative "syscalls"
 
-# The measuring: rounds in which every server has one turn, in an order that changes with the round, so that
-# a noisy minute does not hit the same server each time.
+# The measuring of one workload: the search for the thread count of whom the others are compared with; rounds in which
+# every server has one turn, in an order that changes with the round, so that a noisy minute does not hit the same server
+# each time; and a short pass that counts system calls.
 module Comparison
-  # One turn of one server. CPU is in microseconds per request, memory in MiB.
-  Turn = Struct.new(:server, :round, :rate, :p50, :p99, :cpu, :rss, :pss, :errors, keyword_init: true)
-
   class Rounds
-    def initialize(kinds, workload:, settings:, &say)
-      @kinds, @workload, @settings, @say = kinds, workload, settings, say
+    # The block is told each Turn as it comes, and sentences.
+    def initialize(workload, settings:, generator:, &say)
+      @workload, @settings, @generator, @say = workload, settings, generator, say
+      @stage = Stage.new(workload, generator:, warm_up: settings.warm_up)
+      @contestants = Contestants.new(settings.servers, baseline: settings.baseline, threads: settings.threads)
     end
 
     def call
-      (1..@settings.rounds).flat_map do |round|
-        @kinds.rotate(round - 1).map { |kind| turn(kind, round).tap(&@say) }
-      end
+      search if @contestants.search?
+      taking_part = @contestants.to_a
+      turns = (1..@settings.rounds).flat_map { |round| round(taking_part, round) }
+      raise Rig::Unavailable, "#{@workload.name}: nobody could be measured" if turns.empty?
+
+      Result.new(@workload, turns, baselines: ->(number) { @contestants.baseline_for(number) }, syscalls: syscalls(taking_part),
+                                   found: @contestants.found, missing: @contestants.missing)
     end
+
+    # Who takes part, once it is known.
+    def contestants = @contestants.to_a
 
     private
 
-    # A fresh process, warmed up, measured, stopped.
-    def turn(kind, round)
-      host = "127.0.0.1"
-      server = kind.start(host:, port: Rig::Servers.free_port(host), app: @workload.app).ready!
-      same_answer!(server)
-      @workload.load(server.address, connections: @settings.connections, seconds: @settings.warm_up)
-      measure(server, round)
-    ensure
-      server&.child&.stop(signal: :INT)
+    def search
+      best_by = @workload.best_by
+      found = @contestants.search(@settings.counts, best_by) do |contestant|
+        attempt(contestant) { @stage.turn(contestant, 0, seconds: @settings.try_seconds, idle: false) }
+      end
+      @say.call("#{@workload.name}: #{@settings.baseline} is best in #{found}") if found
+    rescue Rig::Unavailable => error
+      @contestants.missing[@settings.baseline] = error.message
     end
 
-    def same_answer!(server)
-      answer = @workload.answer(server)
-      return if answer == (@answer ||= answer) && answer.first == "200"
-
-      raise Rig::Unavailable, "#{server.kind.name} answers #{answer.inspect[0, 80]}, not #{@answer.inspect[0, 80]}"
+    def round(contestants, number)
+      contestants.rotate(number - 1).filter_map do |contestant|
+        attempt(contestant) { @stage.turn(contestant, number, seconds: @settings.seconds) }
+      end
     end
 
-    def measure(server, round)
-      usage = Usage.new(server.child.pid)
-      before = usage.cpu
-      sample = @workload.load(server.address, connections: @settings.connections, seconds: @settings.seconds)
-      spent = usage.cpu - before
-      rss, pss = usage.memory
-      Turn.new(server: server.kind.name, round:, rate: sample.rate, p50: sample.p50, p99: sample.p99,
-               cpu: spent * 1e6 / sample.requests, rss:, pss:, errors: sample.errors)
+    # Who cannot be measured this time is left out of it.
+    def attempt(contestant)
+      yield.tap(&@say)
+    rescue Rig::Unavailable => error
+      @contestants.missing[contestant.name] = error.message
+      @say.call("#{contestant.name}: #{error.message}")
+      nil
+    end
+
+    def syscalls(contestants)
+      return {} unless @settings.syscalls
+
+      counter = Syscalls.new(@generator)
+      seconds = [@settings.seconds, 2].min
+      contestants.to_h do |contestant|
+        count = @stage.with(contestant.kind) { |server, usage| counter.count(server, usage, @workload.clients, seconds:) }
+        [contestant.name, count]
+      rescue Rig::Unavailable
+        [contestant.name, nil]
+      end
     end
   end
 end

@@ -1,47 +1,90 @@
 # frozen_string_literal: true
 
 require "optparse"
+require_relative "contestants"
 require_relative "workload"
 
 # What one comparison is to do: every number with its default, and the command line that changes it.
 module Comparison
-  Settings = Struct.new(:servers, :workload, :rounds, :seconds, :warm_up, :connections, :baseline, :json, keyword_init: true) do
+  Settings = Struct.new(:servers, :workloads, :rounds, :seconds, :warm_up, :connections, :baseline, :threads, :counts, :syscalls,
+                        :json, :plot, :bar, keyword_init: true) do
+    # Everybody that is known; who is not on this machine is left out.
+    everybody = %w[tidegate puma8 puma unicorn passenger].freeze
+    define_singleton_method(:everybody) { everybody }
+
     def self.parse(argv)
-      settings = new(servers: [], workload: "hello", rounds: 5, seconds: 5, warm_up: 2, connections: 32, json: false)
+      settings = new(servers: [], workloads: [], rounds: 5, seconds: 5, warm_up: 2, counts: Contestants::COUNTS, syscalls: true)
       rest = settings.parser.parse(argv)
       raise OptionParser::InvalidArgument, rest.first unless rest.empty?
-      raise OptionParser::InvalidArgument, "every number is at least 1" unless settings.positive?
 
-      settings.servers = %w[tidegate puma8 puma] if settings.servers.empty?
-      settings.freeze
+      settings.finish
     end
 
-    def positive? = [rounds, seconds, warm_up, connections].all?(&:positive?)
+    def finish
+      raise OptionParser::InvalidArgument, "every number is at least 1" unless positive?
+
+      self.servers = bar ? %w[tidegate puma8] : self.class.everybody if servers.empty?
+      self.workloads = ["hello"] if workloads.empty? && !bar
+      unknown = workloads - Workload.names
+      raise OptionParser::InvalidArgument, "no workload #{unknown.first}: #{Workload.names.join(', ')}" unless unknown.empty?
+
+      stranger = servers.find { |name| !Rig::Servers.known?(name.sub(/\A(puma\d*):\d+\z/, '\1')) }
+      raise OptionParser::InvalidArgument, "no server #{stranger}: #{Rig::Servers::KNOWN}, or a command with {port}" if stranger
+
+      self.baseline ||= servers.find { |name| name.start_with?("puma") } || servers.last
+      raise OptionParser::InvalidArgument, "--baseline #{baseline} is not among #{servers.join(', ')}" unless servers.include?(baseline)
+
+      freeze
+    end
+
+    def positive? = [rounds, seconds, warm_up, connections || 1, threads || 1, *counts].all?(&:positive?)
 
     def parser
       OptionParser.new("usage: bench/run [options]") do |o|
-        o.on("--servers A,B", Array, "known by name: tidegate, puma8, puma (all of them)") { |v| servers.concat(v) }
-        o.on("--server [NAME=]CMD", "another: a command with {host}, {port} and {app}; repeatable") { |v| servers << v }
-        o.on("--baseline NAME", "what the ratios are to (the first Puma)") { |v| self.baseline = v }
-        o.on("--workload NAME", "#{Workload.names.join(', ')} (#{workload})") { |v| self.workload = v }
-        o.on("--rounds N", Integer, "turns of each server (#{rounds})") { |v| self.rounds = v }
-        o.on("--seconds N", Integer, "length of a turn (#{seconds})") { |v| self.seconds = v }
-        o.on("--warm-up N", Integer, "seconds before it that do not count (#{warm_up})") { |v| self.warm_up = v }
-        o.on("--connections N", Integer, "keep-alive connections (#{connections})") { |v| self.connections = v }
-        o.on("--json", "print everything as JSON") { self.json = true }
+        what_options(o)
+        how_options(o)
+        result_options(o)
       end
     end
 
-    # The name that ratios are to, among those servers.
-    def baseline_of(names)
-      name = baseline || names.find { |other| other.start_with?("puma") } || names.last
-      raise OptionParser::InvalidArgument, "--baseline #{name} is not among #{names.join(', ')}" unless names.include?(name)
+    # The length of a try with one thread count.
+    def try_seconds = [seconds, 3].min
 
-      name
+    private
+
+    def what_options(o)
+      o.on("--workload A,B", Array, "#{Workload.names.join(', ')} (hello)") { |v| workloads.concat(v) }
+      o.on("--all", "all of them") { workloads.replace(Workload.names) }
+      o.on("--bar", "what the table of bars needs, and that table") { self.bar = true }
+      o.on("--servers A,B", Array, "#{self.class.everybody.join(', ')} (those that are here); puma8:16 with 16 threads") { |v| servers.concat(v) }
+      o.on("--server [NAME=]CMD", "another: a command with {host}, {port} and {app}; repeatable") { |v| add(v) }
+      o.on("--baseline NAME", "what the ratios are to (the first Puma)") { |v| self.baseline = v }
     end
 
-    def to_s
-      "#{workload}: #{connections} keep-alive connections, 1 process, 5 threads, median of #{rounds} rounds of #{seconds} s"
+    # Beside the usual ones, unless --servers says otherwise.
+    def add(command)
+      servers.concat(self.class.everybody) if servers.empty?
+      servers << command
+    end
+
+    def how_options(o)
+      o.on("--rounds N", Integer, "turns of each server (#{rounds})") { |v| self.rounds = v }
+      o.on("--seconds N", Integer, "length of a turn (#{seconds})") { |v| self.seconds = v }
+      o.on("--warm-up N", Integer, "seconds before it that do not count (#{warm_up})") { |v| self.warm_up = v }
+      o.on("--connections N", Integer, "where the workload does not say (32)") { |v| self.connections = v }
+      o.on("--threads N", Integer, "of every Puma, instead of a search for the best") { |v| self.threads = v }
+      o.on("--counts A,B", Array, "thread counts that the search tries (#{counts.join(',')})") { |v| self.counts = v.map { |n| Integer(n) } }
+      o.on("--quick", "a look, not a measurement: 1 round of 1 s, 2 thread counts, no system calls") { quick }
+    end
+
+    def quick
+      self.rounds, self.seconds, self.warm_up, self.counts, self.syscalls = 1, 1, 1, [5, 16], false
+    end
+
+    def result_options(o)
+      o.on("--[no-]syscalls", "count system calls in a pass of its own (if perf or strace is here)") { |v| self.syscalls = v }
+      o.on("--plot DIR", "latency against load, one SVG for each workload that has a load") { |v| self.plot = v }
+      o.on("--json FILE", "everything that was measured; - is the standard output") { |v| self.json = v }
     end
   end
 end

@@ -2,32 +2,59 @@
 
 require "etc"
 
-# What a process and its descendants use, read from /proc: CPU seconds so far, memory now.
+# What a process and its descendants use, read from /proc and the kernel's clocks: CPU and context switches so far, memory
+# now and at most.
 module Comparison
   class Usage
     TICKS = Etc.sysconf(Etc::SC_CLK_TCK).to_f
+    GONE = [Errno::ENOENT, Errno::ESRCH, Errno::EINVAL].freeze
 
     def initialize(pid)
       @pid = pid
     end
 
-    # User and system time in seconds, of the ended children that were waited for too.
-    def cpu
-      tree.sum { |pid| stat(pid).values_at(11, 12, 13, 14).sum(&:to_i) } / TICKS
+    # User and system time in seconds, of the ended children that were waited for too. The clock of a process is exact;
+    # /proc has only hundredths.
+    def cpu = each { |pid| Process.clock_gettime(clock(pid)) + (stat(pid).values_at(13, 14).sum(&:to_i) / TICKS) }.sum
+
+    # Times that each thread was taken off the CPU, because it waited or because another had its turn; by its number.
+    def switches
+      each do |pid|
+        Dir["/proc/#{pid}/task/*/status"].to_h { |path| [path[%r{task/(\d+)}, 1], File.read(path).scan(/ctxt_switches:\s+(\d+)/).flatten.sum(&:to_i)] }
+      end.reduce({}, :merge)
     end
 
-    # Resident and proportional set size in MiB.
-    def memory
-      rollups = tree.map { |pid| File.read("/proc/#{pid}/smaps_rollup") }
-      %w[Rss Pss].map { |name| rollups.sum { |text| text[/^#{name}:\s+(\d+)/, 1].to_i } / 1024.0 }
+    # How many more `after` than `before`, of the threads that are still there.
+    def self.switched(before, after) = after.sum { |thread, count| count - before.fetch(thread, 0) }
+
+    # Proportional set size in MiB: memory that several processes share is shared out among them.
+    def pss = each { |pid| kilobytes("smaps_rollup", pid, "Pss") }.sum / 1024.0
+
+    # The most resident memory that each process has had, in MiB.
+    def peak = each { |pid| kilobytes("status", pid, "VmHWM") }.sum / 1024.0
+
+    # The process and its descendants.
+    def tree(pid = @pid)
+      children = Dir["/proc/#{pid}/task/*/children"].flat_map { |path| File.read(path).split.map(&:to_i) }
+      [pid, *children.flat_map { |child| tree(child) }]
+    rescue *GONE
+      [pid]
     end
 
     private
 
-    def tree(pid = @pid)
-      children = Dir["/proc/#{pid}/task/*/children"].flat_map { |path| File.read(path).split.map(&:to_i) }
-      [pid, *children.flat_map { |child| tree(child) }]
+    def each
+      tree.filter_map do |pid|
+        yield pid
+      rescue *GONE
+        nil
+      end
     end
+
+    # The number by which the kernel knows a process's CPU clock (clock_getcpuclockid).
+    def clock(pid) = (~pid << 3) | 2
+
+    def kilobytes(file, pid, name) = File.read("/proc/#{pid}/#{file}")[/^#{name}:\s+(\d+)/, 1].to_i
 
     # The fields after the command's name, which may itself hold spaces: 0 is the state.
     def stat(pid) = File.read("/proc/#{pid}/stat").rpartition(") ").last.split

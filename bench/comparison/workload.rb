@@ -1,70 +1,75 @@
 # frozen_string_literal: true
 
-require "json"
 require "net/http"
-require "open3"
-require "tempfile"
+require "yaml"
 require_relative "../support/servers"
 
-# A workload: an app, and the requests that wrk sends it. The app is bench/workloads/NAME.ru or that of
-# examples/NAME; the requests are GET /, or what bench/workloads/NAME.lua says.
+# A workload: an app, and the clients that ask it. bench/workloads/NAME.yml says both.
+#
+#   app       the config.ru, beside that file or from there
+#   clients   by name, what bench/load knows of a group: connections, method, path, headers, body_bytes, keep_alive,
+#             rate (per second, by the clock) and pause; one named "all" that asks GET / unless it says otherwise
+#   idle      connections that ask once and keep still, beside those
+#   best_by   what the thread count of the server compared with is chosen by
 module Comparison
-  # What wrk measured: latencies in milliseconds.
-  Sample = Struct.new(:requests, :seconds, :p50, :p99, :errors, keyword_init: true) do
-    def rate = requests / seconds
-  end
-
   class Workload
     DIR = File.expand_path("../workloads", __dir__)
+    KEYS = %w[app clients idle best_by].freeze
+    BEST_BY = %w[all.rate all.p99].freeze
 
-    def self.all
-      files = Dir["#{DIR}/*.ru"].to_h { |file| [File.basename(file, ".ru"), file] }
-      Dir["#{Rig::ROOT}/examples/*/config.ru"].to_h { |file| [File.basename(File.dirname(file)), file] }.merge(files)
+    def self.names = Dir["#{DIR}/*.yml"].map { |file| File.basename(file, ".yml") }.sort
+
+    def self.find(name, connections: nil)
+      file = "#{DIR}/#{name}.yml"
+      raise Rig::Unavailable, "no workload #{name.inspect}: #{names.join(', ')}" unless names.include?(name)
+
+      new(name, YAML.safe_load_file(file), connections:)
     end
 
-    def self.names = all.keys.sort
+    attr_reader :name, :app, :clients, :idle, :best_by
 
-    attr_reader :name, :app
+    # `connections` are for the clients that do not say how many they have.
+    def initialize(name, description, connections: nil)
+      unknown = description.keys - KEYS
+      raise Rig::Unavailable, "#{name}: unknown key #{unknown.first}" unless unknown.empty?
 
-    def initialize(name)
       @name = name
-      @app = self.class.all.fetch(name) { raise Rig::Unavailable, "no workload #{name.inspect}: #{self.class.names.join(', ')}" }
+      @app = File.expand_path(description.fetch("app"), DIR)
+      @clients = (description["clients"] || { "all" => {} }).map do |client, settings|
+        { "name" => client, "connections" => connections || 32, **settings }
+      end
+      @idle = description["idle"]
+      @best_by = description["best_by"] || BEST_BY
+    end
+
+    # The first line of its file, for people.
+    def summary
+      File.foreach("#{DIR}/#{@name}.yml").take_while { |line| line.start_with?("#") }.map { |line| line.delete_prefix("# ").chomp }.join(" ")
+    end
+
+    # Clients in words: "32 connections", or each kind by its name.
+    def load
+      @clients.map do |client|
+        kind = "#{client['name']}: " if @clients.size > 1
+        pace = client["rate"] ? ", #{client['rate']}/s by the clock" : ""
+        "#{kind}#{client['connections']} #{client['keep_alive'] == false ? 'clients with a new connection each time' : 'connections'}#{pace}"
+      end.join("; ")
     end
 
     # What Rails puts into a form, new each time.
     TOKEN = /[\w-]{86}/
 
-    # What the app answers to GET /: the same from every server, or they are not doing the same work.
-    def answer(server)
-      response = Net::HTTP.new(server.host, server.port, nil).get("/")
-      [response.code, response.body.gsub(TOKEN, "token")]
-    end
-
-    # Asks for `seconds` over that many keep-alive connections, as fast as the answers come.
-    def load(address, connections:, seconds:)
-      scripts = [File.join(DIR, "#{@name}.lua"), File.join(DIR, "report.lua")].select { |file| File.exist?(file) }
-      lua = scripts.map { |file| "dofile(#{file.dump})" }.join("\n")
-      output = with_file(lua) do |script|
-        wrk("-t1", "-c#{connections}", "-d#{seconds}s", "--timeout", "5s", "-s", script, "http://#{address}/")
-      end
-      Sample.new(**JSON.parse(output[/^result (.*)$/, 1], symbolize_names: true))
-    end
+    # What the app answers to each kind of client: the same from every server, or they are not doing the same work.
+    def answers(server) = @clients.map { |client| answer(server, client) }
 
     private
 
-    def with_file(text)
-      Tempfile.create(["wrk", ".lua"]) do |file|
-        file.write(text)
-        file.close
-        yield file.path
-      end
-    end
-
-    def wrk(*arguments)
-      output, status = Open3.capture2e("wrk", *arguments)
-      status.success? && output.include?("result {") ? output : raise(Rig::Unavailable, "wrk failed: #{output.lines.last}")
-    rescue Errno::ENOENT
-      raise Rig::Missing, "wrk is not here: bin/setup test"
+    def answer(server, client)
+      request = Net::HTTPGenericRequest.new(client.fetch("method", "GET"), client.key?("body_bytes"), true, client.fetch("path", "/"),
+                                            client.fetch("headers", {}).transform_keys(&:to_s))
+      request.body = "x" * client["body_bytes"] if client["body_bytes"]
+      response = Net::HTTP.new(server.host, server.port, nil).request(request)
+      [response.code, response.body.gsub(TOKEN, "token")]
     end
   end
 end

@@ -53,20 +53,26 @@ module Rig
   module Servers
     THREADS = "5:5"
     PUMA_READY = /Use Ctrl-C to stop/
-    PUMA_FLAGS = ["-b", "tcp://{host}:{port}", "-t", THREADS, "-e", "production", "{app}"].freeze
+    KNOWN = "tidegate, puma, puma8, unicorn, passenger"
 
     module_function
 
-    # The server of that name, or of that command.
-    def find(name)
+    # The server of that name, or of that command. `threads` is for those that have them, MIN:MAX or one number; nil leaves
+    # the server its own default.
+    def find(name, threads: THREADS)
       case name
-      when "tidegate" then tidegate
-      when "puma" then puma
-      when /\Apuma(\d+)\z/ then puma_beside(name)
+      when "tidegate" then tidegate(threads:)
+      when "puma" then puma(threads:)
+      when /\Apuma(\d+)\z/ then puma_beside(name, threads:)
+      when "unicorn" then unicorn
+      when "passenger" then passenger
       when /\A(?:([\w.-]+)=)?(.*\{(?:port|addr)\}.*)\z/m then command($1, Shellwords.split($2))
-      else raise Unavailable, "unknown server #{name.inspect}: tidegate, puma, puma8, or [NAME=]command with {host} and {port}, or {addr}"
+      else raise Unavailable, "unknown server #{name.inspect}: #{KNOWN}, or [NAME=]command with {host} and {port}, or {addr}"
       end
     end
+
+    # Whether there is such a server at all, on some machine.
+    def known?(name) = KNOWN.split(", ").include?(name) || name.match?(/\Apuma\d+\z|\{(?:port|addr)\}/)
 
     # Any other server, by the name it was given or that of its program.
     def command(name, words)
@@ -74,33 +80,51 @@ module Rig
     end
 
     # Outside Bundler, as the others are, so that memory and start-up compare.
-    def tidegate
+    def tidegate(threads: THREADS)
       extension = File.join(ROOT, "lib/tidegate/tidegate.so")
       raise Unavailable, "tidegate is not compiled yet: bin/setup, then rake compile" unless File.exist?(extension)
 
-      Kind.new("tidegate", ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", "-t", THREADS, "-e", "production",
+      Kind.new("tidegate", ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
                             "--drain-delay", "{drain_delay}", "{app}"], /^tidegate: ready on /, {})
     end
 
-    def puma
-      found = ENV["PATH"].split(":").map { |dir| File.join(dir, "puma") }.find { |path| File.executable?(path) }
-      raise Missing, "puma is not here: bin/setup test" unless found
+    def puma(threads: THREADS)
+      found = program("puma") or raise Missing, "puma is not here: bin/setup test"
       # Its compiled part may be for another Ruby.
       raise Missing, "the puma here does not run on this Ruby" unless system(found, "--version", out: File::NULL, err: File::NULL)
 
-      Kind.new("puma", [found, *PUMA_FLAGS], PUMA_READY, {})
+      Kind.new("puma", [found, *puma_flags(threads)], PUMA_READY, {})
     end
 
     # A Puma that is not the installed one, fetched into the cache by bin/peer-gems.
-    def puma_beside(name, cached: false)
+    def puma_beside(name, cached: false, threads: THREADS)
       flags = cached ? ["--cached"] : []
       entry, status = Open3.capture2(File.join(ROOT, "bin/peer-gems"), *flags, name)
       raise Missing, "bin/peer-gems #{name} has no such gem for this Ruby" unless status.success?
 
       script = Dir[*entry.chomp.split(":").map { |dir| "#{dir}/gems/puma-*/bin/puma" }].first
       path = [entry.chomp, *Gem.path].join(":")
-      Kind.new(name, ["ruby", script, *PUMA_FLAGS], PUMA_READY, { "GEM_PATH" => path })
+      Kind.new(name, ["ruby", script, *puma_flags(threads)], PUMA_READY, { "GEM_PATH" => path })
     end
+
+    # One worker; it has no threads, and closes every connection after its response.
+    def unicorn
+      found = program("unicorn") or raise Missing, "unicorn is not here: bin/setup bench"
+      Kind.new("unicorn", [found, "-l", "{host}:{port}", "-E", "production", "{app}"], /worker=0 ready/, {})
+    end
+
+    # Not started by name: no machine of ours has had one that could be tried.
+    def passenger
+      raise Missing, "passenger is not known by name: give its command with --server 'passenger=... {host} {port} {app}'" if program("passenger")
+
+      raise Missing, "passenger is not here: Debian 12's is for another Ruby, and Debian 13's needs its whole C libraries"
+    end
+
+    def program(name) = ENV["PATH"].split(":").map { |dir| File.join(dir, name) }.find { |path| File.executable?(path) }
+
+    def threads(count) = count ? ["-t", count.to_s.include?(":") ? count.to_s : "#{count}:#{count}"] : []
+
+    def puma_flags(count) = ["-b", "tcp://{host}:{port}", *threads(count), "-e", "production", "{app}"]
 
     # A port on that address which was free a moment ago.
     def free_port(host)

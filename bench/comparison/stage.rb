@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+require_relative "generator"
+require_relative "turn"
+require_relative "usage"
+
+# One server on one workload, from its start to its end: a fresh process, warmed up, measured, stopped.
+module Comparison
+  class Stage
+    HOST = "127.0.0.1"
+    BOOT = 60 # seconds; Rails on a busy machine
+
+    def initialize(workload, generator:, warm_up:)
+      @workload, @generator, @warm_up = workload, generator, warm_up
+    end
+
+    # Yields the server and its Usage when it has been warmed up. `kind` says how it is started.
+    def with(kind)
+      server = kind.start(host: HOST, port: Rig::Servers.free_port(HOST), app: @workload.app).ready!(within: BOOT)
+      same_answers!(server)
+      @generator.measure(server.address, @workload.clients, seconds: @warm_up)
+      yield server, Usage.new(server.child.pid)
+    ensure
+      server&.child&.stop(signal: :INT)
+    end
+
+    # A turn of that contestant. `idle`: with the connections that keep still, where the workload has some.
+    def turn(contestant, round, seconds:, idle: true)
+      with(contestant.kind) do |server, usage|
+        next measure(contestant, round, server, usage, seconds) unless idle && @workload.idle
+
+        without = @generator.measure(server.address, @workload.clients, seconds:)
+        before = usage.pss
+        turn = each_kib = nil
+        closed = @generator.hold(server.address, @workload.clients.first, @workload.idle) do
+          each_kib = (usage.pss - before) * 1024 / @workload.idle
+          turn = measure(contestant, round, server, usage, seconds)
+        end
+        turn.idle_kib, turn.idle_closed, turn.p99_without = each_kib, closed, without.values.first.p99
+        turn
+      end
+    end
+
+    private
+
+    def measure(contestant, round, server, usage, seconds)
+      cpu, switches = usage.cpu, usage.switches
+      samples = @generator.measure(server.address, @workload.clients, seconds:)
+      spent, switched = usage.cpu - cpu, Usage.switched(switches, usage.switches)
+      requests = samples.values.sum(&:finished)
+      raise Rig::Unavailable, "#{contestant.name} answered nothing: #{samples.values.map(&:failures)}" if requests.zero?
+
+      Turn.new(server: contestant.name, round:, samples:, cpu: spent * 1e6 / requests, switches: switched.fdiv(requests),
+               pss: usage.pss, peak: usage.peak)
+    end
+
+    def same_answers!(server)
+      answers = @workload.answers(server)
+      return if answers == (@answers ||= answers) && answers.all? { |status, _| status == "200" }
+
+      raise Rig::Unavailable, "#{server.kind.name} answers #{answers.inspect[0, 80]}, not #{@answers.inspect[0, 80]}"
+    end
+  end
+end
