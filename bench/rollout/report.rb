@@ -89,7 +89,9 @@ module Rollout
     # What the data plane itself counted, where it counts.
     def counters
       counters = @result.counters
-      counters.nil? || counters.empty? ? [] : ["#{@result.settings.data_plane}: #{counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"]
+      return [] if counters.nil? || counters.empty?
+
+      ["#{@result.settings.data_plane}: #{counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"]
     end
 
     def verdict
@@ -97,7 +99,12 @@ module Rollout
       wrong = @result.violations.size
       [lost, *("#{@result.unserved} more came while the scenario left nobody to serve" if @result.unserved.positive?),
        *("#{wrong} of #{@result.endings.size} pods ended wrongly" if wrong.positive?),
-       *("only #{@tally.total} of #{@result.settings.requests} requests were made" if @tally.total < @result.settings.requests)].join("; ")
+       *too_few].join("; ")
+    end
+
+    def too_few
+      wanted = @result.settings.requests
+      "only #{@tally.total} of #{wanted} requests were made" if @tally.total < wanted
     end
 
     def client_numbers(client)

@@ -11,7 +11,8 @@ RSpec.describe Rollout::Report do
   def add(client, failure = nil, at: 10.0, took: 0.02) = tally.add(Rollout::Client::Outcome.new(client, failure, at - took, at))
 
   def result(requests: 3, counters: { retries: 0 }, violation: nil)
-    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending(violation)], counters:, seconds: 5.0, turns: 1)
+    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending(violation)], counters:, seconds: 5.0,
+                        turns: 1)
   end
 
   def ending(violation)
