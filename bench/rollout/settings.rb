@@ -9,6 +9,14 @@ require_relative "scenario"
 
 # What one run of bin/rollout is to do: every number with its default, and the command line that changes it.
 module Rollout
+  USAGE = <<~TEXT.chomp.freeze
+    usage: bin/rollout [options]
+           bin/rollout table [options]    every preset beside Puma
+           bin/rollout shots [options]    single moments, without a roll
+           bin/rollout --list             the data planes, scenarios and presets, in a few words each
+
+  TEXT
+
   Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
                         :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate,
                         :svg, :json, :quiet, keyword_init: true) do
@@ -29,7 +37,7 @@ module Rollout
     end
 
     def self.parser(given)
-      OptionParser.new("usage: bin/rollout [options]\n       bin/rollout table [options]", 30) do |o|
+      OptionParser.new(USAGE, 30) do |o|
         SettingsFlags.define(o, with, given)
       end
     end
