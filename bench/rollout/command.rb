@@ -54,7 +54,7 @@ module Rollout
       ticker = Thread.new { progress.say("") until over.pop(timeout: TICK) }
       yield
     ensure
-      over&.close
+      over << true if over
       ticker&.join
     end
 
