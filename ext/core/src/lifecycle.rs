@@ -329,7 +329,7 @@ impl Lifecycle {
             Some(budget) => budget.saturating_sub(reserve + SETTLE),
             None => 2 * self.plan.drain_delay,
         };
-        let until = (last + self.plan.late_part()).min(since + limit);
+        let until = (last + self.plan.extension()).min(since + limit);
         if until <= now {
             return self.close(Cause::TimeIsUp, now);
         }
