@@ -46,12 +46,12 @@ module Rollout
       result.passed? ? 0 : 1
     end
 
-    # A long run that nobody watches says once a minute how it goes.
+    # A long run that nobody watches says once a minute how it goes, and what has failed since.
     def ticking(progress, settings)
       return yield unless settings.loop && !$stderr.tty?
 
       over = Queue.new
-      ticker = Thread.new { progress.say("") until over.pop(timeout: TICK) }
+      ticker = Thread.new { progress.tick until over.pop(timeout: TICK) }
       yield
     ensure
       over << true if over

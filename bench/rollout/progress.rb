@@ -16,6 +16,7 @@ module Rollout
       @live = live
       @began_at = Rig.now
       @states = []
+      @told = 0
       @mutex = Mutex.new
     end
 
@@ -30,6 +31,14 @@ module Rollout
           @out.puts(format("%6.1f s  %-28s %s", elapsed, counts, sentence).rstrip)
         end
       end
+    end
+
+    # The counts, and the failures whose details nobody has been told yet.
+    def tick
+      say("")
+      failures = @tally.failures.drop(@told)
+      @told += failures.size
+      failures.each { |failure| say("failed: #{failure.kind}, #{failure.phase}, #{failure.client}, at #{failure.at.round(3)}") }
     end
 
     # Keeps the line up to date while the block runs.

@@ -5,16 +5,7 @@ require_relative "../../bench/rollout/run"
 
 # A rolling update behind HAProxy with retries off, or behind a picker of pods, told of the end two seconds late: no
 # request is lost. The same with Puma in Tidegate's place shows that the test can fail.
-RSpec.describe "a rolling update" do
-  # What this machine lacks makes an example pending; never in CI, where everything has to be there.
-  def needing_programs
-    yield
-  rescue Rig::Missing => error
-    raise if ENV["CI"] == "true"
-
-    skip error.message
-  end
-
+RSpec.describe "a rolling update", :needs do
   def roll(kind, **settings)
     Rollout::Run.new(Rollout::Settings.with(server: kind.name, **settings), kind:).call
   end

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{COLD_AFTER, COLD_AFTER_GAPS};
+use super::{COLD_AFTER, COLD_AFTER_GAPS, REST_AFTER};
 use crate::{body::Breaker, config::Timeouts, lifecycle::Phase, takeover::TakeOver};
 
 /// Where a connection is between two requests.
@@ -34,6 +34,8 @@ pub(super) enum Due {
     Write,
     /// Silent for long enough to be closed in a drain.
     Cold,
+    /// Silent for long enough to be waited for with less memory.
+    Rest,
 }
 
 /// Shared by the connection's task, its socket and its service, all on one task: the lock is never contended.
@@ -241,6 +243,15 @@ impl Activity {
 
     pub(super) fn is_close_delimited(&self) -> bool {
         self.state().close_delimited
+    }
+
+    /// The same for a connection that hyper has.
+    pub(super) fn due_at_work(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+        let rest = match self.stage() {
+            Stage::Fresh { since } | Stage::Idle { since } => Some((since + REST_AFTER, Due::Rest)),
+            _ => None,
+        };
+        [self.due(timeouts, phase), rest].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// When something is due if nothing happens before, and what.
