@@ -42,6 +42,9 @@ module Rollout
 
     attr_reader :tally
 
+    # How pods have ended so far.
+    def endings = @deployment ? @deployment.endings : []
+
     def call
       began_at = Rig.now
       build

@@ -49,11 +49,13 @@ use crate::{
 
 pub(crate) use transport::Socket;
 
-/// How long a connection must have been silent before it may be closed in a drain; and how many times as long as any
-/// silence it has broken, because a client that asks every three seconds will do so again and is then told to leave. The
-/// close of a connection and its next request would cross on the way.
+/// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
+/// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
+/// then told to leave, while the close of a connection and its next request may cross on the way; and how long if it has
+/// asked once only, so that nothing is known of it.
 const COLD_AFTER: Duration = Duration::from_secs(1);
 const COLD_AFTER_GAPS: u32 = 2;
+const COLD_AFTER_FIRST: Duration = Duration::from_secs(4);
 
 /// How long a connection must have been silent before hyper and its buffers, 16 KiB, are let go of until something comes in.
 /// Not longer, because the memory of many that were busy at a time stays the process's; not shorter, because to make
