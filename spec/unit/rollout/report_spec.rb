@@ -59,6 +59,13 @@ RSpec.describe Rollout::Report do
     expect(report.to_s).to match(/one left +none left +total/)
   end
 
+  it "says when the load balancer was told later than planned" do
+    late = result.tap { |it| it.overshoot = 1.4 }
+
+    expect(described_class.new(late).to_s).to include("told up to 1.4 s later than planned")
+    expect(report.to_s).not_to include("later than planned")
+  end
+
   it "can do without the counts of a data plane" do
     expect(report(counters: {}).to_s).not_to include("haproxy: ")
   end
