@@ -33,7 +33,7 @@ module Rollout
     class FarListener < ClosingListener
       TITLE = "listener closed under 8 connectors, 200 ms away"
       CLIENTS = 8
-      WARM = 16
+      WARM = 4
 
       def self.delay = 0.1
     end

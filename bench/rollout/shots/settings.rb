@@ -12,7 +12,8 @@ module Rollout
         rest = settings.parser.parse(argv)
         raise OptionParser::InvalidArgument, rest.first unless rest.empty?
         raise OptionParser::InvalidArgument, "--times needs at least 1" unless settings.times.positive?
-        raise OptionParser::InvalidArgument, "no such shot: #{(settings.shots - names).first}" unless (settings.shots - names).empty?
+        unknown = settings.shots - names
+        raise OptionParser::InvalidArgument, "no such shot: #{unknown.first}" unless unknown.empty?
 
         settings.freeze
       end

@@ -12,13 +12,15 @@ module Rollout
 
       def to_s
         rows = [HEAD, ["---"] * HEAD.size, *@results.map { |result| row(result) }]
-        [*rows.map { |row| "| #{row.join(" | ")} |" }, *@skipped.map { |name, why| "\nNot done: #{name}, because #{why}." }].join("\n")
+        skipped = @skipped.map { |name, why| "\nNot done: #{name}, because #{why}." }
+        [*rows.map { |row| "| #{row.join(" | ")} |" }, *skipped].join("\n")
       end
 
       private
 
       def row(result)
-        [result.shot, result.contestant, result.times, result.requests, result.lost, counts(result.losses), counts(result.endings)]
+        [result.shot, result.contestant, result.times, result.requests, result.lost,
+         counts(result.losses), counts(result.endings)]
       end
 
       def counts(numbers) = numbers.empty? ? "-" : numbers.map { |what, number| "#{number} × #{what}" }.join(", ")
