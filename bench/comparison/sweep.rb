@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "stage"
+require_relative "workload"
 
 # Latency against load: each server is asked at fixed rates, by the clock, from a tenth of the most it has answered up to
 # all of it, and no further once it cannot keep up.

@@ -117,7 +117,7 @@ module Rig
     def passenger
       raise Missing, "passenger is not known by name: give its command with --server 'passenger=... {host} {port} {app}'" if program("passenger")
 
-      raise Missing, "passenger is not here: Debian 12's is for another Ruby, and Debian 13's needs its whole C libraries"
+      raise Missing, "passenger is not here"
     end
 
     def program(name) = ENV["PATH"].split(":").map { |dir| File.join(dir, name) }.find { |path| File.executable?(path) }
