@@ -14,16 +14,16 @@ RSpec.describe Comparison::Plot do
   end
   let(:document) { REXML::Document.new(described_class.new("hello: latency against load", points).to_svg) }
 
-  def all(path) = REXML::XPath.match(document, path)
+  def elements(path) = REXML::XPath.match(document, path)
 
   it "is well-formed, and names what it shows" do
     expect(document.root.name).to eq "svg"
-    expect(all("//text").map(&:text)).to include("hello: latency against load", "a <puma> & co p99", "latency, ms",
+    expect(elements("//text").map(&:text)).to include("hello: latency against load", "a <puma> & co p99", "latency, ms",
                                                  "requests per second, by the clock")
   end
 
   it "has two lines for each server, inside of the plot" do
-    lines = all("//polyline")
+    lines = elements("//polyline")
     expect(lines.map { |line| line.attributes["class"] }).to eq ["line0 p50", "line0 p99", "line1 p50", "line1 p99"]
     lines.flat_map { |line| places(line) }.each do |x, y|
       expect(x).to be_between(described_class::LEFT, described_class::RIGHT)
@@ -32,7 +32,7 @@ RSpec.describe Comparison::Plot do
   end
 
   it "puts more load further right and more latency higher" do
-    across, down = places(all("//polyline[@class='line0 p99']").first).transpose
+    across, down = places(elements("//polyline[@class='line0 p99']").first).transpose
     expect(across.each_cons(2)).to all(satisfy { |left, right| left < right })
     expect(down.each_cons(2)).to all(satisfy { |lower, higher| lower > higher })
   end
