@@ -9,7 +9,7 @@ mod timers;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     admission::{Admission, Call},
     exchange::Exchange,
     stats::{Shed, Stats},
+    sync::{Mutex, MutexGuard},
     wake::{Sleeper, Waker},
 };
 
@@ -362,5 +363,7 @@ impl Crew {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,329 @@
+//! The queue and its workers in every order in which their threads can overtake one another.
+
+mod stage;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::stage::{App, End, Fate, Stage, TICK};
+use crate::interleave::{Explorer, point, quiet, spawn, spawn_when_quiet, until};
+
+const EXPLORER: Explorer = Explorer { preemptions: 2, timeouts: 0 };
+
+/// Computes for a moment.
+const COMPUTES: App = |_, _, _| point("computes");
+
+/// Waits for a moment, without Ruby's lock.
+const WAITS: App = |stage, worker, _| stage.blocks(worker, || point("waits"));
+
+// ===== calls =====
+
+#[test]
+fn two_exchanges_are_taken_in_their_order_and_the_workers_sleep_again() {
+    explore(Explorer { preemptions: 3, timeouts: 0 }, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", COMPUTES);
+        stage.works("second worker", COMPUTES);
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2"], 2));
+    });
+}
+
+#[test]
+fn what_two_connections_submit_is_all_taken_and_each_ones_in_its_order() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("one connection", &["/1", "/2"]);
+        stage.submits("other connection", &["/3"]);
+        stage.works("first worker", COMPUTES);
+        stage.works("second worker", COMPUTES);
+        stage.at_rest(|stage| {
+            let taken: Vec<_> = stage.taken().into_iter().filter(|path| path != "/3").collect();
+            assert_eq!(taken, ["/1", "/2"]);
+            assert!(stage.has_taken("/3"));
+            assert_eq!(stage.queue.workers(), (2, 2));
+        });
+    });
+}
+
+#[test]
+fn a_worker_that_is_ended_anywhere_leaves_its_call_to_another() {
+    explore(EXPLORER, || {
+        let (stage, end) = (Stage::new(9, None, 2), End::default());
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("survivor", COMPUTES);
+        stage.works_until("doomed worker", COMPUTES, end.clone());
+        spawn("killer", move || end.ask());
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2"], 1));
+    });
+}
+
+#[test]
+fn the_last_worker_that_is_ended_leaves_its_call_to_one_that_is_hired() {
+    explore(EXPLORER, || {
+        let (stage, end) = (Stage::new(9, None, 1), End::default());
+        stage.submits("submitter", &["/1"]);
+        stage.works_until("doomed worker", COMPUTES, end.clone());
+        stage.hires(COMPUTES, 0);
+        spawn("killer", move || end.ask());
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1"]);
+            assert!(stage.queue.workers().0 <= 1);
+        });
+    });
+}
+
+// ===== what happens in the app =====
+
+#[test]
+fn one_that_waits_in_the_app_lets_another_in_and_comes_back_first() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1", "/2", "/3"]);
+        stage.works("first worker", WAITS);
+        stage.works("second worker", WAITS);
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2", "/3"], 2));
+    });
+}
+
+/// The first exchange waits for what the second does. They must overlap, whenever the second comes.
+#[test]
+fn one_that_waits_in_the_app_holds_up_nobody() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        let app: App = |stage, worker, path| {
+            if path == "/1" {
+                let other = stage.clone();
+                stage.blocks(worker, || until("waits for the other", move || other.has_taken("/2")));
+            }
+        };
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", app);
+        stage.works("second worker", app);
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2"], 2));
+    });
+}
+
+/// Workers look for exchanges with Ruby's lock in their hands, and tell the queue when they let go of it.
+#[test]
+fn the_queues_lock_and_rubys_are_never_waited_for_crosswise() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works_under_gvl("first worker");
+        stage.works_under_gvl("second worker");
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2"], 2));
+    });
+}
+
+// ===== hiring and retiring =====
+
+/// There is no worker yet, and the first exchange waits for what the second does.
+#[test]
+fn as_many_are_hired_as_are_needed_and_may_be() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        let app: App = |stage, worker, path| {
+            if path == "/1" {
+                let other = stage.clone();
+                stage.blocks(worker, || until("waits for the other", move || other.has_taken("/2")));
+            }
+        };
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.hires(app, 0);
+        stage.at_rest(|stage| {
+            stage.has_served(&["/1", "/2"], 2);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn a_worker_that_comes_unasked_changes_no_promise() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("unasked worker", WAITS);
+        stage.hires(WAITS, 0);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn what_cannot_be_hired_is_asked_for_again() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.hires(COMPUTES, 2);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn a_worker_that_retires_leaves_nothing_behind() {
+    explore(Explorer { preemptions: 2, timeouts: 2 }, || {
+        let stage = Stage::new(9, None, 2);
+        stage.queue.retire_idle(0, Some(Duration::from_secs(1)));
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("worker", COMPUTES);
+        stage.hires(COMPUTES, 0);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn the_last_ones_never_retire() {
+    explore(Explorer { preemptions: 2, timeouts: 3 }, || {
+        let stage = Stage::new(9, None, 2);
+        stage.queue.retire_idle(1, Some(Duration::from_secs(1)));
+        stage.submits("submitter", &["/1"]);
+        stage.works("first worker", COMPUTES);
+        stage.works("second worker", COMPUTES);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1"]);
+            assert!(stage.queue.workers().0 >= 1);
+        });
+    });
+}
+
+// ===== time =====
+
+/// The first exchange computes until the second has been taken, so that only the guard can let that in.
+#[test]
+fn nothing_waits_longer_than_the_stall_guard_allows() {
+    let app: App = |stage, _, path| {
+        if path == "/1" {
+            let other = stage.clone();
+            stage.hogs(|| until("computes on", move || other.has_taken("/2")));
+        }
+    };
+    explore(EXPLORER, move || {
+        let stage = Stage::new(9, None, 2);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", app);
+        stage.works("second worker", app);
+        stage.at_rest_after(2, |stage| stage.has_served(&["/1", "/2"], 2));
+    });
+    explore(EXPLORER, move || {
+        let stage = Stage::new(9, None, 2);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.hires(app, 0);
+        stage.at_rest_after(2, |stage| stage.has_served(&["/1", "/2"], 2));
+    });
+}
+
+/// Two wait in the app when two more come, so that nobody can be let in nor hired. Then one of the new ones is taken and
+/// computes without an end: the other must not wait for it.
+#[test]
+fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
+    explore(EXPLORER, || {
+        let app: App = |stage, worker, path| {
+            let other = stage.clone();
+            match path {
+                "/1" | "/2" => {
+                    stage.blocks(worker, || until("waits for those behind it", move || other.has_submitted("/4")));
+                }
+                "/3" => stage.hogs(|| until("computes on", move || other.has_taken("/4"))),
+                _ => {}
+            }
+        };
+        let stage = Stage::new(9, None, 2);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2", "/3", "/4"]);
+        stage.works("first worker", app);
+        stage.works("second worker", app);
+        stage.at_rest_after(2, |stage| stage.has_served(&["/1", "/2", "/3", "/4"], 2));
+    });
+}
+
+/// The clock may be about to find the queue empty while an exchange comes.
+#[test]
+fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, Some(TICK / 2), 1);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2"]);
+        let clock = stage.clock.clone();
+        spawn("time", move || clock.advance());
+        let late = stage.clone();
+        spawn("worker", move || late.takes(1));
+        stage.at_rest_after(1, |stage| {
+            let fates = stage.fates();
+            assert!(fates.values().all(|fate| [Fate::Served, Fate::SentBack].contains(fate)), "{fates:?}");
+            assert!(stage.taken().is_sorted());
+            assert_eq!(stage.queue.len(), 0);
+        });
+    });
+}
+
+// ===== the end =====
+
+#[test]
+fn a_close_leaves_nothing_in_the_queue_and_nobody_asleep() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, Some(TICK / 2), 2);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("worker", WAITS);
+        stage.hires(WAITS, 0);
+        let closing = stage.clone();
+        spawn("closer", move || {
+            point("closes");
+            closing.queue.close();
+        });
+        stage.at_rest(|stage| {
+            let fates = stage.fates();
+            assert!(
+                fates.values().all(|fate| [Fate::Served, Fate::Dropped, Fate::Refused].contains(fate)),
+                "{fates:?}"
+            );
+            assert!(stage.taken().is_sorted());
+            assert_eq!((stage.queue.workers(), stage.queue.len()), ((0, 0), 0));
+        });
+    });
+}
+
+/// One exchange is taken per tick, and there is time for two more.
+#[test]
+fn what_cannot_be_served_before_the_end_is_sent_back_whenever_it_comes() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, Some(TICK * 100), 1);
+        stage.keeps_time();
+        stage.sets_pace(&["/0", "/1", "/2", "/3"], 2);
+        stage.submits("submitter", &["/4"]);
+        let ending = stage.clone();
+        spawn("lifecycle", move || {
+            point("ends");
+            ending.queue.end_by(ending.now() + TICK * 3 / 2, ending.now());
+        });
+        stage.works("worker", COMPUTES);
+        stage.at_rest(|stage| {
+            let fates = stage.fates();
+            let ended = [Fate::Served, Fate::SentBack, Fate::Refused];
+            assert!(fates.values().all(|fate| ended.contains(fate)), "{fates:?}");
+            let taken = stage.taken();
+            assert!(taken.is_sorted() && taken.len() >= 3, "{taken:?}");
+            assert_eq!(stage.queue.len(), 0);
+        });
+    });
+}
+
+fn explore(explorer: Explorer, scenario: impl Fn()) {
+    let begun = Instant::now();
+    let runs = explorer.explore(scenario);
+    eprintln!("{} {runs} runs {:?}", std::thread::current().name().unwrap_or_default(), begun.elapsed());
+    assert!(runs > 100, "{runs} orders are no exploration");
+}
