@@ -39,22 +39,22 @@ module Rollout
       progress = Progress.new(settings.quiet ? File.open(File::NULL, "w") : $stderr)
       run = Run.new(settings) { |sentence| progress.say(sentence) unless settings.loop }
       progress.tally = run.tally
-      result = progress.during { ticking(progress, settings) { run.call } }
+      result = progress.during { ticking(progress, run, settings) { run.call } }
       File.write(settings.svg, Chart.new(result).to_svg) if settings.svg
       report = Report.new(result)
       puts settings.json ? report.to_json : report.to_s
       result.passed? ? 0 : 1
     end
 
-    # A long run that nobody watches says once a minute how it goes.
-    def ticking(progress, settings)
+    # A long run that nobody watches says once a minute how it goes, and what has failed since.
+    def ticking(progress, run, settings)
       return yield unless settings.loop && !$stderr.tty?
 
       over = Queue.new
-      ticker = Thread.new { progress.say("") until over.pop(timeout: TICK) }
+      ticker = Thread.new { progress.tick(run) until over.pop(timeout: TICK) }
       yield
     ensure
-      over&.close
+      over << true if over
       ticker&.join
     end
 

@@ -65,6 +65,7 @@ module Rollout
       kubelets.each { |kubelet| note(kubelet.wait(expected: @settings.expected)) }
       @leaving -= kubelets
       @endpoints.wait_until(within: @settings.lag + 10) { |pods| (pods & kubelets.map(&:pod)).empty? }
+      @tally.mark(Tally::GONE) unless @tally.phase == DOWN
     end
 
     # Waits until they get traffic.

@@ -14,9 +14,14 @@ module Rollout
       @mutex = Mutex.new
       @changed = ConditionVariable.new
       @routed, @known = [], []
+      @overshoot = 0.0
       @thread = Thread.new { work }
       @thread.report_on_exception = false
     end
+
+    # How much later than the lag the data plane was told at the worst, in seconds: a machine that is busy with other things
+    # is a worse cluster than was asked for.
+    attr_reader :overshoot
 
     def probed(pod, serving:, at: Rig.now) = tell { @endpoints.probed(pod, serving:, at:) }
     def deleted(pod, at: Rig.now) = tell { @endpoints.deleted(pod, at:) }
@@ -72,6 +77,7 @@ module Rollout
       (@routed - wanted).each { |pod| @data_plane.unroute(pod) }
       (@known - snapshot.keys).each { |pod| @data_plane.forget(pod) }
       changed = wanted != @routed
+      @overshoot = [@overshoot, Rig.now - @endpoints.due].max if changed
       @routed, @known = wanted, snapshot.keys
       @on_change&.call(wanted) if changed
       @changed.broadcast

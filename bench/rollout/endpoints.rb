@@ -21,6 +21,9 @@ module Rollout
       @under_way = []
     end
 
+    # When the snapshot that has arrived last was due.
+    attr_reader :due
+
     # The readiness probe of that pod says something new; also how a pod appears.
     def probed(pod, serving:, at:)
       terminating = @pods[pod]&.terminating || false
@@ -43,7 +46,7 @@ module Rollout
     # The snapshot that has arrived by now, the newest of them if there are several; nil if none has.
     def arrived(now)
       snapshot = nil
-      _, snapshot = @under_way.shift while @under_way.any? && @under_way.first.first <= now
+      @due, snapshot = @under_way.shift while @under_way.any? && @under_way.first.first <= now
       snapshot
     end
 

@@ -90,11 +90,14 @@ module Rollout
         socket.write("#{command}\n")
         raise Rig::Unavailable, "haproxy does not answer (#{@child.outcome}): #{@child.output.last}" unless socket.wait_readable(5)
 
-        answer = socket.read
-        raise Rig::Unavailable, "haproxy: #{answer.strip}" if !answer.start_with?("#") && answer.match?(/unknown command|no such|invalid/i)
-
-        answer
+        socket.read.tap { |answer| check(answer) }
       end
+    end
+
+    def check(answer)
+      return if answer.start_with?("#") || !answer.match?(/unknown command|no such|invalid/i)
+
+      raise Rig::Unavailable, "haproxy: #{answer.strip}"
     end
 
     def configuration(front, runtime)

@@ -9,7 +9,7 @@ module Rollout
   class Kubelet
     # How a pod ended: the words for people, the seconds from TERM to the end and from the deletion to the end, whether
     # it was killed, what is wrong with that (nil: nothing), and what the pod said in its life.
-    Ending = Struct.new(:pod, :outcome, :seconds, :since_deletion, :killed, :violation, :log)
+    Ending = Struct.new(:pod, :outcome, :seconds, :since_deletion, :killed, :violation, :log, :ended_at)
 
     # A readiness probe: `admin` is whether it goes to Tidegate's admin listener.
     Check = Struct.new(:path, :admin, :period, :failure_threshold, keyword_init: true) do
@@ -51,7 +51,7 @@ module Rollout
       @thread.join
       violation = @plan.violation(@pod.outcome, ended_at: @pod.ended_at, killed:, expected:)
       Ending.new(@pod.name, @pod.outcome, (@pod.ended_at - @plan.term_at).round(2), (@pod.ended_at - @deleted_at).round(2),
-                 killed, violation, @pod.output)
+                 killed, violation, @pod.output, @pod.ended_at)
     end
 
     def stop

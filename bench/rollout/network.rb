@@ -16,10 +16,17 @@ module Rollout
     NEAR = { pods: "127.0.1.%d", clients: "127.0.0.1" }.freeze
     FAR = { pods: "10.0.1.%d", clients: "10.0.0.1" }.freeze
 
+    # Says by Rig::Missing why there can be none here.
+    def self.check(delay: nil)
+      raise Rig::Missing, "network namespaces are made by root, and we are not" unless Process.euid.zero?
+      raise Rig::Missing, "the program ip is not here: install iproute2" unless system("ip", "-V", out: File::NULL)
+      raise Rig::Missing, "/dev/net/tun is not here, and a delay needs it" unless delay.to_f.zero? || File.exist?("/dev/net/tun")
+    end
+
     # `delay` is that of one direction, in seconds; nil or 0 for none.
     def initialize(delay: nil)
       @delay = delay.to_f
-      check
+      self.class.check(delay:)
       @hosts = @delay.positive? ? FAR : NEAR
       @names = hold
       at_exit { stop }
@@ -51,12 +58,6 @@ module Rollout
     end
 
     private
-
-    def check
-      raise Rig::Missing, "network namespaces are made by root, and we are not" unless Process.euid.zero?
-      raise Rig::Missing, "the program ip is not here: install iproute2" unless system("ip", "-V", out: File::NULL)
-      raise Rig::Missing, "/dev/net/tun is not here, and a delay needs it" unless @delay.zero? || File.exist?("/dev/net/tun")
-    end
 
     # Starts the holder; the names of the namespaces.
     def hold

@@ -40,7 +40,9 @@ module Rollout
     def forget(pod) = @pods.include?(pod) && unroute(pod)
 
     # What nginx said in its log: pods it could not reach, answers it did not get, and how often it was reloaded.
-    def counters = { connect_errors: @counters[:connect], response_errors: @counters[:response], no_pod: @counters[:none], reloads: @reloads }
+    def counters
+      { connect_errors: @counters[:connect], response_errors: @counters[:response], no_pod: @counters[:none], reloads: @reloads }
+    end
 
     def stop
       @child&.stop(within: 3)

@@ -10,7 +10,8 @@ module Rollout
     Preset = Struct.new(:name, :about, :settings, :expected, :control, :control_about, :loses, :control_loses, keyword_init: true)
 
     NEW = %w[new-get new-post].freeze
-    ANSWERED = %w[new-get new-post keep-get keep-post chunked continue idle-post slow-get slow-post reader stream].freeze # an end each
+    # All whose requests come to an end by themselves.
+    ANSWERED = %w[new-get new-post keep-get keep-post chunked continue idle-post slow-get slow-post reader stream].freeze
     KEPT = %w[keep-get keep-post idle-post].freeze
     NO_DELAY = { control: { drain_delay: 0.0 }, control_about: "drain delay 0", loses: false, control_loses: true }.freeze
 
@@ -35,7 +36,8 @@ module Rollout
                              failure_threshold: 1 },
                  control: { readiness: "/readyz" }, control_about: "readiness on /readyz", loses: false, control_loses: true),
       Preset.new(name: "S10", about: "responses of 8 s, grace of 6 s",
-                 settings: { data_plane: "haproxy", clients: %w[new-get slow-get], slow: 8.0, lag: 0.5, drain_delay: 1.0, grace: 6.0 },
+                 settings: { data_plane: "haproxy", clients: %w[new-get slow-get], slow: 8.0, lag: 0.5, drain_delay: 1.0,
+                             grace: 6.0 },
                  expected: ["exit 0", "exit 1"],
                  control: { grace: 14.0 }, control_about: "grace 14", loses: true, control_loses: false),
       Preset.new(name: "S13", about: "WebSockets and event streams",

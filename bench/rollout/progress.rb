@@ -9,6 +9,8 @@ module Rollout
     PERIOD = 0.25 # seconds between two states of the line
     WINDOW = 8 # states that the rate is measured over
 
+    ENDINGS = 16 # told of when something has failed
+
     CLEAR = "\r\e[K"
 
     def initialize(out = $stderr, live: out.tty?)
@@ -16,6 +18,7 @@ module Rollout
       @live = live
       @began_at = Rig.now
       @states = []
+      @told = 0
       @mutex = Mutex.new
     end
 
@@ -30,6 +33,18 @@ module Rollout
           @out.puts(format("%6.1f s  %-28s %s", elapsed, counts, sentence).rstrip)
         end
       end
+    end
+
+    # The counts; and where something has failed since, how often, when, and how the pods of that time have ended.
+    def tick(run)
+      say("")
+      failures = @tally.failures.drop(@told)
+      return if failures.empty?
+
+      @told += failures.size
+      failures.map { |failure| "#{failure.kind}, #{failure.phase}, #{failure.client}" }.tally.each { |what, count| say("failed: #{count} x #{what}") }
+      say("from #{failures.first.at.round(2)} to #{failures.last.at.round(2)}")
+      run.endings.last(ENDINGS).each { |ending| say("#{ending.pod}: #{ending.outcome} at #{ending.ended_at.round(2)}\n#{ending.log.join("\n")}") }
     end
 
     # Keeps the line up to date while the block runs.

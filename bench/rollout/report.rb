@@ -12,7 +12,7 @@ module Rollout
     end
 
     def to_s
-      [title, "", *table(by_client), "", *failures, *endings, *counters, "", verdict].join("\n") << "\n"
+      [title, "", *table(by_client), "", *failures, *endings, *counters, *lateness, "", verdict].join("\n") << "\n"
     end
 
     def to_json(*) = JSON.pretty_generate(to_h)
@@ -26,7 +26,7 @@ module Rollout
         first_failures: @tally.failures.map { |failure| { **failure.to_h, at: since_start(failure.at) } },
         phases: @tally.marks.map { |at, phase| { phase:, at: since_start(at) } },
         terms: @tally.terms, spans: @tally.spans.map(&:to_h), timeline: @tally.timeline.map(&:to_h),
-        endings: @result.endings.map(&:to_h), counters: @result.counters }
+        endings: @result.endings.map(&:to_h), counters: @result.counters, overshoot: @result.overshoot }
     end
 
     private
@@ -89,7 +89,17 @@ module Rollout
     # What the data plane itself counted, where it counts.
     def counters
       counters = @result.counters
-      counters.nil? || counters.empty? ? [] : ["#{@result.settings.data_plane}: #{counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"]
+      return [] if counters.nil? || counters.empty?
+
+      ["#{@result.settings.data_plane}: #{counters.map { |name, n| "#{name}=#{n}" }.join(' ')}"]
+    end
+
+    TOLERATED = 0.25 # seconds
+
+    # The lag is a part of the experiment: a longer one is another.
+    def lateness
+      late = @result.overshoot
+      late && late > TOLERATED ? ["the load balancer was told up to #{late} s later than planned: this machine was busy"] : []
     end
 
     def verdict
@@ -97,7 +107,12 @@ module Rollout
       wrong = @result.violations.size
       [lost, *("#{@result.unserved} more came while the scenario left nobody to serve" if @result.unserved.positive?),
        *("#{wrong} of #{@result.endings.size} pods ended wrongly" if wrong.positive?),
-       *("only #{@tally.total} of #{@result.settings.requests} requests were made" if @tally.total < @result.settings.requests)].join("; ")
+       *too_few].join("; ")
+    end
+
+    def too_few
+      wanted = @result.settings.requests
+      "only #{@tally.total} of #{wanted} requests were made" if @tally.total < wanted
     end
 
     def client_numbers(client)

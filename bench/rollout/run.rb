@@ -12,8 +12,8 @@ require_relative "tally"
 
 # One run: pods behind a data plane, clients in front of it, a scenario in the middle; and its result.
 module Rollout
-  # `turns` is how often the scenario's change was made.
-  Result = Struct.new(:settings, :tally, :endings, :counters, :seconds, :turns, keyword_init: true) do
+  # `turns` is how often the scenario's change was made, `overshoot` how much later than planned the data plane was told.
+  Result = Struct.new(:settings, :tally, :endings, :counters, :seconds, :turns, :overshoot, keyword_init: true) do
     # How many failures are the server's and not the scenario's.
     def lost = tally.failed - unserved
 
@@ -42,6 +42,9 @@ module Rollout
 
     attr_reader :tally
 
+    # How pods have ended so far.
+    def endings = @deployment ? @deployment.endings : []
+
     def call
       began_at = Rig.now
       build
@@ -49,7 +52,7 @@ module Rollout
       @say.call("#{@settings.replicas} pods of #{@kind.name} behind #{@settings.data_plane}")
       turns = under_load { Scenario.new(@deployment, tally: @tally, settings: @settings).run }
       Result.new(settings: @settings, tally: @tally, endings: @deployment.endings, counters: @data_plane.counters,
-                 seconds: (Rig.now - began_at).round(1), turns:)
+                 seconds: (Rig.now - began_at).round(1), turns:, overshoot: @endpoints.overshoot.round(2))
     ensure
       tear_down
     end

@@ -9,9 +9,17 @@ require_relative "scenario"
 
 # What one run of bin/rollout is to do: every number with its default, and the command line that changes it.
 module Rollout
+  USAGE = <<~TEXT.chomp.freeze
+    usage: bin/rollout [options]
+           bin/rollout table [options]    every preset beside Puma
+           bin/rollout shots [options]    single moments, without a roll
+           bin/rollout --list             the data planes, scenarios and presets, in a few words each
+
+  TEXT
+
   Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
-                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate, :svg, :json,
-                        :quiet, keyword_init: true) do
+                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate,
+                        :svg, :json, :quiet, keyword_init: true) do
     # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
       preset = changes[:preset] ? Presets.find(changes[:preset]).settings : {}
@@ -29,7 +37,7 @@ module Rollout
     end
 
     def self.parser(given)
-      OptionParser.new("usage: bin/rollout [options]\n       bin/rollout table [options]", 30) do |o|
+      OptionParser.new(USAGE, 30) do |o|
         SettingsFlags.define(o, with, given)
       end
     end
@@ -85,8 +93,10 @@ module Rollout
     end
 
     def self.what(flag, d)
-      flag.("--server NAME|CMD", "tidegate, puma, puma8, or a command with {host} and {port}, or {addr}, and {app} (#{d.server})", :server)
-      flag.("--preset NAME", Presets.names, "a scenario of the specification: #{Presets.names.join(', ')}; what else is given changes it", :preset)
+      flag.("--server NAME|CMD", "tidegate, puma, puma8, or a command with {host} and {port}, or {addr}, and {app} (#{d.server})",
+            :server)
+      flag.("--preset NAME", Presets.names, "#{Presets.names.join(', ')}: a scenario of the specification, changed by what else is given",
+            :preset)
       flag.("--data-plane NAME", DataPlanes::NAMES.keys, "#{DataPlanes::NAMES.keys.join(', ')} (#{d.data_plane})", :data_plane)
       flag.("--scenario NAME", Scenario::NAMES.keys, "#{Scenario::NAMES.keys.join(', ')} (#{d.scenario})", :scenario)
       flag.("--pods N", Integer, "server processes behind the load balancer, 1 to 7 (#{d.pods})", :pods)

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
+require "time"
 
 RSpec.describe "the access log", :processes do
   def logging(*arguments) = serve("hello.ru", "-v", *arguments)

@@ -54,7 +54,7 @@ RSpec.describe "a network for rollouts", :needs do
     [took.to_f, *others]
   end
 
-  def namespaces = Open3.capture2("ip", "netns", "list").first.scan(/^tidegate-\S+/)
+  def namespaces = Open3.capture2("ip", "netns", "list", err: File::NULL).first.scan(/^tidegate-\S+/)
 
   def own(network) = %i[pods clients].map { |side| network.inside(side).last }
 

@@ -43,7 +43,8 @@ else
   relay = Rollout::Relay.new(*links, delay:)
   ip.call(nil, *links.zip(namespaces).map { |link, namespace| "link set #{link} netns #{namespace} name wire" })
   # All addresses of the route are the pods' own, without any being added.
-  ip.call(namespaces.first, "link set dev wire up", "route add local 10.0.1.0/24 dev lo", "route add 10.0.0.0/24 dev wire src 10.0.1.254")
+  ip.call(namespaces.first, "link set dev wire up", "route add local 10.0.1.0/24 dev lo",
+          "route add 10.0.0.0/24 dev wire src 10.0.1.254")
   ip.call(namespaces.last, "address add 10.0.0.1/24 dev wire", "link set dev wire up", "route add 10.0.1.0/24 dev wire")
   puts "ready #{namespaces.join(' ')}"
   $stdout.flush

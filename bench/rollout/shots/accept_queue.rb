@@ -37,7 +37,8 @@ module Rollout
         socket = TCPSocket.new(HOST, port)
         socket.timeout = PATIENCE
         body = "number #{number}"
-        socket.write("POST /echo HTTP/1.1\r\nhost: rollout\r\nconnection: close\r\ncontent-length: #{body.bytesize}\r\n\r\n#{body}")
+        head = "POST /echo HTTP/1.1\r\nhost: rollout\r\nconnection: close\r\ncontent-length: #{body.bytesize}\r\n\r\n"
+        socket.write("#{head}#{body}")
         socket
       end
 

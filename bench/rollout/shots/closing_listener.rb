@@ -10,6 +10,7 @@ module Rollout
     class ClosingListener < Shot
       TITLE = "listener closed under 32 connectors, 2 ms away"
       CLIENTS = 32
+      WARM = 200 # answers before TERM
 
       def self.delay = 0.001
 
@@ -17,14 +18,24 @@ module Rollout
 
       def once(contestant, turn)
         server = serve(contestant, turn)
-        connectors = client("connectors", server.host, server.port, CLIENTS)
+        connectors = client("connectors", server.host, server.port, self.class::CLIENTS, self.class::WARM)
         await(connectors, "warm")
+        sleep(rand * 4 * self.class.delay) # the clients march in step, two round trips each
         server.child.signal(:TERM)
         [outcomes(connectors), ending(server)]
       ensure
         connectors&.stop
         server&.child&.stop(signal: :KILL)
       end
+    end
+
+    # The same for clients on another continent: a handshake takes longer than most servers' whole end.
+    class FarListener < ClosingListener
+      TITLE = "listener closed under 8 connectors, 200 ms away"
+      CLIENTS = 8
+      WARM = 4
+
+      def self.delay = 0.1
     end
   end
 end

@@ -36,7 +36,8 @@ module Rollout
           once(contestant, turn).tap { |outcomes, ending| @say.call("#{contestant.name}: #{tally(outcomes)}, #{ending}") }
         end
         outcomes, endings = turns.transpose
-        Result.new(shot: self.class::TITLE, contestant: contestant.name, times:, outcomes: outcomes.flatten.tally, endings: endings.tally)
+        outcomes = outcomes.flatten.tally
+        Result.new(shot: self.class::TITLE, contestant: contestant.name, times:, outcomes:, endings: endings.tally)
       end
 
       def stop = @network&.stop
@@ -50,8 +51,8 @@ module Rollout
 
       # A program of clients/ on the clients' side of the network.
       def client(program, *arguments)
-        command = [*@network.inside(:clients), RbConfig.ruby, File.expand_path("clients/#{program}.rb", __dir__), *arguments.map(&:to_s)]
-        Rig::Child.new(command, name: program)
+        script = File.expand_path("clients/#{program}.rb", __dir__)
+        Rig::Child.new([*@network.inside(:clients), RbConfig.ruby, script, *arguments.map(&:to_s)], name: program)
       end
 
       # Waits until a client says that the moment has come.

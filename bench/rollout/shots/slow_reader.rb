@@ -9,11 +9,17 @@ module Rollout
     class SlowReader < Shot
       TITLE = "2 MB to a slow reader, link gone 300 ms after the exit"
       LINK_LASTS = 0.3
+      DELAY = 0.001
+
+      def initialize(&)
+        super
+        Network.check(delay: DELAY)
+      end
 
       private
 
       def once(contestant, turn)
-        @network = Network.new(delay: 0.001) # it loses its link
+        @network = Network.new(delay: DELAY) # one for each turn, which loses its link
         server = serve(contestant, turn)
         reader = client("reader", server.host, server.port)
         await(reader, "begun")

@@ -180,7 +180,7 @@ mod tests {
         stage.phase.send_replace(Phase::Draining { since: now, pace: Duration::from_secs(60), until: later });
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert!(!answer.is_finished());
-        stage.phase.send_replace(Phase::Closing { since: later, deadline: later });
+        stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
         assert!(answer.await.unwrap().contains("200 OK"));
     }
 }

@@ -41,6 +41,8 @@ pub enum Phase {
         since: Instant,
         /// When patience ends.
         deadline: Instant,
+        /// Whether clients are waited for whose next request may be on its way: not where a person waits for the end.
+        gently: bool,
     },
     /// The budget is spent: what is left is refused or cut.
     Forcing {
@@ -329,7 +331,7 @@ impl Lifecycle {
             Some(budget) => budget.saturating_sub(reserve + SETTLE),
             None => 2 * self.plan.drain_delay,
         };
-        let until = (last + self.plan.late_part()).min(since + limit);
+        let until = (last + self.plan.extension()).min(since + limit);
         if until <= now {
             return self.close(Cause::TimeIsUp, now);
         }
@@ -344,7 +346,12 @@ impl Lifecycle {
             (Some(budget), Some(since)) => planned.min(since + budget).max(now),
             _ => planned,
         };
-        let mut actions = self.enter(Phase::Closing { since: now, deadline }, cause);
+        let gently = match cause {
+            Cause::Signal(Signal::Term | Signal::Quit) => self.signals < 2,
+            Cause::Signal(Signal::Int | Signal::Hup) | Cause::Request => false,
+            Cause::Booted | Cause::Quiet | Cause::TimeIsUp | Cause::Emptied => true,
+        };
+        let mut actions = self.enter(Phase::Closing { since: now, deadline, gently }, cause);
         actions.push(Action::CloseListeners);
         actions
     }

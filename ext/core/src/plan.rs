@@ -11,7 +11,8 @@ const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
 /// The last part of the delay: who still comes in it may well come after it.
 const LATE_PART: f64 = 0.2;
-const LATE_MIN: Duration = Duration::from_secs(1);
+/// How long an extended drain goes on at least after a new connection.
+const EXTENSION_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -147,9 +148,14 @@ impl Plan {
         (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, misfits)
     }
 
-    /// The last part of the delay, in which a new connection is a bad sign. An extended drain goes on for as long after it.
+    /// The last part of the delay, in which a new connection is a bad sign.
     pub(crate) fn late_part(&self) -> Duration {
-        self.drain_delay.mul_f64(LATE_PART).max(LATE_MIN).min(self.drain_delay)
+        self.drain_delay.mul_f64(LATE_PART)
+    }
+
+    /// How long an extended drain goes on after a new connection.
+    pub(crate) fn extension(&self) -> Duration {
+        self.late_part().max(EXTENSION_MIN)
     }
 }
 

@@ -95,7 +95,7 @@ mod tests {
             Phase::Booting,
             Phase::Ready,
             Phase::Draining { since: now, pace: Duration::from_secs(1), until: later },
-            Phase::Closing { since: now, deadline: later },
+            Phase::Closing { since: now, deadline: later, gently: true },
             Phase::Forcing { until: later },
         ]
     }

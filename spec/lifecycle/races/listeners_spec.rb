@@ -77,7 +77,9 @@ RSpec.describe "TERM and listeners", :endings, :processes do
         %w[127.0.0.1 [::1]].each { |host| 10.times { wires << Wire.open("tcp://#{host}:#{server.port}").write(post(host)) } }
       end
 
-      expect(wires.map { |wire| wire.response.then { |it| [it.status, it.body] } }.tally).to eq([200, "127.0.0.1"] => 10, [200, "[::1]"] => 10)
+      outcomes = wires.map { |wire| wire.response.then { |it| [it.status, it.body] } }
+
+      expect(outcomes.tally).to eq([200, "127.0.0.1"] => 10, [200, "[::1]"] => 10)
       wires.each(&:close)
       expect(server.exit_status).to eq(0)
     end

@@ -21,13 +21,11 @@ RSpec.describe "TERM and connections that live on", :endings, :processes do
   it "begins a stream of events that was asked for in the accept queue, and lets it end" do
     wire = nil
     stopping_meanwhile { wire = server.connect.request("GET", "/events") }
-    meet("events").release
-    response = wire.response
+    stream = meet("events")
+    server.wait_for_line(/^tidegate: closing/)
+    stream.release
 
-    expect([response.status, response.body, response.close?]).to eq([200, "data: first\n\ndata: leaving\n\n", true])
-    expect(wire).to be_eof
-    wire.close
-    expect(server.exit_status).to eq(0)
+    expect_last_answer(wire, "data: first\n\ndata: leaving\n\n", close: nil)
   end
 
   it "waits for a hijacked connection" do

@@ -11,7 +11,8 @@ RSpec.describe Rollout::Report do
   def add(client, failure = nil, at: 10.0, took: 0.02) = tally.add(Rollout::Client::Outcome.new(client, failure, at - took, at))
 
   def result(requests: 3, counters: { retries: 0 }, violation: nil)
-    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending(violation)], counters:, seconds: 5.0, turns: 1)
+    Rollout::Result.new(settings: Rollout::Settings.with(requests:), tally:, endings: [ending(violation)], counters:, seconds: 5.0,
+                        turns: 1)
   end
 
   def ending(violation)
@@ -56,6 +57,13 @@ RSpec.describe Rollout::Report do
     add("GET", "503", at: 31.0)
 
     expect(report.to_s).to match(/one left +none left +total/)
+  end
+
+  it "says when the load balancer was told later than planned" do
+    late = result.tap { |it| it.overshoot = 1.4 }
+
+    expect(described_class.new(late).to_s).to include("told up to 1.4 s later than planned")
+    expect(report.to_s).not_to include("later than planned")
   end
 
   it "can do without the counts of a data plane" do

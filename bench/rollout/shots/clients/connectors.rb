@@ -1,15 +1,14 @@
 # frozen_string_literal: true
 
-# The program of clients that connect, ask once and close, over and over: `ruby connectors.rb HOST PORT COUNT`. Says
-# "warm" after a while, and when each client was refused, what came of every connection that was established.
+# The program of clients that connect, ask once and close, over and over: `ruby connectors.rb HOST PORT COUNT WARM`.
+# Says "warm" after WARM answers, and when each client was refused, what came of every connection that was established.
 require "json"
 require_relative "../../connection"
 
-WARM = 200
 WITHIN = 10.0
 
 Thread.abort_on_exception = true
-host, port, count = ARGV
+host, port, count, warm = ARGV
 outcomes = Queue.new
 
 # What came of one connection; nil when there was none.
@@ -38,7 +37,7 @@ counted = Hash.new(0)
 reporter = Thread.new do
   while (outcome = outcomes.pop)
     counted[outcome] += 1
-    puts("warm").then { $stdout.flush } if counted["answered"] == WARM
+    puts("warm").then { $stdout.flush } if counted["answered"] == warm.to_i
   end
 end
 clients.each(&:join)

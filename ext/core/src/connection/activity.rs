@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{COLD_AFTER, COLD_AFTER_GAPS};
+use super::{COLD_AFTER, COLD_AFTER_FIRST, COLD_AFTER_GAPS, REST_AFTER};
 use crate::{body::Breaker, config::Timeouts, lifecycle::Phase, takeover::TakeOver};
 
 /// Where a connection is between two requests.
@@ -34,6 +34,8 @@ pub(super) enum Due {
     Write,
     /// Silent for long enough to be closed in a drain.
     Cold,
+    /// Silent for long enough to be waited for with less memory.
+    Rest,
 }
 
 /// Shared by the connection's task, its socket and its service, all on one task: the lock is never contended.
@@ -48,7 +50,7 @@ struct State {
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
     /// The longest of the silences between a response and the next request, the older ones counting less.
-    gap: Duration,
+    gap: Option<Duration>,
     peer: PeerSide,
     /// The body under way ends with the connection (HTTP/1.0), so that only a reset shows it was cut.
     close_delimited: bool,
@@ -81,7 +83,7 @@ impl Activity {
             stage: Stage::Fresh { since: now },
             arrival: Some(now),
             stalled: None,
-            gap: Duration::ZERO,
+            gap: None,
             peer: PeerSide::Stays,
             close_delimited: false,
             answered: false,
@@ -104,7 +106,8 @@ impl Activity {
         if let Stage::Fresh { .. } | Stage::Idle { .. } = state.stage {
             let now = super::now();
             if let Stage::Idle { since } = state.stage {
-                state.gap = (state.gap / 2).max(now.saturating_duration_since(since));
+                let faded = state.gap.unwrap_or_default() / 2;
+                state.gap = Some(faded.max(now.saturating_duration_since(since)));
             }
             state.stage = Stage::Head { since: now };
             state.answered = false;
@@ -243,6 +246,15 @@ impl Activity {
         self.state().close_delimited
     }
 
+    /// The same for a connection that hyper has.
+    pub(super) fn due_at_work(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+        let rest = match self.stage() {
+            Stage::Fresh { since } | Stage::Idle { since } => Some((since + REST_AFTER, Due::Rest)),
+            _ => None,
+        };
+        [self.due(timeouts, phase), rest].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
     /// When something is due if nothing happens before, and what.
     pub(super) fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
         let state = self.state();
@@ -254,11 +266,14 @@ impl Activity {
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
         let cold = match (state.stage, phase) {
-            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { since: begun, deadline }) => {
+            (Stage::Idle { since }, Phase::Closing { since: begun, deadline, gently: true }) => {
+                let usual = state.gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
                 // Not so long that requests in flight would be short of time.
                 let latest = begun + deadline.saturating_duration_since(begun) / 2;
-                let usual = (since + COLD_AFTER_GAPS * state.gap).min(latest);
-                Some((usual.max(since + COLD_AFTER), Due::Cold))
+                Some(((since + usual).min(latest).max(since + COLD_AFTER), Due::Cold))
+            }
+            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => {
+                Some((since + COLD_AFTER, Due::Cold))
             }
             _ => None,
         };
@@ -306,7 +321,7 @@ mod tests {
     async fn only_the_silent_are_due_in_a_drain() {
         let start = super::super::now();
         let activity = Activity::new(start);
-        let closing = Phase::Closing { since: start, deadline: start + s(9) };
+        let closing = Phase::Closing { since: start, deadline: start + s(9), gently: true };
         let draining = Phase::Draining { since: start, pace: s(9), until: start + s(9) };
         let due = |phase| activity.due(&Timeouts { first_byte: Some(s(30)), ..timeouts() }, phase);
         assert_eq!(due(closing), Some((start + COLD_AFTER, Due::Cold)));
@@ -328,11 +343,16 @@ mod tests {
             activity.flushed();
         };
         ask();
+        let idle = super::super::now();
+        let closing = |gently| Phase::Closing { since: idle, deadline: idle + s(30), gently };
+        let after_one = |gently| activity.due(&Timeouts { idle: None, ..timeouts() }, closing(gently));
+        assert_eq!(after_one(true), Some((idle + COLD_AFTER_FIRST, Due::Cold)));
+        assert_eq!(after_one(false), Some((idle + COLD_AFTER, Due::Cold)), "somebody waits for the end");
         tokio::time::advance(s(3)).await;
         ask();
         let idle = super::super::now();
         let due = |patience| {
-            let closing = Phase::Closing { since: idle, deadline: idle + s(patience) };
+            let closing = Phase::Closing { since: idle, deadline: idle + s(patience), gently: true };
             activity.due(&Timeouts { idle: None, ..timeouts() }, closing)
         };
         assert_eq!(due(20), Some((idle + s(6), Due::Cold)));

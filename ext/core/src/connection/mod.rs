@@ -49,11 +49,18 @@ use crate::{
 
 pub(crate) use transport::Socket;
 
-/// How long a connection must have been silent before it may be closed in a drain; and how many times as long as any
-/// silence it has broken, because a client that asks every three seconds will do so again and is then told to leave. The
-/// close of a connection and its next request would cross on the way.
+/// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
+/// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
+/// then told to leave, while the close of a connection and its next request may cross on the way; and how long if it has
+/// asked once only, so that nothing is known of it.
 const COLD_AFTER: Duration = Duration::from_secs(1);
 const COLD_AFTER_GAPS: u32 = 2;
+const COLD_AFTER_FIRST: Duration = Duration::from_secs(4);
+
+/// How long a connection must have been silent before hyper and its buffers, 16 KiB, are let go of until something comes in.
+/// Not longer, because the memory of many that were busy at a time stays the process's; not shorter, because to make
+/// them again for each request has its price too.
+const REST_AFTER: Duration = Duration::from_millis(200);
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -109,20 +116,31 @@ pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>,
             ending = Ending::Finished;
         }
         let parts = http.into_parts();
+        let mut unread = parts.read_buf;
         socket = parts.io.into_inner();
+        if let Ending::Resting = ending {
+            socket.put_back(std::mem::take(&mut unread));
+            match rest(&mut socket, &activity, &shared).await {
+                Ok(bytes) => {
+                    socket.put_back(bytes);
+                    continue;
+                }
+                Err(instead) => ending = instead,
+            }
+        }
         match ending {
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
-            Ending::Silent if socket.holds_unread(&parts.read_buf) => {
-                activity.warm(now(), !parts.read_buf.is_empty());
-                socket.put_back(parts.read_buf);
+            Ending::Silent if socket.holds_unread(&unread) => {
+                activity.warm(now(), !unread.is_empty());
+                socket.put_back(unread);
             }
             Ending::TakenOver(request) => {
-                socket.put_back(parts.read_buf);
+                socket.put_back(unread);
                 drop(open);
                 return handover::give(socket, request, &shared).await;
             }
             ending => {
-                end(socket, ending, &activity, &shared, parts.read_buf).await;
+                end(socket, ending, &activity, &shared, unread).await;
                 break;
             }
         }
@@ -153,6 +171,8 @@ enum Ending {
     Unfinished,
     /// The app speaks to the client itself from now on.
     TakenOver(TakeOver),
+    /// Nothing was heard for a while: what comes next can be waited for without hyper.
+    Resting,
     /// Nothing was heard for as long as is allowed, which in a drain is not long.
     Silent,
     /// Nothing was heard when the server's patience ended.
@@ -182,7 +202,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         {
             return ending;
         }
-        let due = activity.due(&shared.timeouts, phase);
+        let due = activity.due_at_work(&shared.timeouts, phase);
         let armed = due.map(|(at, _)| at);
         if let Some((at, due)) = due {
             if now() >= at {
@@ -196,7 +216,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending if activity.is_taken_over() => Poll::Ready(None),
             // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
-            Poll::Pending => match (activity.due(&shared.timeouts, phase), armed) {
+            Poll::Pending => match (activity.due_at_work(&shared.timeouts, phase), armed) {
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
                 (Some(_), None) => Poll::Ready(None),
                 _ => Poll::Pending,
@@ -208,6 +228,35 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
                 return ended(result, activity);
             },
             () = &mut timer, if armed.is_some() => {}
+            _ = phases.changed() => {}
+        }
+    }
+}
+
+/// Waits until something comes in, with nothing allocated for it; or says why not.
+async fn rest<S: Socket>(socket: &mut Watched<S>, activity: &Activity, shared: &Shared) -> Result<Bytes, Ending> {
+    let mut phases = shared.phase.clone();
+    let timer = tokio::time::sleep(Duration::MAX / 4);
+    tokio::pin!(timer);
+    loop {
+        let phase = *phases.borrow_and_update();
+        if phase.is_forced() {
+            return Err(Ending::Dismissed);
+        }
+        let due = activity.due(&shared.timeouts, phase);
+        if let Some((at, due)) = due {
+            if now() >= at {
+                return Err(overdue(due));
+            }
+            timer.as_mut().reset(at.into());
+        }
+        tokio::select! {
+            biased;
+            bytes = socket.next_bytes() => return match bytes {
+                Ok(bytes) if !bytes.is_empty() => Ok(bytes),
+                Ok(_) | Err(_) => Err(Ending::Lost),
+            },
+            () = &mut timer, if due.is_some() => {}
             _ = phases.changed() => {}
         }
     }
@@ -227,6 +276,7 @@ fn overdue(due: Due) -> Ending {
     match due {
         Due::Head => Ending::SlowHead,
         Due::Write => Ending::Stalled,
+        Due::Rest => Ending::Resting,
         Due::FirstByte | Due::Idle | Due::Cold => Ending::Silent,
     }
 }
@@ -247,7 +297,8 @@ fn forced(activity: &Activity) -> Option<Ending> {
 
 async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
     match ending {
-        Ending::Lost | Ending::TakenOver(_) => {}
+        // A rest ends otherwise.
+        Ending::Lost | Ending::TakenOver(_) | Ending::Resting => {}
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
                 shared.stats.idle_closed();

@@ -1,7 +1,9 @@
 //! A socket as hyper reads and writes it, reporting what happens to the connection's [`Activity`].
 
 use std::{
+    future::poll_fn,
     io,
+    mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
     pin::Pin,
     sync::Arc,
@@ -10,12 +12,15 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
 use super::activity::Activity;
 use crate::{interim::Interim, sys, takeover::Family};
+
+/// Bytes read at a time where hyper does not read: most heads fit.
+const SCRATCH: usize = 4096;
 
 /// A stream of bytes, with the questions that only a socket can answer.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -139,8 +144,14 @@ impl<S: Socket> Watched<S> {
 
     /// Reads and forgets until the peer ends or fails.
     pub(super) async fn discard_input(&mut self) {
-        let mut scratch = [0; 4096];
-        while matches!(self.socket.read(&mut scratch).await, Ok(length) if length > 0) {}
+        while matches!(poll_fn(|cx| read_some(&mut self.socket, cx, |some| some.len())).await, Ok(length) if length > 0)
+        {
+        }
+    }
+
+    /// Waits for the next bytes; none at the end. Holds no buffer while it waits.
+    pub(super) async fn next_bytes(&mut self) -> io::Result<Bytes> {
+        poll_fn(|cx| read_some(self, cx, Bytes::copy_from_slice)).await
     }
 
     /// Writes what goes ahead of hyper's next bytes.
@@ -166,6 +177,18 @@ impl<S: Socket> Watched<S> {
         }
         result
     }
+}
+
+/// Reads what is there, into a buffer that lives no longer than the call.
+fn read_some<T>(
+    socket: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&[u8]) -> T,
+) -> Poll<io::Result<T>> {
+    let mut scratch = [MaybeUninit::uninit(); SCRATCH];
+    let mut buf = ReadBuf::uninit(&mut scratch);
+    ready!(Pin::new(socket).poll_read(cx, &mut buf))?;
+    Poll::Ready(Ok(take(buf.filled())))
 }
 
 impl<S: Socket> AsyncRead for Watched<S> {

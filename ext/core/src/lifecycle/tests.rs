@@ -26,7 +26,7 @@ fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
     assert_eq!(life.handle(signal(Signal::Term), t0), [Action::Announce(draining, Cause::Signal(Signal::Term))]);
     assert_eq!(life.deadline(), Some(t0 + s(3)));
     assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(2)), []);
-    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(13) };
+    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(13), gently: true };
     assert_eq!(
         life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3)),
         [Action::Announce(closing, Cause::TimeIsUp), Action::CloseListeners]
@@ -42,7 +42,7 @@ fn term_keeps_serving_for_the_delay_then_closes_then_stops() {
 fn int_skips_the_delay_and_a_second_int_forces() {
     let (mut life, t0) = ready(3, 10, None);
     life.handle(signal(Signal::Int), t0);
-    assert_eq!(life.phase(), Phase::Closing { since: t0, deadline: t0 + s(10) });
+    assert_eq!(life.phase(), Phase::Closing { since: t0, deadline: t0 + s(10), gently: false });
     let actions = life.handle(signal(Signal::Int), t0 + s(1));
     assert_eq!(actions.last(), Some(&Action::Force));
     assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(1) + FORCING });
@@ -53,7 +53,7 @@ fn a_second_signal_ends_the_delay_and_a_third_ends_the_patience() {
     let (mut life, t0) = ready(10, 20, None);
     life.handle(signal(Signal::Term), t0);
     life.handle(signal(Signal::Term), t0 + s(1));
-    assert_eq!(life.phase(), Phase::Closing { since: t0 + s(1), deadline: t0 + s(21) });
+    assert_eq!(life.phase(), Phase::Closing { since: t0 + s(1), deadline: t0 + s(21), gently: false });
     life.handle(signal(Signal::Quit), t0 + s(2));
     assert_eq!(life.phase(), Phase::Forcing { until: t0 + s(2) + FORCING });
 }
@@ -127,7 +127,7 @@ fn responses_say_close_more_often_as_the_delay_passes() {
         assert!((draining.close_probability(t0 + s(at)) - expected).abs() < 1e-9, "at {at} s");
     }
     assert_eq!(Phase::Ready.close_probability(t0), 0.0);
-    assert_eq!(Phase::Closing { since: t0, deadline: t0 }.close_probability(t0), 1.0);
+    assert_eq!(Phase::Closing { since: t0, deadline: t0, gently: true }.close_probability(t0), 1.0);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_drain_ends_when_nobody_sends_any_more() {
     assert_eq!(life.handle(Event::Quiet, t0), []);
     life.handle(signal(Signal::Term), t0);
     let actions = life.handle(Event::Quiet, t0 + s(3));
-    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(23) };
+    let closing = Phase::Closing { since: t0 + s(3), deadline: t0 + s(23), gently: true };
     assert_eq!(actions, [Action::Announce(closing, Cause::Quiet), Action::CloseListeners]);
     assert_eq!(life.drained_for(), s(3));
 }

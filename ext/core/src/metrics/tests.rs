@@ -151,7 +151,7 @@ fn every_phase_has_its_gauge() {
         Phase::Booting,
         Phase::Ready,
         Phase::Draining { since: now, pace: Duration::ZERO, until: now },
-        Phase::Closing { since: now, deadline: now },
+        Phase::Closing { since: now, deadline: now, gently: true },
         Phase::Forcing { until: now },
         Phase::Stopped { status: 0 },
     ];

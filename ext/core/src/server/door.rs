@@ -15,8 +15,10 @@ use crate::{
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// One in so many connections is asked for its round-trip time, which costs a system call; in a drain, each is.
-const SAMPLED: u32 = 16;
+/// One in so many connections is asked for its round-trip time, which costs a system call; of the first and in a drain,
+/// each is.
+const SAMPLED: u64 = 16;
+const FIRST: u64 = 64;
 
 /// What was found when a listener closed.
 #[derive(Clone, Copy, Debug)]
@@ -91,14 +93,13 @@ impl Door {
 #[derive(Debug, Default)]
 struct Slowest {
     round_trip: Duration,
-    skipped: u32,
+    seen: u64,
 }
 
 impl Slowest {
     fn sample(&mut self, accepted: &Accepted, always: bool) {
-        self.skipped += 1;
-        if always || self.skipped >= SAMPLED {
-            self.skipped = 0;
+        self.seen += 1;
+        if always || self.seen <= FIRST || self.seen.is_multiple_of(SAMPLED) {
             self.round_trip = self.round_trip.max(accepted.round_trip());
         }
     }

@@ -140,7 +140,7 @@ impl Driver {
             if now < until && self.quiet_at().is_some_and(|quiet| now >= quiet) {
                 return Event::Quiet;
             }
-            let late_from = until.checked_sub(self.plan.late_part()).unwrap_or(until);
+            let late_from = until.checked_sub(self.plan.extension()).unwrap_or(until);
             let last = self.shared.traffic.last().filter(|last| last.at >= late_from);
             if let (true, Some(last)) = (self.plan.until_quiet && now >= until, last) {
                 return Event::StillArriving { last: last.at, reserve: self.shared.traffic.reserve() };

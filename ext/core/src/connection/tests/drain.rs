@@ -13,7 +13,7 @@ fn draining(delay: u64) -> Phase {
 }
 
 fn closing(patience: u64) -> Phase {
-    Phase::Closing { since: now(), deadline: now() + s(patience) }
+    Phase::Closing { since: now(), deadline: now() + s(patience), gently: true }
 }
 
 async fn round(stage: &Stage, client: &mut Client, expected: &str) {
@@ -58,13 +58,35 @@ async fn an_http_1_0_connection_is_told_too() {
 /// Closing an idle connection at once would race with the request that is on its way.
 #[tokio::test(start_paused = true)]
 async fn closing_waits_until_a_connection_is_cold() {
+    for (gently, patience) in [(true, 4), (false, 1)] {
+        let stage = Stage::new();
+        let mut client = stage.connect();
+        round(&stage, &mut client, KEEP).await;
+        stage.enter(Phase::Closing { since: now(), deadline: now() + s(10), gently });
+        let closing_at = now();
+        client.expect_end().await;
+        assert_eq!(now() - closing_at, s(patience));
+        assert_eq!(stage.shared.stats.snapshot().idle_closed, 1);
+    }
+}
+
+/// hyper is let go of meanwhile; nobody notices.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_rests_is_served_on_and_closed_like_any_other() {
     let stage = Stage::new();
     let mut client = stage.connect();
-    round(&stage, &mut client, KEEP).await;
-    stage.enter(closing(10));
-    let closing_at = now();
+    for _ in 0..3 {
+        round(&stage, &mut client, KEEP).await;
+        sleep(s(20)).await;
+    }
+    client.send("GET / HTTP/1.1\r\nho").await;
+    sleep(s(3)).await;
+    client.send("st: x\r\n\r\n").await;
+    stage.answer(ok("x")).await;
+    client.expect(KEEP).await;
+    sleep(s(20)).await;
+    stage.enter(Phase::Forcing { until: now() + s(1) });
     client.expect_end().await;
-    assert_eq!(now() - closing_at, s(1));
     assert_eq!(stage.shared.stats.snapshot().idle_closed, 1);
 }
 
