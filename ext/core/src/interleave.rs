@@ -80,7 +80,7 @@ fn course() -> Option<Rc<Course>> {
 
 /// Adds a thread to the scenario, from its set-up or from another of its threads.
 pub(crate) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) {
-    spawn_with(Wish::Turn, name, body);
+    spawn_with(Wish::Begin, name, body);
 }
 
 /// The same for one that begins when no other can go on.

@@ -1,4 +1,4 @@
-//! What threads share: the lock and the bell. In this crate's own tests they come from [`interleave`](crate::interleave),
+//! What threads share: locks and channels. In this crate's own tests they come from [`interleave`](crate::interleave),
 //! which can stop a thread at each of them and let another go first.
 
 #[cfg(not(test))]

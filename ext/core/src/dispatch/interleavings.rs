@@ -2,15 +2,18 @@
 
 mod stage;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use self::stage::{App, End, Fate, Stage, TICK};
-use crate::interleave::{Explorer, point, quiet, spawn, spawn_when_quiet, until};
+use crate::interleave::{Explorer, point, spawn, until};
 
 const EXPLORER: Explorer = Explorer { preemptions: 2, timeouts: 0 };
+
+/// For scenarios of few steps.
+const MORE: Explorer = Explorer { preemptions: 3, timeouts: 0 };
+
+/// For scenarios of many.
+const FEWER: Explorer = Explorer { preemptions: 1, timeouts: 0 };
 
 /// Computes for a moment.
 const COMPUTES: App = |_, _, _| point("computes");
@@ -22,7 +25,7 @@ const WAITS: App = |stage, worker, _| stage.blocks(worker, || point("waits"));
 
 #[test]
 fn two_exchanges_are_taken_in_their_order_and_the_workers_sleep_again() {
-    explore(Explorer { preemptions: 3, timeouts: 0 }, || {
+    explore(MORE, || {
         let stage = Stage::new(9, None, 2);
         stage.submits("submitter", &["/1", "/2"]);
         stage.works("first worker", COMPUTES);
@@ -62,7 +65,7 @@ fn a_worker_that_is_ended_anywhere_leaves_its_call_to_another() {
 
 #[test]
 fn the_last_worker_that_is_ended_leaves_its_call_to_one_that_is_hired() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let (stage, end) = (Stage::new(9, None, 1), End::default());
         stage.submits("submitter", &["/1"]);
         stage.works_until("doomed worker", COMPUTES, end.clone());
@@ -70,7 +73,7 @@ fn the_last_worker_that_is_ended_leaves_its_call_to_one_that_is_hired() {
         spawn("killer", move || end.ask());
         stage.at_rest(|stage| {
             assert_eq!(stage.taken(), ["/1"]);
-            assert!(stage.queue.workers().0 <= 1);
+            stage.owes_nothing();
         });
     });
 }
@@ -123,7 +126,7 @@ fn the_queues_lock_and_rubys_are_never_waited_for_crosswise() {
 /// There is no worker yet, and the first exchange waits for what the second does.
 #[test]
 fn as_many_are_hired_as_are_needed_and_may_be() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let stage = Stage::new(9, None, 2);
         let app: App = |stage, worker, path| {
             if path == "/1" {
@@ -142,7 +145,7 @@ fn as_many_are_hired_as_are_needed_and_may_be() {
 
 #[test]
 fn a_worker_that_comes_unasked_changes_no_promise() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let stage = Stage::new(9, None, 2);
         stage.submits("submitter", &["/1", "/2"]);
         stage.works("unasked worker", WAITS);
@@ -156,7 +159,7 @@ fn a_worker_that_comes_unasked_changes_no_promise() {
 
 #[test]
 fn what_cannot_be_hired_is_asked_for_again() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let stage = Stage::new(9, None, 2);
         stage.submits("submitter", &["/1", "/2"]);
         stage.hires(COMPUTES, 2);
@@ -169,7 +172,7 @@ fn what_cannot_be_hired_is_asked_for_again() {
 
 #[test]
 fn a_worker_that_retires_leaves_nothing_behind() {
-    explore(Explorer { preemptions: 2, timeouts: 2 }, || {
+    explore(Explorer { preemptions: 1, timeouts: 2 }, || {
         let stage = Stage::new(9, None, 2);
         stage.queue.retire_idle(0, Some(Duration::from_secs(1)));
         stage.submits("submitter", &["/1", "/2"]);
@@ -184,7 +187,7 @@ fn a_worker_that_retires_leaves_nothing_behind() {
 
 #[test]
 fn the_last_ones_never_retire() {
-    explore(Explorer { preemptions: 2, timeouts: 3 }, || {
+    explore(Explorer { preemptions: 1, timeouts: 2 }, || {
         let stage = Stage::new(9, None, 2);
         stage.queue.retire_idle(1, Some(Duration::from_secs(1)));
         stage.submits("submitter", &["/1"]);
@@ -216,7 +219,7 @@ fn nothing_waits_longer_than_the_stall_guard_allows() {
         stage.works("second worker", app);
         stage.at_rest_after(2, |stage| stage.has_served(&["/1", "/2"], 2));
     });
-    explore(EXPLORER, move || {
+    explore(FEWER, move || {
         let stage = Stage::new(9, None, 2);
         stage.keeps_time();
         stage.submits("submitter", &["/1", "/2"]);
@@ -229,7 +232,7 @@ fn nothing_waits_longer_than_the_stall_guard_allows() {
 /// computes without an end: the other must not wait for it.
 #[test]
 fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let app: App = |stage, worker, path| {
             let other = stage.clone();
             match path {
@@ -271,28 +274,37 @@ fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
 
 // ===== the end =====
 
+/// With workers and a foreman, who must hear of it.
 #[test]
-fn a_close_leaves_nothing_in_the_queue_and_nobody_asleep() {
-    explore(EXPLORER, || {
+fn a_close_leaves_nobody_asleep() {
+    explore(FEWER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.submits("submitter", &["/1"]);
+        stage.works("worker", COMPUTES);
+        stage.hires(COMPUTES, 0);
+        stage.closes();
+        stage.at_rest(Stage::has_ended);
+    });
+}
+
+/// With the clock, which may have an exchange in its hand just then, and the end of the server's patience. The server
+/// closed while the clock looked at an exchange, and the next was left in the queue: its client heard nothing.
+#[test]
+fn a_close_leaves_nothing_in_the_queue() {
+    explore(MORE, || {
         let stage = Stage::new(9, Some(TICK / 2), 2);
         stage.keeps_time();
         stage.submits("submitter", &["/1", "/2"]);
-        stage.works("worker", WAITS);
-        stage.hires(WAITS, 0);
-        let closing = stage.clone();
-        spawn("closer", move || {
-            point("closes");
-            closing.queue.close();
-        });
-        stage.at_rest(|stage| {
-            let fates = stage.fates();
-            assert!(
-                fates.values().all(|fate| [Fate::Served, Fate::Dropped, Fate::Refused].contains(fate)),
-                "{fates:?}"
-            );
-            assert!(stage.taken().is_sorted());
-            assert_eq!((stage.queue.workers(), stage.queue.len()), ((0, 0), 0));
-        });
+        stage.closes();
+        stage.at_rest(Stage::has_ended);
+    });
+    explore(MORE, || {
+        let stage = Stage::new(9, None, 1);
+        stage.sets_pace(&["/0", "/1", "/2", "/3"], 2);
+        stage.ends_by(TICK * 5 / 2);
+        stage.works("worker", COMPUTES);
+        stage.closes();
+        stage.at_rest(Stage::has_ended);
     });
 }
 
@@ -304,11 +316,7 @@ fn what_cannot_be_served_before_the_end_is_sent_back_whenever_it_comes() {
         stage.keeps_time();
         stage.sets_pace(&["/0", "/1", "/2", "/3"], 2);
         stage.submits("submitter", &["/4"]);
-        let ending = stage.clone();
-        spawn("lifecycle", move || {
-            point("ends");
-            ending.queue.end_by(ending.now() + TICK * 3 / 2, ending.now());
-        });
+        stage.ends_by(TICK * 3 / 2);
         stage.works("worker", COMPUTES);
         stage.at_rest(|stage| {
             let fates = stage.fates();
@@ -322,8 +330,8 @@ fn what_cannot_be_served_before_the_end_is_sent_back_whenever_it_comes() {
 }
 
 fn explore(explorer: Explorer, scenario: impl Fn()) {
-    let begun = Instant::now();
     let runs = explorer.explore(scenario);
-    eprintln!("{} {runs} runs {:?}", std::thread::current().name().unwrap_or_default(), begun.elapsed());
-    assert!(runs > 100, "{runs} orders are no exploration");
+    // Seen with --show-output.
+    println!("{runs} runs");
+    assert!(runs > 1, "nothing could overtake anything");
 }

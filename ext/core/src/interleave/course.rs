@@ -24,6 +24,8 @@ type Event = Box<dyn Fn() -> bool + Send>;
 
 /// What a thread needs to go on.
 pub(super) enum Wish {
+    /// To begin. It does at once: up to its first stop there is nothing that others could notice.
+    Begin,
     /// Nothing.
     Turn,
     /// The lock at this address.
@@ -43,7 +45,7 @@ pub(super) enum Wish {
 impl fmt::Debug for Wish {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Turn => "a turn",
+            Self::Begin | Self::Turn => "a turn",
             Self::Lock(_) => "a lock",
             Self::Event(_) | Self::Job(_) | Self::EventOrTime(_) => "an event",
             Self::Quiet => "quiet",
@@ -67,6 +69,8 @@ struct State {
     late: bool,
     /// The locks that are held, and by whom.
     held: HashMap<usize, usize>,
+    /// Whose turn it was when a thread began.
+    interrupted: Option<usize>,
     preemptions: usize,
     timeouts: usize,
     steps: Vec<(usize, &'static str)>,
@@ -96,6 +100,7 @@ impl Course {
             turn: None,
             late: false,
             held: HashMap::new(),
+            interrupted: None,
             preemptions: 0,
             timeouts: 0,
             steps: Vec::new(),
@@ -177,9 +182,11 @@ impl Course {
         }
         let mut state = self.state();
         if !state.abandoned {
+            // Whoever was at it when this one began may go on.
+            let last = if matches!(state.actors[me].wish, Wish::Begin) { state.interrupted } else { Some(me) };
             state.actors[me].wish = wish;
             state.actors[me].what = what;
-            state.give_turn(Some(me));
+            state.give_turn(last);
         }
         let goes_on = state.turn == Some(me);
         drop(state);
@@ -217,7 +224,9 @@ impl State {
             return self.fail("there is no end to it");
         }
         let next = options[self.path.choose(options.len())];
-        if last.is_some_and(|last| next != last && self.is_ready(last)) {
+        if matches!(self.actors[next].wish, Wish::Begin) {
+            self.interrupted = last;
+        } else if last.is_some_and(|last| next != last && self.is_ready(last)) {
             self.preemptions += 1;
         }
         self.late = !self.is_ready(next) && matches!(self.actors[next].wish, Wish::EventOrTime(_));
@@ -232,6 +241,9 @@ impl State {
     /// Who may be next: first the one that runs, if it can go on.
     fn options(&self, last: Option<usize>) -> Vec<usize> {
         let everyone = 0..self.actors.len();
+        if let Some(new) = everyone.clone().find(|who| matches!(self.actors[*who].wish, Wish::Begin)) {
+            return vec![new];
+        }
         let ready: Vec<usize> = everyone.clone().filter(|who| self.is_ready(*who)).collect();
         let goes_on = last.filter(|last| ready.contains(last));
         if let Some(last) = goes_on
@@ -252,7 +264,7 @@ impl State {
     /// Whether a thread can go on without anything else being done, and without time.
     fn is_ready(&self, who: usize) -> bool {
         match &self.actors[who].wish {
-            Wish::Turn => true,
+            Wish::Begin | Wish::Turn => true,
             Wish::Lock(lock) => !self.held.contains_key(lock),
             Wish::Event(came) | Wish::Job(came) | Wish::EventOrTime(came) => came(),
             Wish::Quiet | Wish::Never => false,

@@ -1,4 +1,4 @@
-//! The lock and the bell, as threads of a scenario meet them: the real ones, with a stop before each use.
+//! Locks and channels, as threads of a scenario meet them: the real ones, with a stop before each use.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{RecvError, RecvTimeoutError, TrySendError};
+use crossbeam_channel::{RecvError, RecvTimeoutError, TryRecvError, TrySendError};
 
 use super::{Wish, course, pass};
 
@@ -61,7 +61,15 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
-// ===== bell =====
+// ===== channel =====
+
+/// What is done under a lock is one step: whoever has a say in it needs the lock as well.
+fn stop_without_a_lock(what: &'static str) {
+    let under_a_lock = course().is_some_and(|course| course.turn().is_some_and(|me| course.holds_a_lock(me)));
+    if !under_a_lock {
+        pass(what, Wish::Turn);
+    }
+}
 
 /// [`crossbeam_channel::Sender`].
 #[derive(Debug)]
@@ -79,10 +87,7 @@ pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let under_a_lock = course().is_some_and(|course| course.turn().is_some_and(|me| course.holds_a_lock(me)));
-        if !under_a_lock {
-            pass("rings a bell", Wish::Turn);
-        }
+        stop_without_a_lock("rings a bell");
         self.0.try_send(value)
     }
 
@@ -98,6 +103,11 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T: Send + 'static> Receiver<T> {
+    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
+        stop_without_a_lock("looks into a channel");
+        self.0.try_recv()
+    }
+
     pub(crate) fn recv(&self) -> Result<T, RecvError> {
         pass("hears its bell", Wish::Event(self.rung()));
         self.0.recv()

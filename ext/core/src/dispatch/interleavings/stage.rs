@@ -130,6 +130,17 @@ impl Stage {
         spawn("runtime", move || stage.clock.run(stage.queue.keep_time(), TICK));
     }
 
+    pub(super) fn closes(self: &Arc<Self>) {
+        let stage = self.clone();
+        spawn("closer", move || stage.queue.close());
+    }
+
+    /// The server's patience ends after `time`.
+    pub(super) fn ends_by(self: &Arc<Self>, time: Duration) {
+        let stage = self.clone();
+        spawn("lifecycle", move || stage.queue.end_by(stage.now() + time, stage.now()));
+    }
+
     /// What is to be so when nobody has anything left to do; then the server ends.
     pub(super) fn at_rest(self: &Arc<Self>, expect: impl FnOnce(&Stage) + Send + 'static) {
         self.at_rest_after(0, expect);
@@ -276,7 +287,6 @@ impl Stage {
     pub(super) fn owes_nothing(&self) {
         let crew = self.queue.crew();
         assert_eq!((crew.promised, crew.unheard), (0, 0));
-        assert!(crew.admission.workers() <= crew.max_workers, "{crew:?}");
     }
 
     /// What became of each exchange; may be asked once.
@@ -295,6 +305,14 @@ impl Stage {
             assert!(fates.insert(path.clone(), fate).is_none());
         }
         fates
+    }
+
+    /// Nobody is left, nor anything in the queue.
+    pub(super) fn has_ended(&self) {
+        let fates = self.fates();
+        assert!(fates.values().all(|fate| *fate != Fate::Waits), "{fates:?}");
+        assert!(self.taken().is_sorted());
+        assert_eq!((self.queue.workers(), self.queue.len()), ((0, 0), 0));
     }
 
     /// Each exchange was served, one after another, and each of `workers` sleeps.
