@@ -36,7 +36,7 @@ fn two_exchanges_are_taken_in_their_order_and_the_workers_sleep_again() {
 
 #[test]
 fn what_two_connections_submit_is_all_taken_and_each_ones_in_its_order() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let stage = Stage::new(9, None, 2);
         stage.submits("one connection", &["/1", "/2"]);
         stage.submits("other connection", &["/3"]);
@@ -172,7 +172,7 @@ fn what_cannot_be_hired_is_asked_for_again() {
 
 #[test]
 fn a_worker_that_retires_leaves_nothing_behind() {
-    explore(Explorer { preemptions: 1, timeouts: 2 }, || {
+    explore(Explorer { preemptions: 1, timeouts: 1 }, || {
         let stage = Stage::new(9, None, 2);
         stage.queue.retire_idle(0, Some(Duration::from_secs(1)));
         stage.submits("submitter", &["/1", "/2"]);
@@ -187,7 +187,7 @@ fn a_worker_that_retires_leaves_nothing_behind() {
 
 #[test]
 fn the_last_ones_never_retire() {
-    explore(Explorer { preemptions: 1, timeouts: 2 }, || {
+    explore(Explorer { preemptions: 1, timeouts: 1 }, || {
         let stage = Stage::new(9, None, 2);
         stage.queue.retire_idle(1, Some(Duration::from_secs(1)));
         stage.submits("submitter", &["/1"]);
