@@ -2,7 +2,7 @@
 
 mod stage;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use self::stage::{App, End, Fate, Stage, TICK};
 use crate::interleave::{Explorer, point, spawn, until};
@@ -18,8 +18,19 @@ const FEWER: Explorer = Explorer { preemptions: 1, timeouts: 0 };
 /// Computes for a moment.
 const COMPUTES: App = |_, _, _| point("computes");
 
-/// Waits for a moment, without Ruby's lock.
-const WAITS: App = |stage, worker, _| stage.blocks(worker, || point("waits"));
+/// Waits for a moment, without Ruby's lock, then computes.
+const WAITS: App = |stage, worker, _| {
+    stage.blocks(worker, || point("waits"));
+    point("computes");
+};
+
+/// Computes from `first` on until `second` has been taken, so that only the guard can let that in.
+fn hog(stage: &Arc<Stage>, first: &str, second: &'static str, path: &str) {
+    if path == first {
+        let other = stage.clone();
+        stage.hogs(|| until("computes on", move || other.has_taken(second)));
+    }
+}
 
 // ===== calls =====
 
@@ -187,7 +198,7 @@ fn a_worker_that_retires_leaves_nothing_behind() {
 
 #[test]
 fn the_last_ones_never_retire() {
-    explore(Explorer { preemptions: 1, timeouts: 1 }, || {
+    explore(Explorer { preemptions: 1, timeouts: 2 }, || {
         let stage = Stage::new(9, None, 2);
         stage.queue.retire_idle(1, Some(Duration::from_secs(1)));
         stage.submits("submitter", &["/1"]);
@@ -202,15 +213,11 @@ fn the_last_ones_never_retire() {
 
 // ===== time =====
 
-/// The first exchange computes until the second has been taken, so that only the guard can let that in.
+/// Two exchanges came before there was a worker, and two were hired: nobody watched when one of them computed without an
+/// end, and the other found that it might not run.
 #[test]
 fn nothing_waits_longer_than_the_stall_guard_allows() {
-    let app: App = |stage, _, path| {
-        if path == "/1" {
-            let other = stage.clone();
-            stage.hogs(|| until("computes on", move || other.has_taken("/2")));
-        }
-    };
+    let app: App = |stage, _, path| hog(stage, "/1", "/2", path);
     explore(EXPLORER, move || {
         let stage = Stage::new(9, None, 2);
         stage.keeps_time();
@@ -228,20 +235,18 @@ fn nothing_waits_longer_than_the_stall_guard_allows() {
     });
 }
 
-/// Two wait in the app when two more come, so that nobody can be let in nor hired. Then one of the new ones is taken and
-/// computes without an end: the other must not wait for it.
+/// Two have stepped aside in the app when two more come, so that nobody can be called nor hired. Then one of the new ones is
+/// taken and computes without an end, which nobody watched.
 #[test]
 fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
     explore(FEWER, || {
         let app: App = |stage, worker, path| {
-            let other = stage.clone();
-            match path {
-                "/1" | "/2" => {
-                    stage.blocks(worker, || until("waits for those behind it", move || other.has_submitted("/4")));
-                }
-                "/3" => stage.hogs(|| until("computes on", move || other.has_taken("/4"))),
-                _ => {}
+            if ["/1", "/2"].contains(&path) {
+                let other = stage.clone();
+                worker.step_aside();
+                stage.hogs(|| until("waits for those behind it", move || other.has_submitted("/4")));
             }
+            hog(stage, "/3", "/4", path);
         };
         let stage = Stage::new(9, None, 2);
         stage.keeps_time();
@@ -249,6 +254,28 @@ fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
         stage.works("first worker", app);
         stage.works("second worker", app);
         stage.at_rest_after(2, |stage| stage.has_served(&["/1", "/2", "/3", "/4"], 2));
+    });
+}
+
+/// When the queue has been empty for a while, the guard rests until there is something to watch again.
+#[test]
+fn the_stall_guard_comes_back() {
+    explore(FEWER, || {
+        let app: App = |stage, _, path| {
+            hog(stage, "/1", "/2", path);
+            hog(stage, "/3", "/4", path);
+        };
+        let stage = Stage::new(9, None, 2);
+        stage.keeps_time();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", app);
+        stage.works("second worker", app);
+        stage.at_rest_after(4, |stage| {
+            stage.submit("/3");
+            stage.submit("/4");
+            stage.pass_ticks(2);
+            stage.has_served(&["/1", "/2", "/3", "/4"], 2);
+        });
     });
 }
 

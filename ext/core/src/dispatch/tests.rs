@@ -214,6 +214,30 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     guard.abort();
 }
 
+/// Both requests came before there was a worker, so nobody was watching when the first was taken, computed for long, and the
+/// second worker found that it might not run.
+#[tokio::test(start_paused = true)]
+async fn one_that_computes_for_long_holds_up_nobody_who_came_before_it_ran() {
+    let queue = queue(9, 2);
+    let guard = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.guard_against_stalls().await }
+    });
+    let foreman = Sleeper::new();
+    let (long, _answer) = exchange("/long");
+    let (short, _answer) = exchange("/short");
+    queue.submit(long).unwrap();
+    queue.submit(short).unwrap();
+    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    let (hog, other) = (queue.register(), queue.register());
+    assert_eq!(path(hog.look()), "/long");
+    assert!(matches!(other.look(), Next::Nothing));
+    tokio::time::sleep(STALL_AFTER + Duration::from_millis(1)).await;
+    assert_eq!(path(other.look()), "/short");
+    guard.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     let now = || tokio::time::Instant::now().into_std();

@@ -150,13 +150,19 @@ impl Stage {
     pub(super) fn at_rest_after(self: &Arc<Self>, ticks: usize, expect: impl FnOnce(&Stage) + Send + 'static) {
         let stage = self.clone();
         spawn_when_quiet("end", move || {
-            for _ in 0..ticks {
-                stage.clock.advance();
-                quiet();
-            }
+            stage.pass_ticks(ticks);
             expect(&stage);
             stage.queue.close();
         });
+    }
+
+    /// Time passes; all is quiet before and after.
+    pub(super) fn pass_ticks(&self, ticks: usize) {
+        quiet();
+        for _ in 0..ticks {
+            self.clock.advance();
+            quiet();
+        }
     }
 
     // ===== what they do =====
