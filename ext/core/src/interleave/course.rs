@@ -126,8 +126,7 @@ impl Course {
     /// Runs it all to its end.
     pub(super) fn run(&self) -> Result<Path, String> {
         self.state().give_turn(None);
-        loop {
-            let Some(turn) = self.turn() else { break };
+        while let Some(turn) = self.turn() {
             self.resume(turn);
         }
         let everyone = 0..self.state().actors.len();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{DispatchQueue, Next, Rejected, Rest, Worker, tests::exchange};
+use super::super::{Demand, DispatchQueue, Next, Rejected, Rest, Worker, tests::exchange};
 use crate::{
     exchange::{Answer, Awaited},
     interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
@@ -112,12 +112,12 @@ impl Stage {
             let sleeper = Sleeper::new();
             loop {
                 match stage.queue.demand(&sleeper) {
-                    Some(super::super::Demand::Worker) if failures > 0 => {
+                    Some(Demand::Worker) if failures > 0 => {
                         failures -= 1;
                         stage.queue.decline();
                     }
-                    Some(super::super::Demand::Worker) => stage.works("hired worker", app),
-                    Some(super::super::Demand::Over) => return,
+                    Some(Demand::Worker) => stage.works("hired worker", app),
+                    Some(Demand::Over) => return,
                     None => {}
                 }
             }
@@ -176,7 +176,7 @@ impl Stage {
         }
     }
 
-    /// Has `first` and `second` served and `others` wait, one tick apart, before the threads begin.
+    /// Has all of `paths` queued before the threads begin, and the first of them `served`, one at a tick.
     pub(super) fn sets_pace(&self, paths: &[&str], served: usize) {
         paths.iter().for_each(|path| self.submit(path));
         let worker = self.queue.register();
