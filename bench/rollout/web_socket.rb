@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
-require "digest"
 require "securerandom"
 require_relative "connection"
+require_relative "frames"
 
 # The client's side of a WebSocket (RFC 6455) on a Connection: short messages, no fragments, no extensions.
 module Rollout
   class WebSocket
-    GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+    include Frames # its opcodes
+
     LONGEST = 65_535
 
     Frame = Struct.new(:opcode, :payload) do
@@ -26,12 +26,10 @@ module Rollout
                                         "sec-websocket-version" => "13", "sec-websocket-key" => key)
       answer = connection.read_head
       raise Failed, answer.status.to_s if answer.status >= 500
-      raise Failed, "not upgraded" unless answer.status == 101 && answer.headers["sec-websocket-accept"] == accept(key)
+      raise Failed, "not upgraded" unless answer.status == 101 && answer.headers["sec-websocket-accept"] == Frames.accept(key)
 
       new(connection)
     end
-
-    def self.accept(key) = Digest::SHA1.base64digest(key + GUID)
 
     def initialize(connection)
       @connection = connection
@@ -39,13 +37,8 @@ module Rollout
 
     # Sends one frame, masked as a client's are. What cannot be sent shows when the next frame is read.
     def send(payload, opcode: TEXT)
-      length = payload.bytesize < 126 ? [0x80 | payload.bytesize].pack("C") : [0x80 | 126, payload.bytesize].pack("Cn")
-      mask = SecureRandom.bytes(4)
-      @connection.write([0x80 | opcode].pack("C") << length << mask << self.class.mask(payload, mask))
-    end
-
-    def self.mask(payload, key)
-      payload.bytes.each_with_index.map { |byte, index| byte ^ key.getbyte(index & 3) }.pack("C*")
+      key = SecureRandom.bytes(4)
+      @connection.write(Frames.head(opcode, payload.bytesize, mask: 0x80) << key << Frames.mask(payload, key))
     end
 
     # The next message or Close, before `within` seconds are over.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "digest"
+require_relative "../frames"
 
 # The server's side of WebSockets that send back what comes (RFC 6455, short messages without fragments), over sockets
 # taken from the server by full hijack. One thread serves all of them.
@@ -9,8 +9,8 @@ require "digest"
 # at once. A server that does not say that it drains leaves them to their fate.
 module Rollout
   class EchoSockets
-    GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+    include Frames # its opcodes
+
     GOING_AWAY = 1001
 
     LOOK = 0.1 # seconds between two looks at the clock and at the server
@@ -34,7 +34,7 @@ module Rollout
     def take(env)
       io = env["rack.hijack"].call
       @draining = env["tidegate.draining"] || @draining
-      accept = Digest::SHA1.base64digest(env["HTTP_SEC_WEBSOCKET_KEY"] + GUID)
+      accept = Frames.accept(env["HTTP_SEC_WEBSOCKET_KEY"])
       io.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n" \
                "sec-websocket-accept: #{accept}\r\n\r\n")
       @arrivals << Client.new(io, "".b)
@@ -85,9 +85,7 @@ module Rollout
       return if input.bytesize < head + length
 
       frame = input.slice!(0, head + length)
-      mask = frame.byteslice(head - 4, 4)
-      payload = frame.byteslice(head..).bytes.each_with_index.map { |byte, index| byte ^ mask.getbyte(index & 3) }
-      [frame.getbyte(0) & 0x0F, payload.pack("C*")]
+      [frame.getbyte(0) & 0x0F, Frames.mask(frame.byteslice(head..), frame.byteslice(head - 4, 4))]
     end
 
     # Nothing is sent after a Close, whoever sent it first.
@@ -102,8 +100,7 @@ module Rollout
     end
 
     def send(client, opcode, payload)
-      length = payload.bytesize < 126 ? [payload.bytesize].pack("C") : [126, payload.bytesize].pack("Cn")
-      client.io.write([0x80 | opcode].pack("C") << length << payload)
+      client.io.write(Frames.head(opcode, payload.bytesize) << payload)
     end
 
     def see_off

@@ -17,15 +17,9 @@ module Rollout
       private
 
       def once(contestant, turn)
-        server = serve(contestant, turn)
-        connectors = client("connectors", server.host, server.port, self.class::CLIENTS, self.class::WARM)
-        await(connectors, "warm")
-        sleep(rand * 4 * self.class.delay) # the clients march in step, two round trips each
-        server.child.signal(:TERM)
-        [outcomes(connectors), ending(server)]
-      ensure
-        connectors&.stop
-        server&.child&.stop(signal: :KILL)
+        under_clients(contestant, turn, "connectors", self.class::CLIENTS, self.class::WARM) do
+          sleep(rand * 4 * self.class.delay) # the clients march in step, two round trips each
+        end
       end
     end
 

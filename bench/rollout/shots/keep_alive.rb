@@ -15,16 +15,7 @@ module Rollout
 
       private
 
-      def once(contestant, turn)
-        server = serve(contestant, turn)
-        clients = client("keepers", server.host, server.port, CLIENTS, RATE)
-        await(clients, "warm")
-        server.child.signal(:TERM)
-        [outcomes(clients), ending(server)]
-      ensure
-        clients&.stop
-        server&.child&.stop(signal: :KILL)
-      end
+      def once(contestant, turn) = under_clients(contestant, turn, "keepers", CLIENTS, RATE)
     end
   end
 end

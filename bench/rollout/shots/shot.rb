@@ -62,6 +62,19 @@ module Rollout
         raise Rig::Unavailable, "the #{client.name} never came to #{line.inspect}: #{client.output.last(3).join(" | ")}"
       end
 
+      # TERM while clients of that program are at work and have said that they are warm. The block waits for the moment.
+      def under_clients(contestant, turn, program, *arguments)
+        server = serve(contestant, turn)
+        clients = client(program, server.host, server.port, *arguments)
+        await(clients, "warm")
+        yield if block_given?
+        server.child.signal(:TERM)
+        [outcomes(clients), ending(server)]
+      ensure
+        clients&.stop
+        server&.child&.stop(signal: :KILL)
+      end
+
       # What the client counted, as {outcome => number}, and then as one word each.
       def outcomes(client)
         client.wait(within: PATIENCE)

@@ -1,7 +1,7 @@
 //! The admin listener's connections: probes, numbers, and the request to drain. Served by the I/O thread alone, whatever the app
 //! and the interpreter are doing.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration, time::Instant};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    body::ResponseBody, lifecycle::Phase, metrics::Report, probe, request::Peer, response::Response, stats::Stats,
+    body::ResponseBody, clock::now, lifecycle::Phase, metrics::Report, probe, request::Peer, response::Response,
+    stats::Stats,
 };
 
 /// A client that takes longer than this over its request is dropped.
@@ -61,16 +62,10 @@ impl Admin {
             return probe::text(StatusCode::FORBIDDEN, "only from this host or pod\n".into());
         }
         (self.drain)();
-        let over = |phase: &Phase| phase.is_stopping() && !matches!(phase, Phase::Draining { .. });
         // The server ends with the sender.
-        let _ = self.phase.clone().wait_for(over).await;
+        let _ = self.phase.clone().wait_for(|phase| phase.refuses_new()).await;
         probe::text(StatusCode::OK, "drained: new connections are refused from now on\n".into())
     }
-}
-
-/// The time, as the runtime has it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Answers one request and closes: a probe never keeps a connection alive.

@@ -12,12 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::plan::{MIN_DELAY, Plan};
+use crate::plan::{MIN_DELAY, Plan, SETTLE_MAX};
 
 /// How long a forced end may take before the server counts as stopped all the same.
 const FORCING: Duration = Duration::from_millis(500);
-/// Kept back from an extension for the closing of the listeners.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +70,11 @@ impl Phase {
     /// Whether the server has been told to stop.
     pub fn is_stopping(self) -> bool {
         !matches!(self, Self::Booting | Self::Ready)
+    }
+
+    /// Whether everything new has stopped being served.
+    pub fn refuses_new(self) -> bool {
+        self.is_stopping() && !matches!(self, Self::Draining { .. })
     }
 
     /// Whether its patience has ended.
@@ -328,7 +331,7 @@ impl Lifecycle {
             return Vec::new();
         }
         let limit = match self.plan.budget {
-            Some(budget) => budget.saturating_sub(reserve + SETTLE),
+            Some(budget) => budget.saturating_sub(reserve + SETTLE_MAX),
             None => 2 * self.plan.drain_delay,
         };
         let until = (last + self.plan.extension()).min(since + limit);

@@ -18,11 +18,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{config::Address, error::Error, request::Peer, sys};
+use crate::{config::Address, error::Error, plan::SETTLE_MAX, request::Peer, sys};
 
 /// The least time in which handshakes under way are let complete, once new ones are refused.
 const SETTLE_MIN: Duration = Duration::from_millis(100);
-const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// How long to go on trying to empty a queue when this process has no descriptors left, and how often.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);
 const EMPTYING_PAUSE: Duration = Duration::from_millis(10);

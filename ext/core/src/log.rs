@@ -60,9 +60,9 @@ fn json(notice: &Notice<'_>, now: Timestamp) -> String {
         event: &'a str,
         message: String,
         #[serde(skip_serializing_if = "Option::is_none")]
-        drain: Option<Drain>,
+        drain: Option<&'a Summary>,
     }
-    let drain = if let Notice::Summary(summary) = notice { Some(Drain::from(summary)) } else { None };
+    let drain = if let Notice::Summary(summary) = notice { Some(summary) } else { None };
     let line = Line {
         time: now.strftime(JSON_TIME).to_string(),
         level: if notice.is_warning() { "warn" } else { "info" },
@@ -72,45 +72,6 @@ fn json(notice: &Notice<'_>, now: Timestamp) -> String {
     };
     // Strings and numbers always have a form in JSON.
     serde_json::to_string(&line).map(|line| line + "\n").unwrap_or_default()
-}
-
-/// The numbers of a drain, under the names that its line has; durations in seconds.
-#[derive(Serialize)]
-struct Drain {
-    took: f64,
-    delay: f64,
-    new_conns: u64,
-    requests: u64,
-    last_new_conn: Option<f64>,
-    late_conns: u64,
-    told_close: u64,
-    idle_closed: u64,
-    rejected_503: u64,
-    cut: u64,
-    unacked_bytes: u64,
-    hijacked: u64,
-    exit: i32,
-}
-
-impl From<&Summary> for Drain {
-    fn from(summary: &Summary) -> Self {
-        let seconds = |duration: std::time::Duration| (duration.as_secs_f64() * 1e3).round() / 1e3;
-        Self {
-            took: seconds(summary.took),
-            delay: seconds(summary.delay),
-            new_conns: summary.connections,
-            requests: summary.requests,
-            last_new_conn: summary.last_connection.map(seconds),
-            late_conns: summary.late,
-            told_close: summary.told_close,
-            idle_closed: summary.idle_closed,
-            rejected_503: summary.rejected,
-            cut: summary.cut,
-            unacked_bytes: summary.unsent,
-            hijacked: summary.hijacked,
-            exit: summary.status,
-        }
-    }
 }
 
 /// The file whose content outlives the process: in Kubernetes, `kubectl describe pod` shows it as the container's last

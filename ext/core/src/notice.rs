@@ -2,6 +2,8 @@
 
 use std::{fmt, io, net::IpAddr, time::Duration};
 
+use serde::{Serialize, Serializer};
+
 use crate::{
     lifecycle::{Cause, Phase, Signal},
     plan::{Misfit, Plan},
@@ -74,37 +76,57 @@ pub struct LateComers {
     pub source: Option<IpAddr>,
 }
 
-/// What a drain did.
-#[derive(Clone, Copy, Debug)]
+/// What a drain did. In JSON its numbers have the names of its line; durations are in seconds.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Summary {
     /// From the first signal to the end.
+    #[serde(serialize_with = "in_seconds")]
     pub took: Duration,
     /// What was planned.
+    #[serde(skip)]
     pub plan: Plan,
     /// How long everything new was really served.
+    #[serde(serialize_with = "in_seconds")]
     pub delay: Duration,
     /// Connections that came after the signal.
+    #[serde(rename = "new_conns")]
     pub connections: u64,
     /// Requests that came after the signal.
     pub requests: u64,
     /// When the last of the connections came, counted from the signal.
+    #[serde(rename = "last_new_conn", serialize_with = "in_seconds_if_any")]
     pub last_connection: Option<Duration>,
     /// How many of the connections came in the last part of the delay, or after it.
+    #[serde(rename = "late_conns")]
     pub late: u64,
     /// See [`Snapshot`].
     pub told_close: u64,
     /// See [`Snapshot`].
     pub idle_closed: u64,
     /// See [`Snapshot`].
+    #[serde(rename = "rejected_503")]
     pub rejected: u64,
     /// See [`Snapshot`].
     pub cut: u64,
     /// See [`Snapshot`].
+    #[serde(rename = "unacked_bytes")]
     pub unsent: u64,
     /// Connections that were the app's own and still open at the end.
     pub hijacked: u64,
     /// The exit status.
+    #[serde(rename = "exit")]
     pub status: i32,
+}
+
+fn in_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e3).round() / 1e3)
+}
+
+fn in_seconds_if_any<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => in_seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Notice<'_> {

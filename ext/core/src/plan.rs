@@ -9,6 +9,8 @@ const EXIT_MARGIN: Duration = Duration::from_secs(2);
 const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 /// The least time that a drain serves everything new where it may end early.
 pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
+/// The longest that the closing of the listeners waits for handshakes under way.
+pub(crate) const SETTLE_MAX: Duration = Duration::from_millis(500);
 /// The last part of the delay: who still comes in it may well come after it.
 const LATE_PART: f64 = 0.2;
 /// How long an extended drain goes on at least after a new connection.

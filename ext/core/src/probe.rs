@@ -75,6 +75,11 @@ fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
 }
 
 impl Probes {
+    /// Whether all that comes to an address of the app is the app's.
+    pub(crate) fn are_off(&self) -> bool {
+        !self.mounted && self.fail_paths.is_empty()
+    }
+
     /// Whether a request to an address of the app comes from a prober, and so says nothing about where clients are sent.
     pub(crate) fn is_probe(&self, head: &Parts) -> bool {
         let agent = head.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);

@@ -82,10 +82,9 @@ impl Traffic {
         }
     }
 
-    /// A request that came at `received` has been answered, or never will be.
-    pub(crate) fn answered(&self, received: Instant, clock: impl FnOnce() -> Instant) {
+    /// A request that came at `received` has been answered at `now`, or never will be.
+    pub(crate) fn answered(&self, received: Instant, now: Instant) {
         if self.watched {
-            let now = clock();
             self.seen().recent.took(now.saturating_duration_since(received), now);
         }
     }

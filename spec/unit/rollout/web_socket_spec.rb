@@ -21,7 +21,7 @@ RSpec.describe Rollout::WebSocket, :scripted do
   end
 
   it "has the accept value of the RFC's example" do
-    expect(described_class.accept("dGhlIHNhbXBsZSBub25jZQ==")).to eq "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    expect(Rollout::Frames.accept("dGhlIHNhbXBsZSBub25jZQ==")).to eq "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
   end
 
   it "sends masked frames with short and with longer payloads" do

@@ -2,14 +2,14 @@
 
 # The program of clients that connect, ask once and close, over and over: `ruby connectors.rb HOST PORT COUNT WARM`.
 # Says "warm" after WARM answers, and when each client was refused, what came of every connection that was established.
-require "json"
 require_relative "../../connection"
+require_relative "outcomes"
 
 WITHIN = 10.0
 
 Thread.abort_on_exception = true
 host, port, count, warm = ARGV
-outcomes = Queue.new
+outcomes = Rollout::Shots::Outcomes.new(warm: warm.to_i)
 
 # What came of one connection; nil when there was none.
 ask = lambda do
@@ -33,14 +33,4 @@ clients = Array.new(count.to_i) do
     end
   end
 end
-counted = Hash.new(0)
-reporter = Thread.new do
-  while (outcome = outcomes.pop)
-    counted[outcome] += 1
-    puts("warm").then { $stdout.flush } if counted["answered"] == warm.to_i
-  end
-end
-clients.each(&:join)
-outcomes.close
-reporter.join
-puts JSON.generate(counted)
+outcomes.report(clients)

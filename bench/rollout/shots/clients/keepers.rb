@@ -4,8 +4,8 @@
 # RATE for each. Says "warm" when all have been answered twice, and when no connection is left, what came of every
 # request. A client leaves when it is told to, or when it finds its connection closed before it asks; neither loses a
 # request.
-require "json"
 require_relative "../../connection"
+require_relative "outcomes"
 
 WITHIN = 10.0
 
@@ -13,7 +13,7 @@ Thread.abort_on_exception = true
 host, port, count = ARGV.first(3)
 interval = 1.0 / Float(ARGV.fetch(3))
 now = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
-outcomes = Queue.new
+outcomes = Rollout::Shots::Outcomes.new(warm: 2 * count.to_i)
 random = Random.new
 
 # Asks once: what came of it, and whether the client goes on.
@@ -42,14 +42,4 @@ clients = connections.each_with_index.map do |connection, number|
     connection.close
   end
 end
-counted = Hash.new(0)
-reporter = Thread.new do
-  while (outcome = outcomes.pop)
-    counted[outcome] += 1
-    puts("warm").then { $stdout.flush } if counted["answered"] == 2 * count.to_i
-  end
-end
-clients.each(&:join)
-outcomes.close
-reporter.join
-puts JSON.generate(counted)
+outcomes.report(clients)

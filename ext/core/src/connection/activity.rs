@@ -246,28 +246,34 @@ impl Activity {
         self.state().close_delimited
     }
 
+    /// When something is due if nothing happens before, and what.
+    pub(super) fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+        self.state().due(timeouts, phase)
+    }
+
     /// The same for a connection that hyper has.
     pub(super) fn due_at_work(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
-        let rest = match self.stage() {
+        let state = self.state();
+        let rest = match state.stage {
             Stage::Fresh { since } | Stage::Idle { since } => Some((since + REST_AFTER, Due::Rest)),
             _ => None,
         };
-        [self.due(timeouts, phase), rest].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [state.due(timeouts, phase), rest].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
+}
 
-    /// When something is due if nothing happens before, and what.
-    pub(super) fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
-        let state = self.state();
-        let stalled = state.stalled.zip(timeouts.write).map(|(since, limit)| (since + limit, Due::Write));
-        let waited = match state.stage {
+impl State {
+    fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+        let stalled = self.stalled.zip(timeouts.write).map(|(since, limit)| (since + limit, Due::Write));
+        let waited = match self.stage {
             Stage::Fresh { since } => timeouts.first_byte.map(|limit| (since + limit, Due::FirstByte)),
             Stage::Head { since } => timeouts.head.map(|limit| (since + limit, Due::Head)),
             Stage::Idle { since } => timeouts.idle.map(|limit| (since + limit, Due::Idle)),
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
-        let cold = match (state.stage, phase) {
+        let cold = match (self.stage, phase) {
             (Stage::Idle { since }, Phase::Closing { since: begun, deadline, gently: true }) => {
-                let usual = state.gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
+                let usual = self.gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
                 // Not so long that requests in flight would be short of time.
                 let latest = begun + deadline.saturating_duration_since(begun) / 2;
                 Some(((since + usual).min(latest).max(since + COLD_AFTER), Due::Cold))

@@ -40,6 +40,6 @@ impl Drop for Meter {
         let now = super::now();
         self.shared.stats.request_ended(self.method, self.status, now.saturating_duration_since(self.received));
         self.shared.stats.sent(self.bytes);
-        self.shared.traffic.answered(self.received, || now);
+        self.shared.traffic.answered(self.received, now);
     }
 }

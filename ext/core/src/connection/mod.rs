@@ -34,6 +34,7 @@ use self::{
 };
 use crate::{
     access::AccessLog,
+    clock::now,
     config::{Limits, Probes, Timeouts},
     dispatch::DispatchQueue,
     interim::Interim,
@@ -86,6 +87,9 @@ impl Shared {
 
     /// The answer to a probe that came to an address of the app, where the server has one.
     fn answer_probe(&self, head: &Parts, now: Instant) -> Option<Response> {
+        if self.probes.are_off() {
+            return None;
+        }
         let in_flight = || self.stats.snapshot().in_flight;
         probe::answer_beside_app(&self.probes, &head.method, head.uri.path(), self.phase(), now, in_flight)
     }
@@ -94,11 +98,6 @@ impl Shared {
     fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> Held {
         Held { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
     }
-}
-
-/// The time, as the runtime has it: tests stop it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// Serves one connection until it is closed.

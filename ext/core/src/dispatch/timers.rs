@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::DispatchQueue;
-use crate::stats::Shed;
+use crate::{clock::now, stats::Shed};
 
 /// How long the queue may stand still while somebody computes in the app, before one more is let in.
 pub(super) const STALL_AFTER: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ impl DispatchQueue {
     async fn send_back_expired(&self) {
         loop {
             self.aging.notified().await;
-            while let Some(next) = self.send_back(tokio::time::Instant::now().into_std()) {
+            while let Some(next) = self.send_back(now()) {
                 tokio::time::sleep_until(next.into()).await;
             }
         }

@@ -164,7 +164,7 @@ fn a_drain_goes_on_while_connections_come_as_far_as_the_budget_allows() {
     let extended = |until: Duration| Phase::Draining { since: t0, pace: s(10), until: t0 + until };
     assert_eq!(life.handle(still(9, 1), t0 + s(10)), [Action::Extend(extended(s(11)))]);
     assert_eq!(life.deadline(), Some(t0 + s(11)));
-    let limit = s(28) - s(5) - SETTLE;
+    let limit = s(28) - s(5) - SETTLE_MAX;
     assert_eq!(life.handle(still(22, 5), t0 + s(22)), [Action::Extend(extended(limit))]);
     life.handle(still(22, 5), t0 + limit);
     assert_eq!(life.phase().name(), "closing", "the budget is used up");

@@ -17,6 +17,7 @@ use prometheus_client::{
 
 use super::{Report, memory};
 use crate::{
+    clock::now,
     lifecycle::{Phase, Signal},
     stats::{Distribution, Shed},
 };
@@ -133,7 +134,7 @@ impl Report {
         });
         let left = match self.phase() {
             Phase::Draining { until: end, .. } | Phase::Closing { deadline: end, .. } => {
-                end.saturating_duration_since(tokio::time::Instant::now().into_std())
+                end.saturating_duration_since(now())
             }
             _ => Duration::ZERO,
         };

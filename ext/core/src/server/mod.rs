@@ -26,6 +26,7 @@ use self::driver::Driver;
 use crate::{
     access::AccessLog,
     admin::{self, Admin},
+    clock::now,
     config::Config,
     connection::Shared,
     dispatch::DispatchQueue,
@@ -202,9 +203,9 @@ impl Turns {
     fn entered(&mut self, phase: Phase) {
         if phase.is_stopping() {
             self.stopping = None;
-            if !matches!(phase, Phase::Draining { .. }) {
-                self.closing = None;
-            }
+        }
+        if phase.refuses_new() {
+            self.closing = None;
         }
     }
 }
@@ -327,9 +328,4 @@ async fn administer(listener: Listener, admin: Arc<Admin>) {
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }
-}
-
-/// The time, as the runtime has it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

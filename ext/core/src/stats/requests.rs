@@ -64,10 +64,10 @@ pub struct Times {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     ended: [[AtomicU64; STATUSES.len()]; METHODS.len()],
-    pub(super) duration: Histogram,
-    pub(super) queue_wait: Histogram,
-    pub(super) lock_wait: Histogram,
-    pub(super) app: Histogram,
+    duration: Histogram,
+    queue_wait: Histogram,
+    lock_wait: Histogram,
+    app: Histogram,
 }
 
 impl Requests {

@@ -170,6 +170,9 @@ async fn trusts_no_connection_with_two_framings() {
     assert!(text.contains("connection: close\r\n") && text.ends_with("\r\n\r\nx"), "{text}");
 }
 
+const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
+                    content-length: 24\r\n\r\n503 Service Unavailable\n";
+
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_answered_and_the_connection_stays() {
     let stage = Stage::with(Timeouts::default(), Limits { queue: 1, ..Limits::default() });
@@ -180,12 +183,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
     }
     let mut second = stage.connect();
     second.send(GET).await;
-    second
-        .expect(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
-             content-length: 24\r\n\r\n503 Service Unavailable\n",
-        )
-        .await;
+    second.expect(BUSY).await;
     stage.answer(ok("x")).await;
     second.send(GET).await;
     stage.answer(ok("y")).await;
@@ -200,12 +198,7 @@ async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     let clock = tokio::spawn(async move { queue.keep_time().await });
     let mut client = stage.connect();
     client.send(GET).await;
-    client
-        .expect(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
-             content-length: 24\r\n\r\n503 Service Unavailable\n",
-        )
-        .await;
+    client.expect(BUSY).await;
     assert!(stage.shared.queue.is_empty());
     assert_eq!(stage.shared.stats.shed(crate::stats::Shed::QueueTimeout), 1);
     assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
