@@ -9,11 +9,11 @@ mod timers;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::TrySendError;
 use tokio::sync::Notify;
 
 use self::pace::Pace;
@@ -23,6 +23,7 @@ use crate::{
     admission::{Admission, Call},
     exchange::Exchange,
     stats::{Shed, Stats},
+    sync::{Mutex, MutexGuard, Receiver, Sender, bounded},
     wake::{Sleeper, Waker},
 };
 
@@ -155,7 +156,7 @@ impl DispatchQueue {
         if crew.closed || self.is_too_late(&crew, exchange.request.queued) {
             return Err(Rejected::Closed(Box::new(exchange)));
         }
-        if crew.head.is_some() && self.waiting.len() + 1 >= self.capacity {
+        if crew.head.is_some() && self.ready.len() + 1 >= self.capacity {
             return Err(Rejected::Full(Box::new(exchange)));
         }
         if let Err(refused) = self.waiting.try_send(exchange) {
@@ -237,13 +238,17 @@ impl DispatchQueue {
         match crew.admission.call() {
             Call::Wake(id) => crew.wakers[id].wake(),
             Call::Hire => return crew.expected() < crew.max_workers,
-            Call::Nobody if crew.watched => {}
-            Call::Nobody => {
-                crew.watched = true;
-                self.backlog.notify_one();
-            }
+            Call::Nobody => self.watch(crew),
         }
         false
+    }
+
+    /// Sees to it that what waits behind one that runs does not wait for too long.
+    fn watch(&self, crew: &mut Crew) {
+        if !crew.watched {
+            crew.watched = true;
+            self.backlog.notify_one();
+        }
     }
 
     /// Adds a worker to the crew, for as long as the value exists.
@@ -302,10 +307,10 @@ impl DispatchQueue {
         crew.closed = true;
         let everyone = crew.wakers.clone();
         let foreman = crew.foreman.take();
-        let head = crew.head.take();
+        // Taken out under the lock: the clock may be about to lay an exchange back, where nobody would find it any more.
+        let left: Vec<Box<Exchange>> = std::iter::from_fn(|| self.first(&mut crew)).collect();
         drop(crew);
-        drop(head);
-        while self.ready.try_recv().is_ok() {}
+        drop(left);
         everyone.iter().chain(&foreman).for_each(Waker::wake);
     }
 
@@ -362,5 +367,7 @@ impl Crew {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] [`wake`] | values and pure state machines; time is an argument; no I/O |
+//! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] `sync` [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`marks`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | `clock` [`exchange`] [`takeover`] `interim` [`dispatch`] | one request with its responder, which may take the connection over or send hints ahead; the bounded queue to the workers, in which full is a value |
 //! | 4 | `sys` `listener` `connection` `metrics` `probe` `admin` [`log`] [`access`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit |
@@ -43,9 +43,12 @@ mod admission;
 mod clock;
 mod connection;
 mod interim;
+#[cfg(test)]
+mod interleave;
 mod listener;
 mod metrics;
 mod probe;
 mod recent;
+mod sync;
 mod sys;
 mod traffic;

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::RecvTimeoutError;
+
+use crate::sync::{Receiver, Sender, bounded};
 
 /// The sleeping side; stays with its thread.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Sleeper {
     }
 
     /// The channel that is ready when woken, to wait for in a `select!` beside another.
-    pub(crate) fn bell(&self) -> &Receiver<()> {
+    pub(crate) fn bell(&self) -> &crossbeam_channel::Receiver<()> {
         &self.bell
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{sync::mpsc, thread, time::Instant};
 
-fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
+pub(super) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
     Exchange::new(
         Request {
@@ -211,6 +211,30 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(path(other.look()), "/short");
     assert_eq!(path(other.look()), "/next", "without waiting for the hog in between");
+    guard.abort();
+}
+
+/// Both requests came before there was a worker, so nobody was watching when the first was taken, computed for long, and the
+/// second worker found that it might not run.
+#[tokio::test(start_paused = true)]
+async fn one_that_computes_for_long_holds_up_nobody_who_came_before_it_ran() {
+    let queue = queue(9, 2);
+    let guard = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.guard_against_stalls().await }
+    });
+    let foreman = Sleeper::new();
+    let (long, _answer) = exchange("/long");
+    let (short, _answer) = exchange("/short");
+    queue.submit(long).unwrap();
+    queue.submit(short).unwrap();
+    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    let (hog, other) = (queue.register(), queue.register());
+    assert_eq!(path(hog.look()), "/long");
+    assert!(matches!(other.look(), Next::Nothing));
+    tokio::time::sleep(STALL_AFTER + Duration::from_millis(1)).await;
+    assert_eq!(path(other.look()), "/short");
     guard.abort();
 }
 

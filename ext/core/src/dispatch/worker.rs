@@ -85,6 +85,10 @@ impl Worker {
             let late = self.queue.limit(&exchange).is_some_and(|limit| limit <= now);
             if !gone && !late {
                 crew.admission.take(self.id);
+                if more {
+                    // They may have come when nobody ran and nobody could be called.
+                    self.queue.watch(&mut crew);
+                }
                 drop(crew);
                 exchange.taken(now);
                 self.lock_wait.set(Duration::ZERO);

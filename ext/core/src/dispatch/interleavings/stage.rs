@@ -1,0 +1,330 @@
+//! What the scenarios are made of: a queue, workers that live as those of the binding do, and a record of what became of
+//! each exchange.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use super::super::{Demand, DispatchQueue, Next, Rejected, Rest, Worker, tests::exchange};
+use crate::{
+    exchange::{Answer, Awaited},
+    interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
+    response::Response,
+    stats::Shed,
+    sync,
+    wake::{Sleeper, Waker},
+};
+
+/// So far time goes at a step. More than any machine stands still between two of them.
+pub(super) const TICK: Duration = Duration::from_secs(7200);
+
+/// What an app does with a request, in the worker's hands.
+pub(super) type App = fn(&Arc<Stage>, &Worker, &str);
+
+/// The queue and what has happened at it. Nothing here is a place where threads stop.
+pub(super) struct Stage {
+    pub(super) queue: Arc<DispatchQueue>,
+    pub(super) clock: Clock,
+    /// Ruby's lock.
+    gvl: sync::Mutex<()>,
+    begun: Instant,
+    taken: Mutex<Vec<String>>,
+    awaited: Mutex<Vec<(String, Awaited)>>,
+    refused: Mutex<Vec<String>>,
+    /// Workers in the app that nobody may be let in beside.
+    running: AtomicUsize,
+}
+
+/// What became of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fate {
+    Served,
+    SentBack,
+    /// Not queued.
+    Refused,
+    /// Dropped without an answer, at the server's end.
+    Dropped,
+    Waits,
+}
+
+/// Ruby's way to end a thread: it looks at `asked` between exchanges and before it sleeps, and is woken when it sleeps.
+#[derive(Clone, Default)]
+pub(super) struct End {
+    asked: Arc<AtomicBool>,
+    sleeper: Arc<OnceLock<Waker>>,
+}
+
+impl End {
+    pub(super) fn ask(&self) {
+        point("ends a worker");
+        self.asked.store(true, SeqCst);
+        self.sleeper.get().iter().for_each(|waker| waker.wake());
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(SeqCst)
+    }
+}
+
+impl Stage {
+    pub(super) fn new(capacity: usize, patience: Option<Duration>, max_workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            queue: DispatchQueue::new(capacity, patience, max_workers, Arc::default()),
+            clock: Clock::default(),
+            gvl: sync::Mutex::new(()),
+            begun: Instant::now(),
+            taken: Mutex::default(),
+            awaited: Mutex::default(),
+            refused: Mutex::default(),
+            running: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.begun + TICK * u32::try_from(self.clock.ticks()).unwrap()
+    }
+
+    // ===== threads =====
+
+    pub(super) fn submits(self: &Arc<Self>, name: &'static str, paths: &'static [&'static str]) {
+        let stage = self.clone();
+        spawn(name, move || paths.iter().for_each(|path| stage.submit(path)));
+    }
+
+    pub(super) fn works(self: &Arc<Self>, name: &'static str, app: App) {
+        self.works_until(name, app, End::default());
+    }
+
+    pub(super) fn works_until(self: &Arc<Self>, name: &'static str, app: App, end: End) {
+        let stage = self.clone();
+        spawn(name, move || stage.work(app, &end));
+    }
+
+    /// The one who creates workers; it fails to, so many times.
+    pub(super) fn hires(self: &Arc<Self>, app: App, mut failures: usize) {
+        let stage = self.clone();
+        spawn("foreman", move || {
+            let sleeper = Sleeper::new();
+            loop {
+                match stage.queue.demand(&sleeper) {
+                    Some(Demand::Worker) if failures > 0 => {
+                        failures -= 1;
+                        stage.queue.decline();
+                    }
+                    Some(Demand::Worker) => stage.works("hired worker", app),
+                    Some(Demand::Over) => return,
+                    None => {}
+                }
+            }
+        });
+    }
+
+    /// The server's runtime.
+    pub(super) fn keeps_time(self: &Arc<Self>) {
+        let stage = self.clone();
+        spawn("runtime", move || stage.clock.run(stage.queue.keep_time(), TICK));
+    }
+
+    pub(super) fn closes(self: &Arc<Self>) {
+        let stage = self.clone();
+        spawn("closer", move || stage.queue.close());
+    }
+
+    /// The server's patience ends after `time`.
+    pub(super) fn ends_by(self: &Arc<Self>, time: Duration) {
+        let stage = self.clone();
+        spawn("lifecycle", move || stage.queue.end_by(stage.now() + time, stage.now()));
+    }
+
+    /// What is to be so when nobody has anything left to do; then the server ends.
+    pub(super) fn at_rest(self: &Arc<Self>, expect: impl FnOnce(&Stage) + Send + 'static) {
+        self.at_rest_after(0, expect);
+    }
+
+    /// The same after so many times in which time has passed and all has become quiet again.
+    pub(super) fn at_rest_after(self: &Arc<Self>, ticks: usize, expect: impl FnOnce(&Stage) + Send + 'static) {
+        let stage = self.clone();
+        spawn_when_quiet("end", move || {
+            stage.pass_ticks(ticks);
+            expect(&stage);
+            stage.queue.close();
+        });
+    }
+
+    /// Time passes; all is quiet before and after.
+    pub(super) fn pass_ticks(&self, ticks: usize) {
+        quiet();
+        for _ in 0..ticks {
+            self.clock.advance();
+            quiet();
+        }
+    }
+
+    // ===== what they do =====
+
+    pub(super) fn submit(&self, path: &str) {
+        let (mut exchange, awaited) = exchange(path);
+        exchange.request.queued = self.now();
+        match self.queue.submit(exchange) {
+            Ok(()) => self.awaited.lock().unwrap().push((path.to_owned(), awaited)),
+            Err(Rejected::Full(_) | Rejected::Closed(_)) => self.refused.lock().unwrap().push(path.to_owned()),
+        }
+    }
+
+    /// Has all of `paths` queued before the threads begin, and the first of them `served`, one at a tick.
+    pub(super) fn sets_pace(&self, paths: &[&str], served: usize) {
+        paths.iter().for_each(|path| self.submit(path));
+        let worker = self.queue.register();
+        for _ in 0..served {
+            let Next::Exchange(exchange) = worker.look_at(self.now()) else { panic!("there was one") };
+            self.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
+            exchange.responder.send(Response::app_failed()).unwrap();
+            self.clock.set_up(self.clock.ticks() + 1);
+        }
+    }
+
+    /// Looks for an exchange, so many times, and sleeps no more.
+    pub(super) fn takes(&self, times: usize) {
+        let worker = self.queue.register();
+        for _ in 0..times {
+            if let Next::Exchange(exchange) = worker.look_at(self.now()) {
+                self.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
+                exchange.responder.send(Response::app_failed()).unwrap();
+            }
+        }
+    }
+
+    /// A worker that holds Ruby's lock whenever it does anything, as Ruby has it.
+    pub(super) fn works_under_gvl(self: &Arc<Self>, name: &'static str) {
+        let stage = self.clone();
+        spawn(name, move || {
+            let gvl = || stage.gvl.lock().unwrap();
+            let mut held = gvl();
+            let worker = stage.queue.register();
+            loop {
+                match worker.look_at(stage.now()) {
+                    Next::Exchange(exchange) => {
+                        stage.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
+                        worker.suspended();
+                        drop(held);
+                        point("waits");
+                        worker.ready(|| stage.now());
+                        held = gvl();
+                        worker.resumed(|| stage.now());
+                        exchange.responder.send(Response::app_failed()).unwrap();
+                    }
+                    Next::Over => return drop(held),
+                    Next::Nothing => {
+                        drop(held);
+                        worker.sleep();
+                        held = gvl();
+                    }
+                }
+            }
+        });
+    }
+
+    /// As the binding's `Server#work`.
+    fn work(self: &Arc<Self>, app: App, end: &End) {
+        let worker = self.queue.register();
+        // One that is not asleep yet finds it rung when it goes to sleep.
+        let _ = end.sleeper.set(worker.waker());
+        loop {
+            if end.is_asked() {
+                return;
+            }
+            match worker.look_at(self.now()) {
+                Next::Exchange(exchange) => {
+                    let path = exchange.request.head.uri.path().to_owned();
+                    self.taken.lock().unwrap().push(path.clone());
+                    assert_eq!(self.running.fetch_add(1, SeqCst), 0, "{path} is let in beside another");
+                    app(self, &worker, &path);
+                    self.running.fetch_sub(1, SeqCst);
+                    exchange.responder.send(Response::app_failed()).unwrap();
+                }
+                Next::Over => return,
+                Next::Nothing if end.is_asked() => return,
+                Next::Nothing => {
+                    if worker.sleep() == Rest::Surplus {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An app lets go of the interpreter's lock, until something has happened.
+    pub(super) fn blocks(&self, worker: &Worker, until: impl FnOnce()) {
+        worker.suspended();
+        self.running.fetch_sub(1, SeqCst);
+        until();
+        worker.ready(|| self.now());
+        self.running.fetch_add(1, SeqCst);
+        worker.resumed(|| self.now());
+    }
+
+    /// An app computes, and others are let in beside it.
+    pub(super) fn hogs(&self, until: impl FnOnce()) {
+        self.running.fetch_sub(1, SeqCst);
+        until();
+        self.running.fetch_add(1, SeqCst);
+    }
+
+    // ===== what has happened =====
+
+    pub(super) fn taken(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    pub(super) fn has_taken(&self, path: &str) -> bool {
+        self.taken.lock().unwrap().iter().any(|taken| taken == path)
+    }
+
+    pub(super) fn has_submitted(&self, path: &str) -> bool {
+        self.awaited.lock().unwrap().iter().any(|(submitted, _)| submitted == path)
+    }
+
+    /// Nobody is on the way.
+    pub(super) fn owes_nothing(&self) {
+        let crew = self.queue.crew();
+        assert_eq!((crew.promised, crew.unheard), (0, 0));
+    }
+
+    /// What became of each exchange; may be asked once.
+    pub(super) fn fates(&self) -> BTreeMap<String, Fate> {
+        let refused = self.refused.lock().unwrap();
+        let mut fates: BTreeMap<_, _> = refused.iter().map(|path| (path.clone(), Fate::Refused)).collect();
+        for (path, awaited) in self.awaited.lock().unwrap().iter_mut() {
+            let fate = match awaited.try_recv() {
+                Ok(Answer::Response(..)) => Fate::Served,
+                Ok(Answer::SentBack(Shed::QueueTimeout | Shed::Ending)) => Fate::SentBack,
+                Ok(other) => panic!("{other:?}"),
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => Fate::Waits,
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => Fate::Dropped,
+            };
+            assert_eq!(fate == Fate::Served, self.has_taken(path), "{path}");
+            assert!(fates.insert(path.clone(), fate).is_none());
+        }
+        fates
+    }
+
+    /// Nobody is left, nor anything in the queue.
+    pub(super) fn has_ended(&self) {
+        let fates = self.fates();
+        assert!(fates.values().all(|fate| *fate != Fate::Waits), "{fates:?}");
+        assert!(self.taken().is_sorted());
+        assert_eq!((self.queue.workers(), self.queue.len()), ((0, 0), 0));
+    }
+
+    /// Each exchange was served, one after another, and each of `workers` sleeps.
+    pub(super) fn has_served(&self, expected: &[&str], workers: usize) {
+        assert_eq!(self.taken(), expected);
+        assert!(self.fates().values().all(|fate| *fate == Fate::Served));
+        assert_eq!((self.queue.workers(), self.queue.len()), ((workers, workers), 0));
+    }
+}
