@@ -13,6 +13,8 @@ module Notes
     config.load_defaults 7.2
     config.root = File.expand_path("..", __dir__)
     config.eager_load = Rails.env.production?
+    config.enable_reloading = !Rails.env.production?
+    config.action_controller.perform_caching = Rails.env.production?
     config.secret_key_base = ENV.fetch("SECRET_KEY_BASE", "only for this example" * 4)
     config.hosts = []
     config.consider_all_requests_local = Rails.env.development?
