@@ -34,6 +34,7 @@ module Tidegate
   autoload :Running, "tidegate/running"
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/signals"
+  autoload :SpooledInput, "tidegate/spooled_input"
   autoload :StreamInput, "tidegate/stream_input"
   autoload :Systemd, "tidegate/systemd"
   autoload :ThreadLimit, "tidegate/thread_limit"

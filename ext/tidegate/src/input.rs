@@ -15,7 +15,8 @@ use crate::feed::Feed;
 /// The classes that request bodies become.
 pub(crate) struct Inputs {
     string_io: Opaque<RClass>,
-    file: Opaque<RClass>,
+    /// `Tidegate::SpooledInput`.
+    spooled: Opaque<RClass>,
     /// `Tidegate::StreamInput`.
     stream: Opaque<RClass>,
 }
@@ -35,14 +36,15 @@ pub(crate) enum Input {
 impl Inputs {
     pub(crate) fn new(ruby: &Ruby) -> Result<Self, Error> {
         ruby.require("stringio")?;
-        let class = |name| ruby.class_object().const_get::<_, RClass>(name).map(Opaque::from);
-        let stream = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get::<_, RClass>("StreamInput")?;
-        Ok(Self { string_io: class("StringIO")?, file: class("File")?, stream: stream.into() })
+        let string_io: RClass = ruby.class_object().const_get("StringIO")?;
+        let tidegate: RModule = ruby.class_object().const_get("Tidegate")?;
+        let ours = |name| tidegate.const_get::<_, RClass>(name).map(Opaque::from);
+        Ok(Self { string_io: string_io.into(), spooled: ours("SpooledInput")?, stream: ours("StreamInput")? })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {
         marker.mark(self.string_io);
-        marker.mark(self.file);
+        marker.mark(self.spooled);
         marker.mark(self.stream);
     }
 
@@ -55,7 +57,7 @@ impl Inputs {
                 Ok(Input::Memory(io, bytes.len() as u64))
             }
             RequestBody::File { file, len } => {
-                let io = ruby.get_inner(self.file).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
+                let io = ruby.get_inner(self.spooled).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
                 Ok(Input::File(io, len))
             }
             RequestBody::Stream(feed) => {
