@@ -104,6 +104,26 @@ RSpec.describe "rack.input", :in_process do
         .to eq(["a line\n", "ano", "ther line\nthe rest", nil].inspect)
     end
 
+    it "is read as a File is, from wherever it stands" do
+      server = reading(body_memory_limit: 10, lint: false) do |env|
+        input = env["rack.input"]
+        middle = [input.gets, input.read, input.read, input.read(0), input.read(nil, +"old")]
+        input.rewind
+        input.ungetc("un")
+        [*middle, input.read(nil, +"old"), input.rewind, input.set_encoding("UTF-8") && input.read.encoding].inspect
+      end
+
+      expect(connect(server).post("/", "a line\nand the rest").body)
+        .to eq(["a line\n", "and the rest", "", "", "", "una line\nand the rest", 0, Encoding::UTF_8].inspect)
+    end
+
+    it "is read in one piece, without room for more" do
+      require "objspace"
+      server = reading(body_memory_limit: 10, lint: false) { |env| ObjectSpace.memsize_of(env["rack.input"].read) }
+
+      expect(connect(server).post("/", body).body.to_i).to be_between(body.bytesize, body.bytesize + 1000)
+    end
+
     it "can be read again" do
       server = reading(body_memory_limit: 10, lint: false) do |env|
         first = env["rack.input"].read

@@ -3,6 +3,7 @@
 mod feed;
 mod file;
 mod request;
+mod spool;
 mod stream;
 
 use std::fmt;

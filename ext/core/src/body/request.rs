@@ -1,19 +1,16 @@
 //! A request body: received whole before the app is called, in memory or in an unlinked file, so that a slow upload
 //! costs the app nothing.
 
-use std::{
-    fs::File,
-    future::poll_fn,
-    io::{self, Seek, Write},
-    pin::Pin,
-    time::Duration,
-};
+use std::{fs::File, future::poll_fn, pin::Pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 
-use super::Feed;
+use super::{
+    Feed,
+    spool::{Batch, Spool},
+};
 use crate::{config::Limits, response::Refusal};
 
 /// A request body, complete before the request is dispatched.
@@ -33,9 +30,6 @@ pub enum RequestBody {
     /// Still arriving, for an app that wants it so.
     Stream(Feed),
 }
-
-/// How much of an upload is gathered before it is written to the file in one call.
-const SPOOL_BATCH: usize = 256 * 1024;
 
 impl RequestBody {
     /// Lets the app have `incoming` while it arrives. `asked_for` is whether the client waits to be asked.
@@ -68,22 +62,23 @@ impl RequestBody {
     {
         let expected = check_length(&incoming, limits)?;
         let mut pieces = Pieces::new(incoming, limits.body, patience);
-        let mut held = Held::default();
-        let mut spool: Option<File> = None;
+        let memory = limits.body_memory as u64;
+        let mut batch = Batch::default();
+        let mut spool = None;
         while let Some(piece) = pieces.next().await? {
-            held.push(piece, expected);
-            let room = if spool.is_some() { SPOOL_BATCH } else { limits.body_memory };
-            if held.len() > room {
-                spool = Some(write_out(spool, held.take()).await?);
+            batch.push(piece, expected.map(|length| length.saturating_sub(pieces.received)));
+            // One that is known to be for the file is gathered for it from the start.
+            let for_file = spool.is_some() || expected.is_some_and(|length| length > memory);
+            if if for_file { batch.is_full() } else { pieces.received > memory } {
+                spool = Some(Spool::append(spool, &mut batch).await?);
             }
         }
-        let rest = held.take();
-        let Some(file) = spool else {
-            return Ok(if rest.is_empty() { Self::Empty } else { Self::Memory(rest) });
-        };
-        let mut file = write_out(Some(file), rest).await?;
-        file.rewind().map_err(|_| Refusal::closing(StatusCode::INTERNAL_SERVER_ERROR))?;
-        Ok(Self::File { file, len: pieces.received })
+        if pieces.received <= memory {
+            let body = batch.into_bytes();
+            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(body) });
+        }
+        let spool = Spool::append(spool, &mut batch).await?;
+        Ok(Self::File { file: spool.into_file(), len: pieces.received })
     }
 }
 
@@ -130,69 +125,12 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
     }
 }
 
-/// The bytes received and not written out: the first piece as it came, gathered only when a second arrives.
-#[derive(Default)]
-enum Held {
-    #[default]
-    Nothing,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Held {
-    fn push(&mut self, piece: Bytes, expected: Option<u64>) {
-        *self = match std::mem::take(self) {
-            Self::Nothing => Self::One(piece),
-            Self::One(first) => {
-                let room = expected.map_or(0, |length| length.min(SPOOL_BATCH as u64) as usize);
-                let mut all = BytesMut::with_capacity(room.max(first.len() + piece.len()));
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&piece);
-                Self::Many(all)
-            }
-            Self::Many(mut all) => {
-                all.extend_from_slice(&piece);
-                Self::Many(all)
-            }
-        };
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::One(piece) => piece.len(),
-            Self::Many(all) => all.len(),
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        match std::mem::take(self) {
-            Self::Nothing => Bytes::new(),
-            Self::One(piece) => piece,
-            Self::Many(all) => all.freeze(),
-        }
-    }
-}
-
-/// Appends to the temporary file, off the I/O thread. The upload waits meanwhile, and with it the client.
-async fn write_out(file: Option<File>, bytes: Bytes) -> Result<File, Refusal> {
-    let written = tokio::task::spawn_blocking(move || -> io::Result<File> {
-        let mut file = file.map_or_else(tempfile::tempfile, Ok)?;
-        file.write_all(&bytes)?;
-        Ok(file)
-    });
-    match written.await {
-        Ok(Ok(file)) => Ok(file),
-        Ok(Err(_)) | Err(_) => Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{
         collections::VecDeque,
-        io::Read,
+        io::{self, Read},
         task::{Context, Poll},
     };
 
@@ -235,6 +173,18 @@ mod tests {
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), len), ("abcdefghij", 10));
+    }
+
+    #[tokio::test]
+    async fn spools_a_body_that_is_announced_as_large() {
+        let announced = Full::new(Bytes::from("abcdef"));
+        let body = RequestBody::receive(announced, limits(5, None), None).await.unwrap();
+        let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), len), ("abcdef", 6));
+        let body = RequestBody::receive(Full::new(Bytes::from("abcde")), limits(5, None), None).await.unwrap();
+        assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
     }
 
     #[tokio::test]

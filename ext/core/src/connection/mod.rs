@@ -63,6 +63,10 @@ const COLD_AFTER_FIRST: Duration = Duration::from_secs(4);
 /// them again for each request has its price too.
 const REST_AFTER: Duration = Duration::from_millis(200);
 
+/// How much hyper reads at a time where a lot is coming in, and gathers before it writes. More would make no difference to
+/// the system calls, and a lot to the memory of many uploads at a time.
+const BUFFER: usize = 128 * 1024;
+
 /// What all connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -154,6 +158,7 @@ fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits) -> Ht
         // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head)
+        .max_buf_size(limits.head.max(BUFFER))
         .serve_connection(TokioIo::new(socket), service)
 }
 
