@@ -72,6 +72,62 @@ RSpec.describe "a response body", :in_process do
     expect(get(answering(parts), "/").body).to eq(parts.join)
   end
 
+  # More than all buffers between a server and a client that does not read.
+  large = 32 * 1024 * 1024
+
+  {
+    "of one part" => ->(string) { [string] },
+    "of several parts" => ->(string) { ["begin ", string, string, " end"] },
+    "of one part that is frozen and part of another" => ->(string) { [string.freeze[0..-2]] }
+  }.each do |name, parts|
+    it "that is an Array #{name} is sent as it was, whatever the app and the collector do with the strings then" do
+      string = "a" * large
+      sent = parts.call(string)
+      expected = sent.join
+      over = Queue.new
+      server = run_server(lint: false) do |env|
+        env["rack.response_finished"] << ->(*) { over << true }
+        [200, { "content-type" => "text/plain" }, sent]
+      end
+      wire = connect(server).request("GET", "/")
+      Patience.pop(over)
+      sent.last.setbyte(0, 0x62) unless sent.last.frozen?
+      string << "more" unless string.frozen?
+      string = nil
+      sent.clear
+      GC.start
+      Array.new(4) { "b" * large }.clear
+      GC.compact if GC.respond_to?(:compact)
+
+      expect(wire.response.body == expected).to be true
+    end
+  end
+
+  it "is given back to the collector once it is sent" do
+    size = 123_457
+    server = run_server { |env| [200, { "content-type" => "text/plain" }, [env["PATH_INFO"] == "/" ? "a" * size : "the end"]] }
+    wire = connect(server)
+    40.times { wire.get("/") }
+    wire.get("/next")
+    2.times { GC.start }
+
+    # What the machine's stacks still seem to refer to is kept a while.
+    expect(ObjectSpace.each_object(String).count { |string| string.bytesize == size }).to be < 10
+  end
+
+  it "that yields one frozen string again and again, and one that it fills anew, is sent as it was yielded" do
+    frozen = ("f" * 20_000).freeze
+    body = each_body do |&out|
+      buffer = +""
+      20.times do |number|
+        out.call(frozen)
+        out.call(buffer.replace(number.to_s * 20_000))
+      end
+    end
+
+    expect(get(answering(body), "/").body == Array.new(20) { |number| frozen + (number.to_s * 20_000) }.join).to be true
+  end
+
   it "that yields is whole, and its connection can be used again" do
     body = each_body { |&out| 3.times { |number| out.call("part #{number};") } }
     server = run_server { |env| env["PATH_INFO"] == "/" ? [200, { "content-type" => "text/plain" }, body] : [200, { "content-type" => "text/plain" }, ["next"]] }

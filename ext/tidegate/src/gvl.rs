@@ -1,5 +1,5 @@
 //! The GVL: waiting without it, so that Ctrl-C, `Thread#kill`, `Thread#raise` and `Timeout` reach the waiting thread;
-//! and telling the queue when a worker lets go of it inside the app. This crate's only unsafe code.
+//! and telling the queue when a worker lets go of it inside the app.
 
 #![allow(unsafe_code)]
 

@@ -4,18 +4,20 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `gvl` | waiting without the GVL; this crate's only unsafe code |
+//! | `gvl` | waiting without the GVL; with `loan` this crate's only unsafe code |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
 //! | `names` `env` `input` `feed` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
+//! | `loan` | strings that a connection reads while Ruby keeps them |
 //! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
 //! | `report` | what went wrong in the app, in words |
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
 //! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked. Ruby values live
-//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`. No lock is held while Ruby code may run or the GVL is released.
+//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`,
+//! `Loans`. No lock is held while Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
@@ -26,6 +28,7 @@ mod exchange;
 mod feed;
 mod gvl;
 mod input;
+mod loan;
 mod names;
 mod report;
 mod response;
@@ -43,5 +46,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     server::define(ruby, native)?;
     exchange::define(ruby, native)?;
     feed::define(ruby, native)?;
+    loan::define(ruby, native)?;
     stream::define(ruby, native)
 }

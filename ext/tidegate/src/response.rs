@@ -3,12 +3,15 @@
 
 use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
 use tidegate_core::body::{FileBody, ResponseBody};
 
-use crate::stream;
+use crate::{
+    loan::{self, Gathered},
+    stream,
+};
 
 /// Status and headers.
 pub(crate) struct Head {
@@ -53,7 +56,7 @@ impl Parts {
         let mut status = status(ruby, self.status)?;
         if let Some(protocol) = own.protocol {
             // In HTTP/1 the protocol is changed by an upgrade (Rack SPEC, RFC 9110 §7.8).
-            let name = HeaderValue::from_maybe_shared(stream::chunk(protocol)?).map_err(|_| {
+            let name = HeaderValue::from_maybe_shared(stream::string(protocol)?.to_bytes()).map_err(|_| {
                 invalid(ruby, format!("the app returned the rack.protocol {}, which is no name", describe(protocol)))
             })?;
             headers.insert(header::UPGRADE, name);
@@ -133,7 +136,7 @@ fn check_length(ruby: &Ruby, headers: &HeaderMap) -> Result<(), Error> {
 }
 
 fn add_header(ruby: &Ruby, headers: &mut HeaderMap, own: &mut Own, key: Value, value: Value) -> Result<(), Error> {
-    let text = stream::chunk(key)?;
+    let text = stream::string(key)?.to_bytes();
     // Never sent.
     if text.starts_with(b"rack.") {
         match &text[..] {
@@ -157,7 +160,7 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
     if value.is_nil() {
         return Ok(());
     }
-    let text = stream::chunk(value)?;
+    let text = stream::string(value)?.to_bytes();
     let mut add = |line: Bytes| {
         let line = HeaderValue::from_maybe_shared(line).map_err(|_| {
             invalid(
@@ -230,13 +233,13 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
 fn whole(parts: RArray) -> Result<ResponseBody, Error> {
     Ok(match parts.len() {
         0 => ResponseBody::Empty,
-        1 => ResponseBody::Full(stream::chunk(parts.entry(0)?)?),
+        1 => ResponseBody::Full(loan::bytes(stream::string(parts.entry(0)?)?)),
         _ => {
-            let mut all = BytesMut::new();
+            let mut gathered = Gathered::default();
             for part in parts {
-                all.extend_from_slice(&stream::chunk(part)?);
+                gathered.push(stream::string(part)?);
             }
-            ResponseBody::Full(all.freeze())
+            gathered.into_parts().into()
         }
     })
 }

@@ -17,7 +17,7 @@ use tidegate_core::{
     wake::Sleeper,
 };
 
-use crate::{error, gvl};
+use crate::{error, gvl, loan};
 
 /// The writing end, shared by all that may write to it.
 #[derive(Clone)]
@@ -79,12 +79,14 @@ impl Outlet {
     }
 }
 
+/// A Ruby value as a string, which is what a part of a body is.
+pub(crate) fn string(value: Value) -> Result<RString, Error> {
+    RString::from_value(value).map_or_else(|| value.funcall("to_s", ()), Ok)
+}
+
 /// A Ruby value as a chunk of a body.
 pub(crate) fn chunk(value: Value) -> Result<Bytes, Error> {
-    match RString::from_value(value) {
-        Some(string) => Ok(string.to_bytes()),
-        None => value.funcall::<_, _, RString>("to_s", ()).map(RString::to_bytes),
-    }
+    string(value).map(loan::bytes_of_chunk)
 }
 
 /// `Tidegate::Native::Stream`: what a streaming body is called with. What is written to it is the response's body; what

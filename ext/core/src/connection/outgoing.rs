@@ -51,18 +51,9 @@ impl Outgoing {
                 self.source = ResponseBody::Empty;
                 Poll::Ready(Some(Ok(bytes)))
             }
+            ResponseBody::Parts(parts) => Poll::Ready(parts.pop_front().map(Ok)),
             ResponseBody::Stream(stream) => stream.poll_next(cx),
             ResponseBody::File(file) => file.poll_next(cx),
-        }
-    }
-
-    /// The source's own length, where it is known.
-    fn length(&self) -> Option<u64> {
-        match &self.source {
-            ResponseBody::Empty => Some(0),
-            ResponseBody::Full(bytes) => Some(bytes.len() as u64),
-            ResponseBody::File(file) => Some(file.len()),
-            ResponseBody::Stream(_) => None,
         }
     }
 }
@@ -102,11 +93,11 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.length() == Some(0) && self.left.is_none_or(|left| left == 0)
+        self.source.is_over() && self.left.is_none_or(|left| left == 0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (self.left, self.length()) {
+        match (self.left, self.source.length()) {
             (Some(left), _) => SizeHint::with_exact(left),
             (None, Some(length)) => SizeHint::with_exact(length),
             (None, None) => SizeHint::default(),

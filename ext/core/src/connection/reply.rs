@@ -259,9 +259,9 @@ impl Reply {
         headers.remove(header::TRANSFER_ENCODING);
         if self.framing.head_only
             && !headers.contains_key(header::CONTENT_LENGTH)
-            && let ResponseBody::Full(bytes) = &body
+            && let (ResponseBody::Full(_) | ResponseBody::Parts(_), Some(length)) = (&body, body.length())
         {
-            headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+            headers.insert(header::CONTENT_LENGTH, length.into());
         }
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let source = if bodiless { ResponseBody::Empty } else { body };

@@ -60,6 +60,33 @@ async fn a_client_that_leaves_tells_the_app() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sends_a_body_of_parts_with_the_length_of_all() {
+    let parts = || ResponseBody::from(["ab", "", "cde", "f"].map(Bytes::from).to_vec());
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    stage.answer(response(200, &[], parts())).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef").await;
+    client.send(GET).await;
+    stage.answer(response(200, &[("content-length", "4")], parts())).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd").await;
+    client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    stage.answer(response(200, &[], parts())).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n").await;
+    client.send(GET).await;
+    stage.answer(response(200, &[("content-length", "7")], parts())).await;
+    let (text, _) = client.rest().await;
+    assert!("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabcdef".starts_with(&text), "{text}");
+}
+
+#[test]
+fn a_body_of_parts_is_no_more_than_it_needs_to_be() {
+    assert!(matches!(ResponseBody::from(vec![Bytes::new()]), ResponseBody::Empty));
+    let one = ResponseBody::from(vec![Bytes::new(), "a".into()]);
+    assert!(matches!(one, ResponseBody::Full(bytes) if bytes == "a"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn cuts_what_goes_past_the_declared_length() {
     let stage = Stage::new();
     let mut client = stage.connect();
