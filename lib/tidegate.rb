@@ -8,6 +8,7 @@ require_relative "tidegate/error"
 
 module Tidegate
   autoload :AppLoader, "tidegate/app_loader"
+  autoload :Arenas, "tidegate/arenas"
   autoload :CableDrain, "tidegate/cable_drain"
   autoload :Check, "tidegate/check"
   autoload :CLI, "tidegate/cli"

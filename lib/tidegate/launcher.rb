@@ -86,6 +86,7 @@ module Tidegate
     end
 
     def serve
+      Arenas.limit(@env) if @signals.installed?
       loader = AppLoader.new(@configuration.rackup) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log).bind
       loader&.load

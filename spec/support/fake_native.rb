@@ -94,12 +94,13 @@ module FakeNative
 
   # What stands for the class Tidegate::Native::Server: it makes servers and remembers them.
   class Factory
-    attr_reader :servers, :exits
+    attr_reader :servers, :exits, :arenas
     attr_writer :prepare
 
     def initialize
       @servers = []
       @exits = []
+      @arenas = []
     end
 
     def new(app, settings)
@@ -141,6 +142,7 @@ module FakeNative
     Module.new do
       const_set(:Server, factory)
       define_singleton_method(:exit_within) { |seconds, status| factory.exits << [seconds, status] }
+      define_singleton_method(:limit_arenas) { |count| factory.arenas << count }
     end
   end
 

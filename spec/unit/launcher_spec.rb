@@ -48,6 +48,19 @@ RSpec.describe Tidegate::Launcher do
   describe "serving" do
     before { write("config.ru", "run ->(env) { [200, {}, [env['x']]] }") }
 
+    it "keeps the heap together, unless the environment says how" do
+      launch
+      expect(fake_native.arenas).to eq [2]
+      env["MALLOC_ARENA_MAX"] = "8"
+      launch
+      expect(fake_native.arenas).to eq [2]
+    end
+
+    it "leaves the heap of a process alone that it does not have to itself" do
+      Thread.new { launch }.join
+      expect(fake_native.arenas).to eq []
+    end
+
     it "binds before it loads the app, and listens after that" do
       steps = []
       fake_native do |native|

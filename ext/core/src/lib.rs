@@ -9,7 +9,7 @@
 //! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] `sync` [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`marks`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | `clock` [`exchange`] [`takeover`] `interim` [`dispatch`] | one request with its responder, which may take the connection over or send hints ahead; the bounded queue to the workers, in which full is a value |
-//! | 4 | `sys` `listener` `connection` `metrics` `probe` `admin` [`log`] [`access`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit |
+//! | 4 | `sys` `listener` `connection` `metrics` `probe` `admin` [`log`] [`access`] [`signals`] [`watchdog`] [`heap`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit; the C library's heap |
 //! | 5 | [`server`] | owns the runtime, feeds [`lifecycle::Lifecycle`] and carries out its actions |
 //!
 //! An application takes part by running worker threads: each registers with the
@@ -24,6 +24,7 @@ pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod exchange;
+pub mod heap;
 pub mod lifecycle;
 pub mod log;
 pub mod marks;

@@ -243,6 +243,21 @@ pub(crate) fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// glibc's name for the number of arenas, which the libc crate does not carry.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const M_ARENA_MAX: libc::c_int = -8;
+
+/// Limits the arenas of glibc's heap. A refusal changes nothing.
+pub(crate) fn limit_arenas(count: libc::c_int) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call may come at any time and on any thread, and takes every pair of numbers.
+    unsafe {
+        libc::mallopt(M_ARENA_MAX, count);
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = count;
+}
+
 /// Ends the process at once, without running anything that was registered for its exit.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: `_exit` takes any status, touches no memory and does not return.

@@ -15,6 +15,7 @@ use magnus::{
 use tidegate_core::{
     access::{AccessLog, Format},
     dispatch::{Demand, DispatchQueue, Next, Rest},
+    heap,
     lifecycle::{Event, Phase, Signal},
     log::{Log, TerminationLog},
     notice::Notice,
@@ -354,6 +355,7 @@ fn gvl_wait() -> f64 {
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
+    native.define_singleton_method("limit_arenas", function!(heap::limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
