@@ -12,6 +12,10 @@ use std::{
     time::Duration,
 };
 
+mod read;
+
+pub(crate) use self::read::{read_at, read_cached};
+
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;

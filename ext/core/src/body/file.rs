@@ -1,37 +1,51 @@
-//! A file as a response body: read off the I/O thread, and without the app.
+//! A file as a response body, read without the app: by the I/O thread as long as that need not wait for the disk, otherwise
+//! beside it.
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
 
 use super::Aborted;
+use crate::sys;
 
 /// How much of a file is read at a time.
-const FILE_CHUNK: u64 = 64 * 1024;
+const FILE_CHUNK: usize = 128 * 1024;
 
-/// A file on its way to the client, read off the I/O thread.
+/// A file on its way to the client.
 #[derive(Debug)]
 pub struct FileBody {
-    state: FileState,
+    state: State,
+    at: u64,
     left: u64,
+    /// The system can tell what is in memory.
+    tells: bool,
 }
 
 #[derive(Debug)]
-enum FileState {
-    Idle(File),
-    Reading(tokio::task::JoinHandle<io::Result<(File, Bytes)>>),
+enum State {
+    Idle(Source),
+    Reading(JoinHandle<io::Result<(Source, usize)>>),
     Over,
 }
 
+/// The file, and the buffer it is read into: the same one each time, once the socket has taken what was in it.
+#[derive(Debug)]
+struct Source {
+    file: File,
+    buffer: BytesMut,
+}
+
 impl FileBody {
-    /// The next `len` bytes of `file`.
+    /// The first `len` bytes of `file`.
     pub fn new(file: File, len: u64) -> Self {
-        Self { state: FileState::Idle(file), left: len }
+        Self { state: State::Idle(Source { file, buffer: BytesMut::new() }), at: 0, left: len, tells: true }
     }
 
     /// Bytes not sent yet.
@@ -47,60 +61,108 @@ impl FileBody {
     /// The next chunk; `None` after the last. A file shorter than promised aborts the response.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         loop {
-            match std::mem::replace(&mut self.state, FileState::Over) {
+            match std::mem::replace(&mut self.state, State::Over) {
                 _ if self.left == 0 => return Poll::Ready(None),
-                FileState::Over => return Poll::Ready(Some(Err(Aborted))),
-                FileState::Idle(file) => {
-                    let want = self.left.min(FILE_CHUNK);
-                    self.state = FileState::Reading(tokio::task::spawn_blocking(move || read_chunk(file, want)));
+                State::Over => return Poll::Ready(Some(Err(Aborted))),
+                State::Idle(mut source) => {
+                    let (at, want) = (self.at, FILE_CHUNK.min(usize::try_from(self.left).unwrap_or(FILE_CHUNK)));
+                    if self.tells {
+                        match source.read(at, want, sys::read_cached) {
+                            Ok(length) => return Poll::Ready(Some(self.take(source, length))),
+                            Err(error) => self.tells = error.kind() == io::ErrorKind::WouldBlock,
+                        }
+                    }
+                    self.state = State::Reading(tokio::task::spawn_blocking(move || {
+                        let length = source.read(at, want, sys::read_at)?;
+                        Ok((source, length))
+                    }));
                 }
-                FileState::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
+                State::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
                     Poll::Pending => {
-                        self.state = FileState::Reading(reading);
+                        self.state = State::Reading(reading);
                         return Poll::Pending;
                     }
-                    Poll::Ready(Ok(Ok((file, chunk)))) if !chunk.is_empty() => {
-                        self.left -= chunk.len() as u64;
-                        self.state = FileState::Idle(file);
-                        return Poll::Ready(Some(Ok(chunk)));
-                    }
+                    Poll::Ready(Ok(Ok((source, length)))) => return Poll::Ready(Some(self.take(source, length))),
                     Poll::Ready(_) => return Poll::Ready(Some(Err(Aborted))),
                 },
             }
         }
     }
+
+    /// The chunk that was read; none is the end of a file that was to be longer.
+    fn take(&mut self, mut source: Source, length: usize) -> Result<Bytes, Aborted> {
+        if length == 0 {
+            return Err(Aborted);
+        }
+        let chunk = source.buffer.split().freeze();
+        self.at += length as u64;
+        self.left -= length as u64;
+        self.state = State::Idle(source);
+        Ok(chunk)
+    }
 }
 
-fn read_chunk(file: File, want: u64) -> io::Result<(File, Bytes)> {
-    let mut chunk = Vec::with_capacity(want as usize);
-    (&file).take(want).read_to_end(&mut chunk)?;
-    Ok((file, chunk.into()))
+impl Source {
+    /// Reads up to `want` bytes at `at` into the buffer, and returns how many.
+    fn read(
+        &mut self,
+        at: u64,
+        want: usize,
+        read: fn(std::os::fd::BorrowedFd<'_>, u64, &mut BytesMut, usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.buffer.reserve(want);
+        loop {
+            match read(self.file.as_fd(), at, &mut self.buffer, want) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        future::poll_fn,
-        io::{Seek, Write},
-    };
+    use std::{future::poll_fn, io::Write};
+
+    fn file(length: usize) -> (File, Vec<u8>) {
+        let content: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        (file, content)
+    }
+
+    async fn read(body: &mut FileBody) -> Result<Vec<u8>, Aborted> {
+        let mut all = Vec::new();
+        while let Some(chunk) = poll_fn(|cx| body.poll_next(cx)).await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all)
+    }
 
     #[tokio::test]
     async fn reads_a_file_to_its_promised_length_or_aborts() {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[7; 100_000]).unwrap();
-        file.rewind().unwrap();
-        let mut body = FileBody::new(file.try_clone().unwrap(), 100_000);
-        let mut total = 0;
-        while let Some(chunk) = poll_fn(|cx| body.poll_next(cx)).await {
-            total += chunk.unwrap().len();
+        let (file, content) = file(300_000);
+        for tells in [true, false] {
+            let body = |length| FileBody { tells, ..FileBody::new(file.try_clone().unwrap(), length) };
+            assert!(read(&mut body(300_000)).await.unwrap() == content);
+            assert!(read(&mut body(200_000)).await.unwrap() == content[..200_000]);
+            assert!(read(&mut body(300_001)).await.is_err(), "does not end as if whole");
+            assert!(body(0).is_empty() && read(&mut body(0)).await.unwrap().is_empty());
         }
-        assert_eq!(total, 100_000);
-        file.rewind().unwrap();
-        let mut short = FileBody::new(file, 100_001);
-        let mut received = Ok(Bytes::new());
-        while received.is_ok() {
-            received = poll_fn(|cx| short.poll_next(cx)).await.expect("does not end as if whole");
-        }
+    }
+
+    #[tokio::test]
+    async fn uses_a_buffer_again_when_its_chunk_is_gone() {
+        let mut body = FileBody::new(file(3 * FILE_CHUNK).0, 3 * FILE_CHUNK as u64);
+        let mut next = async || poll_fn(|cx| body.poll_next(cx)).await.unwrap().unwrap();
+        let first = next().await;
+        let address = first.as_ptr();
+        let second = next().await;
+        assert_ne!(second.as_ptr(), address, "the first is still read");
+        assert_eq!(first[..], (0..FILE_CHUNK).map(|index| (index % 251) as u8).collect::<Vec<_>>()[..]);
+        let address = second.as_ptr();
+        drop((first, second));
+        assert_eq!(next().await.as_ptr(), address);
     }
 }
