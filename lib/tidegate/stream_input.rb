@@ -24,7 +24,7 @@ module Tidegate
     def read(length = nil, buffer = nil)
       raise ArgumentError, "negative length #{length} given" if length&.negative?
 
-      fill { length && @buffer.bytesize >= length }
+      length ? fill { @buffer.bytesize >= length } : gather
       taken = length ? @buffer.slice!(0, length) : @buffer.slice!(0..)
       taken = nil if taken.empty? && length&.positive?
       return taken unless buffer
@@ -95,6 +95,19 @@ module Tidegate
         else @buffer << piece
         end
       end
+    end
+
+    # Takes in all of the rest, or what comes of it, and puts it together once: a buffer that grows with each piece is copied
+    # again and again.
+    def gather
+      pieces = []
+      fill do
+        pieces << @buffer
+        @buffer = String.new(encoding: Encoding::BINARY)
+        false
+      end
+    ensure
+      @buffer = [*pieces, @buffer].join
     end
 
     def take_line(separator)

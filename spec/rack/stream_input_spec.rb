@@ -39,6 +39,22 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(wire.get("/").body).to eq("")
   end
 
+  it "keeps what came before the client left", rack: "3.0".. do
+    seen = Queue.new
+    server = reading(lint: false) do |input|
+      seen << input.readpartial(1)
+      input.read
+    rescue SystemCallError => error
+      seen << error.class << input.readpartial(100)
+    end
+    wire = connect(server)
+    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    expect(Patience.pop(seen)).to eq("h")
+    wire.close
+
+    expect([Patience.pop(seen), Patience.pop(seen)]).to eq([Errno::ECONNRESET, "alf"])
+  end
+
   it "is there before the body is", rack: "3.0".. do
     lines = Queue.new
     server = reading do |input|
