@@ -7,4 +7,10 @@ pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
 #[cfg(test)]
-pub(crate) use crate::interleave::shared::{Mutex, MutexGuard, Receiver, Sender, bounded};
+pub(crate) use crate::interleave::shared::{Mutex, MutexGuard, Receiver, Sender, bounded, nap};
+
+/// Waits for a bell for a moment only; whether it has rung.
+#[cfg(not(test))]
+pub(crate) fn nap(bell: &Receiver<()>, moment: std::time::Duration) -> bool {
+    bell.recv_timeout(moment).is_ok()
+}

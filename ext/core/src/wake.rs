@@ -3,11 +3,17 @@
 //! A call before the wait is not lost, several calls count as one, and a wake-up may come for nothing: whoever
 //! waits looks again at what it waits for.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use crate::sync::{Receiver, Sender, bounded};
+use crate::sync::{Receiver, Sender, bounded, nap};
 
 /// The sleeping side; stays with its thread.
 #[derive(Debug)]
@@ -18,14 +24,18 @@ pub struct Sleeper {
 
 /// The waking side; can be cloned and sent anywhere.
 #[derive(Clone, Debug)]
-pub struct Waker(Sender<()>);
+pub struct Waker {
+    ring: Sender<()>,
+    /// Says afterwards that it was this one.
+    sign: Option<Arc<AtomicBool>>,
+}
 
 impl Sleeper {
     /// An alarm that is not set.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let (ring, bell) = bounded(1);
-        Self { bell, waker: Waker(ring) }
+        Self { bell, waker: Waker { ring, sign: None } }
     }
 
     /// A handle that wakes this sleeper.
@@ -44,6 +54,11 @@ impl Sleeper {
         !matches!(self.bell.recv_timeout(limit), Err(RecvTimeoutError::Timeout))
     }
 
+    /// The same for a moment, which is over soon in any case.
+    pub(crate) fn nap(&self, moment: Duration) -> bool {
+        nap(&self.bell, moment)
+    }
+
     /// The channel that is ready when woken, to wait for in a `select!` beside another.
     pub(crate) fn bell(&self) -> &crossbeam_channel::Receiver<()> {
         &self.bell
@@ -53,13 +68,21 @@ impl Sleeper {
 impl Waker {
     /// Wakes the sleeper, now or at its next wait.
     pub fn wake(&self) {
+        if let Some(sign) = &self.sign {
+            sign.store(true, SeqCst);
+        }
         // Full means that a wake-up is under way already.
-        let _ = self.0.try_send(());
+        let _ = self.ring.try_send(());
     }
 
     /// Whether both wake the same sleeper.
     pub fn wakes_same(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
+        self.ring.same_channel(&other.ring)
+    }
+
+    /// The same, but each use of it sets `sign` first, by which the sleeper tells it from others.
+    pub(crate) fn with_sign(self, sign: Arc<AtomicBool>) -> Self {
+        Self { sign: Some(sign), ..self }
     }
 }
 

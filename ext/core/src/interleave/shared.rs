@@ -134,3 +134,13 @@ impl<T> Deref for Receiver<T> {
         &self.0
     }
 }
+
+/// Waits for a bell for a moment only, which is a wait that is over when it is over: others may do something meanwhile, or
+/// nothing. Whether it has rung.
+pub(crate) fn nap(bell: &Receiver<()>, moment: Duration) -> bool {
+    if course().is_none() {
+        return bell.0.recv_timeout(moment).is_ok();
+    }
+    pass("has napped", Wish::Turn);
+    bell.0.try_recv().is_ok()
+}

@@ -20,6 +20,7 @@ use crate::{
     listener::Listener,
     notice::{LateComers, Notice, Summary},
     plan::{MIN_DELAY, Plan},
+    stats::Stats,
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -61,6 +62,11 @@ impl Driver {
     /// Where the connections' exchanges wait.
     pub(super) fn queue(&self) -> Arc<DispatchQueue> {
         self.shared.queue.clone()
+    }
+
+    /// Where it is counted what happens.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        self.shared.stats.clone()
     }
 
     /// Tells the operator that the server serves.
