@@ -16,8 +16,8 @@
 //! | `server` | the Ruby class |
 //!
 //! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked. Ruby values live
-//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`,
-//! `Loans`. No lock is held while Ruby code may run or the GVL is released.
+//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`, `Loans`. No lock is held while
+//! Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
