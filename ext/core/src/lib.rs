@@ -40,6 +40,7 @@ pub mod watchdog;
 
 mod admin;
 mod admission;
+mod bell;
 mod clock;
 mod connection;
 mod interim;
@@ -47,6 +48,7 @@ mod interim;
 mod interleave;
 mod listener;
 mod metrics;
+mod milestone;
 mod probe;
 mod recent;
 mod sync;

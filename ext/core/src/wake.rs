@@ -5,61 +5,48 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
-
-use crate::sync::{Receiver, Sender, bounded};
+use crate::sync::Bell;
 
 /// The sleeping side; stays with its thread.
 #[derive(Debug)]
-pub struct Sleeper {
-    bell: Receiver<()>,
-    waker: Waker,
-}
+pub struct Sleeper(Bell);
 
 /// The waking side; can be cloned and sent anywhere.
 #[derive(Clone, Debug)]
-pub struct Waker(Sender<()>);
+pub struct Waker(Bell);
 
 impl Sleeper {
     /// An alarm that is not set.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let (ring, bell) = bounded(1);
-        Self { bell, waker: Waker(ring) }
+        Self(Bell::default())
     }
 
     /// A handle that wakes this sleeper.
     pub fn waker(&self) -> Waker {
-        self.waker.clone()
+        Waker(self.0.clone())
     }
 
     /// Waits until woken.
     pub fn sleep(&self) {
-        // The sender lives in `self`, so the channel cannot be disconnected.
-        let _ = self.bell.recv();
+        self.0.hear(None);
     }
 
     /// Waits until woken, at most this long; whether it was woken.
     pub fn sleep_for(&self, limit: Duration) -> bool {
-        !matches!(self.bell.recv_timeout(limit), Err(RecvTimeoutError::Timeout))
-    }
-
-    /// The channel that is ready when woken, to wait for in a `select!` beside another.
-    pub(crate) fn bell(&self) -> &crossbeam_channel::Receiver<()> {
-        &self.bell
+        self.0.hear(Some(limit))
     }
 }
 
 impl Waker {
     /// Wakes the sleeper, now or at its next wait.
     pub fn wake(&self) {
-        // Full means that a wake-up is under way already.
-        let _ = self.0.try_send(());
+        self.0.ring();
     }
 
     /// Whether both wake the same sleeper.
     pub fn wakes_same(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
+        self.0.is_same(&other.0)
     }
 }
 

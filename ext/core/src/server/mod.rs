@@ -5,14 +5,12 @@ mod door;
 mod driver;
 
 use std::{
-    convert::Infallible,
     fmt, io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, never, select};
 use tokio::{
     io::AsyncReadExt,
     net::UnixStream,
@@ -34,6 +32,7 @@ use crate::{
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
     metrics::Report,
+    milestone::{Milestone, Way, milestone},
     notice::Notice,
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
@@ -126,7 +125,7 @@ impl Server {
         let (queue, stats) = (self.queue, self.stats);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
-        let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
+        let (alive, stopped) = milestone();
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         let shared = Arc::new(Shared {
@@ -173,9 +172,9 @@ pub struct Running {
     stats: Arc<Stats>,
     messages: mpsc::Sender<Message>,
     phases: watch::Receiver<Phase>,
-    stopped: Receiver<Infallible>,
-    stopping: Receiver<Infallible>,
-    closing: Receiver<Infallible>,
+    stopped: Milestone,
+    stopping: Milestone,
+    closing: Milestone,
 }
 
 /// A turn in a server's life that others wait for.
@@ -189,14 +188,14 @@ pub enum Turn {
 
 /// What the driver drops when a turn has come.
 struct Turns {
-    stopping: Option<Sender<Infallible>>,
-    closing: Option<Sender<Infallible>>,
+    stopping: Option<Way>,
+    closing: Option<Way>,
 }
 
 impl Turns {
-    fn new() -> (Self, Receiver<Infallible>, Receiver<Infallible>) {
-        let (stopping, told) = crossbeam_channel::bounded(0);
-        let (closing, closed) = crossbeam_channel::bounded(0);
+    fn new() -> (Self, Milestone, Milestone) {
+        let (stopping, told) = milestone();
+        let (closing, closed) = milestone();
         (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
     }
 
@@ -266,21 +265,13 @@ impl Running {
             Turn::Stopping => &self.stopping,
             Turn::Closing => &self.closing,
         };
-        select! {
-            recv(turned) -> _ => true,
-            recv(sleeper.bell()) -> _ => false,
-        }
+        turned.wait(sleeper, None).is_some()
     }
 
     /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was
     /// woken.
     pub fn wait(&self, sleeper: &Sleeper, limit: Option<Duration>) -> Option<bool> {
-        let late = limit.map_or_else(never, crossbeam_channel::after);
-        select! {
-            recv(self.stopped) -> _ => Some(true),
-            recv(sleeper.bell()) -> _ => None,
-            recv(late) -> _ => Some(false),
-        }
+        self.stopped.wait(sleeper, limit)
     }
 }
 
