@@ -51,6 +51,7 @@ mod metrics;
 mod milestone;
 mod probe;
 mod recent;
+mod step;
 mod sync;
 mod sys;
 mod traffic;

@@ -2,7 +2,7 @@
 //! interpreter's lock meanwhile.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +10,7 @@ use std::{
 use super::DispatchQueue;
 use crate::{
     admission::Id,
-    exchange::Exchange,
+    exchange::{Answered, Exchange},
     stats::Shed,
     wake::{Sleeper, Waker},
 };
@@ -27,6 +27,8 @@ pub struct Worker {
     wanting: Cell<Option<Instant>>,
     /// How long it has waited for that, in all, with the exchange in hand.
     lock_wait: Cell<Duration>,
+    /// What it will deliver when it has nothing else to do.
+    answered: RefCell<Option<Answered>>,
     /// It is no longer of the crew; its number may be another's.
     retired: Cell<bool>,
 }
@@ -53,8 +55,8 @@ pub enum Next {
 
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, sleeper: Sleeper) -> Self {
-        let (wanting, lock_wait) = (Cell::new(None), Cell::new(Duration::ZERO));
-        Self { queue, id, sleeper, in_app: Cell::new(false), wanting, lock_wait, retired: Cell::new(false) }
+        let (wanting, lock_wait, answered) = (Cell::new(None), Cell::new(Duration::ZERO), RefCell::default());
+        Self { queue, id, sleeper, in_app: Cell::new(false), wanting, lock_wait, answered, retired: Cell::new(false) }
     }
 
     /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
@@ -90,6 +92,7 @@ impl Worker {
                     self.queue.watch(&mut crew);
                 }
                 drop(crew);
+                drop(self.answered.take());
                 exchange.taken(now);
                 self.lock_wait.set(Duration::ZERO);
                 self.wanting.set(None);
@@ -105,6 +108,17 @@ impl Worker {
         }
     }
 
+    /// Gives the answer to the exchange in hand. It is sent at once, but where nobody else has anything to do, and the worker
+    /// itself is about to sleep: then it is [delivered](Answered::deliver) on the way.
+    pub fn hand_in(&self, answered: Answered) {
+        let mut kept = Some(answered).filter(Answered::came_soon);
+        if kept.is_some() {
+            let crew = self.queue.crew();
+            kept = kept.filter(|_| self.queue.none_waits(&crew) && crew.admission.tally().active <= 1);
+        }
+        drop(self.answered.replace(kept));
+    }
+
     /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
     pub fn sleep(&self) -> Rest {
@@ -116,6 +130,9 @@ impl Worker {
             crew.admission.rest(self.id);
             crew.idle_limit
         };
+        if let Some(answered) = self.answered.take() {
+            answered.deliver();
+        }
         let Some(limit) = limit else {
             self.sleeper.sleep();
             return Rest::Over;
