@@ -10,6 +10,7 @@ mod handover;
 mod meter;
 mod outgoing;
 mod reply;
+mod slack;
 mod transport;
 
 use std::{
@@ -48,7 +49,7 @@ use crate::{
     traffic::Traffic,
 };
 
-pub(crate) use transport::Socket;
+pub(crate) use self::{slack::Slack, transport::Socket};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
+    pub(crate) slack: Slack,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
 }
@@ -118,6 +120,7 @@ pub(crate) fn serve<S: Socket>(
 /// Works, rests and works again. What is large of it is boxed, so that a connection that rests is small.
 async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenConnection) {
     let (activity, shared) = (service.activity(), service.shared());
+    let _need = shared.slack.need(slack::OPEN);
     let (ending, unread) = loop {
         let (ending, unread);
         (socket, ending, unread) = Box::pin(work(socket, &service)).await;
@@ -144,6 +147,7 @@ async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenCon
 /// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
 async fn work<S: Socket>(socket: Watched<S>, service: &Service) -> (Watched<S>, Ending, Bytes) {
     let (activity, shared) = (service.activity(), service.shared());
+    let _need = shared.slack.need(slack::AT_WORK);
     let mut http = speak(socket, service.clone(), &shared.limits);
     let mut ending = drive(&mut http, activity, shared).await;
     if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {

@@ -126,9 +126,13 @@ impl<S: Socket> Watched<S> {
 
     /// Lets `bytes`, which were read last, be read again.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
+        // No bytes at all may still hold on to a whole buffer.
+        if bytes.is_empty() {
+            return;
+        }
         if self.put_back.is_empty() {
             self.put_back = bytes;
-        } else if !bytes.is_empty() {
+        } else {
             self.put_back = [bytes, std::mem::take(&mut self.put_back)].concat().into();
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     admin::{self, Admin},
     clock::now,
     config::Config,
-    connection::Shared,
+    connection::{Shared, Slack},
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase},
@@ -36,6 +36,7 @@ use crate::{
     notice::Notice,
     signals::{Ears, signal_of},
     stats::{Snapshot, Stats},
+    sys,
     traffic::Traffic,
     wake::Sleeper,
 };
@@ -138,6 +139,7 @@ impl Server {
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
+            slack: Slack::default(),
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
@@ -289,8 +291,8 @@ fn serve(
         for listener in listeners {
             driver.accept_on(listener);
         }
-        let queue = driver.queue();
-        tokio::spawn(async move { queue.keep_time().await });
+        let shared = driver.shared();
+        tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         driver.run(inbox).await;
         if let Some(administering) = administering {
             administering.abort();
@@ -309,6 +311,12 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
             let _ = messages.try_send(Message::Happened(Event::Signal(signal), now()));
         }
     }
+}
+
+/// On a thread of its own, because it takes some milliseconds.
+async fn give_back_memory() {
+    // What can't be given back stays.
+    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
 }
 
 async fn administer(listener: Listener, admin: Arc<Admin>) {

@@ -67,6 +67,7 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
+                slack: Default::default(),
                 tasks: TaskTracker::new(),
             }),
             phase,
