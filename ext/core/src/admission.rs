@@ -24,13 +24,15 @@ enum State {
     Idle,
     /// Called, and not yet looking.
     Called,
-    /// In the app, holding or wanting the GVL.
+    /// In the app, holding the GVL.
     Running,
+    /// In the app, wanting it back.
+    Wanting,
     /// In the app, without the GVL.
     Blocked,
-    /// In the app, having run for so long that others no longer wait for it, or having said that they need not. It is
-    /// one until it is done: when Ruby takes the GVL away at the end of a time slice, that looks like letting go of it
-    /// and wanting it back.
+    /// In the app, holding or wanting the GVL, having run for so long that others no longer wait for it, or having said
+    /// that they need not. It is one until it is done: when Ruby takes the GVL away at the end of a time slice, that looks
+    /// like letting go of it and wanting it back.
     Hog,
     /// The same without the GVL.
     BlockedHog,
@@ -88,7 +90,7 @@ impl Admission {
         let mut tally = Tally::default();
         for state in &self.states {
             match state {
-                State::Running | State::Hog => tally.active += 1,
+                State::Running | State::Wanting | State::Hog => tally.active += 1,
                 State::Blocked | State::BlockedHog => tally.waiting += 1,
                 State::Looking | State::Idle | State::Called => tally.idle += 1,
                 State::Gone => {}
@@ -97,14 +99,19 @@ impl Admission {
         tally
     }
 
+    /// Who runs, and is in the way of the next.
+    fn running(&self) -> usize {
+        self.states.iter().filter(|state| matches!(state, State::Running | State::Wanting)).count()
+    }
+
     /// Whether one more may run.
     pub(crate) fn admits(&self) -> bool {
-        self.count(State::Running) < LIMIT
+        self.running() < LIMIT
     }
 
     /// Whom to wake, when an exchange waits.
     pub(crate) fn call(&mut self) -> Call {
-        if self.count(State::Running) + self.count(State::Called) >= LIMIT {
+        if self.running() + self.count(State::Called) >= LIMIT {
             return Call::Nobody;
         }
         match self.idle.pop() {
@@ -146,7 +153,13 @@ impl Admission {
         self.states[id] = State::Looking;
     }
 
-    /// A worker that looks takes an exchange into the app.
+    /// A worker is on its way, called or not; nobody else needs to be called.
+    pub(crate) fn come(&mut self, id: Id) {
+        self.look(id);
+        self.states[id] = State::Called;
+    }
+
+    /// A worker that looks, and so has the GVL, takes an exchange into the app.
     pub(crate) fn take(&mut self, id: Id) {
         self.states[id] = State::Running;
     }
@@ -171,7 +184,7 @@ impl Admission {
     /// A worker lets go of the GVL. Outside the app that means nothing, and a hog remains one.
     pub(crate) fn suspend(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Running => State::Blocked,
+            State::Running | State::Wanting => State::Blocked,
             State::Hog => State::BlockedHog,
             other => other,
         };
@@ -180,31 +193,34 @@ impl Admission {
     /// A worker wants the GVL back.
     pub(crate) fn resume(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Blocked => State::Running,
+            State::Blocked | State::Running => State::Wanting,
             State::BlockedHog => State::Hog,
             other => other,
         };
     }
 
+    /// A worker that wanted the GVL has it.
+    pub(crate) fn hold(&mut self, id: Id) {
+        if self.states[id] == State::Wanting {
+            self.states[id] = State::Running;
+        }
+    }
+
     /// A worker says that it will mostly wait.
     pub(crate) fn step_aside(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Running => State::Hog,
+            State::Running | State::Wanting => State::Hog,
             State::Blocked => State::BlockedHog,
             other => other,
         };
     }
 
-    /// Nothing was admitted for a while although something waits. Whether somebody ran.
+    /// Nothing was admitted for a while although something waits. Whoever holds the GVL is a hog from now on; who waits
+    /// for it as the exchange does is one only if nobody holds it, as far as we have heard. Whether somebody ran.
     pub(crate) fn stall(&mut self) -> bool {
-        let mut ran = false;
-        for state in &mut self.states {
-            if *state == State::Running {
-                *state = State::Hog;
-                ran = true;
-            }
-        }
-        ran
+        let ran = if self.count(State::Running) > 0 { State::Running } else { State::Wanting };
+        let hogs = self.states.iter_mut().filter(|state| **state == ran);
+        hogs.map(|state| *state = State::Hog).count() > 0
     }
 }
 

@@ -68,6 +68,11 @@ impl Bell {
         std::mem::take(&mut state.rung)
     }
 
+    /// The same for a moment, which is over soon in any case.
+    pub(crate) fn nap(&self, moment: Duration) -> bool {
+        self.hear(Some(moment))
+    }
+
     /// Whether both are the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -4,8 +4,10 @@
 //! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
 //! by its own program; then another is called in its place.
 
+mod habits;
 mod pace;
 mod timers;
+mod turn;
 mod worker;
 
 use std::{
@@ -17,8 +19,11 @@ use std::{
 use crossbeam_channel::TrySendError;
 use tokio::sync::Notify;
 
-use self::pace::Pace;
 pub use self::worker::{Next, Rest, Worker};
+use self::{
+    habits::{BRIEF, Habits},
+    pace::Pace,
+};
 pub(crate) use crate::admission::Tally;
 use crate::{
     admission::{Admission, Call, Id},
@@ -53,6 +58,10 @@ struct Crew {
     head: Option<Box<Exchange>>,
     /// How fast those that wait are taken.
     pace: Pace,
+    /// What requests are like.
+    habits: Habits,
+    /// When somebody last let go of the interpreter's lock in the app.
+    paused: Option<Instant>,
     /// When the server's patience ends, once it is about to.
     deadline: Option<Instant>,
     /// The most exchanges that have waited at a time, since somebody last asked.
@@ -111,6 +120,8 @@ impl DispatchQueue {
             admission: Admission::default(),
             head: None,
             pace: Pace::default(),
+            habits: Habits::default(),
+            paused: None,
             deadline: None,
             deepest: 0,
             wakers: Vec::new(),
@@ -273,10 +284,19 @@ impl DispatchQueue {
     /// Waits for what the queue needs of the one who creates workers: `Some` demand, or `None` when `sleeper` was
     /// woken for something else.
     pub fn demand(&self, sleeper: &Sleeper) -> Option<Demand> {
+        self.demand_by(sleeper, Instant::now)
+    }
+
+    fn demand_by(&self, sleeper: &Sleeper, now: impl Fn() -> Instant) -> Option<Demand> {
         if let Some(demand) = self.pending_demand(sleeper) {
             return Some(demand);
         }
         sleeper.sleep();
+        let left = self.crew().left_of_pause(now);
+        if let Some(left) = left {
+            // As a worker that is called does: often there is no need of one more a moment later.
+            sleeper.nap(left);
+        }
         self.pending_demand(sleeper)
     }
 
@@ -405,6 +425,12 @@ impl Crew {
         if let Some(other) = self.called.replace(waker) {
             other.wake();
         }
+    }
+
+    /// How long it is still likely that whoever has let go of the interpreter's lock wants it back at once.
+    fn left_of_pause(&self, now: impl Fn() -> Instant) -> Option<Duration> {
+        let since = self.paused.filter(|_| self.habits.pauses_briefly())?;
+        BRIEF.checked_sub(now().saturating_duration_since(since)).filter(|left| !left.is_zero())
     }
 
     /// Workers there are, and those that are to come.

@@ -18,8 +18,8 @@ use crate::{
     wake::Waker,
 };
 
-/// Ruby's time slice is ten times as long.
-const SOON: Duration = Duration::from_millis(10);
+/// After so little nobody asks a thread yet to let go of the interpreter's lock.
+const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Exchange {
 pub struct Answered(Option<(oneshot::Sender<Answer>, Answer)>);
 
 impl Answered {
-    /// Whether the app was so quick that Ruby will hardly take the interpreter's lock from its thread just now.
+    /// Whether the app was so quick that its thread will not lose the interpreter's lock before it is done.
     pub(crate) fn came_soon(&self) -> bool {
         matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
     }

@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] `sync` [`wake`] | values and pure state machines; time is an argument; no I/O |
+//! | 1 | [`config`] [`error`] [`lifecycle`] [`arrivals`] `admission` `recent` `traffic` [`plan`] [`stats`] [`notice`] [`slices`] `sync` [`wake`] | values and pure state machines; time is an argument; no I/O |
 //! | 2 | [`request`] [`marks`] [`response`] [`body`] | validated heads; bounded bodies in both directions |
 //! | 3 | `clock` [`exchange`] [`takeover`] `interim` [`dispatch`] | one request with its responder, which may take the connection over or send hints ahead; the bounded queue to the workers, in which full is a value |
 //! | 4 | `sys` `listener` `connection` `metrics` `probe` `admin` [`log`] [`access`] [`signals`] [`watchdog`] | sockets; one task per connection; deadlines; the admin endpoints; log lines, for events and for requests; signals; a bound on the exit |
@@ -33,6 +33,7 @@ pub mod request;
 pub mod response;
 pub mod server;
 pub mod signals;
+pub mod slices;
 pub mod stats;
 pub mod takeover;
 pub mod wake;

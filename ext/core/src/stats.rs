@@ -36,6 +36,7 @@ pub struct Stats {
     signals: [AtomicU64; Signal::ALL.len()],
     stalls: AtomicU64,
     yields: AtomicU64,
+    preemptions: AtomicU64,
     sent: AtomicU64,
     by_kind: Requests,
 }
@@ -92,6 +93,8 @@ pub struct Snapshot {
     pub stalls: u64,
     /// How often a worker that was done let another, which had waited in the app, go before the next exchange.
     pub yields: u64,
+    /// How often whoever had the interpreter's lock for a [slice](crate::slices) was asked to let others go first.
+    pub preemptions: u64,
     /// Bytes of response bodies.
     pub sent: u64,
 }
@@ -113,6 +116,7 @@ impl Stats {
             unsent: self.unsent.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
             yields: self.yields.load(Relaxed),
+            preemptions: self.preemptions.load(Relaxed),
             sent: self.sent.load(Relaxed),
         }
     }
@@ -185,6 +189,10 @@ impl Stats {
 
     pub(crate) fn stalled(&self) {
         self.stalls.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn preempted(&self) {
+        self.preemptions.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn yielded(&self) {

@@ -3,7 +3,13 @@
 //! A call before the wait is not lost, several calls count as one, and a wake-up may come for nothing: whoever
 //! waits looks again at what it waits for.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use crate::sync::Bell;
 
@@ -13,7 +19,11 @@ pub struct Sleeper(Bell);
 
 /// The waking side; can be cloned and sent anywhere.
 #[derive(Clone, Debug)]
-pub struct Waker(Bell);
+pub struct Waker {
+    bell: Bell,
+    /// Says afterwards that it was this one.
+    sign: Option<Arc<AtomicBool>>,
+}
 
 impl Sleeper {
     /// An alarm that is not set.
@@ -24,7 +34,7 @@ impl Sleeper {
 
     /// A handle that wakes this sleeper.
     pub fn waker(&self) -> Waker {
-        Waker(self.0.clone())
+        Waker { bell: self.0.clone(), sign: None }
     }
 
     /// Waits until woken.
@@ -36,17 +46,30 @@ impl Sleeper {
     pub fn sleep_for(&self, limit: Duration) -> bool {
         self.0.hear(Some(limit))
     }
+
+    /// The same for a moment, which is over soon in any case.
+    pub(crate) fn nap(&self, moment: Duration) -> bool {
+        self.0.nap(moment)
+    }
 }
 
 impl Waker {
     /// Wakes the sleeper, now or at its next wait.
     pub fn wake(&self) {
-        self.0.ring();
+        if let Some(sign) = &self.sign {
+            sign.store(true, SeqCst);
+        }
+        self.bell.ring();
     }
 
     /// Whether both wake the same sleeper.
     pub fn wakes_same(&self, other: &Self) -> bool {
-        self.0.is_same(&other.0)
+        self.bell.is_same(&other.bell)
+    }
+
+    /// The same, but each use of it sets `sign` first, by which the sleeper tells it from others.
+    pub(crate) fn with_sign(self, sign: Arc<AtomicBool>) -> Self {
+        Self { sign: Some(sign), ..self }
     }
 }
 

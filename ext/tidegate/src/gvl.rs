@@ -1,16 +1,17 @@
 //! The GVL: waiting without it, so that Ctrl-C, `Thread#kill`, `Thread#raise` and `Timeout` reach the waiting thread;
-//! and telling the queue when a worker lets go of it inside the app. This crate's only unsafe code.
+//! telling the queue when a worker lets go of it inside the app; and having it handed on in time. This crate's only unsafe
+//! code.
 
 #![allow(unsafe_code)]
 
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
     rc::Rc,
-    sync::Once,
+    sync::{Once, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,7 @@ use rb_sys::{
     RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, rb_event_flag_t, rb_internal_thread_add_event_hook,
     rb_internal_thread_event_data_t, rb_nogvl,
 };
-use tidegate_core::{dispatch::Worker, wake::Waker};
+use tidegate_core::{dispatch::Worker, slices::Slices, wake::Waker};
 
 // ===== waiting =====
 
@@ -69,10 +70,17 @@ unsafe extern "C" fn wake(alarm: *mut c_void) {
 thread_local! {
     /// The worker that this thread is.
     static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    /// Whether this thread, whatever it is, waits for the GVL.
+    static WANTS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Tells `worker` about the GVL on this thread, until the value is dropped.
 pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
+    hear_events();
+    Watched(WORKER.replace(Some(worker.clone())))
+}
+
+fn hear_events() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED
@@ -84,7 +92,6 @@ pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
         // SAFETY: `forget` may be called in any child from now on for ever, and touches only its own thread's slot.
         unsafe { libc::pthread_atfork(None, None, Some(forget)) };
     });
-    Watched(WORKER.replace(Some(worker.clone())))
 }
 
 /// Ends what [`watch`] began, and gives the thread back to the worker it was before.
@@ -113,6 +120,7 @@ fn with_worker<T>(ask: impl FnOnce(&Worker) -> T) -> Option<T> {
 /// Called in a child that the app has forked, on its only thread: there is no queue to tell, and the lock that guards it
 /// may have been held by a thread that is not there.
 unsafe extern "C" fn forget() {
+    SLICES.forget();
     let _ = WORKER.try_with(|slot| {
         if let Ok(mut slot) = slot.try_borrow_mut() {
             std::mem::forget(slot.take());
@@ -122,16 +130,72 @@ unsafe extern "C" fn forget() {
 
 /// Called by Ruby, mostly without the GVL and on every Ruby thread: touches nothing of Ruby's, and raises nothing.
 unsafe extern "C" fn changed(event: rb_event_flag_t, _: *const rb_internal_thread_event_data_t, _: *mut c_void) {
+    let wanted = WANTS.try_with(|wants| wants.replace(event == RUBY_INTERNAL_THREAD_EVENT_READY));
+    match event {
+        RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => SLICES.let_go(),
+        RUBY_INTERNAL_THREAD_EVENT_READY if wanted == Ok(false) => SLICES.wanted(),
+        RUBY_INTERNAL_THREAD_EVENT_READY => {}
+        _ => SLICES.got(wanted == Ok(true)),
+    }
     // A thread that is ending, or is just changing the slot, is in no app.
     let _ = WORKER.try_with(|slot| {
         if let Ok(slot) = slot.try_borrow()
             && let Some(worker) = &*slot
         {
             match event {
-                RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => worker.suspended(),
+                RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => worker.suspended(Instant::now),
                 RUBY_INTERNAL_THREAD_EVENT_READY => worker.ready(Instant::now),
                 _ => worker.resumed(Instant::now),
             }
         }
     });
+}
+
+// ===== handing on =====
+
+/// The GVL is one for the process, as are Ruby's own slices.
+static SLICES: Slices = Slices::new(interrupt);
+
+/// What Ruby knows [`let_others_go`] by.
+#[cfg(ruby_gte_3_3)]
+static JOB: OnceLock<rb_sys::rb_postponed_job_handle_t> = OnceLock::new();
+
+/// The slices to be kept; `None` where Ruby can only be asked by its own timer, which is before 3.3.
+#[cfg(ruby_gte_3_3)]
+pub(crate) fn slices() -> Option<&'static Slices> {
+    hear_events();
+    let job = *JOB.get_or_init(|| {
+        // SAFETY: this thread holds the GVL. `let_others_go` may be called at any time from now on for ever, and takes no
+        // data.
+        unsafe { rb_sys::rb_postponed_job_preregister(0, Some(let_others_go), ptr::null_mut()) }
+    });
+    // That there is no room for one more job.
+    (job != rb_sys::rb_postponed_job_handle_t::MAX).then_some(&SLICES)
+}
+
+#[cfg(not(ruby_gte_3_3))]
+pub(crate) fn slices() -> Option<&'static Slices> {
+    None
+}
+
+/// Has whoever holds the GVL let others go first, at its next safe point: where Ruby's own slices end as well.
+fn interrupt() {
+    #[cfg(ruby_gte_3_3)]
+    if let Some(job) = JOB.get() {
+        // SAFETY: the handle is of `rb_postponed_job_preregister`; Ruby allows this on any thread at any time.
+        unsafe { rb_sys::rb_postponed_job_trigger(*job) };
+    }
+}
+
+/// Lets go of the GVL and takes it back, after those who wait for it. What is pending for this thread remains pending:
+/// an exception that was raised here would be lost, as Ruby has it.
+#[cfg(ruby_gte_3_3)]
+unsafe extern "C" fn let_others_go(_: *mut c_void) {
+    unsafe extern "C" fn nothing(_: *mut c_void) -> *mut c_void {
+        ptr::null_mut()
+    }
+    let flags = RB_NOGVL_INTR_FAIL.cast_signed();
+    // SAFETY: Ruby calls this on one of its threads that holds the GVL. `nothing` touches nothing, and need not be woken.
+    // With INTR_FAIL this returns instead of raising.
+    unsafe { rb_nogvl(Some(nothing), ptr::null_mut(), None, ptr::null_mut(), flags) };
 }

@@ -139,6 +139,9 @@ impl Server {
             let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("access log: {cause}"));
             server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
         }
+        if let Some(slices) = gvl::slices() {
+            server.keep_slices(slices);
+        }
         let running = server.start(rb_self.observer()).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)

@@ -5,6 +5,7 @@
 //! | in | broken |
 //! |---|---|
 //! | `Worker::sleep` | it does not look again before it rests; it rests under another hold of the lock than the one it looked under |
+//! | `Worker::sleep` | it does not look whether somebody else has woken it |
 //! | `Worker::look_at` | it does not ask `admits`; it leaves a backlog behind without `watch` |
 //! | `Worker::suspended`, `Worker`'s `drop`, `decline` | no `attend_to_backlog`, or no promise taken back |
 //! | `submit` | it calls somebody before it queues, and lets go of the lock in between; it calls nobody |
@@ -224,6 +225,58 @@ fn the_last_ones_never_retire() {
             assert_eq!(stage.taken(), ["/1"]);
             assert!(stage.queue.workers().0 >= 1);
         });
+    });
+}
+
+// ===== pauses =====
+
+/// Whoever is called waits whether the one that has let go of the lock comes back at once; whatever it finds, each exchange
+/// is served.
+#[test]
+fn nothing_is_left_behind_by_those_who_nap() {
+    explore(EXPLORER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.pauses_briefly();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", WAITS);
+        stage.works("second worker", WAITS);
+        stage.at_rest(|stage| stage.has_served(&["/1", "/2"], 2));
+    });
+    explore(FEWER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.pauses_briefly();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("worker", WAITS);
+        stage.hires(WAITS, 0);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn one_that_naps_can_be_ended_and_the_server_be_closed() {
+    explore(FEWER, || {
+        let (stage, end) = (Stage::new(9, None, 2), End::default());
+        stage.pauses_briefly();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("worker", WAITS);
+        stage.works_until("ended worker", WAITS, end.clone());
+        spawn("terminator", move || end.ask());
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            assert_eq!(stage.queue.workers(), (1, 1));
+        });
+    });
+    explore(FEWER, || {
+        let stage = Stage::new(9, None, 2);
+        stage.pauses_briefly();
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.works("first worker", WAITS);
+        stage.works("second worker", WAITS);
+        stage.closes();
+        stage.at_rest(Stage::has_ended);
     });
 }
 

@@ -1,6 +1,6 @@
 //! The queue and its workers, with threads where they matter.
 
-use super::{timers::STALL_AFTER, *};
+use super::{habits::PATIENCE, *};
 use crate::{
     body::RequestBody,
     exchange::Answer,
@@ -128,12 +128,12 @@ fn asks_for_a_worker_when_all_are_blocked() {
     arrive();
     foreman.waker().wake();
     assert_eq!(queue.demand(&foreman), None, "the first computes, and will come for it");
-    first.suspended();
+    first.suspended(Instant::now);
     assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
     let second = queue.register();
     assert!(matches!(second.look(), Next::Exchange(_)));
     arrive();
-    second.suspended();
+    second.suspended(Instant::now);
     foreman.waker().wake();
     assert_eq!(queue.demand(&foreman), None, "no third");
     queue.close();
@@ -165,7 +165,7 @@ fn a_worker_that_comes_unasked_redeems_no_promise() {
     let unasked = queue.register();
     assert_eq!(path(unasked.look()), "/1");
     assert_eq!(queue.pending_demand(&foreman), None);
-    unasked.suspended();
+    unasked.suspended(Instant::now);
     let (second, _answer) = exchange("/2");
     queue.submit(second).unwrap();
     assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
@@ -182,7 +182,7 @@ fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
     let (three, _answer) = exchange("/3");
     queue.submit(one).unwrap();
     assert_eq!(path(first.look()), "/1");
-    first.suspended();
+    first.suspended(Instant::now);
     queue.submit(two).unwrap();
     assert_eq!(path(second.look()), "/2");
     queue.submit(three).unwrap();
@@ -206,7 +206,7 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     queue.submit(short).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
-    tokio::time::sleep(STALL_AFTER - Duration::from_millis(1)).await;
+    tokio::time::sleep(PATIENCE.1 - Duration::from_millis(1)).await;
     assert!(matches!(other.look(), Next::Nothing));
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(path(other.look()), "/short");
@@ -233,7 +233,7 @@ async fn one_that_computes_for_long_holds_up_nobody_who_came_before_it_ran() {
     let (hog, other) = (queue.register(), queue.register());
     assert_eq!(path(hog.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    tokio::time::sleep(STALL_AFTER + Duration::from_millis(1)).await;
+    tokio::time::sleep(PATIENCE.1 + Duration::from_millis(1)).await;
     assert_eq!(path(other.look()), "/short");
     guard.abort();
 }
@@ -308,7 +308,7 @@ fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
     let Next::Exchange(mut one) = worker.look_at(begun + ms(3)) else { panic!("there was one") };
     assert_eq!(worker.lock_wait(), Duration::ZERO, "between exchanges nothing is counted");
     for (ready, resumed) in [(10, 15), (20, 27)] {
-        worker.suspended();
+        worker.suspended(Instant::now);
         worker.ready(|| begun + ms(ready));
         worker.resumed(|| begun + ms(resumed));
     }
@@ -353,7 +353,7 @@ fn counts_the_times_that_a_worker_makes_way() {
         answers.push(answer);
     }
     assert_eq!(path(first.look()), "/1");
-    first.suspended();
+    first.suspended(Instant::now);
     assert_eq!(path(second.look()), "/2");
     first.ready(Instant::now);
     assert_eq!(queue.tally(), Tally { active: 2, waiting: 0, idle: 0 });

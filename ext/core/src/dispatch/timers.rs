@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use super::DispatchQueue;
 use crate::{clock::now, stats::Shed};
 
-/// How long the queue may stand still while somebody computes in the app, before one more is let in.
-pub(super) const STALL_AFTER: Duration = Duration::from_millis(50);
-
 impl DispatchQueue {
     /// Does what has its time. For the server's runtime; never ends.
     pub(crate) async fn keep_time(&self) {
@@ -19,9 +16,9 @@ impl DispatchQueue {
     pub(super) async fn guard_against_stalls(&self) {
         loop {
             self.backlog.notified().await;
-            let mut taken = self.crew().taken;
+            let (mut taken, mut patience) = self.patience();
             loop {
-                tokio::time::sleep(STALL_AFTER).await;
+                tokio::time::sleep(patience).await;
                 let mut crew = self.crew();
                 if self.none_waits(&crew) {
                     crew.watched = false;
@@ -33,9 +30,15 @@ impl DispatchQueue {
                     }
                     self.call_someone(&mut crew);
                 }
-                taken = crew.taken;
+                (taken, patience) = (crew.taken, crew.habits.patience());
             }
         }
+    }
+
+    /// Exchanges taken so far, and for how long there may be no more of them.
+    fn patience(&self) -> (u64, Duration) {
+        let crew = self.crew();
+        (crew.taken, crew.habits.patience())
     }
 
     /// Sends back what has waited for as long as it may, at that moment: the client is not to wait for a worker to come

@@ -3,11 +3,14 @@
 
 use std::{
     cell::{Cell, RefCell},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
-use super::DispatchQueue;
+use super::{DispatchQueue, turn::Turn};
 use crate::{
     admission::Id,
     exchange::{Answered, Exchange},
@@ -21,14 +24,12 @@ pub struct Worker {
     queue: Arc<DispatchQueue>,
     pub(super) id: Id,
     sleeper: Sleeper,
-    /// Whether it has an exchange in hand.
-    in_app: Cell<bool>,
-    /// Since when it wants the interpreter's lock back, while it waits for it.
-    wanting: Cell<Option<Instant>>,
-    /// How long it has waited for that, in all, with the exchange in hand.
-    lock_wait: Cell<Duration>,
+    /// With the exchange in hand.
+    turn: Cell<Turn>,
     /// What it will deliver when it has nothing else to do.
     answered: RefCell<Option<Answered>>,
+    /// Somebody who is not of the queue wants it awake.
+    disturbed: Arc<AtomicBool>,
     /// It is no longer of the crew; its number may be another's.
     retired: Cell<bool>,
 }
@@ -55,8 +56,8 @@ pub enum Next {
 
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, sleeper: Sleeper) -> Self {
-        let (wanting, lock_wait, answered) = (Cell::new(None), Cell::new(Duration::ZERO), RefCell::default());
-        Self { queue, id, sleeper, in_app: Cell::new(false), wanting, lock_wait, answered, retired: Cell::new(false) }
+        let (turn, answered, disturbed) = (Cell::default(), RefCell::default(), Arc::default());
+        Self { queue, id, sleeper, turn, answered, disturbed, retired: Cell::new(false) }
     }
 
     /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
@@ -66,9 +67,13 @@ impl Worker {
     }
 
     pub(super) fn look_at(&self, now: Instant) -> Next {
-        let comes_from_app = self.in_app.replace(false);
+        let mut computed = self.turn.take().held(now);
+        let comes_from_app = computed.is_some();
         loop {
             let mut crew = self.queue.crew();
+            if let Some(held) = computed.take() {
+                crew.habits.computed(held);
+            }
             crew.admission.look(self.id);
             if crew.closed {
                 return Next::Over;
@@ -94,9 +99,7 @@ impl Worker {
                 drop(crew);
                 drop(self.answered.take());
                 exchange.taken(now);
-                self.lock_wait.set(Duration::ZERO);
-                self.wanting.set(None);
-                self.in_app.set(true);
+                self.turn.set(Turn::begun(now));
                 return Next::Exchange(exchange);
             }
             drop(crew);
@@ -119,38 +122,77 @@ impl Worker {
     /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
     pub fn sleep(&self) -> Rest {
-        let limit = {
-            let mut crew = self.queue.crew();
-            if crew.closed || (!self.queue.none_waits(&crew) && crew.admission.admits()) {
-                return Rest::Over;
-            }
-            crew.admission.rest(self.id);
-            crew.idle_limit
-        };
-        if let Some(answered) = self.answered.take() {
-            answered.deliver();
-        }
-        let Some(limit) = limit else {
-            self.sleeper.sleep();
-            return Rest::Over;
-        };
-        if self.sleeper.sleep_for(limit) {
-            return Rest::Over;
-        }
-        let mut crew = self.queue.crew();
-        let min_workers = crew.min_workers;
-        if crew.closed || !crew.admission.retire(self.id, min_workers) {
-            return Rest::Over;
-        }
-        self.retired.set(true);
-        Rest::Surplus
+        self.sleep_by(Instant::now)
     }
 
-    /// The exchange in hand has let go of the interpreter's lock: another may run. Called by the worker's own thread,
-    /// at any time; does nothing between exchanges.
-    pub fn suspended(&self) {
-        if self.in_app.get() {
+    pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Rest {
+        loop {
+            let bed = self.lie_down(&now);
+            if !matches!(bed, Bed::None)
+                && let Some(answered) = self.answered.take()
+            {
+                answered.deliver();
+            }
+            let needed = match bed {
+                Bed::None => return Rest::Over,
+                Bed::Nap(moment) => {
+                    self.sleeper.nap(moment);
+                    true
+                }
+                Bed::Until(Some(limit)) => self.sleeper.sleep_for(limit),
+                Bed::Until(None) => {
+                    self.sleeper.sleep();
+                    true
+                }
+            };
+            if self.disturbed.swap(false, SeqCst) {
+                return Rest::Over;
+            }
+            if !needed {
+                return if self.retire() { Rest::Surplus } else { Rest::Over };
+            }
+        }
+    }
+
+    /// How it may sleep now. Called while somebody has let go of the interpreter's lock who will most likely want it back
+    /// at once, it waits for that without the lock: often there is nothing for it then, and the lock stays where it is.
+    fn lie_down(&self, now: impl Fn() -> Instant) -> Bed {
+        let mut crew = self.queue.crew();
+        if crew.closed {
+            return Bed::None;
+        }
+        if self.queue.none_waits(&crew) || !crew.admission.admits() {
+            crew.admission.rest(self.id);
+            return Bed::Until(crew.idle_limit);
+        }
+        match crew.left_of_pause(now) {
+            Some(left) => {
+                crew.admission.come(self.id);
+                Bed::Nap(left)
+            }
+            None => Bed::None,
+        }
+    }
+
+    /// Leaves the crew, if it is not needed; whether it has.
+    fn retire(&self) -> bool {
+        let mut crew = self.queue.crew();
+        let min_workers = crew.min_workers;
+        let retires = !crew.closed && crew.admission.retire(self.id, min_workers);
+        self.retired.set(retires);
+        retires
+    }
+
+    /// The exchange in hand has let go of the interpreter's lock, at `now`: another may run. Called by the worker's own
+    /// thread, at any time; does nothing between exchanges.
+    pub fn suspended(&self, now: impl FnOnce() -> Instant) {
+        let mut turn = self.turn.get();
+        if turn.goes_on() {
+            let now = now();
+            turn.suspend(now);
+            self.turn.set(turn);
             let mut crew = self.queue.crew();
+            crew.paused = Some(now);
             crew.admission.suspend(self.id);
             self.queue.attend_to_backlog(&mut crew);
         }
@@ -158,9 +200,14 @@ impl Worker {
 
     /// The exchange in hand wants the interpreter's lock back, since `now`. Called like [`suspended`](Self::suspended).
     pub fn ready(&self, now: impl FnOnce() -> Instant) {
-        if self.in_app.get() {
-            self.wanting.set(Some(now()));
+        let mut turn = self.turn.get();
+        if turn.goes_on() {
+            let pause = turn.want(now());
+            self.turn.set(turn);
             let mut crew = self.queue.crew();
+            if let Some(pause) = pause {
+                crew.habits.paused(pause);
+            }
             crew.admission.resume(self.id);
             // Nobody comes while this one runs; that it does not run for too long is watched from here.
             self.queue.attend_to_backlog(&mut crew);
@@ -169,31 +216,44 @@ impl Worker {
 
     /// The exchange in hand has the interpreter's lock again, at `now`. Called like [`suspended`](Self::suspended).
     pub fn resumed(&self, now: impl FnOnce() -> Instant) {
-        if let Some(since) = self.wanting.take() {
-            self.lock_wait.set(self.lock_wait.get() + now().saturating_duration_since(since));
+        let mut turn = self.turn.get();
+        if turn.resume(now) {
+            self.turn.set(turn);
+            self.queue.crew().admission.hold(self.id);
         }
     }
 
     /// How long the exchange in hand has waited for the interpreter's lock so far.
     pub fn lock_wait(&self) -> Duration {
-        if self.in_app.get() { self.lock_wait.get() } else { Duration::ZERO }
+        self.turn.get().waited()
     }
 
     /// The exchange in hand will mostly wait from now on: others need not wait for it. Called like
     /// [`suspended`](Self::suspended). Whether there is one.
     pub fn step_aside(&self) -> bool {
-        if self.in_app.get() {
+        let there_is_one = self.turn.get().goes_on();
+        if there_is_one {
             let mut crew = self.queue.crew();
             crew.admission.step_aside(self.id);
             self.queue.attend_to_backlog(&mut crew);
         }
-        self.in_app.get()
+        there_is_one
     }
 
     /// Wakes this worker from any wait, for something that is not the queue's.
     pub fn waker(&self) -> Waker {
-        self.sleeper.waker()
+        self.sleeper.waker().with_sign(self.disturbed.clone())
     }
+}
+
+/// How a worker may sleep.
+enum Bed {
+    /// Not at all: there may be something to look for.
+    None,
+    /// Until it is called, or for so long.
+    Until(Option<Duration>),
+    /// For a moment, called as it is.
+    Nap(Duration),
 }
 
 impl Drop for Worker {

@@ -130,4 +130,13 @@ impl Bell {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.0.is_same(&other.0)
     }
+
+    /// A wait that is over when it is over: others may do something meanwhile, or nothing.
+    pub(crate) fn nap(&self, moment: Duration) -> bool {
+        if course().is_none() {
+            return self.0.nap(moment);
+        }
+        pass("has napped", Wish::Turn);
+        self.0.nap(Duration::ZERO)
+    }
 }

@@ -107,6 +107,11 @@ impl Report {
             "Times that one more request was let in beside one that computed for long",
             counted.stalls,
         )?;
+        page.counter(
+            "tidegate_preemptions",
+            "Times that a thread that computed was asked to let others have the GVL",
+            counted.preemptions,
+        )?;
         page.counter("tidegate_yields", "Times that a thread let others in the app go first", counted.yields)
     }
 

@@ -54,6 +54,7 @@ struct Ours {
     idle_closed: u64,
     stalls: u64,
     yields: u64,
+    preemptions: u64,
 }
 
 #[derive(Serialize)]
@@ -105,6 +106,7 @@ pub(super) fn write(report: &Report) -> String {
             idle_closed: counted.idle_closed,
             stalls: counted.stalls,
             yields: counted.yields,
+            preemptions: counted.preemptions,
         },
     };
     // Strings and numbers can always be written. A newline ends it, for those who read lines.

@@ -19,6 +19,7 @@ use crate::{
     listener::Listener,
     notice::{LateComers, Notice, Summary},
     plan::{MIN_DELAY, Plan},
+    stats::Stats,
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -60,6 +61,11 @@ impl Driver {
     /// What the connections share.
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
+    }
+
+    /// Where it is counted what happens.
+    pub(super) fn stats(&self) -> Arc<Stats> {
+        self.shared.stats.clone()
     }
 
     /// Tells the operator that the server serves.

@@ -35,6 +35,7 @@ use crate::{
     milestone::{Milestone, Way, milestone},
     notice::Notice,
     signals::{Ears, signal_of},
+    slices::Slices,
     stats::{Snapshot, Stats},
     sys,
     traffic::Traffic,
@@ -66,6 +67,7 @@ pub struct Server {
     queue: Arc<DispatchQueue>,
     stats: Arc<Stats>,
     access: Option<AccessLog>,
+    slices: Option<&'static Slices>,
 }
 
 impl Server {
@@ -90,12 +92,17 @@ impl Server {
         let queue =
             DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
         queue.retire_idle(config.min_workers, config.idle_worker);
-        Ok(Self { config, bound, admin, queue, stats, access: None })
+        Ok(Self { config, bound, admin, queue, stats, access: None, slices: None })
     }
 
     /// Writes a line for each request from the start on. The log's thread runs already: not before a fork.
     pub fn log_requests(&mut self, access: AccessLog) {
         self.access = Some(access);
+    }
+
+    /// Keeps the slices of the interpreter's lock short.
+    pub fn keep_slices(&mut self, slices: &'static Slices) {
+        self.slices = Some(slices);
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -123,7 +130,7 @@ impl Server {
         let admin = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
 
-        let (queue, stats) = (self.queue, self.stats);
+        let (queue, stats, slices) = (self.queue, self.stats, self.slices);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = milestone();
@@ -154,7 +161,7 @@ impl Server {
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin);
+            serve(runtime, driver, inbox, listeners, admin, slices);
             ended_queue.close();
             if let Some(access) = &requests.access {
                 access.finish();
@@ -285,6 +292,7 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin)>,
+    slices: Option<&'static Slices>,
 ) {
     runtime.block_on(async {
         let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
@@ -293,6 +301,9 @@ fn serve(
         }
         let shared = driver.shared();
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
+        if let Some(slices) = slices {
+            tokio::spawn(slices.keep(driver.stats()));
+        }
         driver.run(inbox).await;
         if let Some(administering) = administering {
             administering.abort();

@@ -2,6 +2,7 @@
 //! each exchange.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, OnceLock,
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{Demand, DispatchQueue, Next, Rejected, Rest, Worker, tests::exchange};
+use super::super::{Demand, DispatchQueue, Next, Rejected, Rest, Worker, habits::BRIEF, tests::exchange};
 use crate::{
     exchange::{Answer, Awaited},
     interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
@@ -89,6 +90,17 @@ impl Stage {
         self.begun + TICK * u32::try_from(self.clock.ticks()).unwrap()
     }
 
+    /// The app lets go of the interpreter's lock for moments only, as far as is known.
+    pub(super) fn pauses_briefly(&self) {
+        (0..99).for_each(|_| self.queue.crew().habits.paused(Duration::ZERO));
+    }
+
+    /// The time, as one sees it who naps until it has gone on.
+    fn nap_time(&self) -> impl Fn() -> Instant {
+        let (begun, asked) = (self.now(), Cell::new(0));
+        move || begun + BRIEF * asked.replace(asked.get() + 1)
+    }
+
     // ===== threads =====
 
     pub(super) fn submits(self: &Arc<Self>, name: &'static str, paths: &'static [&'static str]) {
@@ -111,7 +123,7 @@ impl Stage {
         spawn("foreman", move || {
             let sleeper = Sleeper::new();
             loop {
-                match stage.queue.demand(&sleeper) {
+                match stage.queue.demand_by(&sleeper, stage.nap_time()) {
                     Some(Demand::Worker) if failures > 0 => {
                         failures -= 1;
                         stage.queue.decline();
@@ -210,7 +222,7 @@ impl Stage {
                 match worker.look_at(stage.now()) {
                     Next::Exchange(exchange) => {
                         stage.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
-                        worker.suspended();
+                        worker.suspended(|| stage.now());
                         drop(held);
                         point("waits");
                         worker.ready(|| stage.now());
@@ -221,7 +233,7 @@ impl Stage {
                     Next::Over => return drop(held),
                     Next::Nothing => {
                         drop(held);
-                        worker.sleep();
+                        worker.sleep_by(stage.nap_time());
                         held = gvl();
                     }
                 }
@@ -250,7 +262,7 @@ impl Stage {
                 Next::Over => return,
                 Next::Nothing if end.is_asked() => return,
                 Next::Nothing => {
-                    if worker.sleep() == Rest::Surplus {
+                    if worker.sleep_by(self.nap_time()) == Rest::Surplus {
                         return;
                     }
                 }
@@ -260,7 +272,7 @@ impl Stage {
 
     /// An app lets go of the interpreter's lock, until something has happened.
     pub(super) fn blocks(&self, worker: &Worker, until: impl FnOnce()) {
-        worker.suspended();
+        worker.suspended(|| self.now());
         self.running.fetch_sub(1, SeqCst);
         until();
         worker.ready(|| self.now());

@@ -1,0 +1,110 @@
+# frozen_string_literal: true
+
+require "json"
+require "timeout"
+
+# Whoever computes lets others have the GVL after a slice that is far shorter than Ruby's own. Ruby's would end these
+# examples as well, a little later: so it is counted who was asked. Ruby takes requests of this kind from 3.3 on.
+RSpec.describe "a request that computes without an end", :in_process do
+  before { skip "Ruby #{RUBY_VERSION} can't be asked" if Gem::Version.new(RUBY_VERSION) < Gem::Version.new("3.3") }
+
+  let(:admin) { { admin: "tcp://127.0.0.1:0" } }
+  let(:here) { Queue.new }
+
+  def text(body) = [200, { "content-type" => "text/plain" }, [body.to_s]]
+
+  def preemptions(server)
+    stats = Wire.open(server.admin_address) { |wire| wire.get("/stats") }
+    JSON.parse(stats.body).dig("tidegate", "preemptions")
+  end
+
+  # The response of a request that computes for as long as the block says, while it does.
+  def beside(server, path = "/long")
+    long = connect(server)
+    long.request("GET", path)
+    Patience.pop(here)
+    yield
+    long.response
+  end
+
+  it "lets a request in beside it that came afterwards" do
+    entered = Queue.new
+    server = run_server(**admin) do |env|
+      env["PATH_INFO"] == "/long" ? (here << true) && (nil while entered.empty?) : entered << true
+      text("x")
+    end
+
+    expect(beside(server) { expect(get(server, "/short").status).to eq(200) }.status).to eq(200)
+    expect(preemptions(server)).to be_positive
+  end
+
+  it "lets a thread of the app have its turn" do
+    server = run_server(**admin) do |_env|
+      done = Queue.new
+      Thread.new { done << true }
+      nil while done.empty?
+      text("x")
+    end
+
+    20.times { expect(get(server, "/").status).to eq(200) }
+    expect(preemptions(server)).to be_positive
+  end
+
+  it "is still ended by its Timeout, by Thread#raise and by Thread#kill" do
+    server = run_server(**admin, threads: "0:4") do |env|
+      case env["PATH_INFO"]
+      when "/timeout"
+        here << Thread.current
+        begin
+          Timeout.timeout(0.2) { loop { 1 + 1 } }
+        rescue Timeout::Error
+          text("timed out")
+        end
+      when "/raise", "/kill"
+        here << Thread.current
+        begin
+          loop { 1 + 1 }
+        rescue IOError => error
+          text(error.message)
+        end
+      else
+        text("x")
+      end
+    end
+    busy = -> { 10.times { expect(get(server, "/").status).to eq(200) } }
+
+    expect(beside(server, "/timeout", &busy).body).to eq("timed out")
+    expect(ended(server, "/raise", busy) { |thread| thread.raise(IOError, "enough") }.body).to eq("enough")
+    expect(ended(server, "/kill", busy, &:kill).status).to eq(500)
+    expect(preemptions(server)).to be_positive
+  end
+
+  def ended(server, path, busy)
+    wire = connect(server)
+    wire.request("GET", path)
+    thread = Patience.pop(here)
+    busy.call
+    yield thread
+    wire.response
+  end
+
+  it "changes nothing about who holds a Mutex" do
+    lock = Mutex.new
+    inside = 0
+    most = 0
+    server = run_server(**admin) do |_env|
+      lock.synchronize do
+        inside += 1
+        most = [most, inside].max
+        deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 0.03
+        nil while Process.clock_gettime(Process::CLOCK_MONOTONIC) < deadline
+        inside -= 1
+      end
+      text("x")
+    end
+    clients = Array.new(6) { connect(server).tap { |wire| wire.request("GET", "/") } }
+
+    expect(clients.map { |wire| wire.response.status }).to all(eq(200))
+    expect(most).to eq(1)
+  end
+end
