@@ -14,7 +14,8 @@
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
-//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked. Ruby values live
+//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked, but may do a step of a
+//! connection's task in the core, without the GVL, before they sleep (`Worker::hand_in`). Ruby values live
 //! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`. No lock is held while Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]

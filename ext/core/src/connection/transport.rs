@@ -274,3 +274,33 @@ impl Socket for tokio::io::DuplexStream {
         Ok(Released::Stream(self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+
+    /// An allocation of which nothing is read, and that tells when it is let go of.
+    struct Buffer {
+        _held: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    /// Each resting connection held the 8 KiB that hyper had read its last request into.
+    #[tokio::test]
+    async fn nothing_put_back_holds_no_buffer() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut socket = Watched::new(ours, Arc::new(Activity::new(now())), Arc::default());
+        let held = Arc::new(());
+        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
+        assert_eq!(Arc::strong_count(&held), 1);
+        socket.put_back("GET".into());
+        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
+        assert_eq!((Arc::strong_count(&held), socket.next_bytes().await.unwrap()), (1, Bytes::from("GET")));
+    }
+}
