@@ -205,6 +205,43 @@ RSpec.describe "what the server reports", :in_process do
     end
   end
 
+  # Ruby tells of a thread that is woken on the thread that wakes it.
+  describe "about requests that wait for another thread" do
+    def stalls_after
+      entered = Queue.new
+      server = run_server(admin: "tcp://127.0.0.1:0") do |env|
+        if env["PATH_INFO"] == "/other"
+          entered << true
+        else
+          here << true
+          yield
+          here << true
+          nil while entered.empty?
+        end
+        [200, { "content-type" => "text/plain" }, ["x"]]
+      end
+      waits = connect(server)
+      waits.request("GET", "/waits")
+      Patience.pop(here)
+      go << true
+      Patience.pop(here)
+      expect(get(server, "/other").status).to eq(200)
+      expect(waits.response.status).to eq(200)
+      metrics(server)["tidegate_stalls_total"]
+    end
+
+    it "knows that they compute again, once they were woken" do
+      expect(stalls_after { go.pop }).to eq(1)
+      lock = Mutex.new
+      woken = ConditionVariable.new
+      expect(stalls_after { lock.synchronize { Thread.new { lock.synchronize { woken.signal } } && woken.wait(lock) } }).to eq(1)
+    end
+
+    it "does not take a thread that they begin for themselves" do
+      expect(stalls_after { Array.new(5) { Thread.new { Thread.pass } }.each(&:join) }).to eq(1)
+    end
+  end
+
   describe "at /stats" do
     it "has Puma's keys, and ours" do
       server = reporting(threads: "2:4")

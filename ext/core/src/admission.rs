@@ -190,7 +190,7 @@ impl Admission {
         };
     }
 
-    /// A worker wants the GVL back.
+    /// A worker wants the GVL back, be it that it has let others go first.
     pub(crate) fn resume(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             State::Blocked | State::Running => State::Wanting,

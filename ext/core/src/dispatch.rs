@@ -8,6 +8,7 @@ mod habits;
 mod pace;
 mod timers;
 mod turn;
+mod watch;
 mod worker;
 
 use std::{
@@ -19,10 +20,14 @@ use std::{
 use crossbeam_channel::TrySendError;
 use tokio::sync::Notify;
 
-pub use self::worker::{Next, Rest, Worker};
 use self::{
     habits::{BRIEF, Habits},
     pace::Pace,
+    turn::Turn,
+};
+pub use self::{
+    watch::Watch,
+    worker::{Next, Rest, Worker},
 };
 pub(crate) use crate::admission::Tally;
 use crate::{
@@ -66,8 +71,10 @@ struct Crew {
     deadline: Option<Instant>,
     /// The most exchanges that have waited at a time, since somebody last asked.
     deepest: usize,
-    /// By the workers' numbers.
+    /// By the workers' numbers, as the next.
     wakers: Vec<Waker>,
+    /// With the exchanges in their hands.
+    turns: Vec<Turn>,
     /// How many workers there may be.
     max_workers: usize,
     /// How many there are to be, however little there is to do.
@@ -125,6 +132,7 @@ impl DispatchQueue {
             deadline: None,
             deepest: 0,
             wakers: Vec::new(),
+            turns: Vec::new(),
             max_workers: max_workers.max(1),
             min_workers: 0,
             idle_limit: None,
@@ -276,6 +284,7 @@ impl DispatchQueue {
             crew.wakers[id] = sleeper.waker();
         } else {
             crew.wakers.push(sleeper.waker());
+            crew.turns.push(Turn::default());
         }
         drop(crew);
         Worker::new(self.clone(), id, sleeper)

@@ -19,6 +19,9 @@ use crate::stats::Stats;
 /// How long the lock may stay with one thread while another wants it; up to twice as long if it has just been handed over.
 pub const SLICE: Duration = Duration::from_millis(5);
 
+/// So many slices of one thread in a row show that nobody waits after all, as when a thread that was begun can't be created.
+const IN_VAIN: u32 = 100;
+
 /// Who has the interpreter's lock, and who wants it. One for each interpreter; any number of servers may look after it.
 #[derive(Debug)]
 pub struct Slices {
@@ -53,11 +56,9 @@ impl Slices {
         self.watch_over(self.taken.load(SeqCst));
     }
 
-    /// A thread has the lock; `wanted` says whether it had said that it [wants](Self::wanted) it.
-    pub fn got(&self, wanted: bool) {
-        if wanted {
-            self.wanting.fetch_sub(1, SeqCst);
-        }
+    /// A thread that [wanted](Self::wanted) the lock has it; or one that wanted it before anybody listened.
+    pub fn got(&self) {
+        let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
         self.turns.fetch_add(1, SeqCst);
         self.taken.store(true, SeqCst);
         // Those who wanted it when nobody had it have called nobody.
@@ -86,10 +87,15 @@ impl Slices {
     pub(crate) async fn keep(&self, stats: Arc<Stats>) {
         let _relief = Relief(self);
         loop {
+            let mut in_vain = 0;
             while self.is_wanted() {
                 let turns = self.turns.load(SeqCst);
                 tokio::time::sleep(SLICE).await;
-                if self.turns.load(SeqCst) == turns && self.is_wanted() {
+                in_vain = if self.turns.load(SeqCst) == turns { in_vain + 1 } else { 0 };
+                if in_vain == IN_VAIN {
+                    // Whoever wanted it will not come; or whoever has it can't be asked, and then there is no hurry.
+                    self.wanting.store(0, SeqCst);
+                } else if in_vain > 0 && self.is_wanted() {
                     (self.interrupt)();
                     stats.preempted();
                 }
@@ -143,7 +149,7 @@ mod tests {
     async fn who_has_the_lock_is_asked_after_each_slice_while_another_wants_it() {
         let (slices, interrupts) = slices!();
         tokio::spawn(slices.keep(Arc::default()));
-        slices.got(false);
+        slices.got();
         pass(9).await;
         assert_eq!(interrupts(), 0, "nobody wants it");
         slices.wanted();
@@ -151,7 +157,7 @@ mod tests {
         pass(2).await;
         assert_eq!(interrupts(), 2);
         slices.let_go();
-        slices.got(true);
+        slices.got();
         pass(9).await;
         assert_eq!(interrupts(), 2, "it has been handed over");
     }
@@ -160,13 +166,13 @@ mod tests {
     async fn who_changes_soon_enough_is_not_asked() {
         let (slices, interrupts) = slices!();
         tokio::spawn(slices.keep(Arc::default()));
-        slices.got(false);
+        slices.got();
         slices.wanted();
         for _ in 0..20 {
             tokio::time::sleep(SLICE * 2 / 3).await;
             slices.wanted();
             slices.let_go();
-            slices.got(true);
+            slices.got();
         }
         assert_eq!(interrupts(), 0);
     }
@@ -177,10 +183,24 @@ mod tests {
         tokio::spawn(slices.keep(Arc::default()));
         slices.wanted();
         slices.wanted();
-        slices.got(true);
+        slices.got();
         tokio::task::yield_now().await;
         pass(1).await;
         assert_eq!(interrupts(), 1, "the second has to wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_comes_is_forgotten() {
+        let (slices, interrupts) = slices!();
+        tokio::spawn(slices.keep(Arc::default()));
+        slices.got();
+        slices.wanted();
+        pass(IN_VAIN * 3).await;
+        assert_eq!(interrupts(), u64::from(IN_VAIN) - 1);
+        slices.wanted();
+        tokio::task::yield_now().await;
+        pass(1).await;
+        assert_eq!(interrupts(), u64::from(IN_VAIN), "the next is heard");
     }
 
     #[tokio::test(start_paused = true)]
@@ -188,7 +208,7 @@ mod tests {
         let (slices, interrupts) = slices!();
         let first = tokio::spawn(slices.keep(Arc::default()));
         tokio::spawn(slices.keep(Arc::default()));
-        slices.got(false);
+        slices.got();
         slices.wanted();
         pass(1).await;
         first.abort();
@@ -204,9 +224,9 @@ mod tests {
         let threads = (0..4).map(|_| {
             thread::spawn(move || {
                 for _ in 0..2000 {
-                    slices.got(false);
+                    slices.got();
                     slices.wanted();
-                    slices.got(true);
+                    slices.got();
                 }
             })
         });

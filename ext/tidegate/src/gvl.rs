@@ -6,22 +6,28 @@
 
 use std::{
     any::Any,
-    cell::{Cell, RefCell},
+    cell::Cell,
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
-    rc::Rc,
-    sync::{Once, OnceLock},
+    sync::{
+        Once, OnceLock,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
-use magnus::Ruby;
+use magnus::{Ruby, rb_sys::AsRawValue};
 use rb_sys::{
     RB_NOGVL_INTR_FAIL, RUBY_INTERNAL_THREAD_EVENT_READY, RUBY_INTERNAL_THREAD_EVENT_RESUMED,
-    RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, rb_event_flag_t, rb_internal_thread_add_event_hook,
+    RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, VALUE, rb_event_flag_t, rb_internal_thread_add_event_hook,
     rb_internal_thread_event_data_t, rb_nogvl,
 };
-use tidegate_core::{dispatch::Worker, slices::Slices, wake::Waker};
+use tidegate_core::{
+    dispatch::{Watch, Worker},
+    slices::Slices,
+    wake::Waker,
+};
 
 // ===== waiting =====
 
@@ -67,91 +73,173 @@ unsafe extern "C" fn wake(alarm: *mut c_void) {
 
 // ===== watching =====
 
-thread_local! {
-    /// The worker that this thread is.
-    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
-    /// Whether this thread, whatever it is, waits for the GVL.
-    static WANTS: Cell<bool> = const { Cell::new(false) };
+/// What a thread that is a worker's is known by to the hook.
+struct Post {
+    watch: Watch,
+    /// The process that it is in: a child that the app has forked has no queue to tell, and the lock that guards it may
+    /// have been held by a thread that is not there.
+    process: u32,
 }
 
 /// Tells `worker` about the GVL on this thread, until the value is dropped.
-pub(crate) fn watch(worker: &Rc<Worker>) -> Watched {
+pub(crate) fn watch(ruby: &Ruby, worker: &Worker) -> Watched {
     hear_events();
-    Watched(WORKER.replace(Some(worker.clone())))
+    let post = Box::new(Post { watch: worker.watch(), process: PROCESS.load(SeqCst) });
+    let thread = ruby.thread_current().as_raw();
+    Watched { thread, before: place::set(thread, &raw const *post), _post: post }
+}
+
+/// Ends what [`watch`] began, and gives the thread back to the worker it was before.
+pub(crate) struct Watched {
+    thread: VALUE,
+    before: *const Post,
+    _post: Box<Post>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        place::set(self.thread, self.before);
+    }
+}
+
+/// Counts the forks that have led to this process.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// How long the request in this thread's hand has waited for the GVL so far; nothing on a thread that has none.
+pub(crate) fn waited() -> Duration {
+    let watched = |ruby: Ruby| with_watch(ruby.thread_current().as_raw(), Watch::lock_wait);
+    Ruby::get().ok().and_then(watched).unwrap_or_default()
+}
+
+/// The request in this thread's hand will mostly wait from now on. Whether there is one.
+pub(crate) fn step_aside(ruby: &Ruby) -> bool {
+    with_watch(ruby.thread_current().as_raw(), Watch::step_aside).unwrap_or(false)
+}
+
+fn with_watch<T>(thread: VALUE, tell: impl FnOnce(&Watch) -> T) -> Option<T> {
+    // SAFETY: `watch` has left it there, and `Watched` takes it away before it is freed, on the thread that it is about.
+    // Others look here only while Ruby's scheduler keeps that thread from going on: when they wake it.
+    let post = unsafe { place::get(thread).as_ref() }?;
+    (post.process == PROCESS.load(SeqCst)).then(|| tell(&post.watch))
 }
 
 fn hear_events() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
+        place::prepare();
         let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED
             | RUBY_INTERNAL_THREAD_EVENT_READY
             | RUBY_INTERNAL_THREAD_EVENT_RESUMED;
-        // SAFETY: the hook is called with Ruby's threads only, may be called from now on for ever, and uses none of
-        // the data it is given. This thread is in no such hook now.
+        // SAFETY: the hook is called with Ruby's threads only, may be called from now on for ever, and is given no data.
+        // This thread is in no such hook now.
         unsafe { rb_internal_thread_add_event_hook(Some(changed), events, ptr::null_mut()) };
-        // SAFETY: `forget` may be called in any child from now on for ever, and touches only its own thread's slot.
+        // SAFETY: `forget` may be called in any child from now on for ever, and touches nothing but numbers.
         unsafe { libc::pthread_atfork(None, None, Some(forget)) };
     });
 }
 
-/// Ends what [`watch`] began, and gives the thread back to the worker it was before.
-pub(crate) struct Watched(Option<Rc<Worker>>);
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        WORKER.set(self.0.take());
-    }
-}
-
-/// How long the request in this thread's hand has waited for the GVL so far; nothing on a thread that has none.
-pub(crate) fn waited() -> Duration {
-    with_worker(Worker::lock_wait).unwrap_or_default()
-}
-
-/// The request in this thread's hand will mostly wait from now on. Whether there is one.
-pub(crate) fn step_aside() -> bool {
-    with_worker(Worker::step_aside).unwrap_or(false)
-}
-
-fn with_worker<T>(ask: impl FnOnce(&Worker) -> T) -> Option<T> {
-    WORKER.with(|slot| slot.try_borrow().ok()?.as_deref().map(ask))
-}
-
-/// Called in a child that the app has forked, on its only thread: there is no queue to tell, and the lock that guards it
-/// may have been held by a thread that is not there.
+/// Called in a child that the app has forked, on its only thread.
 unsafe extern "C" fn forget() {
+    PROCESS.fetch_add(1, SeqCst);
     SLICES.forget();
-    let _ = WORKER.try_with(|slot| {
-        if let Ok(mut slot) = slot.try_borrow_mut() {
-            std::mem::forget(slot.take());
-        }
-    });
 }
 
-/// Called by Ruby, mostly without the GVL and on every Ruby thread: touches nothing of Ruby's, and raises nothing.
-unsafe extern "C" fn changed(event: rb_event_flag_t, _: *const rb_internal_thread_event_data_t, _: *mut c_void) {
-    let wanted = WANTS.try_with(|wants| wants.replace(event == RUBY_INTERNAL_THREAD_EVENT_READY));
+/// Called by Ruby, mostly without the GVL, about every Ruby thread, and about one that is being woken on the thread that
+/// wakes it: touches nothing of Ruby's, and raises nothing.
+unsafe extern "C" fn changed(event: rb_event_flag_t, data: *const rb_internal_thread_event_data_t, _: *mut c_void) {
     match event {
         RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => SLICES.let_go(),
-        RUBY_INTERNAL_THREAD_EVENT_READY if wanted == Ok(false) => SLICES.wanted(),
-        RUBY_INTERNAL_THREAD_EVENT_READY => {}
-        _ => SLICES.got(wanted == Ok(true)),
+        RUBY_INTERNAL_THREAD_EVENT_READY => SLICES.wanted(),
+        _ => SLICES.got(),
     }
-    // A thread that is ending, or is just changing the slot, is in no app.
-    let _ = WORKER.try_with(|slot| {
-        if let Ok(slot) = slot.try_borrow()
-            && let Some(worker) = &*slot
-        {
-            match event {
-                RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => worker.suspended(Instant::now),
-                RUBY_INTERNAL_THREAD_EVENT_READY => worker.ready(Instant::now),
-                _ => worker.resumed(Instant::now),
-            }
-        }
+    if event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED && GIVES_WAY.try_with(Cell::get) == Ok(true) {
+        // It wants it back already: that is no pause in which one more could be let in.
+        return;
+    }
+    // SAFETY: Ruby gives the hook its own data.
+    let thread = unsafe { place::of(data) };
+    let _ = with_watch(thread, |watch| match event {
+        RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => watch.suspended(Instant::now),
+        RUBY_INTERNAL_THREAD_EVENT_READY => watch.ready(Instant::now),
+        _ => watch.resumed(Instant::now),
     });
+}
+
+/// Where a thread's post is kept: with Ruby's thread, because that is woken by others.
+#[cfg(ruby_gte_3_3)]
+mod place {
+    use super::{Post, VALUE, rb_internal_thread_event_data_t};
+    use rb_sys::{
+        rb_internal_thread_specific_get, rb_internal_thread_specific_key_create, rb_internal_thread_specific_key_t,
+        rb_internal_thread_specific_set,
+    };
+    use std::{ptr, sync::OnceLock};
+
+    static KEY: OnceLock<rb_internal_thread_specific_key_t> = OnceLock::new();
+
+    pub(super) fn prepare() {
+        // SAFETY: this thread holds the GVL.
+        KEY.get_or_init(|| unsafe { rb_internal_thread_specific_key_create() });
+    }
+
+    /// The thread that an event is about.
+    ///
+    /// # Safety
+    ///
+    /// `data` must be what Ruby has given to a hook.
+    pub(super) unsafe fn of(data: *const rb_internal_thread_event_data_t) -> VALUE {
+        // SAFETY: by contract; that is all there is in it, as of Ruby 3.3.
+        unsafe { *data.cast::<VALUE>() }
+    }
+
+    pub(super) fn get(thread: VALUE) -> *const Post {
+        let Some(key) = KEY.get() else { return ptr::null() };
+        // SAFETY: `thread` is a thread of Ruby's that lives; Ruby allows this anywhere.
+        unsafe { rb_internal_thread_specific_get(thread, *key) }.cast_const().cast()
+    }
+
+    pub(super) fn set(thread: VALUE, post: *const Post) -> *const Post {
+        let before = get(thread);
+        if let Some(key) = KEY.get() {
+            // SAFETY: as for `get`.
+            unsafe { rb_internal_thread_specific_set(thread, *key, post.cast_mut().cast()) };
+        }
+        before
+    }
+}
+
+/// The same before Ruby 3.3, where threads tell of themselves only, and events do not say whom they are about.
+#[cfg(not(ruby_gte_3_3))]
+mod place {
+    use super::{Post, VALUE, rb_internal_thread_event_data_t};
+    use std::{cell::Cell, ptr};
+
+    thread_local! {
+        static POST: Cell<*const Post> = const { Cell::new(ptr::null()) };
+    }
+
+    pub(super) fn prepare() {}
+
+    pub(super) unsafe fn of(_: *const rb_internal_thread_event_data_t) -> VALUE {
+        0
+    }
+
+    pub(super) fn get(_: VALUE) -> *const Post {
+        // A thread that is ending is no worker's.
+        POST.try_with(Cell::get).unwrap_or(ptr::null())
+    }
+
+    pub(super) fn set(_: VALUE, post: *const Post) -> *const Post {
+        POST.replace(post)
+    }
 }
 
 // ===== handing on =====
+
+thread_local! {
+    /// This thread's slice is over.
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The GVL is one for the process, as are Ruby's own slices.
 static SLICES: Slices = Slices::new(interrupt);
@@ -195,7 +283,9 @@ unsafe extern "C" fn let_others_go(_: *mut c_void) {
         ptr::null_mut()
     }
     let flags = RB_NOGVL_INTR_FAIL.cast_signed();
+    GIVES_WAY.set(true);
     // SAFETY: Ruby calls this on one of its threads that holds the GVL. `nothing` touches nothing, and need not be woken.
     // With INTR_FAIL this returns instead of raising.
     unsafe { rb_nogvl(Some(nothing), ptr::null_mut(), None, ptr::null_mut(), flags) };
+    GIVES_WAY.set(false);
 }

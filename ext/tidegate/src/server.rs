@@ -3,7 +3,6 @@
 use std::{
     io,
     os::fd::RawFd,
-    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
@@ -158,8 +157,8 @@ impl Server {
     fn work(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
         let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
-        let worker = Rc::new(queue.register());
-        let _watched = gvl::watch(&worker);
+        let worker = queue.register();
+        let _watched = gvl::watch(ruby, &worker);
         loop {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;

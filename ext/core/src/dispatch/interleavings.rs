@@ -312,7 +312,7 @@ fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
         let app: App = |stage, worker, path| {
             if ["/1", "/2"].contains(&path) {
                 let other = stage.clone();
-                worker.step_aside();
+                worker.watch().step_aside();
                 stage.hogs(|| until("waits for those behind it", move || other.has_submitted("/4")));
             }
             hog(stage, "/3", "/4", path);

@@ -128,12 +128,12 @@ fn asks_for_a_worker_when_all_are_blocked() {
     arrive();
     foreman.waker().wake();
     assert_eq!(queue.demand(&foreman), None, "the first computes, and will come for it");
-    first.suspended(Instant::now);
+    first.watch().suspended(Instant::now);
     assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
     let second = queue.register();
     assert!(matches!(second.look(), Next::Exchange(_)));
     arrive();
-    second.suspended(Instant::now);
+    second.watch().suspended(Instant::now);
     foreman.waker().wake();
     assert_eq!(queue.demand(&foreman), None, "no third");
     queue.close();
@@ -165,7 +165,7 @@ fn a_worker_that_comes_unasked_redeems_no_promise() {
     let unasked = queue.register();
     assert_eq!(path(unasked.look()), "/1");
     assert_eq!(queue.pending_demand(&foreman), None);
-    unasked.suspended(Instant::now);
+    unasked.watch().suspended(Instant::now);
     let (second, _answer) = exchange("/2");
     queue.submit(second).unwrap();
     assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
@@ -182,11 +182,11 @@ fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
     let (three, _answer) = exchange("/3");
     queue.submit(one).unwrap();
     assert_eq!(path(first.look()), "/1");
-    first.suspended(Instant::now);
+    first.watch().suspended(Instant::now);
     queue.submit(two).unwrap();
     assert_eq!(path(second.look()), "/2");
     queue.submit(three).unwrap();
-    first.ready(Instant::now);
+    first.watch().ready(Instant::now);
     assert!(matches!(second.look(), Next::Nothing));
     assert_eq!(path(first.look()), "/3");
 }
@@ -300,26 +300,26 @@ fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
     let worker = queue.register();
     let ms = Duration::from_millis;
     let begun = Instant::now();
-    worker.ready(|| begun);
-    worker.resumed(|| begun + ms(900));
+    worker.watch().ready(|| begun);
+    worker.watch().resumed(|| begun + ms(900));
     let (mut one, mut answer) = exchange("/1");
     one.request.queued = begun;
     queue.submit(one).unwrap();
     let Next::Exchange(mut one) = worker.look_at(begun + ms(3)) else { panic!("there was one") };
-    assert_eq!(worker.lock_wait(), Duration::ZERO, "between exchanges nothing is counted");
+    assert_eq!(worker.watch().lock_wait(), Duration::ZERO, "between exchanges nothing is counted");
     for (ready, resumed) in [(10, 15), (20, 27)] {
-        worker.suspended(Instant::now);
-        worker.ready(|| begun + ms(ready));
-        worker.resumed(|| begun + ms(resumed));
+        worker.watch().suspended(Instant::now);
+        worker.watch().ready(|| begun + ms(ready));
+        worker.watch().resumed(|| begun + ms(resumed));
     }
-    worker.resumed(|| panic!("it did not wait"));
-    assert_eq!(worker.lock_wait(), ms(12));
-    one.responder.waited_for_lock(worker.lock_wait());
+    worker.watch().resumed(|| panic!("it did not wait"));
+    assert_eq!(worker.watch().lock_wait(), ms(12));
+    one.responder.waited_for_lock(worker.watch().lock_wait());
     one.responder.send(crate::response::Response::app_failed()).unwrap();
     let Ok(Answer::Response(_, times)) = answer.try_recv() else { panic!("it was answered") };
     assert_eq!((times.queue_wait, times.lock_wait), (ms(3), ms(12)));
     assert!(matches!(worker.look(), Next::Nothing));
-    assert_eq!(worker.lock_wait(), Duration::ZERO);
+    assert_eq!(worker.watch().lock_wait(), Duration::ZERO);
 }
 
 #[test]
@@ -353,9 +353,9 @@ fn counts_the_times_that_a_worker_makes_way() {
         answers.push(answer);
     }
     assert_eq!(path(first.look()), "/1");
-    first.suspended(Instant::now);
+    first.watch().suspended(Instant::now);
     assert_eq!(path(second.look()), "/2");
-    first.ready(Instant::now);
+    first.watch().ready(Instant::now);
     assert_eq!(queue.tally(), Tally { active: 2, waiting: 0, idle: 0 });
     assert!(matches!(second.look(), Next::Nothing));
     assert!(matches!(second.look(), Next::Nothing));
@@ -367,14 +367,14 @@ fn counts_the_times_that_a_worker_makes_way() {
 fn one_that_steps_aside_lets_the_next_in() {
     let queue = queue(9, 2);
     let (aside, other) = (queue.register(), queue.register());
-    assert!(!aside.step_aside(), "there is nothing in its hand");
+    assert!(!aside.watch().step_aside(), "there is nothing in its hand");
     let (long, _answer) = exchange("/long");
     queue.submit(long).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
     assert_eq!(path(aside.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    assert!(aside.step_aside());
+    assert!(aside.watch().step_aside());
     assert_eq!(path(other.look()), "/next");
 }
 

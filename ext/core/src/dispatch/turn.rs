@@ -42,11 +42,15 @@ impl Turn {
         }
     }
 
-    /// The lock is wanted back; how long it could be done without.
+    /// The lock is wanted back; how long it could be done without, if it was let go of for anything but to let others go.
     pub(super) fn want(&mut self, now: Instant) -> Option<Duration> {
         let pause = match self.doing {
             Doing::Pauses(since) => Some(now.saturating_duration_since(since)),
-            Doing::Nothing | Doing::Holds(_) | Doing::Wants(_) => None,
+            Doing::Holds(since) => {
+                self.held += now.saturating_duration_since(since);
+                None
+            }
+            Doing::Nothing | Doing::Wants(_) => None,
         };
         if self.goes_on() {
             self.doing = Doing::Wants(now);
@@ -94,6 +98,14 @@ mod tests {
         assert!(turn.resume(|| at(25)));
         assert!(!turn.resume(|| panic!("it has it")));
         assert_eq!((turn.held(at(28)), turn.waited()), (Some(ms(13)), ms(10)));
+    }
+
+    #[test]
+    fn letting_others_go_is_no_pause() {
+        let start = Instant::now();
+        let mut turn = Turn::begun(start);
+        assert_eq!(turn.want(start + Duration::from_millis(5)), None);
+        assert_eq!(turn.held(start + Duration::from_millis(9)), Some(Duration::from_millis(5)));
     }
 
     #[test]

@@ -1,8 +1,7 @@
-//! A worker at the queue: looks for an exchange, sleeps while there is none for it, and tells what its thread does with the
-//! interpreter's lock meanwhile.
+//! A worker at the queue: looks for an exchange, and sleeps while there is none for it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -10,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DispatchQueue, turn::Turn};
+use super::{DispatchQueue, turn::Turn, watch::Watch};
 use crate::{
     admission::Id,
     exchange::{Answered, Exchange},
@@ -24,14 +23,12 @@ pub struct Worker {
     queue: Arc<DispatchQueue>,
     pub(super) id: Id,
     sleeper: Sleeper,
-    /// With the exchange in hand.
-    turn: Cell<Turn>,
     /// What it will deliver when it has nothing else to do.
     answered: RefCell<Option<Answered>>,
     /// Somebody who is not of the queue wants it awake.
     disturbed: Arc<AtomicBool>,
     /// It is no longer of the crew; its number may be another's.
-    retired: Cell<bool>,
+    retired: Arc<AtomicBool>,
 }
 
 /// How a worker's sleep has ended.
@@ -56,8 +53,8 @@ pub enum Next {
 
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, sleeper: Sleeper) -> Self {
-        let (turn, answered, disturbed) = (Cell::default(), RefCell::default(), Arc::default());
-        Self { queue, id, sleeper, turn, answered, disturbed, retired: Cell::new(false) }
+        let (answered, disturbed, retired) = (RefCell::default(), Arc::default(), Arc::default());
+        Self { queue, id, sleeper, answered, disturbed, retired }
     }
 
     /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
@@ -67,12 +64,12 @@ impl Worker {
     }
 
     pub(super) fn look_at(&self, now: Instant) -> Next {
-        let mut computed = self.turn.take().held(now);
-        let comes_from_app = computed.is_some();
+        let mut comes_from_app = false;
         loop {
             let mut crew = self.queue.crew();
-            if let Some(held) = computed.take() {
+            if let Some(held) = std::mem::take(&mut crew.turns[self.id]).held(now) {
                 crew.habits.computed(held);
+                comes_from_app = true;
             }
             crew.admission.look(self.id);
             if crew.closed {
@@ -92,6 +89,7 @@ impl Worker {
             let late = self.queue.limit(&exchange).is_some_and(|limit| limit <= now);
             if !gone && !late {
                 crew.admission.take(self.id);
+                crew.turns[self.id] = Turn::begun(now);
                 if more {
                     // They may have come when nobody ran and nobody could be called.
                     self.queue.watch(&mut crew);
@@ -99,7 +97,6 @@ impl Worker {
                 drop(crew);
                 drop(self.answered.take());
                 exchange.taken(now);
-                self.turn.set(Turn::begun(now));
                 return Next::Exchange(exchange);
             }
             drop(crew);
@@ -179,65 +176,13 @@ impl Worker {
         let mut crew = self.queue.crew();
         let min_workers = crew.min_workers;
         let retires = !crew.closed && crew.admission.retire(self.id, min_workers);
-        self.retired.set(retires);
+        self.retired.store(retires, SeqCst);
         retires
     }
 
-    /// The exchange in hand has let go of the interpreter's lock, at `now`: another may run. Called by the worker's own
-    /// thread, at any time; does nothing between exchanges.
-    pub fn suspended(&self, now: impl FnOnce() -> Instant) {
-        let mut turn = self.turn.get();
-        if turn.goes_on() {
-            let now = now();
-            turn.suspend(now);
-            self.turn.set(turn);
-            let mut crew = self.queue.crew();
-            crew.paused = Some(now);
-            crew.admission.suspend(self.id);
-            self.queue.attend_to_backlog(&mut crew);
-        }
-    }
-
-    /// The exchange in hand wants the interpreter's lock back, since `now`. Called like [`suspended`](Self::suspended).
-    pub fn ready(&self, now: impl FnOnce() -> Instant) {
-        let mut turn = self.turn.get();
-        if turn.goes_on() {
-            let pause = turn.want(now());
-            self.turn.set(turn);
-            let mut crew = self.queue.crew();
-            if let Some(pause) = pause {
-                crew.habits.paused(pause);
-            }
-            crew.admission.resume(self.id);
-            // Nobody comes while this one runs; that it does not run for too long is watched from here.
-            self.queue.attend_to_backlog(&mut crew);
-        }
-    }
-
-    /// The exchange in hand has the interpreter's lock again, at `now`. Called like [`suspended`](Self::suspended).
-    pub fn resumed(&self, now: impl FnOnce() -> Instant) {
-        let mut turn = self.turn.get();
-        if turn.resume(now) {
-            self.turn.set(turn);
-            self.queue.crew().admission.hold(self.id);
-        }
-    }
-
-    /// How long the exchange in hand has waited for the interpreter's lock so far.
-    pub fn lock_wait(&self) -> Duration {
-        self.turn.get().waited()
-    }
-
-    /// The exchange in hand will mostly wait from now on: others need not wait for it. Called like
-    /// [`suspended`](Self::suspended). Whether there is one.
-    pub fn step_aside(&self) -> bool {
-        let there_is_one = self.turn.get().goes_on();
-        if there_is_one {
-            let mut crew = self.queue.crew();
-            crew.admission.step_aside(self.id);
-            self.queue.attend_to_backlog(&mut crew);
-        }
-        there_is_one
+    /// Who is to hear what this worker's thread does with the interpreter's lock.
+    pub fn watch(&self) -> Watch {
+        Watch::new(self.queue.clone(), self.id, self.retired.clone())
     }
 
     /// Wakes this worker from any wait, for something that is not the queue's.
@@ -258,11 +203,12 @@ enum Bed {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.retired.get() {
+        if self.retired.load(SeqCst) {
             return;
         }
         let mut crew = self.queue.crew();
         crew.admission.leave(self.id);
+        crew.turns[self.id] = Turn::default();
         // It may have been called for an exchange that it now leaves behind.
         self.queue.attend_to_backlog(&mut crew);
     }

@@ -222,12 +222,12 @@ impl Stage {
                 match worker.look_at(stage.now()) {
                     Next::Exchange(exchange) => {
                         stage.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
-                        worker.suspended(|| stage.now());
+                        worker.watch().suspended(|| stage.now());
                         drop(held);
                         point("waits");
-                        worker.ready(|| stage.now());
+                        worker.watch().ready(|| stage.now());
                         held = gvl();
-                        worker.resumed(|| stage.now());
+                        worker.watch().resumed(|| stage.now());
                         exchange.responder.send(Response::app_failed()).unwrap();
                     }
                     Next::Over => return drop(held),
@@ -272,12 +272,12 @@ impl Stage {
 
     /// An app lets go of the interpreter's lock, until something has happened.
     pub(super) fn blocks(&self, worker: &Worker, until: impl FnOnce()) {
-        worker.suspended(|| self.now());
+        worker.watch().suspended(|| self.now());
         self.running.fetch_sub(1, SeqCst);
         until();
-        worker.ready(|| self.now());
+        worker.watch().ready(|| self.now());
         self.running.fetch_add(1, SeqCst);
-        worker.resumed(|| self.now());
+        worker.watch().resumed(|| self.now());
     }
 
     /// An app computes, and others are let in beside it.
