@@ -12,6 +12,7 @@ mod watch;
 mod worker;
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,7 +31,7 @@ pub use self::{
 };
 pub(crate) use crate::admission::Tally;
 use crate::{
-    admission::{Admission, Call},
+    admission::{Admission, Call, Id},
     exchange::Exchange,
     stats::{Shed, Stats},
     sync::{Mutex, MutexGuard, Receiver, Sender, bounded},
@@ -89,6 +90,8 @@ struct Crew {
     foreman: Option<Waker>,
     /// Exchanges taken so far.
     taken: u64,
+    /// Who has been called: woken when the lock is let go of.
+    called: Option<Waker>,
     /// Whether a backlog is being watched.
     watched: bool,
     /// Whether it is being watched how long exchanges wait.
@@ -137,15 +140,16 @@ impl DispatchQueue {
             unheard: 0,
             foreman: None,
             taken: 0,
+            called: None,
             watched: false,
             aging: false,
         });
         Arc::new(Self { waiting, ready, capacity, patience, crew, backlog: Notify::new(), aging: Notify::new(), stats })
     }
 
-    fn crew(&self) -> MutexGuard<'_, Crew> {
+    fn crew(&self) -> Held<'_> {
         // No code that can panic runs under this lock.
-        self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        Held { crew: self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), called: Called(None) }
     }
 
     /// Sets how many workers there may be from now on; at least one.
@@ -255,7 +259,7 @@ impl DispatchQueue {
     /// The same, but for the asking: whether one more worker is wanted, and may be.
     fn call_or_hire(&self, crew: &mut Crew) -> bool {
         match crew.admission.call() {
-            Call::Wake(id) => crew.wakers[id].wake(),
+            Call::Wake(id) => crew.is_called(id),
             Call::Hire => return crew.expected() < crew.max_workers,
             Call::Nobody => self.watch(crew),
         }
@@ -377,10 +381,59 @@ impl DispatchQueue {
     }
 }
 
+/// The crew, locked. Who was called meanwhile is woken after the lock is free: a worker needs it first of all, and where it
+/// runs on the same core it would else only come to wait for it.
+#[derive(Debug)]
+struct Held<'a> {
+    crew: MutexGuard<'a, Crew>,
+    /// Behind the lock, because fields are dropped in this order.
+    called: Called,
+}
+
+/// Whom to wake.
+#[derive(Debug)]
+struct Called(Option<Waker>);
+
+impl Deref for Held<'_> {
+    type Target = Crew;
+
+    fn deref(&self) -> &Crew {
+        &self.crew
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Crew {
+        &mut self.crew
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.called.0 = self.crew.called.take();
+    }
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.0 {
+            waker.wake();
+        }
+    }
+}
+
 impl Crew {
     /// How many waiting exchanges will be taken before the server's patience ends; `None` as long as it does not.
     fn room_before_end(&self, now: Instant) -> Option<usize> {
         self.deadline.and_then(|deadline| self.pace.taken_within(deadline.saturating_duration_since(now)))
+    }
+
+    /// This worker is to be woken.
+    fn is_called(&mut self, id: Id) {
+        let waker = self.wakers[id].clone();
+        if let Some(other) = self.called.replace(waker) {
+            other.wake();
+        }
     }
 
     /// How long it is still likely that whoever has let go of the interpreter's lock wants it back at once.

@@ -13,9 +13,13 @@ use crate::{
     request::Request,
     response::Response,
     stats::{Shed, Times},
+    step,
     takeover::{TakeOver, Takeover},
     wake::Waker,
 };
+
+/// After so little nobody asks a thread yet to let go of the interpreter's lock.
+const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.
 #[derive(Debug)]
@@ -73,7 +77,39 @@ impl Exchange {
     }
 }
 
+/// An answer that is ready, and sent when this is dropped.
+#[derive(Debug)]
+pub struct Answered(Option<(oneshot::Sender<Answer>, Answer)>);
+
+impl Answered {
+    /// Whether the app was so quick that its thread will not lose the interpreter's lock before it is done.
+    pub(crate) fn came_soon(&self) -> bool {
+        matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
+    }
+
+    /// Sends it and does on this thread what the connection has to do with it, so that no other thread is woken. For one that
+    /// has nothing else to do.
+    pub fn deliver(self) {
+        step::help(|| drop(self));
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some((sender, answer)) = self.0.take() {
+            // A client that has gone needs no answer.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
 impl Responder {
+    /// Makes the response ready to be sent.
+    pub fn answer(self, response: Response) -> Answered {
+        let times = self.times();
+        Answered(Some((self.answer, Answer::Response(response, times))))
+    }
+
     /// Sends the response head, with its body or the first of it.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ pub mod watchdog;
 
 mod admin;
 mod admission;
+mod bell;
 mod clock;
 mod connection;
 mod interim;
@@ -49,8 +50,10 @@ mod interim;
 mod interleave;
 mod listener;
 mod metrics;
+mod milestone;
 mod probe;
 mod recent;
+mod step;
 mod sync;
 mod sys;
 mod traffic;

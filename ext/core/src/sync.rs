@@ -1,4 +1,4 @@
-//! What threads share: locks and channels. In this crate's own tests they come from [`interleave`](crate::interleave),
+//! What threads share: locks, channels and bells. In this crate's own tests they come from [`interleave`](crate::interleave),
 //! which can stop a thread at each of them and let another go first.
 
 #[cfg(not(test))]
@@ -6,11 +6,8 @@ pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
 #[cfg(not(test))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-#[cfg(test)]
-pub(crate) use crate::interleave::shared::{Mutex, MutexGuard, Receiver, Sender, bounded, nap};
-
-/// Waits for a bell for a moment only; whether it has rung.
 #[cfg(not(test))]
-pub(crate) fn nap(bell: &Receiver<()>, moment: std::time::Duration) -> bool {
-    bell.recv_timeout(moment).is_ok()
-}
+pub(crate) use crate::bell::Bell;
+
+#[cfg(test)]
+pub(crate) use crate::interleave::shared::{Bell, Mutex, MutexGuard, Receiver, Sender, bounded};

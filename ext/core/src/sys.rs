@@ -115,6 +115,15 @@ mod elsewhere {
     }
 }
 
+/// Gives the system back what the allocator keeps of freed memory, where it is one that can be told so (glibc's).
+pub(crate) fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: may be called at any time, on any thread; it touches only memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 use elsewhere as platform;
 #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ use crate::{
 /// What requests in flight are taken to need at least, when a drain is extended.
 const RESERVE_MIN: Duration = Duration::from_secs(1);
 
-/// Shared by the connections, which report, and the driver, which asks; all on one thread.
+/// Shared by the connections, which report, and the driver, which asks; nearly always on one thread.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     /// Whether the drain's end depends on it.

@@ -11,21 +11,16 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::RecvTimeoutError;
-
-use crate::sync::{Receiver, Sender, bounded, nap};
+use crate::sync::Bell;
 
 /// The sleeping side; stays with its thread.
 #[derive(Debug)]
-pub struct Sleeper {
-    bell: Receiver<()>,
-    waker: Waker,
-}
+pub struct Sleeper(Bell);
 
 /// The waking side; can be cloned and sent anywhere.
 #[derive(Clone, Debug)]
 pub struct Waker {
-    ring: Sender<()>,
+    bell: Bell,
     /// Says afterwards that it was this one.
     sign: Option<Arc<AtomicBool>>,
 }
@@ -34,34 +29,27 @@ impl Sleeper {
     /// An alarm that is not set.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let (ring, bell) = bounded(1);
-        Self { bell, waker: Waker { ring, sign: None } }
+        Self(Bell::default())
     }
 
     /// A handle that wakes this sleeper.
     pub fn waker(&self) -> Waker {
-        self.waker.clone()
+        Waker { bell: self.0.clone(), sign: None }
     }
 
     /// Waits until woken.
     pub fn sleep(&self) {
-        // The sender lives in `self`, so the channel cannot be disconnected.
-        let _ = self.bell.recv();
+        self.0.hear(None);
     }
 
     /// Waits until woken, at most this long; whether it was woken.
     pub fn sleep_for(&self, limit: Duration) -> bool {
-        !matches!(self.bell.recv_timeout(limit), Err(RecvTimeoutError::Timeout))
+        self.0.hear(Some(limit))
     }
 
     /// The same for a moment, which is over soon in any case.
     pub(crate) fn nap(&self, moment: Duration) -> bool {
-        nap(&self.bell, moment)
-    }
-
-    /// The channel that is ready when woken, to wait for in a `select!` beside another.
-    pub(crate) fn bell(&self) -> &crossbeam_channel::Receiver<()> {
-        &self.bell
+        self.0.nap(moment)
     }
 }
 
@@ -71,13 +59,12 @@ impl Waker {
         if let Some(sign) = &self.sign {
             sign.store(true, SeqCst);
         }
-        // Full means that a wake-up is under way already.
-        let _ = self.ring.try_send(());
+        self.bell.ring();
     }
 
     /// Whether both wake the same sleeper.
     pub fn wakes_same(&self, other: &Self) -> bool {
-        self.ring.same_channel(&other.ring)
+        self.bell.is_same(&other.bell)
     }
 
     /// The same, but each use of it sets `sign` first, by which the sleeper tells it from others.

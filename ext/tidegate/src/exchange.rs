@@ -20,7 +20,7 @@ use magnus::{
 };
 use tidegate_core::{
     body::{self, ResponseBody},
-    exchange::Responder,
+    exchange::{Answered, Responder},
     response::{Response, http1_head},
     takeover::{Family, Held, Progress},
     wake::Sleeper,
@@ -129,39 +129,33 @@ impl Exchange {
         }
     }
 
-    fn send(&self, head: Head, body: ResponseBody) {
-        if let Some(responder) = self.responder() {
-            // A client that has gone needs no answer.
-            let _ = responder.send(Response { status: head.status, headers: head.headers, body });
-        }
+    fn answer(&self, head: Head, body: ResponseBody) -> Option<Answered> {
+        let responder = self.responder()?;
+        Some(responder.answer(Response { status: head.status, headers: head.headers, body }))
     }
 
-    /// Delivers the parts.
-    pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<(), Error> {
+    /// Delivers the parts. A response that is whole is given back, to be sent.
+    pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
         if self.is_hijacked() {
-            return Ok(());
+            return Ok(None);
         }
         let mut head = parts.head(ruby)?;
         if let Some(hijack) = head.hijack.take() {
             let io = self.take_over(ruby, Some(head))?;
-            return hijack.funcall::<_, _, Value>("call", (io,)).map(drop);
+            return hijack.funcall::<_, _, Value>("call", (io,)).map(|_| None);
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(ruby, head, parts);
+            return self.switch(ruby, head, parts).map(|()| None);
         }
         // The length of an array is worth telling even where the array itself is not sent.
         let unsent = self.bodiless && RArray::from_value(parts.body).is_none();
         if unsent || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            self.send(head, ResponseBody::Empty);
-            return Ok(());
+            return Ok(self.answer(head, ResponseBody::Empty));
         }
         let Body { kind, closed } = response::body(ruby, parts.body, &mut head)?;
         self.progress().closed = closed;
         match kind {
-            Kind::Whole(body) => {
-                self.send(head, body);
-                Ok(())
-            }
+            Kind::Whole(body) => Ok(self.answer(head, body)),
             Kind::Each(source) => self.stream(head, |outlet| {
                 let block = ruby.proc_from_fn(move |ruby, args, _| match args {
                     [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
@@ -180,20 +174,24 @@ impl Exchange {
     }
 
     /// Sends the head, and the body as `write` makes it.
-    fn stream(&self, head: Head, write: impl FnOnce(Outlet) -> Result<Value, Error>) -> Result<(), Error> {
+    fn stream(
+        &self,
+        head: Head,
+        write: impl FnOnce(Outlet) -> Result<Value, Error>,
+    ) -> Result<Option<Answered>, Error> {
         let (sender, receiver) = body::channel();
-        self.send(head, ResponseBody::Stream(receiver));
+        drop(self.answer(head, ResponseBody::Stream(receiver)));
         let outlet = Outlet::new(sender);
         match write(outlet.clone()) {
             Ok(_) => {
                 outlet.finish();
-                Ok(())
+                Ok(None)
             }
             // The app was told by an exception, which has done its work.
             Err(error) if outlet.is_gone() && is_exception(&error) => {
                 outlet.abort();
                 self.progress().error = error.value().map(Opaque::from);
-                Ok(())
+                Ok(None)
             }
             Err(error) => {
                 outlet.abort();
@@ -256,7 +254,8 @@ impl Exchange {
     }
 
     fn rb_deliver(ruby: &Ruby, rb_self: &Self, status: Value, headers: Value, body: Value) -> Result<(), Error> {
-        rb_self.deliver(ruby, &Parts { status, headers, body })
+        // The app goes on, with the callbacks: the response does not wait for it.
+        rb_self.deliver(ruby, &Parts { status, headers, body }).map(drop)
     }
 
     fn is_closed(&self) -> bool {

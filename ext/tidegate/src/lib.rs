@@ -15,9 +15,10 @@
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!
-//! Tokio's threads never touch Ruby; Ruby's threads never touch a socket, except one that was hijacked. Ruby values live
-//! on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`, `Stream`, `Loans`. No lock is held while
-//! Ruby code may run or the GVL is released.
+//! Tokio's threads never touch Ruby, but for asking it to have the GVL handed on. Ruby's threads never touch a socket, except
+//! one that was hijacked, but may do a step of a connection's task in the core, without the GVL, before they sleep
+//! (`Worker::hand_in`). Ruby values live on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`,
+//! `Stream`, `Loans`. No lock is held while Ruby code may run or the GVL is released.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]

@@ -164,7 +164,11 @@ impl Server {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;
             match worker.look() {
-                Next::Exchange(exchange) => app.run(ruby, *exchange)?,
+                Next::Exchange(exchange) => {
+                    if let Some(answered) = app.run(ruby, *exchange)? {
+                        worker.hand_in(answered);
+                    }
+                }
                 Next::Over => return Ok(()),
                 Next::Nothing => {
                     if gvl::wait(ruby, &worker.waker(), || worker.sleep()) == Some(Rest::Surplus) {

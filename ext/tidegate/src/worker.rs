@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use http::{Method, StatusCode, Version, request::Parts as Head};
 use magnus::{Error, RArray, RHash, RModule, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
 use tidegate_core::{
-    exchange::{self, Responder},
+    exchange::{self, Answered, Responder},
     request::Request,
     response::Response,
 };
@@ -73,42 +73,43 @@ impl App {
         self.unfinished().pop()
     }
 
-    /// Runs an exchange to its end.
+    /// Runs an exchange to its end. A response that is whole, and behind which nothing of the app's comes, is given back, to be
+    /// sent at once.
     ///
     /// # Errors
     ///
     /// Only what is to end the thread: `Thread#kill`, a `throw` past us. The client gets 500, or a response that is
     /// visibly cut.
-    pub(crate) fn run(&self, ruby: &Ruby, exchange: exchange::Exchange) -> Result<(), Error> {
+    pub(crate) fn run(&self, ruby: &Ruby, exchange: exchange::Exchange) -> Result<Option<Answered>, Error> {
         let exchange::Exchange { request, responder } = exchange;
         let Request { head, body, peer, received, queued } = request;
         let times = Times { received, queued, queue_wait: responder.queue_wait() };
         let input = match self.inputs.open(ruby, body) {
             Ok(input) => input,
-            Err(error) => return self.fail(ruby, &head, &error, responder),
+            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
         };
         let env = match self.envs.make(ruby, &head, &peer, times, &input) {
             Ok(env) => env,
-            Err(error) => return self.fail(ruby, &head, &error, responder),
+            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
         };
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
         let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
             Ok(()) => self.call(ruby, &head, env, exchange),
-            Err(error) => self.app_failed(ruby, &head, env, exchange, error),
+            Err(error) => self.app_failed(ruby, &head, env, exchange, error).map(|()| None),
         };
         if called.is_err() {
             input.release();
             return called;
         }
-        match input.close() {
-            Ok(()) => Ok(()),
-            Err(error) => report(ruby, &head, &error, Culprit::AppLate).map(drop),
+        if let Err(error) = input.close() {
+            report(ruby, &head, &error, Culprit::AppLate)?;
         }
+        called
     }
 
     /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
-    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, exchange: Obj<Exchange>) -> Result<(), Error> {
+    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, exchange: Obj<Exchange>) -> Result<Option<Answered>, Error> {
         let module = ruby.get_inner(self.delivery);
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
@@ -125,7 +126,7 @@ impl App {
                     self.unfinished().push(env.into());
                     return Err(ended);
                 }
-                return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(drop);
+                return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(|_| None);
             }
         };
         // An array needs no closing, and where nobody waits for the end there is no need of help from Ruby.
@@ -134,9 +135,9 @@ impl App {
             exchange.deliver(ruby, &parts)
         } else {
             let arguments = (exchange, env, parts.status, parts.headers, parts.body);
-            module.funcall::<_, _, Value>("run", arguments).map(drop)
+            module.funcall::<_, _, Value>("run", arguments).map(|_| None)
         };
-        delivered.or_else(|error| self.app_failed(ruby, head, env, exchange, error))
+        delivered.or_else(|error| self.app_failed(ruby, head, env, exchange, error).map(|()| None))
     }
 
     /// Reports a failure of the app and answers the client, if it can still be answered: as the app's own handler wants

@@ -10,6 +10,7 @@ mod handover;
 mod meter;
 mod outgoing;
 mod reply;
+mod slack;
 mod transport;
 
 use std::{
@@ -48,7 +49,7 @@ use crate::{
     traffic::Traffic,
 };
 
-pub(crate) use transport::Socket;
+pub(crate) use self::{slack::Slack, transport::Socket};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
+    pub(crate) slack: Slack,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
 }
@@ -105,49 +107,76 @@ impl Shared {
 }
 
 /// Serves one connection until it is closed.
-pub(crate) async fn serve<S: Socket>(socket: S, peer: Peer, shared: Arc<Shared>, open: OpenConnection) {
+pub(crate) fn serve<S: Socket>(
+    socket: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+    open: OpenConnection,
+) -> impl Future<Output = ()> + Send {
     let accepted_in_drain = shared.phase().is_stopping();
     let activity = Arc::new(Activity::new(now()));
     let interim = Arc::new(Interim::default());
-    let service = Service::new(shared.clone(), activity.clone(), interim.clone(), Arc::new(peer), accepted_in_drain);
-    let mut socket = Watched::new(socket, activity.clone(), interim);
-    loop {
-        let mut http = speak(socket, service.clone(), &shared.limits);
-        let mut ending = drive(&mut http, &activity, &shared).await;
-        if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {
-            // What comes in is no head but the rest of a body that the app has left unread.
-            ending = Ending::Finished;
-        }
-        let parts = http.into_parts();
-        let mut unread = parts.read_buf;
-        socket = parts.io.into_inner();
-        if let Ending::Resting = ending {
-            socket.put_back(std::mem::take(&mut unread));
-            match rest(&mut socket, &activity, &shared).await {
-                Ok(bytes) => {
-                    socket.put_back(bytes);
-                    continue;
-                }
-                Err(instead) => ending = instead,
-            }
-        }
+    let socket = Watched::new(socket, activity.clone(), interim.clone());
+    let service = Service::new(shared, activity, interim, Arc::new(peer), accepted_in_drain);
+    live(socket, service, open)
+}
+
+/// Works, rests and works again. What is large of it is boxed, so that a connection that rests is small.
+async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenConnection) {
+    let (activity, shared) = (service.activity(), service.shared());
+    let _need = shared.slack.need(slack::OPEN);
+    let (ending, unread) = loop {
+        let (ending, unread);
+        (socket, ending, unread) = Box::pin(work(socket, &service)).await;
         match ending {
+            Ending::Resting => {
+                socket.put_back(unread);
+                match rest(&mut socket, activity, shared).await {
+                    Ok(bytes) => socket.put_back(bytes),
+                    Err(Ending::Silent) if socket.holds_unread(&[]) => activity.warm(now(), false),
+                    Err(instead) => break (instead, Bytes::new()),
+                }
+            }
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
                 activity.warm(now(), !unread.is_empty());
                 socket.put_back(unread);
             }
-            Ending::TakenOver(request) => {
-                socket.put_back(unread);
-                drop(open);
-                return handover::give(socket, request, &shared).await;
-            }
-            ending => {
-                end(socket, ending, &activity, &shared, unread).await;
-                break;
-            }
+            ending => break (ending, unread),
         }
+    };
+    Box::pin(finish(socket, ending, unread, activity, shared, open)).await;
+}
+
+/// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
+async fn work<S: Socket>(socket: Watched<S>, service: &Service) -> (Watched<S>, Ending, Bytes) {
+    let (activity, shared) = (service.activity(), service.shared());
+    let _need = shared.slack.need(slack::AT_WORK);
+    let mut http = speak(socket, service.clone(), &shared.limits);
+    let mut ending = drive(&mut http, activity, shared).await;
+    if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {
+        // What comes in is no head but the rest of a body that the app has left unread.
+        ending = Ending::Finished;
     }
+    let parts = http.into_parts();
+    (parts.io.into_inner(), ending, parts.read_buf)
+}
+
+/// Ends a connection, or our part in it.
+async fn finish<S: Socket>(
+    mut socket: Watched<S>,
+    ending: Ending,
+    unread: Bytes,
+    activity: &Activity,
+    shared: &Shared,
+    open: OpenConnection,
+) {
+    if let Ending::TakenOver(request) = ending {
+        socket.put_back(unread);
+        drop(open);
+        return handover::give(socket, request, shared).await;
+    }
+    end(socket, ending, activity, shared, unread).await;
     drop(open);
 }
 

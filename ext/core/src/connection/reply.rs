@@ -54,6 +54,14 @@ impl Service {
         Self { shared, activity, interim, peer, one_shot }
     }
 
+    pub(super) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
     fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
         let state = State::Probed(Some(response));

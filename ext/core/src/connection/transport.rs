@@ -126,9 +126,13 @@ impl<S: Socket> Watched<S> {
 
     /// Lets `bytes`, which were read last, be read again.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
+        // No bytes at all may still hold on to a whole buffer.
+        if bytes.is_empty() {
+            return;
+        }
         if self.put_back.is_empty() {
             self.put_back = bytes;
-        } else if !bytes.is_empty() {
+        } else {
             self.put_back = [bytes, std::mem::take(&mut self.put_back)].concat().into();
         }
     }
@@ -268,5 +272,35 @@ impl Socket for tokio::io::DuplexStream {
 
     fn release(self) -> io::Result<Released<Self>> {
         Ok(Released::Stream(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+
+    /// An allocation of which nothing is read, and that tells when it is let go of.
+    struct Buffer {
+        _held: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &[]
+        }
+    }
+
+    /// Each resting connection held the 8 KiB that hyper had read its last request into.
+    #[tokio::test]
+    async fn nothing_put_back_holds_no_buffer() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut socket = Watched::new(ours, Arc::new(Activity::new(now())), Arc::default());
+        let held = Arc::new(());
+        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
+        assert_eq!(Arc::strong_count(&held), 1);
+        socket.put_back("GET".into());
+        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
+        assert_eq!((Arc::strong_count(&held), socket.next_bytes().await.unwrap()), (1, Bytes::from("GET")));
     }
 }

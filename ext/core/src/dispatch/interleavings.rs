@@ -15,7 +15,7 @@
 //! | `send_back`, `end_by` | what was taken out is laid back under another hold of the lock; `aging` is unset under one |
 //! | `guard_against_stalls` | `watched` stays set |
 //! | `Admission` | `retire` lets a called worker go, or the last; `resume` makes a hog of who was blocked |
-//! | `Sleeper` | a bell of capacity 0 |
+//! | `Sleeper` | a bell that is heard only by who waits for it already |
 
 mod stage;
 

@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Crew, DispatchQueue};
-use crate::{admission::Id, sync::MutexGuard};
+use super::{DispatchQueue, Held};
+use crate::admission::Id;
 
 /// Hears what becomes of the lock in one worker's hands; not for longer than the worker lives. Outside of exchanges all of it
 /// does nothing.
@@ -28,7 +28,7 @@ impl Watch {
     }
 
     /// The crew, if there is an exchange in hand.
-    fn at_work(&self) -> Option<MutexGuard<'_, Crew>> {
+    fn at_work(&self) -> Option<Held<'_>> {
         let crew = self.queue.crew();
         (!self.retired.load(SeqCst) && crew.turns[self.worker].goes_on()).then_some(crew)
     }

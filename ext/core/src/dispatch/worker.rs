@@ -1,6 +1,7 @@
 //! A worker at the queue: looks for an exchange, and sleeps while there is none for it.
 
 use std::{
+    cell::RefCell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -11,7 +12,7 @@ use std::{
 use super::{DispatchQueue, turn::Turn, watch::Watch};
 use crate::{
     admission::Id,
-    exchange::Exchange,
+    exchange::{Answered, Exchange},
     stats::Shed,
     wake::{Sleeper, Waker},
 };
@@ -22,6 +23,8 @@ pub struct Worker {
     queue: Arc<DispatchQueue>,
     pub(super) id: Id,
     sleeper: Sleeper,
+    /// What it will deliver when it has nothing else to do.
+    answered: RefCell<Option<Answered>>,
     /// Somebody who is not of the queue wants it awake.
     disturbed: Arc<AtomicBool>,
     /// It is no longer of the crew; its number may be another's.
@@ -50,7 +53,8 @@ pub enum Next {
 
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, sleeper: Sleeper) -> Self {
-        Self { queue, id, sleeper, disturbed: Arc::default(), retired: Arc::default() }
+        let (answered, disturbed, retired) = (RefCell::default(), Arc::default(), Arc::default());
+        Self { queue, id, sleeper, answered, disturbed, retired }
     }
 
     /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
@@ -91,6 +95,7 @@ impl Worker {
                     self.queue.watch(&mut crew);
                 }
                 drop(crew);
+                drop(self.answered.take());
                 exchange.taken(now);
                 return Next::Exchange(exchange);
             }
@@ -103,6 +108,14 @@ impl Worker {
         }
     }
 
+    /// Gives the answer to the exchange in hand. It is sent at once, unless this was the only request that the server had:
+    /// then the worker is about to sleep, and [delivers](Answered::deliver) it on the way. With more of them, two threads
+    /// that share the work are quicker than one.
+    pub fn hand_in(&self, answered: Answered) {
+        let kept = self.queue.stats.in_flight() <= 1 && answered.came_soon();
+        drop(self.answered.replace(kept.then_some(answered)));
+    }
+
     /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
     pub fn sleep(&self) -> Rest {
@@ -111,7 +124,13 @@ impl Worker {
 
     pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Rest {
         loop {
-            let needed = match self.lie_down(&now) {
+            let bed = self.lie_down(&now);
+            if !matches!(bed, Bed::None)
+                && let Some(answered) = self.answered.take()
+            {
+                answered.deliver();
+            }
+            let needed = match bed {
                 Bed::None => return Rest::Over,
                 Bed::Nap(moment) => {
                     self.sleeper.nap(moment);

@@ -1,4 +1,4 @@
-//! Locks and channels, as threads of a scenario meet them: the real ones, with a stop before each use.
+//! Locks, channels and bells, as threads of a scenario meet them: the real ones, with a stop before each use.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{RecvError, RecvTimeoutError, TryRecvError, TrySendError};
+use crossbeam_channel::{TryRecvError, TrySendError};
 
 use super::{Wish, course, pass};
+use crate::bell;
 
 // ===== lock =====
 
@@ -87,18 +88,8 @@ pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 
 impl<T> Sender<T> {
     pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        stop_without_a_lock("rings a bell");
+        stop_without_a_lock("puts into a channel");
         self.0.try_send(value)
-    }
-
-    pub(crate) fn same_channel(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
-    }
-}
-
-impl<T> Clone for Sender<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 
@@ -106,24 +97,6 @@ impl<T: Send + 'static> Receiver<T> {
     pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
         stop_without_a_lock("looks into a channel");
         self.0.try_recv()
-    }
-
-    pub(crate) fn recv(&self) -> Result<T, RecvError> {
-        pass("hears its bell", Wish::Event(self.rung()));
-        self.0.recv()
-    }
-
-    pub(crate) fn recv_timeout(&self, limit: Duration) -> Result<T, RecvTimeoutError> {
-        if pass("hears its bell", Wish::EventOrTime(self.rung())) {
-            self.0.recv_timeout(limit)
-        } else {
-            Err(RecvTimeoutError::Timeout)
-        }
-    }
-
-    fn rung(&self) -> Box<dyn Fn() -> bool + Send> {
-        let bell = self.0.clone();
-        Box::new(move || !bell.is_empty())
     }
 }
 
@@ -135,12 +108,35 @@ impl<T> Deref for Receiver<T> {
     }
 }
 
-/// Waits for a bell for a moment only, which is a wait that is over when it is over: others may do something meanwhile, or
-/// nothing. Whether it has rung.
-pub(crate) fn nap(bell: &Receiver<()>, moment: Duration) -> bool {
-    if course().is_none() {
-        return bell.0.recv_timeout(moment).is_ok();
+// ===== bell =====
+
+/// [`bell::Bell`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bell(bell::Bell);
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        stop_without_a_lock("rings a bell");
+        self.0.ring();
     }
-    pass("has napped", Wish::Turn);
-    bell.0.try_recv().is_ok()
+
+    pub(crate) fn hear(&self, limit: Option<Duration>) -> bool {
+        let bell = self.0.clone();
+        let rung = Box::new(move || bell.has_rung());
+        let wish = if limit.is_some() { Wish::EventOrTime(rung) } else { Wish::Event(rung) };
+        pass("hears its bell", wish) && self.0.hear(limit)
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
+    }
+
+    /// A wait that is over when it is over: others may do something meanwhile, or nothing.
+    pub(crate) fn nap(&self, moment: Duration) -> bool {
+        if course().is_none() {
+            return self.0.nap(moment);
+        }
+        pass("has napped", Wish::Turn);
+        self.0.nap(Duration::ZERO)
+    }
 }

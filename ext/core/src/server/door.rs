@@ -10,6 +10,7 @@ use crate::{
     connection::{self, Shared},
     listener::{Accepted, Listener, gone_already},
     notice::Notice,
+    step,
 };
 
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
@@ -83,8 +84,12 @@ impl Door {
         let open = self.shared.stats.connection_accepted();
         let shared = self.shared.clone();
         match accepted {
-            Accepted::Tcp(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
-            Accepted::Unix(socket, peer) => self.shared.tasks.spawn(connection::serve(socket, peer, shared, open)),
+            Accepted::Tcp(socket, peer) => {
+                self.shared.tasks.spawn(step::task(connection::serve(socket, peer, shared, open)))
+            }
+            Accepted::Unix(socket, peer) => {
+                self.shared.tasks.spawn(step::task(connection::serve(socket, peer, shared, open)))
+            }
         };
     }
 }

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     connection::Shared,
-    dispatch::DispatchQueue,
     lifecycle::{Action, Event, Lifecycle, Phase},
     listener::Listener,
     notice::{LateComers, Notice, Summary},
@@ -59,9 +58,9 @@ impl Driver {
         }
     }
 
-    /// Where the connections' exchanges wait.
-    pub(super) fn queue(&self) -> Arc<DispatchQueue> {
-        self.shared.queue.clone()
+    /// What the connections share.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Where it is counted what happens.

@@ -5,14 +5,12 @@ mod door;
 mod driver;
 
 use std::{
-    convert::Infallible,
     fmt, io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, never, select};
 use tokio::{
     io::AsyncReadExt,
     net::UnixStream,
@@ -28,16 +26,18 @@ use crate::{
     admin::{self, Admin},
     clock::now,
     config::Config,
-    connection::Shared,
+    connection::{Shared, Slack},
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
     metrics::Report,
+    milestone::{Milestone, Way, milestone},
     notice::Notice,
     signals::{Ears, signal_of},
     slices::Slices,
     stats::{Snapshot, Stats},
+    sys,
     traffic::Traffic,
     wake::Sleeper,
 };
@@ -133,7 +133,7 @@ impl Server {
         let (queue, stats, slices) = (self.queue, self.stats, self.slices);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
-        let (alive, stopped) = crossbeam_channel::bounded::<Infallible>(0);
+        let (alive, stopped) = milestone();
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         let shared = Arc::new(Shared {
@@ -146,6 +146,7 @@ impl Server {
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
+            slack: Slack::default(),
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
@@ -180,9 +181,9 @@ pub struct Running {
     stats: Arc<Stats>,
     messages: mpsc::Sender<Message>,
     phases: watch::Receiver<Phase>,
-    stopped: Receiver<Infallible>,
-    stopping: Receiver<Infallible>,
-    closing: Receiver<Infallible>,
+    stopped: Milestone,
+    stopping: Milestone,
+    closing: Milestone,
 }
 
 /// A turn in a server's life that others wait for.
@@ -196,14 +197,14 @@ pub enum Turn {
 
 /// What the driver drops when a turn has come.
 struct Turns {
-    stopping: Option<Sender<Infallible>>,
-    closing: Option<Sender<Infallible>>,
+    stopping: Option<Way>,
+    closing: Option<Way>,
 }
 
 impl Turns {
-    fn new() -> (Self, Receiver<Infallible>, Receiver<Infallible>) {
-        let (stopping, told) = crossbeam_channel::bounded(0);
-        let (closing, closed) = crossbeam_channel::bounded(0);
+    fn new() -> (Self, Milestone, Milestone) {
+        let (stopping, told) = milestone();
+        let (closing, closed) = milestone();
         (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
     }
 
@@ -273,21 +274,13 @@ impl Running {
             Turn::Stopping => &self.stopping,
             Turn::Closing => &self.closing,
         };
-        select! {
-            recv(turned) -> _ => true,
-            recv(sleeper.bell()) -> _ => false,
-        }
+        turned.wait(sleeper, None).is_some()
     }
 
     /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was
     /// woken.
     pub fn wait(&self, sleeper: &Sleeper, limit: Option<Duration>) -> Option<bool> {
-        let late = limit.map_or_else(never, crossbeam_channel::after);
-        select! {
-            recv(self.stopped) -> _ => Some(true),
-            recv(sleeper.bell()) -> _ => None,
-            recv(late) -> _ => Some(false),
-        }
+        self.stopped.wait(sleeper, limit)
     }
 }
 
@@ -306,8 +299,8 @@ fn serve(
         for listener in listeners {
             driver.accept_on(listener);
         }
-        let queue = driver.queue();
-        tokio::spawn(async move { queue.keep_time().await });
+        let shared = driver.shared();
+        tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         if let Some(slices) = slices {
             tokio::spawn(slices.keep(driver.stats()));
         }
@@ -329,6 +322,12 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
             let _ = messages.try_send(Message::Happened(Event::Signal(signal), now()));
         }
     }
+}
+
+/// On a thread of its own, because it takes some milliseconds.
+async fn give_back_memory() {
+    // What can't be given back stays.
+    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
 }
 
 async fn administer(listener: Listener, admin: Arc<Admin>) {

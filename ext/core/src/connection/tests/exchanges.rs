@@ -28,6 +28,79 @@ async fn answers_pipelined_requests_in_order() {
     }
 }
 
+/// The runtime has no turn between the answer and what is read of it.
+#[tokio::test(start_paused = true)]
+async fn who_delivers_an_answer_writes_it() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    for text in ["one", "two"] {
+        client.send(GET).await;
+        let answered = stage.take().await.responder.answer(ok(text));
+        assert_eq!(client.here(), "");
+        answered.deliver();
+        assert_eq!(client.here(), format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{text}"));
+        assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+    }
+    client.served().await;
+    assert_eq!(stage.shared.stats.snapshot().connections, 0);
+}
+
+/// The next request is read by who answers the one before it, and comes to the queue.
+#[tokio::test(start_paused = true)]
+async fn who_delivers_an_answer_finds_a_pipelined_request() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(&format!("{GET}{GET}")).await;
+    stage.take().await.responder.answer(ok("1")).deliver();
+    assert_eq!(stage.shared.queue.len(), 1);
+    stage.take().await.responder.answer(ok("2")).deliver();
+    let both = ["1", "2"].map(|text| format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).concat();
+    client.expect(&both).await;
+}
+
+/// Told to close, the connection is closed by the runtime.
+#[tokio::test(start_paused = true)]
+async fn who_delivers_the_last_answer_leaves_the_rest_to_the_runtime() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    stage.take().await.responder.answer(ok("1")).deliver();
+    let (text, _) = client.rest().await;
+    assert_eq!(text, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_holds_no_answer_back_while_there_are_other_requests() {
+    let stage = Stage::new();
+    let (mut client, mut other) = (stage.connect(), stage.connect());
+    client.send(GET).await;
+    other.send(GET).await;
+    let exchange = stage.take().await;
+    stage.worker.hand_in(exchange.responder.answer(ok("1")));
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workers_answer_goes_out_before_it_sleeps_or_runs_another() {
+    let stage = Stage::new();
+    stage.shared.queue.retire_idle(1, Some(Duration::ZERO));
+    let mut client = stage.connect();
+    for text in ["1", "2"] {
+        client.send(GET).await;
+        let exchange = stage.take().await;
+        stage.worker.hand_in(exchange.responder.answer(ok(text)));
+        if text == "1" {
+            assert!(matches!(stage.worker.look(), Next::Nothing));
+            stage.worker.sleep();
+        } else {
+            let mut other = stage.connect();
+            other.send(GET).await;
+            drop(stage.take().await);
+        }
+        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn hands_over_the_whole_body() {
     let stage = Stage::new();

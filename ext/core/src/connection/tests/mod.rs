@@ -8,14 +8,16 @@ mod framing;
 mod takeover;
 
 use std::{
+    pin::Pin,
     sync::Arc,
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf},
     sync::watch,
     task::{JoinHandle, yield_now},
 };
@@ -32,6 +34,7 @@ use crate::{
     request::Peer,
     response::Response,
     stats::Stats,
+    step,
     traffic::Traffic,
 };
 
@@ -67,6 +70,7 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
+                slack: Default::default(),
                 tasks: TaskTracker::new(),
             }),
             phase,
@@ -82,7 +86,7 @@ impl Stage {
     fn connect_with_buffer(&self, size: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(size);
         let open = self.shared.stats.connection_accepted();
-        let serving = tokio::spawn(serve(theirs, Peer::unix(), self.shared.clone(), open));
+        let serving = tokio::spawn(step::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         Client { stream: ours, serving, started: now() }
     }
 
@@ -113,6 +117,14 @@ struct Client {
 }
 
 impl Client {
+    /// What can be read without anybody else's doing anything.
+    fn here(&mut self) -> String {
+        let mut chunk = [0; 4096];
+        let mut buf = ReadBuf::new(&mut chunk);
+        let _ = Pin::new(&mut self.stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf);
+        without_date(std::str::from_utf8(buf.filled()).unwrap())
+    }
+
     async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
