@@ -10,6 +10,7 @@ use crate::{
     exchange::{EarlyHints, Exchange},
     input::Input,
     names::Names,
+    pairs::Pairs,
 };
 
 /// What all envs of a server have in common.
@@ -115,7 +116,8 @@ impl EnvMaker {
     ) -> Result<RHash, Error> {
         let keys = &self.keys;
         let env: RHash = ruby.get_inner(self.template).funcall("dup", ())?;
-        let put = |key: Opaque<RString>, value: RString| env.aset(ruby.get_inner(key), value);
+        let mut pairs = Pairs::of(ruby, env);
+        let mut put = |key: Opaque<RString>, value: RString| pairs.put(ruby.get_inner(key), value);
         let shared = |value: Opaque<RString>| ruby.get_inner(value);
         let bytes = |text: &str| ruby.str_from_slice(text.as_bytes());
 
@@ -142,22 +144,23 @@ impl EnvMaker {
         put(keys.rack_url_scheme, shared(keys.http))?;
         put(keys.remote_addr, bytes(&peer.remote_addr))?;
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
-        self.put_headers(ruby, env, &head.headers)?;
+        self.put_headers(ruby, &mut pairs, &head.headers)?;
         let milliseconds = |duration: Duration| ruby.float_from_f64(duration.as_secs_f64() * 1e3);
-        env.aset(ruby.get_inner(keys.queue_wait), milliseconds(times.queue_wait))?;
+        pairs.put(ruby.get_inner(keys.queue_wait), milliseconds(times.queue_wait))?;
         let body_wait = times.queued.saturating_duration_since(times.received);
-        env.aset(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
-        self.put_host(ruby, env, head, peer)?;
-        self.put_protocols(ruby, env, head)?;
+        pairs.put(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
+        self.put_host(ruby, &mut pairs, head, peer)?;
+        self.put_protocols(ruby, &mut pairs, head)?;
         if let Some((length, io)) = input.parts() {
-            env.aset(ruby.get_inner(keys.rack_input), io)?;
+            pairs.put(ruby.get_inner(keys.rack_input), io)?;
             if let Some(length) = length {
-                put(keys.content_length, bytes(&length.to_string()))?;
+                pairs.put(ruby.get_inner(keys.content_length), bytes(&length.to_string()))?;
             } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
                 // The only sign of a body whose length nobody knows yet.
-                put(keys.http_transfer_encoding, shared(keys.chunked))?;
+                pairs.put(ruby.get_inner(keys.http_transfer_encoding), shared(keys.chunked))?;
             }
         }
+        pairs.flush()?;
         Ok(env)
     }
 
@@ -171,13 +174,14 @@ impl EnvMaker {
         hints: bool,
     ) -> Result<(), Error> {
         let keys = &self.keys;
-        env.aset(ruby.get_inner(keys.rack_hijack), exchange)?;
-        env.aset(ruby.get_inner(keys.rack_response_finished), ruby.ary_new())?;
-        env.aset(ruby.get_inner(keys.rack_after_reply), ruby.ary_new())?;
+        let mut pairs = Pairs::of(ruby, env);
+        pairs.put(ruby.get_inner(keys.rack_hijack), exchange)?;
+        pairs.put(ruby.get_inner(keys.rack_response_finished), ruby.ary_new())?;
+        pairs.put(ruby.get_inner(keys.rack_after_reply), ruby.ary_new())?;
         if hints {
-            env.aset(ruby.get_inner(keys.rack_early_hints), ruby.obj_wrap(EarlyHints::new(exchange)))?;
+            pairs.put(ruby.get_inner(keys.rack_early_hints), ruby.obj_wrap(EarlyHints::new(exchange)))?;
         }
-        Ok(())
+        pairs.flush()
     }
 
     /// Whether nobody has asked to be called back, in the lists that `add_exchange` made or in others in their place.
@@ -189,7 +193,7 @@ impl EnvMaker {
     }
 
     /// The protocols that the client offers to change to (RFC 9110 §7.8).
-    fn put_protocols(&self, ruby: &Ruby, env: RHash, head: &Parts) -> Result<(), Error> {
+    fn put_protocols(&self, ruby: &Ruby, pairs: &mut Pairs<'_>, head: &Parts) -> Result<(), Error> {
         if head.version < Version::HTTP_11 || !head.headers.contains_key(header::UPGRADE) {
             return Ok(());
         }
@@ -201,7 +205,7 @@ impl EnvMaker {
                 }
             }
         }
-        env.aset(ruby.get_inner(self.keys.rack_protocol), offered)
+        pairs.put(ruby.get_inner(self.keys.rack_protocol), offered)
     }
 
     fn method(&self, ruby: &Ruby, head: &Parts) -> RString {
@@ -213,7 +217,7 @@ impl EnvMaker {
         }
     }
 
-    fn put_headers(&self, ruby: &Ruby, env: RHash, headers: &HeaderMap) -> Result<(), Error> {
+    fn put_headers(&self, ruby: &Ruby, pairs: &mut Pairs<'_>, headers: &HeaderMap) -> Result<(), Error> {
         let mut dropped: Option<RArray> = None;
         for name in headers.keys() {
             // The body has arrived and lost its chunks.
@@ -233,34 +237,34 @@ impl EnvMaker {
                 continue;
             }
             let value = joined(ruby, name, headers);
-            env.aset(self.names.key(ruby, name), value)?;
+            pairs.put(self.names.key(ruby, name), value)?;
         }
         match dropped {
-            Some(dropped) => env.aset(ruby.get_inner(self.keys.dropped_headers), dropped),
+            Some(dropped) => pairs.put(ruby.get_inner(self.keys.dropped_headers), dropped),
             None => Ok(()),
         }
     }
 
     /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: an absolute target before `Host`
     /// (RFC 9112 §3.2.2), our own address where there is neither.
-    fn put_host(&self, ruby: &Ruby, env: RHash, head: &Parts, peer: &Peer) -> Result<(), Error> {
+    fn put_host(&self, ruby: &Ruby, pairs: &mut Pairs<'_>, head: &Parts, peer: &Peer) -> Result<(), Error> {
         let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
         if let Some(authority) = authority {
-            env.aset(ruby.get_inner(self.keys.http_host), ruby.str_from_slice(authority))?;
+            pairs.put(ruby.get_inner(self.keys.http_host), ruby.str_from_slice(authority))?;
         }
         let host = authority.or_else(|| head.headers.get(header::HOST).map(|host| host.as_bytes()));
         let name = ruby.get_inner(self.keys.server_name);
         let port = ruby.get_inner(self.keys.server_port);
         match host.map(split_port) {
             Some((host, number)) if !host.is_empty() => {
-                env.aset(name, ruby.str_from_slice(host))?;
+                pairs.put(name, ruby.str_from_slice(host))?;
                 let number =
                     number.map_or_else(|| ruby.get_inner(self.keys.port_80), |number| ruby.str_from_slice(number));
-                env.aset(port, number)
+                pairs.put(port, number)
             }
             _ => {
-                env.aset(name, ruby.str_from_slice(peer.local_host.as_bytes()))?;
-                env.aset(port, ruby.str_from_slice(peer.local_port.to_string().as_bytes()))
+                pairs.put(name, ruby.str_from_slice(peer.local_host.as_bytes()))?;
+                pairs.put(port, ruby.str_from_slice(peer.local_port.to_string().as_bytes()))
             }
         }
     }

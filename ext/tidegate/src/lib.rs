@@ -7,7 +7,7 @@
 //! | `gvl` | waiting without the GVL; with `loan` this crate's only unsafe code |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
-//! | `names` `env` `input` `feed` | a request as a Rack env |
+//! | `names` `pairs` `env` `input` `feed` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
 //! | `loan` | strings that a connection reads while Ruby keeps them |
 //! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
@@ -31,6 +31,7 @@ mod gvl;
 mod input;
 mod loan;
 mod names;
+mod pairs;
 mod report;
 mod response;
 mod server;
