@@ -225,6 +225,8 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
     let mut phases = shared.phase.clone();
     let timer = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(timer);
+    // Whether the runtime knows of it.
+    let mut set = false;
     loop {
         let phase = *phases.borrow_and_update();
         if let Some(request) = activity.taken_over() {
@@ -236,12 +238,15 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
             return ending;
         }
         let due = activity.due_at_work(&shared.timeouts, phase);
-        let armed = due.map(|(at, _)| at);
+        let mut armed = due.map(|(at, _)| at);
         if let Some((at, due)) = due {
             if now() >= at {
                 return overdue(due);
             }
-            if timer.deadline().into_std() != at {
+            if !set {
+                // A new one says nothing before it is polled; one that is reset does.
+                timer.set(tokio::time::sleep_until(at.into()));
+            } else if timer.deadline().into_std() != at {
                 timer.as_mut().reset(at.into());
             }
         }
@@ -252,7 +257,16 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
             Poll::Pending => match (activity.due_at_work(&shared.timeouts, phase), armed) {
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
                 (Some(_), None) => Poll::Ready(None),
-                _ => Poll::Pending,
+                (None, Some(_)) if !set => {
+                    // The request has come at once. To set a timer for it would wake the runtime, in vain.
+                    armed = None;
+                    Poll::Pending
+                }
+                (_, Some(_)) => {
+                    set = true;
+                    timer.as_mut().poll(cx).map(|()| None)
+                }
+                (None, None) => Poll::Pending,
             },
         });
         tokio::select! {
@@ -260,7 +274,6 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
             progress = progress => if let Some(result) = progress {
                 return ended(result, activity);
             },
-            () = &mut timer, if armed.is_some() => {}
             _ = phases.changed() => {}
         }
     }
