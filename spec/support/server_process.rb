@@ -23,6 +23,9 @@ class ServerProcess
     new([*RUBY, Gem.bin_path("rackup", "rackup"), "-s", "tidegate", *arguments.map(&:to_s)], **)
   end
 
+  # A suite under nohup ignores HUP, and so would what it starts; what it handles is the default there.
+  Signal.trap("HUP") { nil }.then { |before| Signal.trap("HUP", before) unless before == "IGNORE" }
+
   # The environment of a child: ours, without Bundler's additions, without what would configure a server, and with
   # the gems that we have.
   def self.base_env
