@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use magnus::{Ruby, rb_sys::AsRawValue};
+use magnus::{Error, Ruby, rb_sys::AsRawValue};
 use rb_sys::{
     RB_NOGVL_INTR_FAIL, RUBY_INTERNAL_THREAD_EVENT_READY, RUBY_INTERNAL_THREAD_EVENT_RESUMED,
     RUBY_INTERNAL_THREAD_EVENT_SUSPENDED, VALUE, rb_event_flag_t, rb_internal_thread_add_event_hook,
@@ -122,10 +122,18 @@ fn with_watch<T>(thread: VALUE, tell: impl FnOnce(&Watch) -> T) -> Option<T> {
     (post.process == PROCESS.load(SeqCst)).then(|| tell(&post.watch))
 }
 
+/// Makes room for what is known of threads, while there is one Ractor only: Ruby allows it no later.
+///
+/// # Errors
+///
+/// When there are more of them, or when other libraries have taken all the room that there is.
+pub(crate) fn prepare() -> Result<(), Error> {
+    place::prepare()
+}
+
 fn hear_events() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        place::prepare();
         let events = RUBY_INTERNAL_THREAD_EVENT_SUSPENDED
             | RUBY_INTERNAL_THREAD_EVENT_READY
             | RUBY_INTERNAL_THREAD_EVENT_RESUMED;
@@ -167,18 +175,25 @@ unsafe extern "C" fn changed(event: rb_event_flag_t, data: *const rb_internal_th
 /// Where a thread's post is kept: with Ruby's thread, because that is woken by others.
 #[cfg(ruby_gte_3_3)]
 mod place {
-    use super::{Post, VALUE, rb_internal_thread_event_data_t};
+    use super::{Error, Post, VALUE, rb_internal_thread_event_data_t};
+    use magnus::rb_sys::protect;
     use rb_sys::{
         rb_internal_thread_specific_get, rb_internal_thread_specific_key_create, rb_internal_thread_specific_key_t,
-        rb_internal_thread_specific_set,
+        rb_internal_thread_specific_set, special_consts::Qnil,
     };
     use std::{ptr, sync::OnceLock};
 
     static KEY: OnceLock<rb_internal_thread_specific_key_t> = OnceLock::new();
 
-    pub(super) fn prepare() {
-        // SAFETY: this thread holds the GVL.
-        KEY.get_or_init(|| unsafe { rb_internal_thread_specific_key_create() });
+    pub(super) fn prepare() -> Result<(), Error> {
+        protect(|| {
+            // SAFETY: this thread holds the GVL, and what is raised ends at `protect`: nothing is held here.
+            let key = unsafe { rb_internal_thread_specific_key_create() };
+            // Only the first counts; there is no second.
+            let _ = KEY.set(key);
+            Qnil.into()
+        })
+        .map(drop)
     }
 
     /// The thread that an event is about.
@@ -210,14 +225,16 @@ mod place {
 /// The same before Ruby 3.3, where threads tell of themselves only, and events do not say whom they are about.
 #[cfg(not(ruby_gte_3_3))]
 mod place {
-    use super::{Post, VALUE, rb_internal_thread_event_data_t};
+    use super::{Error, Post, VALUE, rb_internal_thread_event_data_t};
     use std::{cell::Cell, ptr};
 
     thread_local! {
         static POST: Cell<*const Post> = const { Cell::new(ptr::null()) };
     }
 
-    pub(super) fn prepare() {}
+    pub(super) fn prepare() -> Result<(), Error> {
+        Ok(())
+    }
 
     pub(super) unsafe fn of(_: *const rb_internal_thread_event_data_t) -> VALUE {
         0
