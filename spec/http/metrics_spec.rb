@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
+require "timeout"
 
 RSpec.describe "what the server reports", :in_process do
   let(:here) { Queue.new }
@@ -235,6 +236,18 @@ RSpec.describe "what the server reports", :in_process do
       lock = Mutex.new
       woken = ConditionVariable.new
       expect(stalls_after { lock.synchronize { Thread.new { lock.synchronize { woken.signal } } && woken.wait(lock) } }).to eq(1)
+    end
+
+    {
+      "in a Fiber" => ->(go) { Fiber.new { go.pop }.resume },
+      "under a Timeout, in a Mutex" => ->(go) { Mutex.new.synchronize { Timeout.timeout(60) { go.pop } } },
+      "for a pipe" => ->(go) { IO.pipe { |reader, writer| Thread.new { go.pop && writer.puts } && reader.gets } },
+      "for a child" => ->(go) { go.pop && Process.wait(fork { exit!(0) }) },
+      "in an Enumerator of a thread's work" => ->(go) { Enumerator.new { |them| them << Thread.new { go.pop }.value }.next }
+    }.each do |how, wait|
+      it "knows that of those that waited #{how}" do
+        expect(stalls_after { wait.call(go) }).to eq(1)
+      end
     end
 
     it "does not take a thread that they begin for themselves" do
