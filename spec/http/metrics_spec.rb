@@ -34,6 +34,31 @@ RSpec.describe "what the server reports", :in_process do
     end
   end
 
+  # How often the queue has stood still beside a request that does what the block says, and then computes until another
+  # request is in the app. Any wait of the block is to be for +go+.
+  def stalls_beside
+    entered = Queue.new
+    server = run_server(admin: "tcp://127.0.0.1:0") do |env|
+      if env["PATH_INFO"] == "/other"
+        entered << true
+      else
+        here << true
+        yield env
+        here << true
+        nil while entered.empty?
+      end
+      [200, { "content-type" => "text/plain" }, ["x"]]
+    end
+    long = connect(server)
+    long.request("GET", "/long")
+    Patience.pop(here)
+    go << true
+    Patience.pop(here)
+    expect(get(server, "/other").status).to eq(200)
+    expect(long.response.status).to eq(200)
+    metrics(server)["tidegate_stalls_total"]
+  end
+
   describe "at /metrics" do
     it "follows the grammar, from the first moment on" do
       server = reporting
@@ -173,69 +198,22 @@ RSpec.describe "what the server reports", :in_process do
   end
 
   describe "about requests that say that they mostly wait" do
-    # /marked and /unmarked compute until another request is in the app.
-    def crowd(key)
-      entered = Queue.new
-      run_server(admin: "tcp://127.0.0.1:0") do |env|
-        if env["PATH_INFO"] == "/long"
-          env.fetch(key).call if key
-          here << true
-          nil while entered.empty?
-        end
-        entered << true if env["PATH_INFO"] == "/other"
-        [200, { "content-type" => "text/plain" }, ["x"]]
-      end
-    end
-
-    def stalls_beside(key)
-      server = crowd(key)
-      long = connect(server)
-      long.request("GET", "/long")
-      Patience.pop(here)
-      expect(get(server, "/other").status).to eq(200)
-      expect(long.response.status).to eq(200)
-      metrics(server)["tidegate_stalls_total"]
-    end
-
     it "lets others in beside them at once" do
-      %w[tidegate.io_bound puma.mark_as_io_bound].each { |key| expect(stalls_beside(key)).to eq(0) }
+      %w[tidegate.io_bound puma.mark_as_io_bound].each { |key| expect(stalls_beside { |env| env.fetch(key).call }).to eq(0) }
     end
 
     it "lets others in beside those that say nothing when the queue has stood still" do
-      expect(stalls_beside(nil)).to eq(1)
+      expect(stalls_beside { nil }).to eq(1)
     end
   end
 
   # Ruby tells of a thread that is woken on the thread that wakes it.
   describe "about requests that wait for another thread" do
-    def stalls_after
-      entered = Queue.new
-      server = run_server(admin: "tcp://127.0.0.1:0") do |env|
-        if env["PATH_INFO"] == "/other"
-          entered << true
-        else
-          here << true
-          yield
-          here << true
-          nil while entered.empty?
-        end
-        [200, { "content-type" => "text/plain" }, ["x"]]
-      end
-      waits = connect(server)
-      waits.request("GET", "/waits")
-      Patience.pop(here)
-      go << true
-      Patience.pop(here)
-      expect(get(server, "/other").status).to eq(200)
-      expect(waits.response.status).to eq(200)
-      metrics(server)["tidegate_stalls_total"]
-    end
-
     it "knows that they compute again, once they were woken" do
-      expect(stalls_after { go.pop }).to eq(1)
+      expect(stalls_beside { go.pop }).to eq(1)
       lock = Mutex.new
       woken = ConditionVariable.new
-      expect(stalls_after { lock.synchronize { Thread.new { lock.synchronize { woken.signal } } && woken.wait(lock) } }).to eq(1)
+      expect(stalls_beside { lock.synchronize { Thread.new { lock.synchronize { woken.signal } } && woken.wait(lock) } }).to eq(1)
     end
 
     {
@@ -246,12 +224,12 @@ RSpec.describe "what the server reports", :in_process do
       "in an Enumerator of a thread's work" => ->(go) { Enumerator.new { |them| them << Thread.new { go.pop }.value }.next }
     }.each do |how, wait|
       it "knows that of those that waited #{how}" do
-        expect(stalls_after { wait.call(go) }).to eq(1)
+        expect(stalls_beside { wait.call(go) }).to eq(1)
       end
     end
 
     it "does not take a thread that they begin for themselves" do
-      expect(stalls_after { Array.new(5) { Thread.new { Thread.pass } }.each(&:join) }).to eq(1)
+      expect(stalls_beside { Array.new(5) { Thread.new { Thread.pass } }.each(&:join) }).to eq(1)
     end
   end
 

@@ -5,6 +5,7 @@
 //! by its own program; then another is called in its place.
 
 mod habits;
+mod held;
 mod pace;
 mod timers;
 mod turn;
@@ -12,7 +13,6 @@ mod watch;
 mod worker;
 
 use std::{
-    ops::{Deref, DerefMut},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 use self::{
     habits::{BRIEF, Habits},
+    held::Held,
     pace::Pace,
     turn::Turn,
 };
@@ -34,7 +35,7 @@ use crate::{
     admission::{Admission, Call, Id},
     exchange::Exchange,
     stats::{Shed, Stats},
-    sync::{Mutex, MutexGuard, Receiver, Sender, bounded},
+    sync::{Mutex, Receiver, Sender, bounded},
     wake::{Sleeper, Waker},
 };
 
@@ -149,7 +150,7 @@ impl DispatchQueue {
 
     fn crew(&self) -> Held<'_> {
         // No code that can panic runs under this lock.
-        Held { crew: self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), called: Called(None) }
+        Held::new(self.crew.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     /// Sets how many workers there may be from now on; at least one.
@@ -378,47 +379,6 @@ impl DispatchQueue {
     /// The workers by what they do.
     pub(crate) fn tally(&self) -> Tally {
         self.crew().admission.tally()
-    }
-}
-
-/// The crew, locked. Who was called meanwhile is woken after the lock is free: a worker needs it first of all, and where it
-/// runs on the same core it would else only come to wait for it.
-#[derive(Debug)]
-struct Held<'a> {
-    crew: MutexGuard<'a, Crew>,
-    /// Behind the lock, because fields are dropped in this order.
-    called: Called,
-}
-
-/// Whom to wake.
-#[derive(Debug)]
-struct Called(Option<Waker>);
-
-impl Deref for Held<'_> {
-    type Target = Crew;
-
-    fn deref(&self) -> &Crew {
-        &self.crew
-    }
-}
-
-impl DerefMut for Held<'_> {
-    fn deref_mut(&mut self) -> &mut Crew {
-        &mut self.crew
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.called.0 = self.crew.called.take();
-    }
-}
-
-impl Drop for Called {
-    fn drop(&mut self) {
-        if let Some(waker) = &self.0 {
-            waker.wake();
-        }
     }
 }
 

@@ -19,7 +19,6 @@ use crate::{
     listener::Listener,
     notice::{LateComers, Notice, Summary},
     plan::{MIN_DELAY, Plan},
-    stats::Stats,
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -61,11 +60,6 @@ impl Driver {
     /// What the connections share.
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
-    }
-
-    /// Where it is counted what happens.
-    pub(super) fn stats(&self) -> Arc<Stats> {
-        self.shared.stats.clone()
     }
 
     /// Tells the operator that the server serves.

@@ -300,10 +300,10 @@ fn serve(
             driver.accept_on(listener);
         }
         let shared = driver.shared();
-        tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         if let Some(slices) = slices {
-            tokio::spawn(slices.keep(driver.stats()));
+            tokio::spawn(slices.keep(shared.stats.clone()));
         }
+        tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         driver.run(inbox).await;
         if let Some(administering) = administering {
             administering.abort();
