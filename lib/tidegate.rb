@@ -14,6 +14,7 @@ module Tidegate
   autoload :CLI, "tidegate/cli"
   autoload :Configuration, "tidegate/configuration"
   autoload :Delivery, "tidegate/delivery"
+  autoload :Descriptors, "tidegate/descriptors"
   autoload :DrainHooks, "tidegate/drain_hooks"
   autoload :DSL, "tidegate/dsl"
   autoload :EmptyInput, "tidegate/empty_input"

@@ -86,7 +86,10 @@ module Tidegate
     end
 
     def serve
-      Arenas.limit(@env) if @signals.installed?
+      if @signals.installed?
+        Arenas.limit(@env)
+        Descriptors.raise_limit
+      end
       loader = AppLoader.new(@configuration.rackup) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log).bind
       loader&.load

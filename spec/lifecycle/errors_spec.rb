@@ -210,7 +210,7 @@ RSpec.describe "a server that cannot start", :processes do
   end
 
   it "but one that runs out of descriptors goes on once there are some" do
-    server = serve("hello.ru", rlimit_nofile: [40, 40])
+    server = serve("hello.ru", "--max-connections", "1000", rlimit_nofile: [40, 40])
     address = server.address
     wires = Array.new(60) { Wire.open(address) }
     server.wait_for_line(/^tidegate: cannot accept connections for now, trying again: .*open files/)

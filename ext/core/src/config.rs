@@ -79,6 +79,37 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// While the peer takes no byte of a response. The connection is aborted.
     pub write: Option<Duration>,
+    /// From the first byte of a head to the last of the request. Answered with 408.
+    pub whole_request: Option<Duration>,
+    /// How fast a client has to send a request body and to take a response, while it is waited for and not silent. Answered
+    /// with 408, or aborted.
+    pub min_rate: Option<MinRate>,
+}
+
+/// How fast a client has to be at least.
+#[derive(Clone, Copy, Debug)]
+pub struct MinRate {
+    /// Bytes a second.
+    pub bytes: u64,
+    /// What they are the mean of. Less than a second is a second.
+    pub over: Duration,
+}
+
+impl MinRate {
+    /// Bytes that have to come, or to be taken, in [`window`](Self::window).
+    pub(crate) fn quota(&self) -> u64 {
+        (self.bytes as f64 * self.window().as_secs_f64()) as u64
+    }
+
+    pub(crate) fn window(&self) -> Duration {
+        self.over.max(Duration::from_secs(1))
+    }
+}
+
+impl Default for MinRate {
+    fn default() -> Self {
+        Self { bytes: 500, over: Duration::from_secs(20) }
+    }
 }
 
 impl Default for Timeouts {
@@ -89,6 +120,8 @@ impl Default for Timeouts {
             body: Some(Duration::from_secs(60)),
             idle: Some(Duration::from_secs(65)),
             write: Some(Duration::from_secs(60)),
+            whole_request: None,
+            min_rate: Some(MinRate::default()),
         }
     }
 }
@@ -102,8 +135,13 @@ pub struct Limits {
     pub body: Option<u64>,
     /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
     pub body_memory: usize,
+    /// Bytes of all request and response bodies together that are kept in memory; what is beyond goes on from unlinked
+    /// temporary files. `None`: no limit.
+    pub buffers: Option<u64>,
     /// Give the app request bodies while they arrive, instead of whole.
     pub stream_bodies: bool,
+    /// Connections that may be open; `None`: as many as the process has descriptors for, beside what else needs some.
+    pub connections: Option<usize>,
     /// Exchanges that may wait for a worker; more are answered with 503.
     pub queue: usize,
     /// How long an exchange may wait for a worker; then it is answered with 503. `None`: for ever.
@@ -116,7 +154,9 @@ impl Default for Limits {
             head: 112 * 1024,
             body: None,
             body_memory: 112 * 1024,
+            buffers: Some(64 * 1024 * 1024),
             stream_bodies: false,
+            connections: None,
             queue: 1024,
             queue_wait: None,
         }

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+use std::{fmt, io, net::IpAddr, path::Path, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -59,6 +59,22 @@ pub enum Notice<'a> {
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
+    /// As many connections are open as may be.
+    Crowded {
+        /// How many.
+        limit: u64,
+        /// The one that has been silent longest is closed for the new one; otherwise none is silent, and the new one waits.
+        gives_way: bool,
+    },
+    /// What a slow reader left of a response could not be written to a file, and memory has no room for it.
+    SpillFailed {
+        /// Where the file was to be.
+        directory: &'a Path,
+        /// Why it could not.
+        error: &'a io::Error,
+        /// The response was cut; otherwise it stays in memory.
+        cut: bool,
+    },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
@@ -141,6 +157,8 @@ impl Notice<'_> {
             Self::Late(_) => "late",
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
+            Self::Crowded { .. } => "crowded",
+            Self::SpillFailed { .. } => "spill_failed",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
         }
@@ -149,7 +167,12 @@ impl Notice<'_> {
     /// Whether somebody should look into it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Misfit(_)
+            | Self::Extended { .. }
+            | Self::Late(_)
+            | Self::AcceptFailing(_)
+            | Self::Crowded { .. }
+            | Self::SpillFailed { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
@@ -211,6 +234,21 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::Crowded { limit, gives_way } => {
+                write!(f, "all {limit} connections that there may be are open: ")?;
+                f.write_str(if *gives_way {
+                    "for each new one, the one that has been silent longest is closed"
+                } else {
+                    "none of them is silent, and new ones wait until one ends"
+                })?;
+                f.write_str(" (max_connections; its default follows from ulimit -n)")
+            }
+            Self::SpillFailed { directory, error, cut } => write!(
+                f,
+                "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}",
+                if *cut { "a response was cut" } else { "memory beyond buffer_limit is used" },
+                directory.display()
+            ),
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")

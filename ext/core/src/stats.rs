@@ -26,6 +26,8 @@ pub struct Stats {
     accepted: AtomicU64,
     requests: AtomicU64,
     in_flight: AtomicU64,
+    gave_way: AtomicU64,
+    too_slow: AtomicU64,
     told_close: AtomicU64,
     idle_closed: AtomicU64,
     rejected: [AtomicU64; Shed::ALL.len()],
@@ -75,6 +77,10 @@ pub struct Snapshot {
     pub requests: u64,
     /// Requests not answered to the end yet.
     pub in_flight: u64,
+    /// Silent connections closed because new ones needed their places.
+    pub gave_way: u64,
+    /// Responses cut because their clients took them too slowly, or not at all.
+    pub too_slow: u64,
     /// Responses that told the client to close, because of a drain.
     pub told_close: u64,
     /// Idle connections closed because of a drain.
@@ -107,6 +113,8 @@ impl Stats {
             accepted: self.accepted.load(Relaxed),
             requests: self.requests.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
+            gave_way: self.gave_way.load(Relaxed),
+            too_slow: self.too_slow.load(Relaxed),
             told_close: self.told_close.load(Relaxed),
             idle_closed: self.idle_closed.load(Relaxed),
             rejected: Shed::ALL.into_iter().map(|reason| self.shed(reason)).sum(),
@@ -160,6 +168,21 @@ impl Stats {
     pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
         self.hijacked.fetch_add(1, Relaxed);
         Hijacked(self.clone())
+    }
+
+    /// A silent connection was closed because a new one needed its place.
+    pub(crate) fn gave_way(&self) {
+        self.gave_way.fetch_add(1, Relaxed);
+    }
+
+    /// A response was cut because its client took it too slowly, or not at all.
+    pub(crate) fn too_slow(&self) {
+        self.too_slow.fetch_add(1, Relaxed);
+    }
+
+    /// Connections that hold a descriptor: the server's and the app's own.
+    pub(crate) fn all_connections(&self) -> u64 {
+        self.connections.load(Relaxed) + self.hijacked.load(Relaxed)
     }
 
     pub(crate) fn told_close(&self) {

@@ -167,6 +167,18 @@ pub(crate) fn round_trip(socket: BorrowedFd<'_>) -> io::Result<Duration> {
     platform::round_trip(socket)
 }
 
+/// How many descriptors this process may have open.
+///
+/// # Errors
+///
+/// Where the system cannot tell.
+pub(crate) fn descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes to the one structure that it is given, which lives until it returns.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if result == 0 { Ok(limit.rlim_cur) } else { Err(io::Error::last_os_error()) }
+}
+
 /// An action on a signal, in force until it is given back with [`ignore_signal`].
 pub(crate) type SignalAction = signal_hook_registry::SigId;
 

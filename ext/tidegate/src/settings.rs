@@ -6,7 +6,7 @@ use std::{os::fd::RawFd, path::Path, time::Duration};
 use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{About, Address, Config, Interpreter, Limits, Probes, Timeouts},
+    config::{About, Address, Config, Interpreter, Limits, MinRate, Probes, Timeouts},
     log::{Log, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
@@ -58,6 +58,11 @@ const NAMES: &[&str] = &[
     "body_timeout",
     "persistent_timeout",
     "write_timeout",
+    "receive_timeout",
+    "min_data_rate",
+    "min_data_rate_grace",
+    "max_connections",
+    "buffer_limit",
     "http_content_length_limit",
     "body_memory_limit",
     "stream_input",
@@ -120,11 +125,15 @@ impl Settings {
                 body: reader.seconds("body_timeout")?,
                 idle: reader.seconds("persistent_timeout")?,
                 write: reader.seconds("write_timeout")?,
+                whole_request: reader.seconds("receive_timeout")?,
+                min_rate: reader.min_rate()?,
             },
             limits: Limits {
                 body: reader.get("http_content_length_limit")?,
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
+                buffers: reader.get("buffer_limit")?,
+                connections: reader.number("max_connections")?,
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
                 queue_wait: reader.seconds("queue_timeout")?,
                 ..defaults
@@ -207,6 +216,20 @@ impl Reader<'_> {
             Some(value) if Symbol::from_value(value).is_some() => Ok(Setting::Auto),
             Some(value) => Ok(Setting::Fixed(self.duration(name, f64::try_convert(value)?)?)),
         }
+    }
+
+    /// `None` for `:auto`.
+    fn number(&self, name: &str) -> Result<Option<usize>, Error> {
+        match self.get::<Value>(name)? {
+            Some(value) if Symbol::from_value(value).is_none() => usize::try_convert(value).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn min_rate(&self) -> Result<Option<MinRate>, Error> {
+        let over = self.seconds("min_data_rate_grace")?.unwrap_or(MinRate::default().over);
+        let bytes = self.get::<u64>("min_data_rate")?.filter(|bytes| *bytes > 0);
+        Ok(bytes.map(|bytes| MinRate { bytes, over }))
     }
 
     fn address(&self, text: &str) -> Result<Address, Error> {

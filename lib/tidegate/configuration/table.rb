@@ -59,9 +59,17 @@ module Tidegate
         option(:body_timeout, :TIMEOUT, 60.0, "seconds without a byte of the request body"),
         option(:persistent_timeout, :TIMEOUT, 65.0, "seconds without a request on a kept connection",
                usual: %w[PUMA_PERSISTENT_TIMEOUT]),
-        option(:write_timeout, :TIMEOUT, 60.0, "seconds without the client taking a byte of the response")
+        option(:write_timeout, :TIMEOUT, 60.0, "seconds without the client taking a byte of the response"),
+        option(:receive_timeout, :TIMEOUT, nil, "seconds from a request's first byte to its last, however fast it comes"),
+        option(:min_data_rate, :BYTES_OR_NONE, 500,
+               "bytes a second that a client sends of its request body and takes of the response, while there are any"),
+        option(:min_data_rate_grace, :SECONDS, 20.0, "seconds over which that is measured; at least 1")
       ],
       "Limits" => [
+        option(:max_connections, :COUNT_OR_AUTO, :auto,
+               "connections open at a time; beyond, the one that has been silent longest gives way; auto: as ulimit -n allows"),
+        option(:buffer_limit, :BYTES_OR_NONE, 64 * 1024 * 1024,
+               "bytes of all request and response bodies in memory; what is beyond goes to files", shown: "64M"),
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413"),
         option(:body_memory_limit, :BYTES, 112 * 1024, "bytes of a request body in memory; a larger one goes to a file",
                shown: "112K")

@@ -73,6 +73,9 @@ module Tidegate
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }
 
       COUNT = type("COUNT", "a whole number of at least 1") { |given| valid(integer(given)) { |n| n >= 1 } }
+      COUNT_OR_AUTO = type("COUNT", "a whole number of at least 1, or auto") do |given|
+        auto?(given) ? :auto : valid(integer(given)) { |n| n >= 1 }
+      end
       COUNT_OR_ZERO = type("COUNT", "a whole number of at least 0") { |given| valid(integer(given)) { |n| n >= 0 } }
       THREADS = type("MIN:MAX", "MIN:MAX or one number for both, MAX at least 1 and MIN not above it") do |given|
         threads(given)

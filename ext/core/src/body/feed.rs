@@ -6,14 +6,13 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, Weak},
     task::Poll,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 
-use super::request::Pieces;
+use super::{Budget, pieces::Pieces, request::Terms};
 use crate::{response::Refusal, wake::Waker};
 
 /// How many bytes may wait for the app. One piece larger than this still passes.
@@ -56,6 +55,8 @@ struct State {
     wanted: bool,
     /// The app wants no more.
     closed: bool,
+    /// What the pieces are counted in until the app has read them.
+    budget: Option<Arc<Budget>>,
     reader: Option<Waker>,
     feeder: Option<std::task::Waker>,
 }
@@ -68,16 +69,17 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Feed {
     /// Begins to receive `incoming`, on a task of its own. With `when_wanted`, which is for clients that wait for
     /// `100 Continue`, only when the app first asks.
-    pub(crate) fn of<B>(incoming: B, limit: Option<u64>, patience: Option<Duration>, when_wanted: bool) -> Self
+    pub(crate) fn of<B>(incoming: B, terms: Terms, when_wanted: bool) -> Self
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
-        let state = Arc::new(Mutex::new(State { wanted: !when_wanted, ..State::default() }));
+        let budget = Some(terms.budget.clone());
+        let state = Arc::new(Mutex::new(State { wanted: !when_wanted, budget, ..State::default() }));
         let feeding = state.clone();
         tokio::spawn(async move {
             // Dropped in the middle, with the server, it says so.
             let unfinished = Unfinished(&feeding);
-            let end = feed(&feeding, Pieces::new(incoming, limit, patience)).await;
+            let end = feed(&feeding, Pieces::new(incoming, &terms)).await;
             finish(&feeding, end);
             drop(unfinished);
         });
@@ -166,6 +168,10 @@ where
             Some(piece) => {
                 let mut state = lock(state);
                 state.bytes += piece.len();
+                let piece = match &state.budget {
+                    Some(budget) => budget.count(piece),
+                    None => piece,
+                };
                 state.pieces.push_back(piece);
                 wake_reader(state);
             }
@@ -181,7 +187,9 @@ async fn has_room(state: &Mutex<State>) -> bool {
         if state.closed {
             return Poll::Ready(false);
         }
-        if state.wanted && state.bytes < FEED_WINDOW {
+        // Where the server has no room, one piece at a time.
+        let crowded = state.budget.as_ref().is_some_and(|budget| budget.is_over());
+        if state.wanted && state.bytes < if crowded { 1 } else { FEED_WINDOW } {
             return Poll::Ready(true);
         }
         state.feeder = Some(cx.waker().clone());
@@ -233,7 +241,18 @@ mod tests {
     use crate::wake::Sleeper;
     use http_body_util::Full;
     use std::convert::Infallible;
+    use std::time::Duration;
     use tokio::sync::mpsc;
+
+    fn terms() -> Terms {
+        Terms {
+            limits: crate::config::Limits::default(),
+            patience: None,
+            min_rate: None,
+            until: None,
+            budget: Budget::new(None),
+        }
+    }
 
     /// A body whose pieces the test sends; without them it waits.
     fn scripted() -> (mpsc::UnboundedSender<Bytes>, impl Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static)
@@ -274,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
         let (sender, body) = scripted();
-        let feed = Feed::of(body, None, None, false);
+        let feed = Feed::of(body, terms(), false);
         sender.send("one".into()).unwrap();
         assert_eq!(next(&feed).await, Fed::Piece("one".into()));
         sender.send("two".into()).unwrap();
@@ -286,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn holds_back_a_client_that_is_faster_than_the_app() {
         let (sender, body) = scripted();
-        let feed = Feed::of(body, None, None, false);
+        let feed = Feed::of(body, terms(), false);
         for _ in 0..10 {
             sender.send(vec![0; FEED_WINDOW / 2].into()).unwrap();
         }
@@ -306,7 +325,7 @@ mod tests {
     async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
         let (sender, body) = scripted();
         sender.send("x".into()).unwrap();
-        let feed = Feed::of(body, None, None, true);
+        let feed = Feed::of(body, terms(), true);
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -317,7 +336,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_breaks_off_does_not_look_whole() {
         let (_keep, body) = scripted();
-        let feed = Feed::of(body, None, Some(Duration::from_secs(3)), false);
+        let feed = Feed::of(body, Terms { patience: Some(Duration::from_secs(3)), ..terms() }, false);
         let late = async {
             while feed.next(&Sleeper::new().waker()) == Fed::Nothing {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -325,14 +344,15 @@ mod tests {
             feed.next(&Sleeper::new().waker())
         };
         assert_eq!(late.await, Fed::Broken(Breach::Late));
-        let feed = Feed::of(Full::new(Bytes::from("abcdef")), Some(5), None, false);
+        let limits = crate::config::Limits { body: Some(5), ..Default::default() };
+        let feed = Feed::of(Full::new(Bytes::from("abcdef")), Terms { limits, ..terms() }, false);
         assert_eq!(next(&feed).await, Fed::Broken(Breach::TooLong));
     }
 
     #[tokio::test]
     async fn an_app_that_wants_no_more_ends_the_receiving() {
         let (sender, body) = scripted();
-        drop(Feed::of(body, None, None, false));
+        drop(Feed::of(body, terms(), false));
         sender.closed().await;
     }
 }

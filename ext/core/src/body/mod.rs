@@ -1,7 +1,10 @@
 //! Bodies in both directions: a request body that has arrived whole, or is arriving; a response body on its way out.
 
+mod budget;
 mod feed;
 mod file;
+mod overflow;
+mod pieces;
 mod request;
 mod spool;
 mod stream;
@@ -10,7 +13,12 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
-pub(crate) use self::feed::Breaker;
+pub(crate) use self::{
+    budget::Budget,
+    feed::Breaker,
+    overflow::{Failed, Overflow},
+    request::Terms,
+};
 pub use self::{
     feed::{Breach, Fed, Feed},
     file::FileBody,

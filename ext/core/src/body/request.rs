@@ -1,17 +1,39 @@
 //! A request body: received whole before the app is called, in memory or in an unlinked file, so that a slow upload
 //! costs the app nothing.
 
-use std::{fs::File, future::poll_fn, pin::Pin, time::Duration};
+use std::{
+    fs::File,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 
 use super::{
-    Feed,
+    Budget, Feed,
+    pieces::Pieces,
     spool::{Batch, Spool},
 };
-use crate::{config::Limits, response::Refusal};
+use crate::{
+    config::{Limits, MinRate},
+    response::Refusal,
+};
+
+/// What a body is received under.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    /// How long to wait for each piece.
+    pub(crate) patience: Option<Duration>,
+    /// How fast they have to come.
+    pub(crate) min_rate: Option<MinRate>,
+    /// When it has to be whole.
+    pub(crate) until: Option<Instant>,
+    /// What it counts in while it is in memory.
+    pub(crate) budget: Arc<Budget>,
+}
 
 /// A request body, complete before the request is dispatched.
 #[derive(Debug)]
@@ -37,48 +59,47 @@ impl RequestBody {
     /// # Errors
     ///
     /// 413 when it is known to be longer than [`Limits::body`].
-    pub(crate) fn stream<B>(
-        incoming: B,
-        limits: Limits,
-        patience: Option<Duration>,
-        asked_for: bool,
-    ) -> Result<Self, Refusal>
+    pub(crate) fn stream<B>(incoming: B, terms: Terms, asked_for: bool) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {
-        check_length(&incoming, limits)?;
-        Ok(Self::Stream(Feed::of(incoming, limits.body, patience, asked_for)))
+        check_length(&incoming, terms.limits)?;
+        Ok(Self::Stream(Feed::of(incoming, terms, asked_for)))
     }
 
     /// Receives `incoming` to its end.
     ///
     /// # Errors
     ///
-    /// 413 when it is longer than [`Limits::body`], 408 when no piece arrives for `patience`, 400 when its framing
+    /// 413 when it is longer than [`Limits::body`], 408 when it arrives too slowly or too late, 400 when its framing
     /// is broken or the client left, 500 when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<Self, Refusal>
+    pub(crate) async fn receive<B>(incoming: B, terms: Terms) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let expected = check_length(&incoming, limits)?;
-        let mut pieces = Pieces::new(incoming, limits.body, patience);
-        let memory = limits.body_memory as u64;
+        let expected = check_length(&incoming, terms.limits)?;
+        let memory = terms.limits.body_memory as u64;
+        let mut hold = terms.budget.hold();
+        let mut pieces = Pieces::new(incoming, &terms);
         let mut batch = Batch::default();
         let mut spool = None;
         while let Some(piece) = pieces.next().await? {
-            batch.push(piece, expected.map(|length| length.saturating_sub(pieces.received)));
+            hold.grow(piece.len());
+            batch.push(piece, expected.map(|length| length.saturating_sub(pieces.received())));
             // One that is known to be for the file is gathered for it from the start.
             let for_file = spool.is_some() || expected.is_some_and(|length| length > memory);
-            if if for_file { batch.is_full() } else { pieces.received > memory } {
+            let due = if for_file { batch.is_full() } else { pieces.received() > memory };
+            if due || hold.is_over() {
                 spool = Some(Spool::append(spool, &mut batch).await?);
+                hold.goes_to_file(!due);
             }
         }
-        if pieces.received <= memory {
+        if spool.is_none() && pieces.received() <= memory {
             let body = batch.into_bytes();
-            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(body) });
+            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(hold.until_dropped(body)) });
         }
         let spool = Spool::append(spool, &mut batch).await?;
-        Ok(Self::File { file: spool.into_file(), len: pieces.received })
+        Ok(Self::File { file: spool.into_file(), len: pieces.received() })
     }
 }
 
@@ -91,53 +112,21 @@ fn check_length<B: Body>(incoming: &B, limits: Limits) -> Result<Option<u64>, Re
     }
 }
 
-/// The data frames of a body, each waited for with patience, all of them together within the limit.
-pub(super) struct Pieces<B> {
-    incoming: B,
-    patience: Option<Duration>,
-    limit: Option<u64>,
-    received: u64,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
-    pub(super) fn new(incoming: B, limit: Option<u64>, patience: Option<Duration>) -> Self {
-        Self { incoming, patience, limit, received: 0 }
-    }
-
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        loop {
-            let frame = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
-            let frame = match self.patience {
-                None => frame.await,
-                Some(patience) => tokio::time::timeout(patience, frame)
-                    .await
-                    .map_err(|_| Refusal::closing(StatusCode::REQUEST_TIMEOUT))?,
-            };
-            let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|_| Refusal::closing(StatusCode::BAD_REQUEST))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            self.received += piece.len() as u64;
-            if self.limit.is_some_and(|limit| self.received > limit) {
-                return Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE));
-            }
-            return Ok(Some(piece));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::{
         collections::VecDeque,
         io::{self, Read},
+        pin::Pin,
         task::{Context, Poll},
     };
 
     use http_body_util::Full;
 
-    fn limits(memory: usize, body: Option<u64>) -> Limits {
-        Limits { body_memory: memory, body, ..Limits::default() }
+    fn limits(memory: usize, body: Option<u64>) -> Terms {
+        let limits = Limits { body_memory: memory, body, ..Limits::default() };
+        Terms { limits, patience: None, min_rate: None, until: None, budget: Budget::new(None) }
     }
 
     fn chunked(pieces: &[&'static str]) -> Scripted {
@@ -160,15 +149,15 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_a_small_body_in_memory() {
-        let body = RequestBody::receive(chunked(&["ab", "cd", "e"]), limits(10, None), None).await.unwrap();
+        let body = RequestBody::receive(chunked(&["ab", "cd", "e"]), limits(10, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
-        let body = RequestBody::receive(chunked(&[]), limits(10, None), None).await.unwrap();
+        let body = RequestBody::receive(chunked(&[]), limits(10, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Empty));
     }
 
     #[tokio::test]
     async fn spools_a_large_body_to_a_file() {
-        let body = RequestBody::receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None), None).await.unwrap();
+        let body = RequestBody::receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None)).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
@@ -178,27 +167,30 @@ mod tests {
     #[tokio::test]
     async fn spools_a_body_that_is_announced_as_large() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let body = RequestBody::receive(announced, limits(5, None), None).await.unwrap();
+        let body = RequestBody::receive(announced, limits(5, None)).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), len), ("abcdef", 6));
-        let body = RequestBody::receive(Full::new(Bytes::from("abcde")), limits(5, None), None).await.unwrap();
+        let body = RequestBody::receive(Full::new(Bytes::from("abcde")), limits(5, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
     }
 
     #[tokio::test]
     async fn refuses_a_body_over_the_limit_whether_announced_or_not() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let refusal = RequestBody::receive(announced, limits(10, Some(5)), None).await.unwrap_err();
+        let refusal = RequestBody::receive(announced, limits(10, Some(5))).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        let refusal = RequestBody::receive(chunked(&["abc", "def"]), limits(10, Some(5)), None).await.unwrap_err();
+        let refusal = RequestBody::receive(chunked(&["abc", "def"]), limits(10, Some(5))).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
-        let refusal = RequestBody::receive(Silent, limits(10, None), Some(Duration::from_secs(3))).await.unwrap_err();
+        let refusal =
+            RequestBody::receive(Silent, Terms { patience: Some(Duration::from_secs(3)), ..limits(10, None) })
+                .await
+                .unwrap_err();
         assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
     }
 

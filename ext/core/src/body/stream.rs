@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Aborted;
+use super::{Aborted, Budget};
 use crate::wake;
 
 /// How many bytes may wait between the app and the socket. One chunk larger than this still passes.
@@ -27,6 +27,8 @@ struct Stream {
     bytes: usize,
     end: End,
     reader: Reader,
+    /// What the chunks are counted in, once the response has begun.
+    budget: Option<Arc<Budget>>,
     /// Those who wait for room.
     senders: Vec<wake::Waker>,
 }
@@ -82,11 +84,15 @@ impl BodySender {
         if chunk.is_empty() {
             return Ok(());
         }
-        if state.bytes > 0 && state.bytes + chunk.len() > STREAM_WINDOW {
+        if !state.takes(chunk.len()) {
             state.senders.push(waker.clone());
             return Err(SendError::Full(chunk));
         }
         state.bytes += chunk.len();
+        let chunk = match &state.budget {
+            Some(budget) => budget.count(chunk),
+            None => chunk,
+        };
         state.chunks.push_back(chunk);
         wake_reader(state);
         Ok(())
@@ -112,6 +118,17 @@ impl BodySender {
     }
 }
 
+impl Stream {
+    /// Whether a chunk of that length has room. Where the server has none, only if the connection would send it at once, or
+    /// put it aside.
+    fn takes(&self, length: usize) -> bool {
+        if self.budget.as_ref().is_some_and(|budget| budget.is_over()) {
+            return self.bytes == 0 && matches!(self.reader, Reader::Waiting(_));
+        }
+        self.bytes == 0 || self.bytes + length <= STREAM_WINDOW
+    }
+}
+
 fn wake_reader(mut state: MutexGuard<'_, Stream>) {
     if let Reader::Waiting(task) = &state.reader {
         let task = task.clone();
@@ -132,6 +149,15 @@ impl Drop for BodySender {
 pub struct BodyReceiver(Arc<Mutex<Stream>>);
 
 impl BodyReceiver {
+    /// Counts in `budget` what waits here now and later, until the connection has written it.
+    pub(crate) fn count_in(&self, budget: &Arc<Budget>) {
+        let mut state = lock(&self.0);
+        for chunk in &mut state.chunks {
+            *chunk = budget.count(std::mem::take(chunk));
+        }
+        state.budget = Some(budget.clone());
+    }
+
     /// The next chunk; `None` after a finished body.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         let mut state = lock(&self.0);
@@ -141,6 +167,10 @@ impl BodyReceiver {
                 End::Aborted => Poll::Ready(Some(Err(Aborted))),
                 End::Open => {
                     state.reader = Reader::Waiting(cx.waker().clone());
+                    // One may wait for just this.
+                    let senders = std::mem::take(&mut state.senders);
+                    drop(state);
+                    senders.iter().for_each(wake::Waker::wake);
                     Poll::Pending
                 }
             };

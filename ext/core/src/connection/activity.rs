@@ -2,11 +2,17 @@
 
 use std::{
     sync::{Mutex, MutexGuard},
+    task::Waker,
     time::{Duration, Instant},
 };
 
 use super::{COLD_AFTER, COLD_AFTER_FIRST, COLD_AFTER_GAPS, REST_AFTER};
-use crate::{body::Breaker, config::Timeouts, lifecycle::Phase, takeover::TakeOver};
+use crate::{
+    body::Breaker,
+    config::{MinRate, Timeouts},
+    lifecycle::Phase,
+    takeover::TakeOver,
+};
 
 /// Where a connection is between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub(super) enum Due {
     Head,
     Idle,
     Write,
+    /// The client's pace is to be looked at.
+    Rate,
     /// Silent for long enough to be closed in a drain.
     Cold,
     /// Silent for long enough to be waited for with less memory.
@@ -49,6 +57,10 @@ struct State {
     arrival: Option<Instant>,
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
+    /// While there is something to write: how much of it the client takes.
+    pace: Option<Pace>,
+    /// Bytes written to the socket.
+    written: u64,
     /// The longest of the silences between a response and the next request, the older ones counting less.
     gap: Option<Duration>,
     peer: PeerSide,
@@ -60,10 +72,34 @@ struct State {
     forced: bool,
     /// Something was written since hyper last had nothing to write.
     unflushed: bool,
+    /// The response waits for that; with `true` also for the socket to take no more.
+    flush_waiter: Option<(Waker, bool)>,
     /// The app wants the connection for itself.
     take_over: Option<TakeOver>,
     /// A body that the app reads while it arrives.
     upload: Option<Breaker>,
+}
+
+/// How much the client has taken since something was left unwritten, or since that was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    since: Instant,
+    /// Bytes that it had taken then, of all that was ever written.
+    taken: u64,
+    /// How many more it must have taken when it is next found to take nothing more.
+    quota: Option<u64>,
+    /// It took fewer.
+    too_slow: bool,
+}
+
+/// What has become of what hyper was given to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandedOver {
+    Written,
+    /// The socket has not been tried yet, or takes it.
+    UnderWay,
+    /// The socket takes nothing for now.
+    Blocked,
 }
 
 /// What is known of the client's end.
@@ -83,12 +119,15 @@ impl Activity {
             stage: Stage::Fresh { since: now },
             arrival: Some(now),
             stalled: None,
+            pace: None,
+            written: 0,
             gap: None,
             peer: PeerSide::Stays,
             close_delimited: false,
             answered: false,
             forced: false,
             unflushed: false,
+            flush_waiter: None,
             take_over: None,
             upload: None,
         }))
@@ -118,16 +157,40 @@ impl Activity {
         self.state().peer = PeerSide::Closed;
     }
 
-    pub(super) fn write_blocked(&self) {
+    /// `unsent` asks how many of the bytes written the client has not taken yet, which the kernel holds.
+    pub(super) fn write_blocked(&self, unsent: impl FnOnce() -> usize) {
         let mut state = self.state();
         if state.stalled.is_none() {
             state.stalled = Some(super::now());
         }
         state.unflushed = true;
+        let taken = |written: u64| written.saturating_sub(unsent() as u64);
+        match state.pace {
+            None => {
+                let taken = taken(state.written);
+                state.pace = Some(Pace { since: super::now(), taken, quota: None, too_slow: false });
+            }
+            Some(pace @ Pace { quota: Some(quota), .. }) => {
+                let taken = taken(state.written);
+                // The kernel takes more only once a good part of its buffer is free, which a slow client may need minutes for.
+                if taken > pace.taken {
+                    state.stalled = Some(super::now());
+                }
+                // Silence has its own limit, the write timeout.
+                let too_slow = (1..quota).contains(&taken.saturating_sub(pace.taken));
+                state.pace = Some(Pace { taken, quota: None, too_slow, ..pace });
+            }
+            Some(_) => {}
+        }
+        if let Some((waiter, _)) = state.flush_waiter.take_if(|(_, blocked)| *blocked) {
+            drop(state);
+            waiter.wake();
+        }
     }
 
-    pub(super) fn bytes_written(&self) {
+    pub(super) fn bytes_written(&self, length: usize) {
         let mut state = self.state();
+        state.written += length as u64;
         state.stalled = None;
         state.answered = true;
         state.unflushed = true;
@@ -136,9 +199,14 @@ impl Activity {
     pub(super) fn flushed(&self) {
         let mut state = self.state();
         state.stalled = None;
+        state.pace = None;
         state.unflushed = false;
         if state.stage == Stage::Flushing {
             state.stage = Stage::Idle { since: super::now() };
+        }
+        if let Some((waiter, _)) = state.flush_waiter.take() {
+            drop(state);
+            waiter.wake();
         }
     }
 
@@ -171,6 +239,23 @@ impl Activity {
         let mut state = self.state();
         state.stage = Stage::Responding;
         state.close_delimited = close_delimited;
+    }
+
+    /// hyper gets a piece of a response, and is to get the next when that is written.
+    pub(super) fn piece_handed_over(&self) {
+        self.state().unflushed = true;
+    }
+
+    /// What has become of all that hyper has got. Wakes `waker` once that is something else.
+    pub(super) fn handed_over(&self, waker: &Waker) -> HandedOver {
+        let mut state = self.state();
+        let handed = match (state.unflushed, state.stalled) {
+            (false, _) => return HandedOver::Written,
+            (true, None) => HandedOver::UnderWay,
+            (true, Some(_)) => HandedOver::Blocked,
+        };
+        state.flush_waiter = Some((waker.clone(), handed == HandedOver::UnderWay));
+        handed
     }
 
     pub(super) fn response_ended(&self) {
@@ -246,6 +331,21 @@ impl Activity {
         self.state().close_delimited
     }
 
+    /// Has the client's pace looked at when the socket is next written to.
+    pub(super) fn look_at_pace(&self, now: Instant, rate: Option<MinRate>) {
+        if let Some(pace) = &mut self.state().pace {
+            *pace = Pace { since: now, quota: rate.map(|rate| rate.quota()), ..*pace };
+        }
+    }
+
+    /// When the request began whose head is arriving, or has just arrived.
+    pub(super) fn head_since(&self) -> Instant {
+        match self.state().stage {
+            Stage::Head { since } => since,
+            _ => super::now(),
+        }
+    }
+
     /// When something is due if nothing happens before, and what.
     pub(super) fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
         self.state().due(timeouts, phase)
@@ -267,7 +367,10 @@ impl State {
         let stalled = self.stalled.zip(timeouts.write).map(|(since, limit)| (since + limit, Due::Write));
         let waited = match self.stage {
             Stage::Fresh { since } => timeouts.first_byte.map(|limit| (since + limit, Due::FirstByte)),
-            Stage::Head { since } => timeouts.head.map(|limit| (since + limit, Due::Head)),
+            Stage::Head { since } => {
+                let limit = [timeouts.head, timeouts.whole_request].into_iter().flatten().min();
+                limit.map(|limit| (since + limit, Due::Head))
+            }
             Stage::Idle { since } => timeouts.idle.map(|limit| (since + limit, Due::Idle)),
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
@@ -283,7 +386,12 @@ impl State {
             }
             _ => None,
         };
-        [stalled, waited, cold].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let pace = match (self.pace, timeouts.min_rate) {
+            (Some(Pace { since, too_slow: true, .. }), Some(_)) => Some((since, Due::Write)),
+            (Some(Pace { since, .. }), Some(rate)) => Some((since + rate.window(), Due::Rate)),
+            _ => None,
+        };
+        [stalled, pace, waited, cold].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 
@@ -297,7 +405,16 @@ mod tests {
     }
 
     fn timeouts() -> Timeouts {
-        Timeouts { first_byte: Some(s(1)), head: Some(s(2)), body: Some(s(3)), idle: Some(s(4)), write: Some(s(5)) }
+        let timeouts = Timeouts::default();
+        Timeouts {
+            first_byte: Some(s(1)),
+            head: Some(s(2)),
+            body: Some(s(3)),
+            idle: Some(s(4)),
+            write: Some(s(5)),
+            min_rate: None,
+            ..timeouts
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -314,13 +431,40 @@ mod tests {
         activity.request_begun(true);
         assert_eq!(due(), None, "an app may think as long as it likes");
         activity.response_begun(false);
-        activity.write_blocked();
+        activity.write_blocked(|| 0);
         assert_eq!(due(), Some((start + s(6), Due::Write)));
-        activity.bytes_written();
+        activity.bytes_written(1);
         activity.response_ended();
         assert_eq!(due(), None);
         activity.flushed();
         assert_eq!(due(), Some((start + s(5), Due::Idle)));
+    }
+
+    /// The kernel takes nothing more until a third of a buffer of megabytes is free, so that a client of 10 KB a second looked
+    /// silent for minutes, and was cut.
+    #[tokio::test(start_paused = true)]
+    async fn what_the_client_has_taken_counts_and_not_what_the_kernel_has() {
+        let activity = Activity::new(super::super::now());
+        let timeouts = Timeouts { min_rate: Some(MinRate { bytes: 500, over: s(20) }), ..Timeouts::default() };
+        let mut due = Vec::new();
+        activity.request_begun(true);
+        activity.response_begun(false);
+        activity.bytes_written(4_000_000);
+        let mut unsent = 4_000_000;
+        activity.write_blocked(|| unsent);
+        for taken in [200_000, 200_000, 0, 10_000, 0, 9_999] {
+            let (at, what) = activity.due(&timeouts, Phase::Ready).unwrap();
+            due.push(what);
+            tokio::time::advance(at - super::super::now()).await;
+            activity.look_at_pace(super::super::now(), timeouts.min_rate);
+            unsent -= taken;
+            activity.write_blocked(|| unsent);
+        }
+        assert_eq!(due, [Due::Rate; 6], "fast enough, or silent for less than the write timeout");
+        let (at, what) = activity.due(&timeouts, Phase::Ready).unwrap();
+        assert_eq!((at, what), (super::super::now(), Due::Write), "too slow");
+        activity.flushed();
+        assert_eq!(activity.due(&timeouts, Phase::Ready), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -344,7 +488,7 @@ mod tests {
             activity.bytes_read();
             activity.request_begun(true);
             activity.response_begun(false);
-            activity.bytes_written();
+            activity.bytes_written(1);
             activity.response_ended();
             activity.flushed();
         };

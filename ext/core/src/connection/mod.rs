@@ -6,11 +6,13 @@
 
 mod activity;
 mod close;
+mod crowd;
 mod handover;
 mod meter;
 mod outgoing;
 mod reply;
 mod slack;
+mod spill;
 mod transport;
 
 use std::{
@@ -30,17 +32,20 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     activity::{Activity, Due, Stage},
+    crowd::Place,
     reply::Service,
     transport::Watched,
 };
 use crate::{
     access::AccessLog,
+    body::Budget,
     clock::now,
     config::{Limits, Probes, Timeouts},
     dispatch::DispatchQueue,
     interim::Interim,
     lifecycle::Phase,
     marks::Marks,
+    operator::Operator,
     probe,
     request::Peer,
     response::{Refusal, Response},
@@ -49,7 +54,7 @@ use crate::{
     traffic::Traffic,
 };
 
-pub(crate) use self::{slack::Slack, transport::Socket};
+pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -82,6 +87,11 @@ pub(crate) struct Shared {
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
     pub(crate) slack: Slack,
+    /// How many connections there may be.
+    pub(crate) crowd: Arc<Crowd>,
+    /// How much of bodies may be in memory.
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) operator: Operator,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
 }
@@ -131,9 +141,10 @@ async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenCon
         match ending {
             Ending::Resting => {
                 socket.put_back(unread);
-                match rest(&mut socket, activity, shared).await {
+                let place = shared.crowd.falls_silent();
+                match rest(&mut socket, activity, shared, place).await {
                     Ok(bytes) => socket.put_back(bytes),
-                    Err(Ending::Silent) if socket.holds_unread(&[]) => activity.warm(now(), false),
+                    Err(Ending::Silent | Ending::GivesWay) if socket.holds_unread(&[]) => activity.warm(now(), false),
                     Err(instead) => break (instead, Bytes::new()),
                 }
             }
@@ -178,6 +189,7 @@ async fn finish<S: Socket>(
     }
     end(socket, ending, activity, shared, unread).await;
     drop(open);
+    shared.crowd.has_left();
 }
 
 type Http<S> = http1::Connection<TokioIo<Watched<S>>, Service>;
@@ -208,6 +220,8 @@ enum Ending {
     Resting,
     /// Nothing was heard for as long as is allowed, which in a drain is not long.
     Silent,
+    /// Nothing was heard for longer than from any other connection, and a new one needs the place.
+    GivesWay,
     /// Nothing was heard when the server's patience ended.
     Dismissed,
     /// A head did not arrive in time.
@@ -241,6 +255,11 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         let mut armed = due.map(|(at, _)| at);
         if let Some((at, due)) = due {
             if now() >= at {
+                if due == Due::Rate {
+                    // hyper tries to write when it is polled.
+                    activity.look_at_pace(now(), shared.timeouts.min_rate);
+                    continue;
+                }
                 return overdue(due);
             }
             if !set {
@@ -280,7 +299,12 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
 }
 
 /// Waits until something comes in, with nothing allocated for it; or says why not.
-async fn rest<S: Socket>(socket: &mut Watched<S>, activity: &Activity, shared: &Shared) -> Result<Bytes, Ending> {
+async fn rest<S: Socket>(
+    socket: &mut Watched<S>,
+    activity: &Activity,
+    shared: &Shared,
+    mut place: Place,
+) -> Result<Bytes, Ending> {
     let mut phases = shared.phase.clone();
     let timer = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(timer);
@@ -302,6 +326,7 @@ async fn rest<S: Socket>(socket: &mut Watched<S>, activity: &Activity, shared: &
                 Ok(bytes) if !bytes.is_empty() => Ok(bytes),
                 Ok(_) | Err(_) => Err(Ending::Lost),
             },
+            () = place.is_needed() => return Err(Ending::GivesWay),
             () = &mut timer, if due.is_some() => {}
             _ = phases.changed() => {}
         }
@@ -321,7 +346,7 @@ fn ended(result: hyper::Result<()>, activity: &Activity) -> Ending {
 fn overdue(due: Due) -> Ending {
     match due {
         Due::Head => Ending::SlowHead,
-        Due::Write => Ending::Stalled,
+        Due::Write | Due::Rate => Ending::Stalled,
         Due::Rest => Ending::Resting,
         Due::FirstByte | Due::Idle | Due::Cold => Ending::Silent,
     }
@@ -345,6 +370,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
     match ending {
         // A rest ends otherwise.
         Ending::Lost | Ending::TakenOver(_) | Ending::Resting => {}
+        Ending::GivesWay => shared.stats.gave_way(),
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
                 shared.stats.idle_closed();
@@ -365,7 +391,11 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
             shared.stats.cut();
             close::abort(socket, activity);
         }
-        Ending::Unfinished | Ending::Stalled => close::abort(socket, activity),
+        Ending::Stalled => {
+            shared.stats.too_slow();
+            close::abort(socket, activity);
+        }
+        Ending::Unfinished => close::abort(socket, activity),
     }
 }
 

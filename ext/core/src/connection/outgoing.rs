@@ -11,7 +11,12 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Shared, activity::Activity, meter::Meter};
+use super::{
+    Shared,
+    activity::Activity,
+    meter::Meter,
+    spill::{self, Spill},
+};
 use crate::{
     access::Record,
     body::{Aborted, ResponseBody},
@@ -24,6 +29,8 @@ pub(super) struct Outgoing {
     pub(super) source: ResponseBody,
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
+    /// What keeps it from filling memory, where it may be long.
+    pub(super) spill: Option<Box<Spill>>,
     pub(super) line: Option<Line>,
     pub(super) end: End,
 }
@@ -44,16 +51,9 @@ impl Drop for End {
 
 impl Outgoing {
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
-        match &mut self.source {
-            ResponseBody::Empty => Poll::Ready(None),
-            ResponseBody::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.source = ResponseBody::Empty;
-                Poll::Ready(Some(Ok(bytes)))
-            }
-            ResponseBody::Parts(parts) => Poll::Ready(parts.pop_front().map(Ok)),
-            ResponseBody::Stream(stream) => stream.poll_next(cx),
-            ResponseBody::File(file) => file.poll_next(cx),
+        match &mut self.spill {
+            None => spill::poll_body(&mut self.source, cx),
+            Some(spill) => spill.poll_next(&mut self.source, cx),
         }
     }
 }
@@ -74,6 +74,7 @@ impl Body for Outgoing {
                 *left -= chunk.len() as u64;
                 if *left == 0 {
                     this.source = ResponseBody::Empty;
+                    this.spill = None;
                 }
                 Some(Ok(Frame::data(chunk)))
             }
@@ -93,7 +94,9 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_over() && self.left.is_none_or(|left| left == 0)
+        self.source.is_over()
+            && self.spill.as_ref().is_none_or(|spill| spill.is_empty())
+            && self.left.is_none_or(|left| left == 0)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -20,9 +20,11 @@ use super::{
     activity::Activity,
     meter::Meter,
     outgoing::{End, Line, Outgoing},
+    spill::Spill,
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
+    body::{RequestBody, ResponseBody, Terms},
+    config::Timeouts,
     dispatch::Rejected,
     exchange::{Answer, Awaited, Exchange},
     interim::Interim,
@@ -68,6 +70,12 @@ impl Service {
         Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
     }
 
+    /// How a request body is received that has to be whole by `until`.
+    fn terms(&self, until: Option<Instant>) -> Terms {
+        let Timeouts { body, min_rate, .. } = self.shared.timeouts;
+        Terms { limits: self.shared.limits, patience: body, min_rate, until, budget: self.shared.budget.clone() }
+    }
+
     /// Waits for the answer, and for hints ahead of it.
     fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
         let answered = answer.poll(cx);
@@ -103,6 +111,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
+        let until = self.shared.timeouts.whole_request.map(|limit| self.activity.head_since() + limit);
         let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
         self.interim.request_begun();
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
@@ -122,13 +131,12 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
-        let (limits, patience) = (self.shared.limits, self.shared.timeouts.body);
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
-            Ok(()) if limits.stream_bodies => {
+            Ok(()) if self.shared.limits.stream_bodies => {
                 let asked_for = head.headers.contains_key(header::EXPECT);
-                match RequestBody::stream(incoming, limits, patience, asked_for) {
+                match RequestBody::stream(incoming, self.terms(until), asked_for) {
                     Ok(body) => {
                         if let RequestBody::Stream(feed) = &body {
                             self.activity.upload_begun(feed.breaker());
@@ -138,10 +146,13 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                     Err(refusal) => State::Refused(refusal),
                 }
             }
-            Ok(()) => State::Receiving(Box::pin(async move {
-                let body = RequestBody::receive(incoming, limits, patience).await?;
-                Ok((head, body))
-            })),
+            Ok(()) => {
+                let terms = self.terms(until);
+                State::Receiving(Box::pin(async move {
+                    let body = RequestBody::receive(incoming, terms).await?;
+                    Ok((head, body))
+                }))
+            }
         };
         Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
     }
@@ -272,7 +283,7 @@ impl Reply {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let source = if bodiless { ResponseBody::Empty } else { body };
+        let mut source = if bodiless { ResponseBody::Empty } else { body };
         // HTTP/1.0 knows no chunks: where no length is known, the end of the connection is the end of the body.
         let close_delimited =
             matches!(source, ResponseBody::Stream(_)) && declared.is_none() && self.framing.version < Version::HTTP_11;
@@ -296,6 +307,7 @@ impl Reply {
             meter.answered(status);
         }
         let outgoing = Outgoing {
+            spill: Spill::of(&mut source, &self.service.shared, &self.service.activity),
             source,
             left: if bodiless { None } else { declared },
             line: self.line.take(),

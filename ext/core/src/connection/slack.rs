@@ -56,6 +56,16 @@ impl Slack {
         Need { slack: self, size }
     }
 
+    /// So many KiB of bodies are in memory no more.
+    pub(super) fn freed(&self, size: usize) {
+        let mut state = self.state();
+        state.most += size;
+        if state.is_worth_it() {
+            drop(state);
+            self.due.notify_one();
+        }
+    }
+
     /// Has memory given back whenever it is worth while. Never ends.
     pub(crate) async fn keep_small<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
         loop {

@@ -176,8 +176,8 @@ impl<S: Socket> Watched<S> {
 
     fn report_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
-            Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.bytes_written(),
+            Poll::Pending => self.activity.write_blocked(|| self.socket.unsent()),
+            Poll::Ready(written) => self.activity.bytes_written(*written.as_ref().unwrap_or(&0)),
         }
         result
     }

@@ -124,6 +124,36 @@ impl Report {
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
+        page.gauge("tidegate_connections_limit", "Connections that there may be", self.bounds.crowd.limit())?;
+        page.counter(
+            "tidegate_connections_gave_way",
+            "Silent connections closed because new ones needed their places",
+            counted.gave_way,
+        )?;
+        page.counter(
+            "tidegate_responses_too_slow",
+            "Responses cut because their clients took them too slowly, or not at all",
+            counted.too_slow,
+        )?;
+        let bytes = |count: u64| ConstGauge::new(count);
+        let budget = &self.bounds.budget;
+        page.measure(
+            "tidegate_buffered",
+            "Bodies of requests and responses in memory, those of up to 16 KiB not counted",
+            Unit::Bytes,
+            &bytes(budget.held()),
+        )?;
+        page.measure(
+            "tidegate_buffer_limit",
+            "Bodies that there may be in memory; 0: no limit",
+            Unit::Bytes,
+            &bytes(if budget.limit() == u64::MAX { 0 } else { budget.limit() }),
+        )?;
+        page.counter(
+            "tidegate_spilled_bytes",
+            "Bytes of bodies that went to a file because of that limit",
+            budget.spilled(),
+        )?;
         page.counter(
             "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain",

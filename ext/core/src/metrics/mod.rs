@@ -11,7 +11,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use crate::{
-    config::About, dispatch::DispatchQueue, lifecycle::Phase, probe, response::Response, stats::Stats, traffic::Traffic,
+    body::Budget, config::About, connection::Crowd, dispatch::DispatchQueue, lifecycle::Phase, probe,
+    response::Response, stats::Stats, traffic::Traffic,
 };
 
 /// Where the numbers come from.
@@ -22,7 +23,22 @@ pub(crate) struct Report {
     traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
     about: About,
+    bounds: Bounds,
     started: SystemTime,
+}
+
+/// What a server has bounds for.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) budget: Arc<Budget>,
+}
+
+#[cfg(test)]
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { crowd: Crowd::new(100), budget: Budget::new(Some(1 << 26)) }
+    }
 }
 
 impl Report {
@@ -32,8 +48,9 @@ impl Report {
         traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,
         about: About,
+        bounds: Bounds,
     ) -> Arc<Self> {
-        Arc::new(Self { stats, queue, traffic, phase, about, started: SystemTime::now() })
+        Arc::new(Self { stats, queue, traffic, phase, about, bounds, started: SystemTime::now() })
     }
 
     /// The answer, if the path is one of these. `accept` is what the client says it can read.

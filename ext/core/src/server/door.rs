@@ -10,11 +10,15 @@ use crate::{
     connection::{self, Shared},
     listener::{Accepted, Listener, gone_already},
     notice::Notice,
+    operator::Kind,
     step,
 };
 
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often connections are counted again while a new one waits for its place.
+const RECOUNT: Duration = Duration::from_millis(100);
 
 /// One in so many connections is asked for its round-trip time, which costs a system call; of the first and in a drain,
 /// each is.
@@ -58,10 +62,14 @@ impl Door {
                         (self.observer)(&Notice::AcceptRecovered);
                     }
                     slowest.sample(&accepted, self.shared.phase().is_stopping());
+                    self.make_room().await;
                     self.welcome(accepted);
                 }
                 Err(error) if gone_already(&error) => {}
                 Err(error) => {
+                    if is_exhausted(&error) {
+                        self.shared.crowd.gives_way();
+                    }
                     let pause = failing.again(&error, &self.observer);
                     tokio::select! {
                         () = self.closing.cancelled() => break,
@@ -80,6 +88,28 @@ impl Door {
         Closed { late, lossless }
     }
 
+    /// Returns when the connection that was accepted has a place: a silent one is told to leave; where there is none, this
+    /// one waits, and those behind it in the kernel's queue. When the server closes, all come in.
+    async fn make_room(&self) {
+        let (crowd, operator) = (&self.shared.crowd, &self.shared.operator);
+        loop {
+            let change = crowd.change();
+            if crowd.has_room(self.shared.stats.all_connections()) {
+                return;
+            }
+            let gives_way = crowd.gives_way();
+            operator.tell(Kind::Crowded, &Notice::Crowded { limit: crowd.limit(), gives_way });
+            if !gives_way {
+                tokio::select! {
+                    () = self.closing.cancelled() => return,
+                    () = change => {}
+                    // One that the app gives back is told by nothing else.
+                    () = sleep(RECOUNT) => {}
+                }
+            }
+        }
+    }
+
     fn welcome(&self, accepted: Accepted) {
         let open = self.shared.stats.connection_accepted();
         let shared = self.shared.clone();
@@ -92,6 +122,11 @@ impl Door {
             }
         };
     }
+}
+
+/// Whether descriptors have run out, so that a connection that ends helps.
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// The longest round trip of the clients seen, which says how long a handshake takes.

@@ -21,19 +21,22 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
+pub use crate::operator::Observer;
 use crate::{
     access::AccessLog,
     admin::{self, Admin},
+    body::Budget,
     clock::now,
     config::Config,
-    connection::{Shared, Slack},
+    connection::{Crowd, Shared, Slack},
+    descriptors,
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
-    metrics::Report,
+    metrics::{Bounds, Report},
     milestone::{Milestone, Way, milestone},
-    notice::Notice,
+    operator::Operator,
     signals::{Ears, signal_of},
     slices::Slices,
     stats::{Snapshot, Stats},
@@ -41,9 +44,6 @@ use crate::{
     traffic::Traffic,
     wake::Sleeper,
 };
-
-/// Hears what the server has to say, on the I/O thread: it must not block for long.
-pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
@@ -136,6 +136,10 @@ impl Server {
         let (alive, stopped) = milestone();
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
+        // The app is loaded, and has opened what it keeps open.
+        let room = || descriptors::room_for_connections(queue.max_workers());
+        let crowd = Crowd::new(self.config.limits.connections.map_or_else(room, |limit| limit as u64));
+        let budget = Budget::new(self.config.limits.buffers);
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -147,6 +151,9 @@ impl Server {
             traffic: traffic.clone(),
             access: self.access,
             slack: Slack::default(),
+            crowd: crowd.clone(),
+            budget: budget.clone(),
+            operator: Operator::new(observer.clone()),
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
@@ -154,7 +161,14 @@ impl Server {
             let ask = messages.clone();
             // Full means that as many events wait already.
             let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
-            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about);
+            let report = Report::new(
+                stats.clone(),
+                queue.clone(),
+                traffic,
+                phases.clone(),
+                self.config.about,
+                Bounds { crowd, budget },
+            );
             (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
         });
         let driver = Driver::new(self.config.plan, shared, phase, turns, observer);

@@ -1,10 +1,12 @@
 //! Connections on the wire, byte by byte, with time that stands still unless a test moves it. The test itself plays
 //! the client, the app and the server's lifecycle.
 
+mod crowd;
 mod deadlines;
 mod drain;
 mod exchanges;
 mod framing;
+mod spill;
 mod takeover;
 
 use std::{
@@ -24,13 +26,15 @@ use tokio::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, now, serve};
+use super::{Crowd, Shared, now, serve};
 use crate::{
-    body::ResponseBody,
+    body::{Budget, ResponseBody},
     config::{Limits, Probes, Timeouts},
     dispatch::{DispatchQueue, Next, Worker},
     exchange::Exchange,
     lifecycle::Phase,
+    notice::Notice,
+    operator::Operator,
     request::Peer,
     response::Response,
     stats::Stats,
@@ -59,6 +63,7 @@ impl Stage {
         let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
+        let observer = Arc::new(|_: &Notice<'_>| {});
         Self {
             shared: Arc::new(Shared {
                 queue,
@@ -71,6 +76,9 @@ impl Stage {
                 marks: Default::default(),
                 access: None,
                 slack: Default::default(),
+                crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
+                budget: Budget::new(limits.buffers),
+                operator: Operator::new(observer),
                 tasks: TaskTracker::new(),
             }),
             phase,

@@ -1,0 +1,143 @@
+//! How many bytes of bodies a server keeps in memory, of all its requests and responses together. What is beyond goes on from
+//! a file. A piece is counted from when the server has it until it is written out, handed to the app or dropped.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+
+/// The bytes of bodies in memory, and how many there may be.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: u64,
+    held: AtomicU64,
+    spilled: AtomicU64,
+}
+
+impl Budget {
+    /// At most `limit` bytes; `None`: as many as come.
+    pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { limit: limit.unwrap_or(u64::MAX), held: AtomicU64::new(0), spilled: AtomicU64::new(0) })
+    }
+
+    /// How many there may be; [`u64::MAX`]: no limit.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// How many there are.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// Whether there are more than there may be, so that what can go to a file is to go there.
+    pub(crate) fn is_over(&self) -> bool {
+        self.held() > self.limit
+    }
+
+    /// Bytes that went to a file because of the limit, since the start.
+    pub(crate) fn spilled(&self) -> u64 {
+        self.spilled.load(Relaxed)
+    }
+
+    pub(crate) fn spill(&self, bytes: u64) {
+        self.spilled.fetch_add(bytes, Relaxed);
+    }
+
+    /// Nothing yet, and what is to come counts.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        Hold { budget: self.clone(), bytes: 0 }
+    }
+
+    /// The same bytes, counted until the last reference to them is dropped.
+    pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        let mut hold = self.hold();
+        hold.grow(bytes.len());
+        hold.until_dropped(bytes)
+    }
+}
+
+/// Bytes that are counted.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Hold {
+    /// So many more.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.budget.held.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Whether all that is counted, of all, is more than there may be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.budget.is_over()
+    }
+
+    /// They go to a file; `because` of the limit, or would have gone there anyway.
+    pub(crate) fn goes_to_file(&mut self, because: bool) {
+        if because {
+            self.budget.spill(self.bytes);
+        }
+        self.release();
+    }
+
+    /// Ties the count to `bytes`, which it is of.
+    pub(crate) fn until_dropped(self, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() { bytes } else { Bytes::from_owner(Counted { bytes, _hold: self }) }
+    }
+
+    fn release(&mut self) {
+        self.budget.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+struct Counted {
+    bytes: Bytes,
+    _hold: Hold,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_bytes_until_the_last_reference_is_gone() {
+        let budget = Budget::new(Some(10));
+        let mut bytes = budget.count(Bytes::from_static(b"twelve bytes"));
+        assert_eq!((budget.held(), budget.is_over()), (12, true));
+        let half = bytes.split_to(6);
+        drop(bytes);
+        assert_eq!((budget.held(), &half[..]), (12, &b"twelve"[..]));
+        drop(half);
+        assert_eq!((budget.held(), budget.is_over()), (0, false));
+    }
+
+    #[test]
+    fn what_goes_to_a_file_is_in_memory_no_more() {
+        let budget = Budget::new(None);
+        let mut hold = budget.hold();
+        hold.grow(7);
+        assert_eq!((budget.held(), budget.is_over(), budget.limit()), (7, false, u64::MAX));
+        hold.goes_to_file(false);
+        hold.grow(5);
+        hold.goes_to_file(true);
+        assert_eq!((budget.held(), budget.spilled()), (0, 5));
+    }
+}

@@ -1,0 +1,180 @@
+//! What of a response a slow reader has left unsent and memory has no room for: bytes in an unlinked temporary file, read again
+//! in the order in which they were written. Each step is done off the I/O thread.
+
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::fs::FileExt},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
+
+use crate::sys;
+
+/// Bytes on disk, first in, first out.
+#[derive(Debug, Default)]
+pub(crate) struct Overflow(State);
+
+#[derive(Debug, Default)]
+enum State {
+    /// Nothing is there.
+    #[default]
+    Empty,
+    Idle(Spilled),
+    /// Something is written, or read, which is given back with it.
+    Busy(JoinHandle<Result<(Spilled, Bytes), Failed>>),
+}
+
+/// What was not written, or not read.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: io::Error,
+    /// Given back by a write. Where nothing was to be written, what the file held is lost.
+    pub(crate) pieces: Vec<Bytes>,
+    spilled: Option<Spilled>,
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self { error, pieces: Vec::new(), spilled: None }
+    }
+}
+
+#[derive(Debug)]
+struct Spilled {
+    file: File,
+    written: u64,
+    read: u64,
+}
+
+impl Overflow {
+    /// Bytes written and not read again; those on their way there or back are not counted.
+    pub(crate) fn unread(&self) -> u64 {
+        match &self.0 {
+            State::Idle(spilled) => spilled.unread(),
+            State::Empty | State::Busy(_) => 0,
+        }
+    }
+
+    /// Whether nothing is there, nor on its way.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.0, State::Empty)
+    }
+
+    /// Waits for what is under way. A piece that was read is given back; none after a write, or where nothing was under way.
+    ///
+    /// # Errors
+    ///
+    /// When the file could not be made, written or read.
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Failed>> {
+        let State::Busy(job) = &mut self.0 else { return Poll::Ready(Ok(Bytes::new())) };
+        let done = ready!(Pin::new(job).poll(cx));
+        self.0 = State::Empty;
+        let (spilled, piece) = match done.map_err(io::Error::other)? {
+            Ok(done) => done,
+            Err(mut failed) => {
+                if let Some(spilled) = failed.spilled.take_if(|spilled| spilled.unread() > 0) {
+                    self.0 = State::Idle(spilled);
+                }
+                return Poll::Ready(Err(failed));
+            }
+        };
+        // The next one begins a new file: this one's pages are of no more use.
+        if spilled.unread() > 0 {
+            self.0 = State::Idle(spilled);
+        }
+        Poll::Ready(Ok(piece))
+    }
+
+    /// Begins to write `pieces` to its end, which are dropped when they are there. Nothing may be under way.
+    pub(crate) fn append(&mut self, pieces: Vec<Bytes>) {
+        let spilled = self.take();
+        self.0 = State::Busy(tokio::task::spawn_blocking(move || {
+            let mut spilled = match spilled.map_or_else(Spilled::new, Ok) {
+                Ok(spilled) => spilled,
+                Err(error) => return Err(Failed { error, pieces, spilled: None }),
+            };
+            match spilled.append(&pieces) {
+                Ok(()) => Ok((spilled, Bytes::new())),
+                Err(error) => Err(Failed { error, pieces, spilled: Some(spilled) }),
+            }
+        }));
+    }
+
+    /// Begins to read up to `want` bytes. Nothing may be under way.
+    pub(crate) fn read(&mut self, want: usize) {
+        let Some(mut spilled) = self.take() else { return };
+        self.0 = State::Busy(tokio::task::spawn_blocking(move || {
+            let want = want.min(usize::try_from(spilled.unread()).unwrap_or(want));
+            let mut buffer = BytesMut::with_capacity(want);
+            let length = loop {
+                match sys::read_at(spilled.file.as_fd(), spilled.read, &mut buffer, want) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    done => break done?,
+                }
+            };
+            if length == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            spilled.read += length as u64;
+            Ok((spilled, buffer.freeze()))
+        }));
+    }
+
+    fn take(&mut self) -> Option<Spilled> {
+        match std::mem::take(&mut self.0) {
+            State::Idle(spilled) => Some(spilled),
+            State::Empty | State::Busy(_) => None,
+        }
+    }
+}
+
+impl Spilled {
+    fn new() -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile()?, written: 0, read: 0 })
+    }
+
+    /// All of them, or nothing that counts.
+    fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
+        let mut end = self.written;
+        for piece in pieces {
+            self.file.write_all_at(piece, end)?;
+            end += piece.len() as u64;
+        }
+        self.written = end;
+        Ok(())
+    }
+
+    fn unread(&self) -> u64 {
+        self.written - self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn gives_back_in_order_what_was_put_in() {
+        let mut overflow = Overflow::default();
+        let mut got = Vec::new();
+        overflow.append(vec!["one".into(), "two".into()]);
+        assert!(poll_fn(|cx| overflow.poll_done(cx)).await.unwrap().is_empty());
+        overflow.read(4);
+        got.extend(poll_fn(|cx| overflow.poll_done(cx)).await.unwrap());
+        assert_eq!((&got[..], overflow.unread()), (&b"onet"[..], 2));
+        overflow.append(vec!["three".into()]);
+        while !overflow.is_empty() {
+            let piece = poll_fn(|cx| overflow.poll_done(cx)).await.unwrap();
+            got.extend(piece);
+            if overflow.unread() > 0 {
+                overflow.read(3);
+            }
+        }
+        assert_eq!(got, b"onetwothree");
+    }
+}

@@ -1,0 +1,203 @@
+//! A response that may be long, on its way to a client that may be slow. As long as the server's bodies are within their
+//! [budget](Budget), hyper gets it as it comes. Beyond it, hyper gets one piece at a time; and what the client does not take at
+//! once goes to an unlinked file, so that neither memory nor a Ruby thread waits for it.
+
+use std::{
+    collections::VecDeque,
+    env,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+
+use super::{
+    Shared,
+    activity::{Activity, HandedOver},
+};
+use crate::{
+    body::{Aborted, Budget, Failed, Overflow, ResponseBody},
+    notice::Notice,
+    operator::Kind,
+};
+
+/// A body that is no larger counts for nothing, and goes to hyper whole: a connection's own buffers are larger.
+const SMALL: u64 = 16 * 1024;
+
+/// What a connection has in memory of a response beyond the budget.
+const PIECE: usize = 64 * 1024;
+
+/// How much of a response that the app is still making goes to the file. Then the app waits for the client.
+const STREAM_MAX: u64 = 64 * 1024 * 1024;
+
+/// What hyper gets; `None` is the end.
+type Piece = Option<Result<Bytes, Aborted>>;
+
+/// Between a body and hyper.
+#[derive(Debug)]
+pub(super) struct Spill {
+    shared: Arc<Shared>,
+    activity: Arc<Activity>,
+    /// Taken from the body and not handed to hyper yet. Older than what is in the body, newer than what is in the file.
+    next: VecDeque<Bytes>,
+    overflow: Overflow,
+    /// KiB that are being written there.
+    under_way: usize,
+    /// The overflow could not be written.
+    no_file: bool,
+}
+
+impl Spill {
+    /// `None` for a body that needs none of this.
+    pub(super) fn of(body: &mut ResponseBody, shared: &Arc<Shared>, activity: &Arc<Activity>) -> Option<Box<Self>> {
+        let length = body.length();
+        match body {
+            ResponseBody::Empty => return None,
+            _ if length.is_some_and(|length| length <= SMALL) => return None,
+            ResponseBody::Full(bytes) => *bytes = shared.budget.count(std::mem::take(bytes)),
+            ResponseBody::Parts(parts) => {
+                parts.iter_mut().for_each(|part| *part = shared.budget.count(std::mem::take(part)));
+            }
+            ResponseBody::File(_) => {}
+            ResponseBody::Stream(stream) => stream.count_in(&shared.budget),
+        }
+        Some(Box::new(Self {
+            shared: shared.clone(),
+            activity: activity.clone(),
+            next: VecDeque::new(),
+            overflow: Overflow::default(),
+            under_way: 0,
+            no_file: false,
+        }))
+    }
+
+    /// Whether it holds nothing: what is to come is in the body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.overflow.is_empty()
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.shared.budget
+    }
+
+    /// The next piece for hyper.
+    pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+        loop {
+            match ready!(self.overflow.poll_done(cx)) {
+                Ok(piece) if piece.is_empty() => self.shared.slack.freed(std::mem::take(&mut self.under_way)),
+                Ok(piece) => return Poll::Ready(self.hand(piece)),
+                Err(failed) => {
+                    let kept = self.keep(failed);
+                    if !kept {
+                        return Poll::Ready(Some(Err(Aborted)));
+                    }
+                }
+            }
+            if self.is_empty() && !self.budget().is_over() {
+                match ready!(poll_body(body, cx)) {
+                    Some(Ok(chunk)) => {
+                        let chunk = self.counted(chunk, body);
+                        if !self.budget().is_over() {
+                            return Poll::Ready(self.hand(chunk));
+                        }
+                        self.next.push_back(chunk);
+                    }
+                    end => return Poll::Ready(end),
+                }
+            }
+            match self.activity.handed_over(cx.waker()) {
+                HandedOver::UnderWay => return Poll::Pending,
+                HandedOver::Blocked if self.put_aside(body, cx) => {}
+                HandedOver::Blocked => return Poll::Pending,
+                HandedOver::Written => {
+                    if let Some(next) = ready!(self.poll_piece(body, cx)) {
+                        return Poll::Ready(next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The oldest of what there is: a piece of it, or the end. `None` where it is being read from the file.
+    fn poll_piece(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        if self.overflow.unread() > 0 {
+            self.overflow.read(PIECE);
+            return Poll::Ready(None);
+        }
+        let mut first = match self.next.pop_front() {
+            Some(first) => first,
+            None => match ready!(poll_body(body, cx)) {
+                Some(Ok(chunk)) => self.counted(chunk, body),
+                end => return Poll::Ready(Some(end)),
+            },
+        };
+        if first.len() <= PIECE {
+            return Poll::Ready(Some(self.hand(first)));
+        }
+        // A copy, because a part would hold on to the whole.
+        let piece = Bytes::copy_from_slice(&first[..PIECE]);
+        first.advance(PIECE);
+        self.next.push_front(first);
+        Poll::Ready(Some(self.hand(piece)))
+    }
+
+    /// The client takes nothing for now: what there is goes to the file. False where nothing is, or may.
+    fn put_aside(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> bool {
+        // A file is on disk already.
+        if self.no_file || matches!(body, ResponseBody::File(_)) {
+            return false;
+        }
+        let mut pieces: Vec<Bytes> = self.next.drain(..).collect();
+        let mut bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        while self.overflow.unread() + bytes < STREAM_MAX || !matches!(body, ResponseBody::Stream(_)) {
+            // How it ends is asked again when all before the end was handed over.
+            let Poll::Ready(Some(Ok(chunk))) = poll_body(body, cx) else { break };
+            bytes += chunk.len() as u64;
+            pieces.push(chunk);
+        }
+        if pieces.is_empty() {
+            return false;
+        }
+        self.budget().spill(bytes);
+        self.under_way = usize::try_from(bytes / 1024).unwrap_or(0);
+        self.overflow.append(pieces);
+        true
+    }
+
+    /// There is no file. The client is waited for all the same, while bodies take no more than twice the memory that they may;
+    /// beyond that its response is cut.
+    fn keep(&mut self, failed: Failed) -> bool {
+        self.no_file = true;
+        let kept = !failed.pieces.is_empty() && self.budget().held() <= self.budget().limit().saturating_mul(2);
+        let directory = env::temp_dir();
+        let notice = Notice::SpillFailed { directory: &directory, error: &failed.error, cut: !kept };
+        self.shared.operator.tell(Kind::SpillFailed, &notice);
+        self.next.extend(failed.pieces);
+        kept
+    }
+
+    /// What the app has made is counted already.
+    fn counted(&self, chunk: Bytes, body: &ResponseBody) -> Bytes {
+        if let ResponseBody::File(_) = body { self.budget().count(chunk) } else { chunk }
+    }
+
+    fn hand(&self, piece: Bytes) -> Piece {
+        self.activity.piece_handed_over();
+        Some(Ok(piece))
+    }
+}
+
+/// The next chunk of a body, as it is.
+pub(super) fn poll_body(body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+    match body {
+        ResponseBody::Empty => Poll::Ready(None),
+        ResponseBody::Full(bytes) => {
+            let bytes = std::mem::take(bytes);
+            *body = ResponseBody::Empty;
+            Poll::Ready(Some(Ok(bytes)))
+        }
+        ResponseBody::Parts(parts) => Poll::Ready(parts.pop_front().map(Ok)),
+        ResponseBody::Stream(stream) => stream.poll_next(cx),
+        ResponseBody::File(file) => file.poll_next(cx),
+    }
+}

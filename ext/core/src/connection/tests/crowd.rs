@@ -1,0 +1,111 @@
+//! Clients that are slow, and clients that are many.
+
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::{body::channel, wake::Sleeper};
+
+/// A client that took a byte a minute of a long response was served for as long as it liked.
+#[tokio::test(start_paused = true)]
+async fn cuts_a_response_whose_client_takes_it_in_drops() {
+    let stage = Stage::new();
+    let mut client = stage.connect_with_buffer(64);
+    client.send(GET).await;
+    let (sender, receiver) = channel();
+    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    sender.try_send(vec![b'x'; 50_000].into(), &Sleeper::new().waker()).unwrap();
+    // Fast enough for a minute, then in drops.
+    for _ in 0..3 {
+        client.stream.read_exact(&mut [0; 11_000]).await.unwrap();
+        sleep(s(20)).await;
+    }
+    let begun = now();
+    while !sender.is_gone() {
+        let _ = client.stream.read(&mut [0; 1]).await;
+        sleep(s(1)).await;
+    }
+    let after = now() - begun;
+    assert!((s(19)..=s(41)).contains(&after), "{after:?}");
+    assert_eq!(stage.shared.stats.snapshot().too_slow, 1);
+}
+
+/// What is owed is what counts: an event stream may be silent, and each event is small.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_few_events_is_not_slow() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let (sender, receiver) = channel();
+    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    for _ in 0..10 {
+        sleep(s(300)).await;
+        sender.try_send("x".into(), &Sleeper::new().waker()).unwrap();
+        client.expect("1\r\nx\r\n").await;
+    }
+    assert!(!sender.is_gone());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
+    let timeouts = Timeouts { whole_request: Some(s(45)), ..Timeouts::default() };
+    let stage = Stage::with(timeouts, Limits::default());
+    let mut client = stage.connect();
+    sleep(s(5)).await;
+    client.send("POST / HTTP/1.1\r\n").await;
+    sleep(s(20)).await;
+    client.send("host: x\r\ncontent-length: 100000\r\n\r\n").await;
+    for _ in 0..5 {
+        client.send(&"x".repeat(10_000)).await;
+        sleep(s(4)).await;
+    }
+    let (text, at) = client.rest().await;
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+    assert_eq!(at, s(5 + 45));
+
+    let timeouts = Timeouts { whole_request: Some(s(10)), ..Timeouts::default() };
+    let stage = Stage::with(timeouts, Limits::default());
+    let mut client = stage.connect();
+    client.send("GET / HT").await;
+    let (text, at) = client.rest().await;
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+    assert_eq!(at, s(10), "before the head's own");
+}
+
+/// The app's time is its own.
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_with_the_request() {
+    let timeouts = Timeouts { whole_request: Some(s(10)), ..Timeouts::default() };
+    let stage = Stage::with(timeouts, Limits::default());
+    let mut client = stage.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx").await;
+    let exchange = stage.take().await;
+    sleep(s(3600)).await;
+    exchange.responder.send(ok("at last")).unwrap();
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nat last").await;
+}
+
+/// Connections that say nothing, whether ever used or not, give way in the order in which they fell silent.
+#[tokio::test(start_paused = true)]
+async fn the_connection_that_has_been_silent_longest_gives_way() {
+    let stage = Stage::with(Timeouts::default(), Limits { connections: Some(3), ..Limits::default() });
+    let (mut used, mut fresh, mut busy) = (stage.connect(), stage.connect(), stage.connect());
+    busy.send(GET).await;
+    let exchange = stage.take().await;
+    advance(s(1)).await;
+    used.send(GET).await;
+    stage.answer(ok("x")).await;
+    used.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx").await;
+    sleep(s(1)).await;
+
+    let crowd = &stage.shared.crowd;
+    assert!(!crowd.has_room(stage.shared.stats.all_connections()));
+    assert!(crowd.gives_way());
+    fresh.expect_end().await;
+    assert!(crowd.gives_way());
+    used.expect_end().await;
+    assert!(!crowd.gives_way(), "one that waits for its answer is not silent");
+    exchange.responder.send(ok("y")).unwrap();
+    busy.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
+    assert_eq!(stage.shared.stats.snapshot().gave_way, 2);
+}

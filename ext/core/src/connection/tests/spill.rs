@@ -1,0 +1,174 @@
+//! What clients that read slowly leave unsent: in memory as much as may be, beyond that in a file, and nothing of it lost.
+
+use super::*;
+use crate::{
+    body::{BodySender, SendError, channel},
+    wake::Sleeper,
+};
+
+const LIMIT: u64 = 300_000;
+const LENGTH: usize = 200_000;
+
+fn stage() -> Stage {
+    Stage::with(Timeouts::default(), Limits { buffers: Some(LIMIT), ..Limits::default() })
+}
+
+fn letters(length: usize) -> Bytes {
+    (0..length).map(|index| b'a' + (index % 23) as u8).collect()
+}
+
+/// Has so many clients ask, who read nothing; the server's kernel would take 1,000 bytes of each response.
+async fn slow_readers(stage: &Stage, count: usize, body: impl Fn() -> ResponseBody) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = stage.connect_with_buffer(1000);
+        client.send(GET).await;
+        stage.answer(response(200, &[], body())).await;
+        clients.push(client);
+    }
+    clients
+}
+
+/// Waits for the disk.
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        yield_now().await;
+    }
+}
+
+/// 150 clients that asked for a fresh string of 4 MB each, and read nothing, held 635 MB.
+#[tokio::test]
+async fn what_many_slow_readers_leave_unsent_is_bounded_and_arrives_when_they_read() {
+    let stage = stage();
+    let budget = stage.shared.budget.clone();
+    let halves = || ResponseBody::from(vec![letters(LENGTH).slice(..90_000), letters(LENGTH).slice(90_000..)]);
+    let mut clients = slow_readers(&stage, 5, || ResponseBody::Full(letters(LENGTH))).await;
+    clients.extend(slow_readers(&stage, 5, halves).await);
+    // All but the first, and of each all but the piece of 64 KiB that hyper has.
+    until(|| budget.held() <= LIMIT && budget.spilled() >= 9 * (LENGTH as u64 - 65_536)).await;
+
+    // One that reads at once needs no file.
+    let before = budget.spilled();
+    let mut fast = stage.connect();
+    fast.send(GET).await;
+    stage.answer(response(200, &[], ResponseBody::Full(letters(LENGTH)))).await;
+    fast.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n{}", text(LENGTH))).await;
+    assert_eq!(budget.spilled(), before);
+
+    for client in &mut clients {
+        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n{}", text(LENGTH))).await;
+    }
+    until(|| budget.held() == 0).await;
+}
+
+fn text(length: usize) -> String {
+    String::from_utf8(letters(length).to_vec()).unwrap()
+}
+
+fn chunked(chunks: &[usize]) -> String {
+    let chunks: String = chunks.iter().map(|length| format!("{length:X}\r\n{}\r\n", text(*length))).collect();
+    format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}")
+}
+
+/// Hands over so many bytes as soon as they are taken.
+async fn write(sender: &BodySender, length: usize) {
+    let mut chunk = letters(length);
+    while let Err(error) = sender.try_send(chunk, &Sleeper::new().waker()) {
+        let SendError::Full(back) = error else { panic!("{error:?}") };
+        chunk = back;
+        yield_now().await;
+    }
+}
+
+/// A stream costs its Ruby thread no longer than the app needs for it, whoever reads it.
+#[tokio::test]
+async fn a_stream_goes_on_from_a_file_and_holds_up_no_thread() {
+    let stage = stage();
+    let budget = stage.shared.budget.clone();
+    let _others = slow_readers(&stage, 3, || ResponseBody::Full(letters(LENGTH))).await;
+    until(|| budget.held() <= LIMIT).await;
+    let _full = budget.count(letters(LIMIT as usize));
+    let mut client = stage.connect_with_buffer(1000);
+    client.send(GET).await;
+    let (sender, receiver) = channel();
+    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    // Far more than the channel holds.
+    for _ in 0..20 {
+        write(&sender, LENGTH).await;
+    }
+    sender.finish();
+    until(|| budget.held() <= 2 * LIMIT).await;
+    let mut body = Vec::new();
+    while !body.ends_with(b"\r\n0\r\n\r\n") {
+        let mut chunk = [0; 4096];
+        let length = client.stream.read(&mut chunk).await.unwrap();
+        assert_ne!(length, 0);
+        body.extend_from_slice(&chunk[..length]);
+    }
+    assert_eq!(dechunked(&body), text(LENGTH).repeat(20));
+}
+
+fn dechunked(message: &[u8]) -> String {
+    let message = std::str::from_utf8(message).unwrap();
+    let (_, mut chunks) = message.split_once("\r\n\r\n").unwrap();
+    let mut text = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        text.push_str(&rest[..length]);
+        chunks = &rest[(length + 2).min(rest.len())..];
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_cut_behind_what_was_written_and_not_before() {
+    let stage = stage();
+    let budget = stage.shared.budget.clone();
+    let _full = budget.count(letters(LIMIT as usize + 1));
+    let mut client = stage.connect_with_buffer(1000);
+    client.send(GET).await;
+    let (sender, receiver) = channel();
+    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    for length in [10, 5000, 70] {
+        write(&sender, length).await;
+    }
+    until(|| budget.spilled() > 0).await;
+    drop(sender);
+    let (text, _) = client.rest().await;
+    let sent: usize = 10 + 5000 + 70;
+    assert!(text.len() > sent && text.contains("transfer-encoding: chunked"), "{} bytes", text.len());
+    assert!(!text.ends_with("0\r\n\r\n"), "it does not look whole");
+}
+
+#[tokio::test]
+async fn a_stream_within_the_bound_is_sent_chunk_by_chunk_as_ever() {
+    let stage = stage();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let (sender, receiver) = channel();
+    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    write(&sender, 100_000).await;
+    write(&sender, 3).await;
+    client.expect(&chunked(&[100_000, 3])).await;
+    assert_eq!(stage.shared.budget.spilled(), 0);
+}
+
+/// Many small uploads that waited for the app were bounded by nothing but the queue.
+#[tokio::test]
+async fn request_bodies_go_to_a_file_where_memory_is_used_up() {
+    let stage = stage();
+    let budget = stage.shared.budget.clone();
+    let upload = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{}", text(100_000));
+    let mut waiting = Vec::new();
+    for index in 0..5 {
+        let mut client = stage.connect();
+        client.send(&upload).await;
+        let exchange = stage.take().await;
+        assert!(budget.held() <= LIMIT, "{index}: {}", budget.held());
+        let in_file = matches!(exchange.request.body, crate::body::RequestBody::File { len: 100_000, .. });
+        assert_eq!(in_file, index >= 3, "{index}: {:?}", exchange.request.body);
+        waiting.push((client, exchange));
+    }
+    drop(waiting);
+    until(|| budget.held() == 0).await;
+}

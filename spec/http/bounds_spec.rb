@@ -1,0 +1,164 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+
+RSpec.describe "What all clients together may use up", :processes do
+  mega = 1024 * 1024
+  length = 4 * mega
+
+  def metric(server, name) = Wire.open(server.admin) { |wire| wire.get("/metrics").body }[/^#{name} (\S+)/, 1].to_f
+
+  def resident(server) = File.read("/proc/#{server.pid}/status")[/^VmRSS:\s+(\d+)/, 1].to_i * 1024
+
+  # Has so many clients ask and read nothing, each with a connection of its own.
+  def slow_readers(server, target, count)
+    Array.new(count) { server.connect(receive_buffer: 4096).request("GET", target) }
+  end
+
+  def answered(server, count)
+    Patience.until_true("#{count} answers") { metric(server, "tidegate_app_time_seconds_count") >= count }
+  end
+
+  # With no more than this in a client's receive buffer, the kernel holds at most some megabytes of each response.
+  describe "of memory" do
+    before { skip "without /proc nobody can tell" unless File.exist?("/proc/self/status") }
+
+    # 150 responses of 4 MB held 635 MB.
+    ["/string", "/each", "/call"].each do |target|
+      it "for responses from #{target} that nobody reads is bounded; nothing is lost, and others are served" do
+        server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "16M")
+        server.get(target)
+        before = resident(server)
+        wires = slow_readers(server, target, 150)
+        answered(server, 151)
+        Patience.until_true("what is unsent to be within the bound") { metric(server, "tidegate_buffered_bytes") <= 16 * mega }
+
+        expect(server.get("/").body).to eq("hello\n")
+        expect(metric(server, "tidegate_spilled_bytes_total")).to be > 100 * mega
+        # Ruby frees its strings when its collector comes by, and the allocator gives memory back after a second: half of what was
+        # unsent is a generous bound.
+        Patience.until_true("the memory to be given back") { resident(server) - before < 300 * mega }
+
+        bodies = wires.first(10).map { |wire| wire.response.body }
+        expect(bodies.uniq.map { |body| [body.bytesize, body[0, 16], body[-16..]] }).to eq([[length, "0123456789abcdef", "0123456789abcdef"]])
+        server.signal(:INT)
+        wires.each(&:close)
+        expect(server.exit_status).to eq(0)
+      end
+    end
+
+    it "that is used up costs small answers and uploads nothing but a file" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "0")
+
+      expect(server.get("/").body).to eq("hello\n")
+      expect(server.get("/each").body.bytesize).to eq(length)
+      expect(server.connect.post("/upload", "x" * 20_000).body).to eq("20000")
+      expect(metric(server, "tidegate_buffered_bytes")).to eq(0)
+    end
+
+    it "is used up to twice its bound where there is no file; then a slow reader is cut visibly, and the log says so" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "3M", env: { "TMPDIR" => "/nonexistent" })
+      kept, cut = Array.new(2) { slow_readers(server, "/string", 1).first.tap { |wire| wire.read_until("\r\n\r\n") } }
+      line = server.wait_for_line(%r{^tidegate: memory beyond buffer_limit is used: .* a file in /nonexistent: .*}i)
+
+      expect(line[0]).to match(/No such file/)
+      expect(kept.bytes(length).bytesize).to eq(length)
+      expect { cut.bytes(length) }.to raise_error(HTTPResponse::Cut)
+      expect(server.get("/string").body.bytesize).to eq(length) # by one that reads
+    end
+  end
+
+  describe "of time" do
+    it "for a request body is bounded by a minimum rate: a byte now and then is not enough" do
+      server = serve("bounds.ru", "--min-data-rate-grace", 1)
+      wire = server.connect
+      wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+      wire.write("x") until wire.socket.wait_readable(0.1)
+
+      expect(wire.response.status).to eq(408)
+    end
+
+    it "for a response is bounded by it too, measured by what the client has taken" do
+      server = serve("bounds.ru", "--min-data-rate-grace", 1, "--min-data-rate", "1M", "--admin", "tcp://127.0.0.1:0")
+      wire = server.connect(receive_buffer: 4096).request("GET", "/string")
+      # Some kilobytes a second.
+      Patience.until_true("the server to end it") do
+        wire.socket.read_nonblock(500, exception: false)
+        metric(server, "tidegate_responses_too_slow_total") == 1
+      end
+      expect(server.get("/").body).to eq("hello\n")
+    end
+
+    it "for a request as a whole is bounded where that is set" do
+      server = serve("bounds.ru", "--receive-timeout", 0.5)
+      wire = server.connect
+      wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+      wire.write("x" * 10_000) until wire.socket.wait_readable(0.01)
+
+      expect(wire.response.status).to eq(408)
+    end
+  end
+
+  describe "of file descriptors" do
+    # At the limit the server took no more connections, probes among them, and the app could open no file.
+    it "is kept below what there is: the longest silent give way, probes and the app go on" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "-t", "5", rlimit_nofile: [256, 256])
+      address = server.address
+      limit = metric(server, "tidegate_connections_limit")
+      expect(limit).to be_between(60, 150)
+
+      waits = server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") }
+      idle = Array.new(500) { Wire.open(address) }
+      expect([server.probe("/livez"), server.probe("/readyz")]).to eq([200, 200])
+      expect(server.get("/files").body).to eq("20")
+      expect(waits.write("b").response.body).to eq("2") # a request under way is no silent connection
+      expect(server.get("/string").body.bytesize).to eq(length)
+
+      server.wait_for_line(/^tidegate: all #{limit.to_i} connections that there may be are open: .*max_connections/)
+      expect(metric(server, "tidegate_connections_gave_way_total")).to be >= 400 - limit
+      expect(server.output).not_to include("cannot accept")
+      server.signal(:TERM)
+      expect(server.exit_status).to eq(0)
+    ensure
+      idle&.each(&:close)
+    end
+
+    it "is not taken from requests: where no connection is silent, a new one waits for its turn" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--max-connections", "3")
+      busy = Array.new(3) { server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") } }
+      late = Array.new(3) { server.connect.request("GET", "/") }
+      server.wait_for_line(/^tidegate: all 3 connections that there may be are open: none of them is silent/)
+      expect(server.probe("/readyz")).to eq(200)
+      expect(late).to all(be_quiet)
+
+      busy.each { |wire| expect(wire.write("b").response.body).to eq("2") }
+      expect(late.map { |wire| wire.response.body }.uniq).to eq(["hello\n"])
+    end
+
+    it "loses nobody who waits at the limit when the server is told to stop" do
+      server = serve("bounds.ru", "--max-connections", "1", "--drain-delay", "0")
+      busy = server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") }
+      late = Array.new(5) { server.connect.request("GET", "/") }
+      server.wait_for_line(/^tidegate: all 1 connection/)
+      server.signal(:TERM)
+
+      expect(late.map { |wire| wire.response.body }.uniq).to eq(["hello\n"])
+      expect(busy.write("b").response.body).to eq("2")
+      expect(server.exit_status).to eq(0)
+    end
+
+    it "is raised to what the system allows, as far as is sensible, by a process that is the server's own" do
+      server = serve("bounds.ru", rlimit_nofile: [100, Process.getrlimit(:NOFILE).last])
+      soft = File.read("/proc/#{server.pid}/limits")[/^Max open files\s+(\d+)/, 1].to_i
+
+      expect(soft).to eq([Process.getrlimit(:NOFILE).last, 65_536].min)
+    end
+
+    it "stays as it is in a process that is another's", :in_process do
+      before = Process.getrlimit(:NOFILE)
+      run_server { |_env| [200, {}, []] }
+
+      expect(Process.getrlimit(:NOFILE)).to eq(before)
+    end
+  end
+end
