@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::{config::Address, error::Error};
@@ -160,19 +163,23 @@ impl PathLock {
         path.push(".lock");
         let path = PathBuf::from(path);
         loop {
-            let file = open(&path).map_err(|cause| match cause.kind() {
+            let file = open(&path).map_err(|cause| match identity(&path) {
+                Some(_) => Error::bind_refused(address, format_args!("{} cannot be opened: {cause}", path.display())),
                 // The socket could not be made there either, and its name is the one that the operator knows.
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::bind(address, cause),
-                _ => Error::bind_refused(address, format_args!("{} cannot be opened: {cause}", path.display())),
+                None => Error::bind(address, cause),
             })?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 // Its last holder may have removed it between the two steps, and another process made a new one.
                 Ok(()) if !is_at(&file, &path) => {}
                 Ok(()) => return Ok(Self { file, path, owner: std::process::id() }),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => {
                     let listening = matches!(find_out(socket), Ok(Holder::Listening));
                     return Err(Error::bind_refused(address, if listening { LISTENING } else { STARTING }));
+                }
+                // On a file system without locks, the socket itself and the kernel's list have to do.
+                Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK | Errno::INVAL) => {
+                    return Ok(Self { file, path, owner: std::process::id() });
                 }
                 Err(cause) => {
                     let cause = io::Error::from(cause);
