@@ -7,6 +7,7 @@ require_relative "tidegate/version"
 require_relative "tidegate/error"
 
 module Tidegate
+  autoload :AdminToken, "tidegate/admin_token"
   autoload :AppLoader, "tidegate/app_loader"
   autoload :Arenas, "tidegate/arenas"
   autoload :CableDrain, "tidegate/cable_drain"
@@ -27,6 +28,7 @@ module Tidegate
   autoload :Nearest, "tidegate/nearest"
   autoload :Pidfile, "tidegate/pidfile"
   autoload :PidOne, "tidegate/pid_one"
+  autoload :Platform, "tidegate/platform"
   autoload :PumaDSL, "tidegate/puma_dsl"
   autoload :PumaFlags, "tidegate/puma_flags"
   autoload :RackEnv, "tidegate/rack_env"
@@ -37,7 +39,9 @@ module Tidegate
   autoload :Signals, "tidegate/signals"
   autoload :SpooledInput, "tidegate/spooled_input"
   autoload :StreamInput, "tidegate/stream_input"
+  autoload :Surroundings, "tidegate/surroundings"
   autoload :Systemd, "tidegate/systemd"
+  autoload :TemporaryDirectory, "tidegate/temporary_directory"
   autoload :ThreadLimit, "tidegate/thread_limit"
   autoload :WorkerPool, "tidegate/worker_pool"
 

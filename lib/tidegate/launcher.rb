@@ -88,7 +88,7 @@ module Tidegate
     def serve
       Arenas.limit(@env) if @signals.installed?
       loader = AppLoader.new(@configuration.rackup) unless @app
-      @server = Server.new(@app || loader, configuration: @configuration, log: @log).bind
+      @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       loader&.load
       @signals.check
       yield @server if block_given?
@@ -98,6 +98,13 @@ module Tidegate
       hooks(:after_booted)
       @server.join
       conclude
+    end
+
+    def surroundings
+      fault = @configuration.spool_directory && TemporaryDirectory.fault(@configuration.spool_directory)
+      raise ConfigurationError, "#{@configuration.origin(:spool_directory)}: the spool_directory cannot be written to: #{fault}" if fault
+
+      Surroundings.of(@env, @log)
     end
 
     def hooks(name) = Hooks.new(name, @configuration.public_send(name), @log).run

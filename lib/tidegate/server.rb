@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # A server in this process: sockets and HTTP in native threads, and Ruby threads that run the app. There may be
-# several. It traps no signal and reads no environment variable; the launcher does that for the command line.
+# several. It traps no signal, reads no environment variable and looks for no platform; the launcher does that for the
+# command line.
 #
 #   server = Tidegate::Server.new(app, port: 0, host: "127.0.0.1").start
 #   server.addresses        # => ["tcp://127.0.0.1:40123"]
@@ -33,7 +34,9 @@ module Tidegate
     attr_reader :addresses
 
     # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
-    def initialize(app, configuration: nil, log: nil, **options)
+    # +surroundings+ is what a process that is the server's own has found out about them.
+    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
+      @surroundings = surroundings
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new.for(@configuration)
       @app = app
@@ -135,6 +138,10 @@ module Tidegate
       PASSED_ON.to_h { |name| [name, @configuration.public_send(name)] }.merge(
         binds: @configuration.addresses,
         admin: @configuration.admin&.to_s,
+        admin_token: AdminToken.of(@configuration),
+        admin_hosts: @configuration.admin_hosts,
+        platform: @surroundings.platform,
+        spool_directory: String.new(@configuration.spool_directory || @surroundings.temporary_directory, encoding: Encoding::UTF_8),
         max_threads: ThreadLimit.before_boot(@configuration),
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,

@@ -35,7 +35,7 @@ RSpec.describe Tidegate::Server do
       termination_grace: :auto, prestop: 0.0, log: nil, development: false, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false, lowlevel_error_handler: nil,
       log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false,
-      termination_log: nil,
+      termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp",
       env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call)),
       hijacked: an_instance_of(Tidegate::Hijacked)
     )

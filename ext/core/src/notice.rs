@@ -59,6 +59,18 @@ pub enum Notice<'a> {
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
+    /// A client of the admin address asks for a drain, and may.
+    DrainAsked {
+        /// Who it is.
+        by: &'a str,
+    },
+    /// A client of the admin address asks for a drain, and may not.
+    DrainRefused {
+        /// Who it is.
+        by: &'a str,
+        /// A sentence for both sides.
+        reason: &'a str,
+    },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
@@ -141,6 +153,8 @@ impl Notice<'_> {
             Self::Late(_) => "late",
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
+            Self::DrainAsked { .. } => "drain_asked",
+            Self::DrainRefused { .. } => "drain_refused",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
         }
@@ -149,11 +163,15 @@ impl Notice<'_> {
     /// Whether somebody should look into it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Misfit(_)
+            | Self::Extended { .. }
+            | Self::Late(_)
+            | Self::AcceptFailing(_)
+            | Self::DrainRefused { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
-            Self::Ready { .. } | Self::AcceptRecovered | Self::Unmoved(..) => false,
+            Self::Ready { .. } | Self::AcceptRecovered | Self::DrainAsked { .. } | Self::Unmoved(..) => false,
         }
     }
 }
@@ -211,6 +229,8 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::DrainAsked { by } => write!(f, "asked to drain by {by}"),
+            Self::DrainRefused { by, reason } => write!(f, "refused to drain for {by}: {reason}"),
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")

@@ -18,26 +18,27 @@ const EXTENSION_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What runs this process, as far as shutdown is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What runs this process, as far as shutdown is concerned. Who has the process to itself finds it out; the core looks at
+/// no environment variable and no file for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Platform {
     /// Routes requests to a pod for a while after SIGTERM; 30 s of grace unless the pod says otherwise.
     Kubernetes,
     /// Docker and its kin stop routing themselves or not at all; 10 s of grace by default.
     Container,
-    /// Nobody is known to send SIGKILL.
+    /// No platform is known to send SIGKILL.
+    #[default]
     Plain,
 }
 
 impl Platform {
-    /// Tells the platform from the environment (`lookup`) and the file system (`exists`).
-    pub fn detect(lookup: impl Fn(&str) -> bool, exists: impl Fn(&str) -> bool) -> Self {
-        if lookup("KUBERNETES_SERVICE_HOST") {
-            Self::Kubernetes
-        } else if exists("/.dockerenv") || exists("/run/.containerenv") {
-            Self::Container
-        } else {
-            Self::Plain
+    /// The platform of that name: `kubernetes`, `container` or `plain`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "kubernetes" => Some(Self::Kubernetes),
+            "container" => Some(Self::Container),
+            "plain" => Some(Self::Plain),
+            _ => None,
         }
     }
 
@@ -243,9 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_platform_by_its_marks() {
-        assert_eq!(Platform::detect(|name| name == "KUBERNETES_SERVICE_HOST", |_| true), Platform::Kubernetes);
-        assert_eq!(Platform::detect(|_| false, |path| path == "/.dockerenv"), Platform::Container);
-        assert_eq!(Platform::detect(|_| false, |_| false), Platform::Plain);
+    fn knows_platforms_by_name() {
+        assert_eq!(Platform::named("kubernetes"), Some(Platform::Kubernetes));
+        assert_eq!(Platform::named("container"), Some(Platform::Container));
+        assert_eq!(Platform::named("plain"), Some(Platform::default()));
+        assert_eq!(Platform::named("Plain"), None);
     }
 }

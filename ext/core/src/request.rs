@@ -38,8 +38,6 @@ pub struct Peer {
     pub local_port: u16,
     /// The client's IP address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
-    /// Whether the client is on this host, or in this pod.
-    pub same_host: bool,
 }
 
 impl Peer {
@@ -55,7 +53,6 @@ impl Peer {
             },
             local_port: local.port(),
             source: Some(source),
-            same_host: source.is_loopback() || source == here,
         }
     }
 
@@ -67,7 +64,6 @@ impl Peer {
             local_host: "localhost".into(),
             local_port: 80,
             source: None,
-            same_host: true,
         }
     }
 }

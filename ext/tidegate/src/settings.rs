@@ -1,12 +1,12 @@
 //! The resolved Ruby configuration, as the core takes it. Ruby has validated it; what is wrong here is a
 //! programming error and says so.
 
-use std::{os::fd::RawFd, path::Path, time::Duration};
+use std::{os::fd::RawFd, time::Duration};
 
 use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{About, Address, Config, Interpreter, Limits, Probes, Timeouts},
+    config::{About, Address, AdminAccess, Config, Interpreter, Limits, Probes, Timeouts, Token},
     log::{Log, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
@@ -48,6 +48,10 @@ pub(crate) struct Boundary {
 const NAMES: &[&str] = &[
     "binds",
     "admin",
+    "admin_token",
+    "admin_hosts",
+    "platform",
+    "spool_directory",
     "max_threads",
     "min_threads",
     "idle_thread_timeout",
@@ -99,7 +103,7 @@ impl Settings {
             prestop: reader.seconds("prestop")?.unwrap_or_default(),
             until_quiet: reader.get("drain_until_quiet")?.unwrap_or(false),
         };
-        let platform = Platform::detect(|name| std::env::var_os(name).is_some(), |path| Path::new(path).exists());
+        let platform = reader.platform()?;
         let (plan, misfits) = Plan::resolve(request, platform);
         let defaults = Limits::default();
         let config = Config {
@@ -110,6 +114,10 @@ impl Settings {
                 .map(|text| reader.address(text))
                 .collect::<Result<_, _>>()?,
             admin: reader.get::<String>("admin")?.map(|text| reader.address(&text)).transpose()?,
+            admin_access: AdminAccess {
+                token: reader.get::<String>("admin_token")?.map(Token::new),
+                hosts: reader.get("admin_hosts")?.unwrap_or_default(),
+            },
             probes: Probes {
                 mounted: reader.get("probe_paths")?.unwrap_or(false),
                 fail_paths: reader.get("drain_fail_paths")?.unwrap_or_default(),
@@ -129,6 +137,7 @@ impl Settings {
                 queue_wait: reader.seconds("queue_timeout")?,
                 ..defaults
             },
+            spool_directory: reader.get::<String>("spool_directory")?.unwrap_or_else(|| "/tmp".into()).into(),
             marks: Marks {
                 request_id: reader.get("request_id")?.unwrap_or(false),
                 request_start: reader.get("request_start")?.unwrap_or(false),
@@ -207,6 +216,13 @@ impl Reader<'_> {
             Some(value) if Symbol::from_value(value).is_some() => Ok(Setting::Auto),
             Some(value) => Ok(Setting::Fixed(self.duration(name, f64::try_convert(value)?)?)),
         }
+    }
+
+    fn platform(&self) -> Result<Platform, Error> {
+        let Some(name) = self.get::<Symbol>("platform")? else { return Ok(Platform::default()) };
+        let name = name.name()?;
+        Platform::named(&name)
+            .ok_or_else(|| Error::new(self.ruby.exception_arg_error(), format!("there is no platform {name}")))
     }
 
     fn address(&self, text: &str) -> Result<Address, Error> {

@@ -1,7 +1,7 @@
 //! A request body: received whole before the app is called, in memory or in an unlinked file, so that a slow upload
 //! costs the app nothing.
 
-use std::{fs::File, future::poll_fn, pin::Pin, time::Duration};
+use std::{fs::File, future::poll_fn, path::Path, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -50,13 +50,18 @@ impl RequestBody {
         Ok(Self::Stream(Feed::of(incoming, limits.body, patience, asked_for)))
     }
 
-    /// Receives `incoming` to its end.
+    /// Receives `incoming` to its end; what is too large for memory in a file of `spool_directory`.
     ///
     /// # Errors
     ///
     /// 413 when it is longer than [`Limits::body`], 408 when no piece arrives for `patience`, 400 when its framing
     /// is broken or the client left, 500 when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<Self, Refusal>
+    pub(crate) async fn receive<B>(
+        incoming: B,
+        limits: Limits,
+        spool_directory: &Path,
+        patience: Option<Duration>,
+    ) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -70,14 +75,14 @@ impl RequestBody {
             // One that is known to be for the file is gathered for it from the start.
             let for_file = spool.is_some() || expected.is_some_and(|length| length > memory);
             if if for_file { batch.is_full() } else { pieces.received > memory } {
-                spool = Some(Spool::append(spool, &mut batch).await?);
+                spool = Some(Spool::append(spool, spool_directory, &mut batch).await?);
             }
         }
         if pieces.received <= memory {
             let body = batch.into_bytes();
             return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(body) });
         }
-        let spool = Spool::append(spool, &mut batch).await?;
+        let spool = Spool::append(spool, spool_directory, &mut batch).await?;
         Ok(Self::File { file: spool.into_file(), len: pieces.received })
     }
 }
@@ -140,6 +145,13 @@ mod tests {
         Limits { body_memory: memory, body, ..Limits::default() }
     }
 
+    async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<RequestBody, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        RequestBody::receive(incoming, limits, &std::env::temp_dir(), patience).await
+    }
+
     fn chunked(pieces: &[&'static str]) -> Scripted {
         Scripted(pieces.iter().map(|piece| Bytes::from(*piece)).collect())
     }
@@ -160,15 +172,15 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_a_small_body_in_memory() {
-        let body = RequestBody::receive(chunked(&["ab", "cd", "e"]), limits(10, None), None).await.unwrap();
+        let body = receive(chunked(&["ab", "cd", "e"]), limits(10, None), None).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
-        let body = RequestBody::receive(chunked(&[]), limits(10, None), None).await.unwrap();
+        let body = receive(chunked(&[]), limits(10, None), None).await.unwrap();
         assert!(matches!(body, RequestBody::Empty));
     }
 
     #[tokio::test]
     async fn spools_a_large_body_to_a_file() {
-        let body = RequestBody::receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None), None).await.unwrap();
+        let body = receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None), None).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
@@ -178,27 +190,27 @@ mod tests {
     #[tokio::test]
     async fn spools_a_body_that_is_announced_as_large() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let body = RequestBody::receive(announced, limits(5, None), None).await.unwrap();
+        let body = receive(announced, limits(5, None), None).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), len), ("abcdef", 6));
-        let body = RequestBody::receive(Full::new(Bytes::from("abcde")), limits(5, None), None).await.unwrap();
+        let body = receive(Full::new(Bytes::from("abcde")), limits(5, None), None).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
     }
 
     #[tokio::test]
     async fn refuses_a_body_over_the_limit_whether_announced_or_not() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let refusal = RequestBody::receive(announced, limits(10, Some(5)), None).await.unwrap_err();
+        let refusal = receive(announced, limits(10, Some(5)), None).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        let refusal = RequestBody::receive(chunked(&["abc", "def"]), limits(10, Some(5)), None).await.unwrap_err();
+        let refusal = receive(chunked(&["abc", "def"]), limits(10, Some(5)), None).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
-        let refusal = RequestBody::receive(Silent, limits(10, None), Some(Duration::from_secs(3))).await.unwrap_err();
+        let refusal = receive(Silent, limits(10, None), Some(Duration::from_secs(3))).await.unwrap_err();
         assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
     }
 

@@ -1,6 +1,11 @@
 //! The temporary file of a large request body, and what is gathered before it is written there in one go.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -70,18 +75,19 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Writes `batch` to the end of `spool`, or to a new one, off the I/O thread. The upload waits meanwhile, and with it the
-    /// client.
+    /// Writes `batch` to the end of `spool`, or to a new one in `directory`, off the I/O thread. The upload waits meanwhile, and
+    /// with it the client.
     ///
     /// # Errors
     ///
     /// 507 when there is no room for it.
-    pub(super) async fn append(spool: Option<Self>, batch: &mut Batch) -> Result<Self, Refusal> {
+    pub(super) async fn append(spool: Option<Self>, directory: &Path, batch: &mut Batch) -> Result<Self, Refusal> {
         let Batch { pieces, tail, .. } = std::mem::take(batch);
+        let directory = if spool.is_none() { directory.to_owned() } else { PathBuf::new() };
         let written = tokio::task::spawn_blocking(move || -> io::Result<_> {
             let mut spool = match spool {
                 Some(spool) => spool,
-                None => Self { file: tempfile::tempfile()?, length: 0 },
+                None => Self { file: tempfile::tempfile_in(directory)?, length: 0 },
             };
             pieces.iter().try_for_each(|piece| spool.write(piece))?;
             spool.write(&tail)?;
@@ -148,16 +154,17 @@ mod tests {
         let mut batch = Batch::default();
         let mut spool = None;
         let mut sent = Vec::new();
+        let directory = std::env::temp_dir();
         for (byte, length) in [(1, BATCH), (2, 10), (3, KEPT), (4, 7)] {
             assert!(!batch.is_full());
             batch.push(piece(byte, length), None);
             sent.extend(vec![byte; length]);
             if batch.is_full() {
-                spool = Some(Spool::append(spool, &mut batch).await.unwrap());
+                spool = Some(Spool::append(spool, &directory, &mut batch).await.unwrap());
             }
         }
         let mut read = Vec::new();
-        Spool::append(spool, &mut batch).await.unwrap().into_file().read_to_end(&mut read).unwrap();
+        Spool::append(spool, &directory, &mut batch).await.unwrap().into_file().read_to_end(&mut read).unwrap();
         assert!(read == sent);
     }
 }

@@ -16,6 +16,7 @@ mod transport;
 use std::{
     convert::Infallible,
     future::poll_fn,
+    path::PathBuf,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    /// Where request bodies wait that are too large for memory.
+    pub(crate) spool_directory: PathBuf,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) marks: Marks,
     pub(crate) probes: Probes,

@@ -138,10 +138,13 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                     Err(refusal) => State::Refused(refusal),
                 }
             }
-            Ok(()) => State::Receiving(Box::pin(async move {
-                let body = RequestBody::receive(incoming, limits, patience).await?;
-                Ok((head, body))
-            })),
+            Ok(()) => {
+                let shared = self.shared.clone();
+                State::Receiving(Box::pin(async move {
+                    let body = RequestBody::receive(incoming, limits, &shared.spool_directory, patience).await?;
+                    Ok((head, body))
+                }))
+            }
         };
         Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
     }

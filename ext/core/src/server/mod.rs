@@ -6,6 +6,7 @@ mod driver;
 
 use std::{
     fmt, io,
+    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::driver::Driver;
 use crate::{
     access::AccessLog,
-    admin::{self, Admin},
+    admin::{self, Admin, Asker},
     clock::now,
     config::Config,
     connection::{Shared, Slack},
@@ -85,7 +86,7 @@ impl Server {
             return Err(Error::configuration("there is no address to listen on"));
         }
         let admin = match &config.admin {
-            Some(address) => Bound::bind(address)?.into_iter().next(),
+            Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
             None => None,
         };
         let stats = Arc::new(Stats::default());
@@ -141,6 +142,7 @@ impl Server {
             stats: stats.clone(),
             timeouts: self.config.timeouts,
             limits: self.config.limits,
+            spool_directory: self.config.spool_directory,
             phase: phases.clone(),
             marks: self.config.marks,
             probes: self.config.probes,
@@ -150,12 +152,13 @@ impl Server {
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
-        let admin = admin.map(|listener| {
+        let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {
             let ask = messages.clone();
             // Full means that as many events wait already.
             let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
             let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about);
-            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
+            let access = (address, self.config.admin_access);
+            (listener, Admin::new(phases.clone(), stats.clone(), report, drain, observer.clone(), access))
         });
         let driver = Driver::new(self.config.plan, shared, phase, turns, observer);
         driver.announce_ready(&addresses, admin_address.as_deref());
@@ -333,8 +336,16 @@ async fn give_back_memory() {
 async fn administer(listener: Listener, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
-            Ok(Accepted::Unix(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
+            Ok(Accepted::Tcp(socket, _)) => {
+                // A client that has gone already needs no answer.
+                let Ok(client) = socket.peer_addr() else { continue };
+                let asker = Asker::Tcp(SocketAddr::new(client.ip().to_canonical(), client.port()));
+                tokio::spawn(admin::serve(socket, asker, admin.clone()));
+            }
+            Ok(Accepted::Unix(socket, _)) => {
+                let asker = Asker::Unix(socket.peer_cred().ok());
+                tokio::spawn(admin::serve(socket, asker, admin.clone()));
+            }
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }

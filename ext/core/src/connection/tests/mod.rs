@@ -65,6 +65,7 @@ impl Stage {
                 stats,
                 timeouts,
                 limits,
+                spool_directory: std::env::temp_dir(),
                 phase: phases,
                 probes: Probes::default(),
                 traffic: Arc::new(Traffic::new(false)),
