@@ -266,7 +266,7 @@ mod tests {
     }
 
     /// To be on the same host was all that it took.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn drains_for_no_client_without_authority_and_says_who_asked() {
         let stage = Stage::new("tcp://0.0.0.0:1", None);
         let text = stage.ask(neighbour(), "POST /drain HTTP/1.1\nhost: 127.0.0.1\n\n").await.unwrap();
