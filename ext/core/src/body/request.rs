@@ -1,7 +1,7 @@
 //! A request body: received whole before the app is called, in memory or in an unlinked file, so that a slow upload
 //! costs the app nothing.
 
-use std::{fs::File, future::poll_fn, pin::Pin, time::Duration};
+use std::{fs::File, future::poll_fn, io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -55,8 +55,8 @@ impl RequestBody {
     /// # Errors
     ///
     /// 413 when it is longer than [`Limits::body`], 408 when no piece arrives for `patience`, 400 when its framing
-    /// is broken or the client left, 500 when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<Self, Refusal>
+    /// is broken or the client left; what the system says when there is no room for it.
+    pub(crate) async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<Self, Unreceived>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -79,6 +79,27 @@ impl RequestBody {
         }
         let spool = Spool::append(spool, &mut batch).await?;
         Ok(Self::File { file: spool.into_file(), len: pieces.received })
+    }
+}
+
+/// Why a body is not there.
+#[derive(Debug)]
+pub(crate) enum Unreceived {
+    /// The client is told so.
+    Refused(Refusal),
+    /// The server could not write it to a file.
+    Unwritten(io::Error),
+}
+
+impl From<Refusal> for Unreceived {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for Unreceived {
+    fn from(error: io::Error) -> Self {
+        Self::Unwritten(error)
     }
 }
 
@@ -140,6 +161,13 @@ mod tests {
         Limits { body_memory: memory, body, ..Limits::default() }
     }
 
+    fn status(unreceived: Unreceived) -> StatusCode {
+        match unreceived {
+            Unreceived::Refused(refusal) => refusal.status(),
+            Unreceived::Unwritten(error) => panic!("{error}"),
+        }
+    }
+
     fn chunked(pieces: &[&'static str]) -> Scripted {
         Scripted(pieces.iter().map(|piece| Bytes::from(*piece)).collect())
     }
@@ -191,15 +219,15 @@ mod tests {
     async fn refuses_a_body_over_the_limit_whether_announced_or_not() {
         let announced = Full::new(Bytes::from("abcdef"));
         let refusal = RequestBody::receive(announced, limits(10, Some(5)), None).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
         let refusal = RequestBody::receive(chunked(&["abc", "def"]), limits(10, Some(5)), None).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
         let refusal = RequestBody::receive(Silent, limits(10, None), Some(Duration::from_secs(3))).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(status(refusal), StatusCode::REQUEST_TIMEOUT);
     }
 
     struct Silent;

@@ -24,6 +24,7 @@ use self::driver::Driver;
 use crate::{
     access::AccessLog,
     admin::{self, Admin},
+    body::Spool,
     clock::now,
     config::Config,
     connection::{Shared, Slack},
@@ -39,6 +40,7 @@ use crate::{
     stats::{Snapshot, Stats},
     sys,
     traffic::Traffic,
+    troubles::Troubles,
     wake::Sleeper,
 };
 
@@ -136,6 +138,7 @@ impl Server {
         let (alive, stopped) = milestone();
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
+        let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -147,6 +150,7 @@ impl Server {
             traffic: traffic.clone(),
             access: self.access,
             slack: Slack::default(),
+            troubles,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
@@ -304,6 +308,12 @@ fn serve(
             tokio::spawn(slices.keep(shared.stats.clone()));
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
+        let troubles = driver.shared().troubles.clone();
+        tokio::spawn(async move {
+            if let Err(error) = Spool::check().await {
+                troubles.spool_failed(&error, now());
+            }
+        });
         driver.run(inbox).await;
         if let Some(administering) = administering {
             administering.abort();

@@ -71,6 +71,7 @@ impl Stage {
                 marks: Default::default(),
                 access: None,
                 slack: Default::default(),
+                troubles: Default::default(),
                 tasks: TaskTracker::new(),
             }),
             phase,
