@@ -66,7 +66,11 @@ pub(crate) struct Record {
 /// What was asked for.
 #[derive(Debug)]
 enum RequestLine {
-    Read { method: Method, uri: Uri, version: Version },
+    Read {
+        method: Method,
+        uri: Uri,
+        version: Version,
+    },
     /// No request came of it; the first line as it came, if any did.
     Raw(Option<Vec<u8>>),
 }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{Method, StatusCode, Version, header, request::Parts};
 
 pub use crate::guard::RawTarget;
 use crate::{body::RequestBody, response::Refusal};
@@ -73,16 +73,13 @@ impl Peer {
     }
 }
 
-/// Checks what hyper leaves to the server.
+/// Checks what the guard and hyper leave to the server.
 ///
 /// # Errors
 ///
 /// 400 for a missing, repeated or malformed `Host` (RFC 9112 §3.2) and for a target that is none for the method
-/// (§3.2.1 to 3.2.4); 501 for CONNECT, which asks for a proxy, and for a transfer coding other than chunks (§6.1).
+/// (§3.2.1 to 3.2.4).
 pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
-    if head.method == Method::CONNECT || !head.headers.get_all(header::TRANSFER_ENCODING).iter().all(is_chunked) {
-        return Err(Refusal::closing(StatusCode::NOT_IMPLEMENTED));
-    }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => head.version < Version::HTTP_11,
@@ -95,10 +92,6 @@ pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
         _ => false,
     };
     if host && target { Ok(()) } else { Err(Refusal::closing(StatusCode::BAD_REQUEST)) }
-}
-
-fn is_chunked(coding: &HeaderValue) -> bool {
-    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 /// A host and perhaps a port, and nothing else (RFC 3986 §3.2.2, §3.2.3): an IPv6 address in brackets, or a name, which may
@@ -120,7 +113,9 @@ fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().enumerate().all(|(at, byte)| match byte {
             b'%' => encoded(&name.as_bytes()[at..]),
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => {
+                true
+            }
             byte => byte.is_ascii_alphanumeric(),
         })
 }
@@ -155,6 +150,7 @@ pub(crate) fn wants_keep_alive(head: &Parts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn head(method: &str, target: &str, version: Version, headers: &[(&str, &str)]) -> Parts {
         let mut request = http::Request::builder().method(method).uri(target).version(version);
@@ -176,12 +172,49 @@ mod tests {
     #[test]
     fn wants_a_host_that_is_one() {
         let accepts = |host| check(&head("GET", "/", Version::HTTP_11, &[("host", host)])).is_ok();
-        for host in ["", "a", "a.example:80", "a:", "127.0.0.1:8080", "[::1]", "[::1]:80", "my_service.local", "[fe80::1%eth0]", "a,b", "x%41"] {
+        for host in [
+            "",
+            "a",
+            "a.example:80",
+            "a:",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "my_service.local",
+            "[fe80::1%eth0]",
+            "a,b",
+            "x%41",
+        ] {
             assert!(accepts(host), "{host:?}");
         }
         let wrong = [
-            "a b", "a/b", "user@a", "a:abc", "::1", "a:80:80", ":80", "[x]", "[]", "[::1", "::1]", "[::1]x", "[::1]80",
-            "[127.0.0.1]", "[v1.a]", "a:65536", "a:+1", "a?b", "a#b", "a\\b", "a\"b", "<a>", "a%", "a%4", "a%zz", "[", "]",
+            "a b",
+            "a/b",
+            "user@a",
+            "a:abc",
+            "::1",
+            "a:80:80",
+            ":80",
+            "[x]",
+            "[]",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[::1]80",
+            "[127.0.0.1]",
+            "[v1.a]",
+            "a:65536",
+            "a:+1",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a\"b",
+            "<a>",
+            "a%",
+            "a%4",
+            "a%zz",
+            "[",
+            "]",
             "caf\u{e9}",
         ];
         for host in wrong {
@@ -193,21 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn knows_no_coding_but_chunks() {
-        let status = |coding| {
-            let headers = &[("host", "a"), ("transfer-encoding", coding)];
-            check(&head("POST", "/", Version::HTTP_11, headers)).err().map(|refusal| refusal.status())
-        };
-        assert_eq!(status(" Chunked "), None);
-        assert_eq!(status("gzip, chunked"), Some(StatusCode::NOT_IMPLEMENTED));
-    }
-
-    #[test]
     fn is_no_proxy_and_knows_the_asterisk() {
         let host = &[("host", "a")];
         let status =
             |method, target| check(&head(method, target, Version::HTTP_11, host)).err().map(|refusal| refusal.status());
-        assert_eq!(status("CONNECT", "a:443"), Some(StatusCode::NOT_IMPLEMENTED));
         assert_eq!(status("OPTIONS", "*"), None);
         assert_eq!(status("GET", "*"), Some(StatusCode::BAD_REQUEST));
         assert_eq!(status("GET", "http://a/x"), None);

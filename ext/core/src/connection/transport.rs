@@ -208,7 +208,11 @@ impl<S: Socket> Watched<S> {
             })
         })
         .await?;
-        if length > 0 { activity.bytes_read() } else { activity.end_of_input() }
+        if length > 0 {
+            activity.bytes_read()
+        } else {
+            activity.end_of_input()
+        }
         Ok(length > 0)
     }
 

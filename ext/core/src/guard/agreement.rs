@@ -73,7 +73,8 @@ fn unframed(message: &Message) -> Vec<u8> {
 /// What hyper was found to hear of what the guard lets pass, and of the same bytes without a guard.
 fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
     let (messages, refused) = read(bytes, LIMITS, 16);
-    let passed: Vec<u8> = messages.iter().flat_map(|message| [&message.head[..], &message.body[..]]).flatten().copied().collect();
+    let passed: Vec<u8> =
+        messages.iter().flat_map(|message| [&message.head[..], &message.body[..]]).flatten().copied().collect();
     let heard = read_by_hyper(&passed);
     prop_assert!(heard.len() <= messages.len(), "hyper heard {heard:?} in {messages:?}");
     for (at, (message, (line, body))) in messages.iter().zip(&heard).enumerate() {
@@ -91,10 +92,20 @@ fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
         && unheard.whole
         && heard.iter().all(|(_, body)| body.is_some())
     {
-        let before = String::from_utf8_lossy(&messages[..=heard.len()].iter().flat_map(|message| message.head.clone()).collect::<Vec<_>>())
-            .to_ascii_lowercase();
-        let may_stop = before.contains("close") || before.contains("http/1.0") || before.contains("upgrade") || before.contains("connect");
-        prop_assert!(may_stop, "hyper refuses {:?} in {}", String::from_utf8_lossy(&unheard.head), bytes.escape_ascii());
+        let before = String::from_utf8_lossy(
+            &messages[..=heard.len()].iter().flat_map(|message| message.head.clone()).collect::<Vec<_>>(),
+        )
+        .to_ascii_lowercase();
+        let may_stop = before.contains("close")
+            || before.contains("http/1.0")
+            || before.contains("upgrade")
+            || before.contains("connect");
+        prop_assert!(
+            may_stop,
+            "hyper refuses {:?} in {}",
+            String::from_utf8_lossy(&unheard.head),
+            bytes.escape_ascii()
+        );
     }
     // And without rewriting, the bytes themselves are what both read: nothing is heard that did not pass.
     if refused.is_none() && messages.iter().all(|message| message.target.is_none()) {
@@ -117,7 +128,8 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         2 => prop::collection::vec(any::<u8>(), 0..6).prop_map(|tail| [b"/".to_vec(), tail].concat()),
         1 => one_of(&["//x", "a:1", "http://", "ftp://x/", "/#", "", "/a b"])
     ];
-    let version = prop_oneof![20 => one_of(&["HTTP/1.1"]), 2 => one_of(&["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", ""])];
+    let version =
+        prop_oneof![20 => one_of(&["HTTP/1.1"]), 2 => one_of(&["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", ""])];
     let field = prop_oneof![
         4 => one_of(&["Host: a", "X: y", "Connection: keep-alive", "Connection: close", "Expect: 100-continue", "A:", "Upgrade: x"]),
         4 => one_of(&["Content-Length: 3", "content-length: 0", "Content-Length: 5", "Transfer-Encoding: chunked", "TRANSFER-ENCODING:\tChunked "]),

@@ -1,7 +1,7 @@
 //! The head of a request, read line by line as it arrives: what is refused, how the body is framed, what is rewritten.
 
 use bytes::Bytes;
-use http::{Uri, uri::Authority};
+use http::Uri;
 use memchr::memchr2;
 
 use super::HeadLimits;
@@ -188,13 +188,7 @@ impl Scan {
     }
 
     /// The head is whole, and `length` bytes.
-    fn finish(
-        &self,
-        request: RequestLine,
-        bytes: &[u8],
-        length: usize,
-        limits: HeadLimits,
-    ) -> Result<Whole, Refused> {
+    fn finish(&self, request: RequestLine, bytes: &[u8], length: usize, limits: HeadLimits) -> Result<Whole, Refused> {
         let body = match (self.chunked, self.length) {
             // Two framings at once are an attack or a fault, and HTTP/1.0 knows no chunks.
             (true, Some(_)) => return Err(Refused::Malformed),
@@ -256,22 +250,23 @@ impl RequestLine {
         if length > LONGEST_TARGET {
             return Err(Refused::TargetTooLong);
         }
+        // It asks for a proxy, and has a target of its own kind.
+        if &line[..target_at] == b"CONNECT " {
+            return Err(Refused::Unsupported);
+        }
         let target = (start + target_at, start + target_at + length);
         let request = Self { target, minor: start + line.len() - 1, http_1_0, encode: kinds & ENCODED != 0, rename };
-        request.check_form(&line[target_at..target_at + length])?;
+        Self::check_form(&line[target_at..target_at + length])?;
         Ok(request)
     }
 
-    /// A target that is no path: `*`, a URL, or a host for CONNECT.
-    fn check_form(&self, target: &[u8]) -> Result<(), Refused> {
+    /// A target that is no path: `*`, or a URL of HTTP.
+    fn check_form(target: &[u8]) -> Result<(), Refused> {
         if target[0] == b'/' || target == b"*" {
             return Ok(());
         }
         // hyper reads it once more; what it would refuse is refused here, with a trace.
-        let proper = match path_of_absolute(target) {
-            Some(path) => Uri::try_from(&target[..path]).is_ok(),
-            None => !self.encode && Authority::try_from(target).is_ok(),
-        };
+        let proper = path_of_absolute(target).is_some_and(|path| Uri::try_from(&target[..path]).is_ok());
         if proper { Ok(()) } else { Err(Refused::Malformed) }
     }
 
@@ -302,9 +297,8 @@ impl RequestLine {
 
 /// Where the path or the query of a URL begins. There are none here but those of HTTP.
 fn path_of_absolute(target: &[u8]) -> Option<usize> {
-    let begins = |scheme: &&&[u8]| {
-        target.get(..scheme.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
-    };
+    let begins =
+        |scheme: &&&[u8]| target.get(..scheme.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme));
     let schemes: [&[u8]; 2] = [b"http://", b"https://"];
     let authority = schemes.iter().find(begins)?.len();
     let length = memchr2(b'/', b'?', &target[authority..]).unwrap_or(target.len() - authority);

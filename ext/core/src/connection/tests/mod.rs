@@ -5,6 +5,7 @@ mod deadlines;
 mod drain;
 mod exchanges;
 mod framing;
+mod guard;
 mod takeover;
 
 use std::{
