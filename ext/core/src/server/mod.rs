@@ -49,6 +49,8 @@ pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the check of TMPDIR, which is over long before.
+const CHECK_PATIENCE: Duration = Duration::from_millis(100);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
 const MESSAGE_ROOM: usize = 64;
 
@@ -309,12 +311,14 @@ fn serve(
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         let troubles = driver.shared().troubles.clone();
-        tokio::spawn(async move {
+        let checking = tokio::spawn(async move {
             if let Err(error) = Spool::check().await {
                 troubles.spool_failed(&error, now());
             }
         });
         driver.run(inbox).await;
+        // A server that ends at once leaves no file behind; one whose TMPDIR hangs does not wait for it.
+        let _ = tokio::time::timeout(CHECK_PATIENCE, checking).await;
         if let Some(administering) = administering {
             administering.abort();
         }
