@@ -24,7 +24,7 @@ module Tidegate
     PASSED_ON = %i[
       min_threads idle_thread_timeout max_queue queue_timeout first_data_timeout head_timeout body_timeout
       persistent_timeout write_timeout
-      http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
+      http_content_length_limit body_memory_limit head_limit header_fields_limit stream_input drain_delay termination_grace prestop
       drain_until_quiet drain_fail_paths probe_paths termination_log
       allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
     ].freeze

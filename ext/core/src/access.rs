@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{marks, request::Peer, stats::Times, sys};
+use crate::{marks, refused::Refused, request::Peer, stats::Times, sys};
 
 /// Lines that may wait to be written. When the output is slower than the requests, what comes then is dropped and counted:
 /// a log must not hold up the service.
@@ -44,9 +44,7 @@ pub enum Format {
 #[derive(Debug)]
 pub(crate) struct Record {
     peer: Arc<Peer>,
-    method: Method,
-    uri: Uri,
-    version: Version,
+    request: RequestLine,
     referer: Option<Vec<u8>>,
     user_agent: Option<Vec<u8>>,
     request_id: Option<Vec<u8>>,
@@ -55,6 +53,8 @@ pub(crate) struct Record {
     pub(crate) status: Option<u16>,
     pub(crate) hijacked: bool,
     pub(crate) bytes: u64,
+    /// Why the server refused it itself, where it did and that was not for want of room or time.
+    pub(crate) refused: Option<Refused>,
     /// Whether the server has been told to stop.
     pub(crate) draining: bool,
     /// What a worker tells; `None` where none has answered.
@@ -63,33 +63,54 @@ pub(crate) struct Record {
     ended: SystemTime,
 }
 
+/// What was asked for.
+#[derive(Debug)]
+enum RequestLine {
+    Read {
+        method: Method,
+        uri: Uri,
+        version: Version,
+    },
+    /// No request came of it; the first line as it came, if any did.
+    Raw(Option<Vec<u8>>),
+}
+
 impl Record {
     pub(crate) fn new(head: &Parts, peer: Arc<Peer>, began: Instant) -> Self {
         Self {
-            peer,
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
             referer: value(&head.headers, &header::REFERER),
             user_agent: value(&head.headers, &header::USER_AGENT),
             request_id: value(&head.headers, &marks::REQUEST_ID),
+            ..Self::about(
+                RequestLine::Read { method: head.method.clone(), uri: head.uri.clone(), version: head.version },
+                peer,
+                began,
+            )
+        }
+    }
+
+    /// A head that was refused before it was read to its end.
+    pub(crate) fn of_half_a_head(line: Option<&[u8]>, peer: Arc<Peer>, began: Instant) -> Self {
+        Self::about(RequestLine::Raw(line.map(<[u8]>::to_vec)), peer, began)
+    }
+
+    fn about(request: RequestLine, peer: Arc<Peer>, began: Instant) -> Self {
+        Self {
+            peer,
+            request,
+            referer: None,
+            user_agent: None,
+            request_id: None,
             began,
             status: None,
             hijacked: false,
             bytes: 0,
+            refused: None,
             draining: false,
             times: None,
             took: Duration::ZERO,
             ended: SystemTime::UNIX_EPOCH,
         }
-    }
-
-    fn target(&self) -> &str {
-        self.uri.path_and_query().map_or("*", |target| target.as_str())
-    }
-
-    fn protocol(&self) -> &'static str {
-        if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
     }
 
     fn at(&self) -> Timestamp {
@@ -107,14 +128,17 @@ impl Record {
     fn write_combined(&self, line: &mut Vec<u8>) {
         let text = |value: &Option<Vec<u8>>| value.as_deref().map_or("-".into(), escaped);
         let status = self.status.map_or("-".into(), |status| status.to_string());
+        let request = match &self.request {
+            RequestLine::Read { method, uri, version } => {
+                format!("{method} {} {}", escaped(target(uri).as_bytes()), protocol(*version))
+            }
+            RequestLine::Raw(line) => text(line),
+        };
         line.extend_from_slice(
             format!(
-                "{} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {:.4}",
+                "{} - - [{}] \"{request}\" {status} {} \"{}\" \"{}\" {:.4}",
                 self.peer.remote_addr,
                 self.at().strftime("%d/%b/%Y:%H:%M:%S %z"),
-                self.method,
-                escaped(self.target().as_bytes()),
-                self.protocol(),
                 self.bytes,
                 text(&self.referer),
                 text(&self.user_agent),
@@ -126,13 +150,18 @@ impl Record {
 
     fn write_json(&self, line: &mut Vec<u8>) {
         let text = |value: &Option<Vec<u8>>| value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned());
+        let (read, raw) = match &self.request {
+            RequestLine::Read { method, uri, version } => (Some((method, uri, version)), None),
+            RequestLine::Raw(line) => (None, text(line)),
+        };
         let entry = Entry {
             time: self.at().strftime(JSON_TIME).to_string(),
             remote_addr: &self.peer.remote_addr,
-            method: self.method.as_str(),
-            path: self.uri.path(),
-            query: self.uri.query().unwrap_or(""),
-            protocol: self.protocol(),
+            method: read.map(|(method, ..)| method.as_str()),
+            path: read.map(|(_, uri, _)| uri.path()),
+            query: read.map(|(_, uri, _)| uri.query().unwrap_or("")),
+            protocol: read.map(|(.., version)| protocol(*version)),
+            request_line: raw,
             status: self.status,
             bytes: self.bytes,
             duration_ms: milliseconds(self.took),
@@ -143,6 +172,7 @@ impl Record {
             user_agent: text(&self.user_agent),
             request_id: text(&self.request_id),
             hijacked: self.hijacked,
+            refused: self.refused.map(Refused::name),
             draining: self.draining,
         };
         // Strings and numbers can always be written, and memory takes what there is.
@@ -155,10 +185,13 @@ impl Record {
 struct Entry<'a> {
     time: String,
     remote_addr: &'a str,
-    method: &'a str,
-    path: &'a str,
-    query: &'a str,
-    protocol: &'a str,
+    method: Option<&'a str>,
+    path: Option<&'a str>,
+    query: Option<&'a str>,
+    protocol: Option<&'a str>,
+    /// In the place of those, where no request came of what came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_line: Option<String>,
     status: Option<u16>,
     bytes: u64,
     duration_ms: f64,
@@ -169,7 +202,17 @@ struct Entry<'a> {
     user_agent: Option<String>,
     request_id: Option<String>,
     hijacked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'static str>,
     draining: bool,
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("*", |target| target.as_str())
+}
+
+fn protocol(version: Version) -> &'static str {
+    if version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
 }
 
 /// To the microsecond.

@@ -135,6 +135,8 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Bytes of a request's line and headers together; more is answered with 431.
     pub head: usize,
+    /// Header fields of a request; more are answered with 431. At most [`Limits::MOST_FIELDS`].
+    pub fields: usize,
     /// Bytes of a request body; more is answered with 413. `None`: no limit.
     pub body: Option<u64>,
     /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
@@ -147,10 +149,16 @@ pub struct Limits {
     pub queue_wait: Option<Duration>,
 }
 
+impl Limits {
+    /// More header fields than these nothing here can hold.
+    pub const MOST_FIELDS: usize = 10_000;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             head: 112 * 1024,
+            fields: 1000,
             body: None,
             body_memory: 112 * 1024,
             stream_bodies: false,

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+use std::{fmt, io, net::IpAddr, path::Path, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -70,6 +70,22 @@ pub enum Notice<'a> {
         by: &'a str,
         /// A sentence for both sides.
         reason: &'a str,
+    },
+    /// Request bodies cannot be written to temporary files.
+    SpoolFailing {
+        /// Why.
+        error: &'a io::Error,
+        /// Where they would be.
+        directory: &'a Path,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
+    /// A client speaks TLS to an address that has none.
+    TlsOnPlain {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// How often that has happened since it was told last.
+        more: u64,
     },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
@@ -155,6 +171,8 @@ impl Notice<'_> {
             Self::AcceptRecovered => "accept_recovered",
             Self::DrainAsked { .. } => "drain_asked",
             Self::DrainRefused { .. } => "drain_refused",
+            Self::SpoolFailing { .. } => "spool_failing",
+            Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
         }
@@ -167,13 +185,22 @@ impl Notice<'_> {
             | Self::Extended { .. }
             | Self::Late(_)
             | Self::AcceptFailing(_)
-            | Self::DrainRefused { .. } => true,
+            | Self::DrainRefused { .. }
+            | Self::SpoolFailing { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
-            Self::Ready { .. } | Self::AcceptRecovered | Self::DrainAsked { .. } | Self::Unmoved(..) => false,
+            Self::Ready { .. }
+            | Self::AcceptRecovered
+            | Self::DrainAsked { .. }
+            | Self::TlsOnPlain { .. }
+            | Self::Unmoved(..) => false,
         }
     }
+}
+
+fn repeated(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(" ({more} more since the last such line)") }
 }
 
 fn seconds(duration: Duration) -> String {
@@ -231,6 +258,21 @@ impl fmt::Display for Notice<'_> {
             Self::AcceptRecovered => f.write_str("accepting connections again"),
             Self::DrainAsked { by } => write!(f, "asked to drain by {by}"),
             Self::DrainRefused { by, reason } => write!(f, "refused to drain for {by}: {reason}"),
+            Self::SpoolFailing { error, directory, more } => {
+                write!(
+                    f,
+                    "cannot keep request bodies in {}: {error}; large uploads are answered with 507 until there is room, or \
+                     spool_directory (TMPDIR unless it is set) names a directory that can be written to{}",
+                    directory.display(),
+                    repeated(*more)
+                )
+            }
+            Self::TlsOnPlain { source, more } => write!(
+                f,
+                "a client at {} began a TLS handshake, and this address speaks plain HTTP: is this https?{}",
+                place(*source),
+                repeated(*more)
+            ),
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")

@@ -64,6 +64,8 @@ const NAMES: &[&str] = &[
     "write_timeout",
     "http_content_length_limit",
     "body_memory_limit",
+    "head_limit",
+    "header_fields_limit",
     "stream_input",
     "drain_delay",
     "shutdown_timeout",
@@ -130,12 +132,15 @@ impl Settings {
                 write: reader.seconds("write_timeout")?,
             },
             limits: Limits {
+                head: reader.get("head_limit")?.unwrap_or(defaults.head),
+                fields: reader
+                    .get::<usize>("header_fields_limit")?
+                    .map_or(defaults.fields, |fields| fields.min(Limits::MOST_FIELDS)),
                 body: reader.get("http_content_length_limit")?,
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
                 queue_wait: reader.seconds("queue_timeout")?,
-                ..defaults
             },
             spool_directory: reader.get::<String>("spool_directory")?.unwrap_or_else(|| "/tmp".into()).into(),
             marks: Marks {

@@ -70,7 +70,9 @@ module Tidegate
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413"),
         option(:body_memory_limit, :BYTES, 112 * 1024, "bytes of a request body in memory; a larger one goes to a file",
                shown: "112K"),
-        option(:spool_directory, :PATH, nil, "directory of that file", shown: "TMPDIR, else /tmp")
+        option(:spool_directory, :PATH, nil, "directory of that file", shown: "TMPDIR, else /tmp"),
+        option(:head_limit, :BYTES, 112 * 1024, "bytes of a request's line and headers; more are answered with 431", shown: "112K"),
+        option(:header_fields_limit, :COUNT, 1000, "header fields of a request, at most 10000; more are answered with 431")
       ],
       "Shutdown" => [
         option(:drain_delay, :SECONDS_OR_AUTO, :auto, "seconds to serve on after TERM; auto: 0 outside Kubernetes"),

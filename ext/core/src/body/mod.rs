@@ -10,7 +10,7 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
-pub(crate) use self::feed::Breaker;
+pub(crate) use self::{feed::Breaker, request::Unreceived, spool::Spool};
 pub use self::{
     feed::{Breach, Fed, Feed},
     file::FileBody,

@@ -1,7 +1,7 @@
 //! A request body: received whole before the app is called, in memory or in an unlinked file, so that a slow upload
 //! costs the app nothing.
 
-use std::{fs::File, future::poll_fn, path::Path, pin::Pin, time::Duration};
+use std::{fs::File, future::poll_fn, io, path::Path, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -55,13 +55,13 @@ impl RequestBody {
     /// # Errors
     ///
     /// 413 when it is longer than [`Limits::body`], 408 when no piece arrives for `patience`, 400 when its framing
-    /// is broken or the client left, 500 when there is no room for it.
+    /// is broken or the client left; what the system says when there is no room for it.
     pub(crate) async fn receive<B>(
         incoming: B,
         limits: Limits,
         spool_directory: &Path,
         patience: Option<Duration>,
-    ) -> Result<Self, Refusal>
+    ) -> Result<Self, Unreceived>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -84,6 +84,27 @@ impl RequestBody {
         }
         let spool = Spool::append(spool, spool_directory, &mut batch).await?;
         Ok(Self::File { file: spool.into_file(), len: pieces.received })
+    }
+}
+
+/// Why a body is not there.
+#[derive(Debug)]
+pub(crate) enum Unreceived {
+    /// The client is told so.
+    Refused(Refusal),
+    /// The server could not write it to a file.
+    Unwritten(io::Error),
+}
+
+impl From<Refusal> for Unreceived {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for Unreceived {
+    fn from(error: io::Error) -> Self {
+        Self::Unwritten(error)
     }
 }
 
@@ -145,11 +166,18 @@ mod tests {
         Limits { body_memory: memory, body, ..Limits::default() }
     }
 
-    async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<RequestBody, Refusal>
+    async fn receive<B>(incoming: B, limits: Limits, patience: Option<Duration>) -> Result<RequestBody, Unreceived>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         RequestBody::receive(incoming, limits, &std::env::temp_dir(), patience).await
+    }
+
+    fn status(unreceived: Unreceived) -> StatusCode {
+        match unreceived {
+            Unreceived::Refused(refusal) => refusal.status(),
+            Unreceived::Unwritten(error) => panic!("{error}"),
+        }
     }
 
     fn chunked(pieces: &[&'static str]) -> Scripted {
@@ -203,15 +231,15 @@ mod tests {
     async fn refuses_a_body_over_the_limit_whether_announced_or_not() {
         let announced = Full::new(Bytes::from("abcdef"));
         let refusal = receive(announced, limits(10, Some(5)), None).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
         let refusal = receive(chunked(&["abc", "def"]), limits(10, Some(5)), None).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
         let refusal = receive(Silent, limits(10, None), Some(Duration::from_secs(3))).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(status(refusal), StatusCode::REQUEST_TIMEOUT);
     }
 
     struct Silent;

@@ -8,9 +8,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-
-use crate::response::Refusal;
 
 /// How much of an upload is gathered before it is written to the file.
 const BATCH: usize = 256 * 1024;
@@ -21,7 +18,7 @@ const KEPT: usize = 64 * 1024;
 
 /// Bytes received and not written out.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pieces: Vec<Bytes>,
     /// Small pieces that came after those.
     tail: BytesMut,
@@ -69,7 +66,7 @@ impl Batch {
 
 /// An unlinked temporary file on its way to be a request body.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: File,
     length: u64,
 }
@@ -80,8 +77,8 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// 507 when there is no room for it.
-    pub(super) async fn append(spool: Option<Self>, directory: &Path, batch: &mut Batch) -> Result<Self, Refusal> {
+    /// The system's, when there is no room for it.
+    pub(super) async fn append(spool: Option<Self>, directory: &Path, batch: &mut Batch) -> io::Result<Self> {
         let Batch { pieces, tail, .. } = std::mem::take(batch);
         let directory = if spool.is_none() { directory.to_owned() } else { PathBuf::new() };
         let written = tokio::task::spawn_blocking(move || -> io::Result<_> {
@@ -94,10 +91,18 @@ impl Spool {
             // They are freed where they were made.
             Ok((spool, pieces, tail))
         });
-        match written.await {
-            Ok(Ok((spool, ..))) => Ok(spool),
-            Ok(Err(_)) | Err(_) => Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE)),
-        }
+        written.await.map_err(io::Error::other)?.map(|(spool, ..)| spool)
+    }
+
+    /// Tries whether a file can be made in `directory` and written to, off the I/O thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it can't.
+    pub(crate) async fn check(directory: &Path) -> io::Result<()> {
+        let mut byte = Batch::default();
+        byte.push(Bytes::from_static(b"x"), None);
+        Self::append(None, directory, &mut byte).await.map(drop)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -17,16 +17,18 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::{
     Shared,
-    activity::Activity,
+    activity::{Activity, Begun},
     meter::Meter,
     outgoing::{End, Line, Outgoing},
 };
 use crate::{
-    body::{RequestBody, ResponseBody},
+    access::Record,
+    body::{RequestBody, ResponseBody, Unreceived},
     dispatch::Rejected,
     exchange::{Answer, Awaited, Exchange},
     interim::Interim,
     marks,
+    refused::Refused,
     request::{self, Peer, Request},
     response::{Refusal, Response},
     stats::{Shed, Times},
@@ -68,6 +70,29 @@ impl Service {
         Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
     }
 
+    /// Leaves a trace of what is answered past hyper: `line` is what there is of its first line.
+    pub(super) fn trace(&self, refusal: Refusal, reason: Option<Refused>, line: Option<&[u8]>) {
+        let now = super::now();
+        if let Some(reason) = reason {
+            self.refused(reason, now);
+        }
+        if let Some(access) = &self.shared.access {
+            let began = self.activity.head_since().unwrap_or(now);
+            let mut record = Record::of_half_a_head(line, self.peer.clone(), began);
+            (record.status, record.refused) = (Some(refusal.status().as_u16()), reason);
+            record.draining = self.shared.phase().is_stopping();
+            access.take(Box::new(record), now);
+        }
+    }
+
+    /// Counts a refusal, and tells the operator of what may be a mistake of theirs.
+    fn refused(&self, reason: Refused, now: Instant) {
+        self.shared.stats.refused(reason);
+        if reason == Refused::Tls {
+            self.shared.troubles.tls_met(&self.peer, now);
+        }
+    }
+
     /// Waits for the answer, and for hints ahead of it.
     fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
         let answered = answer.poll(cx);
@@ -103,7 +128,10 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
+        let Begun { arrival, target } = self.activity.request_begun(request::wants_keep_alive(&head));
+        if let Some(target) = target {
+            head.extensions.insert(target);
+        }
         self.interim.request_begun();
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         if let Some(response) = self.shared.answer_probe(&head, received) {
@@ -141,8 +169,14 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             Ok(()) => {
                 let shared = self.shared.clone();
                 State::Receiving(Box::pin(async move {
-                    let body = RequestBody::receive(incoming, limits, &shared.spool_directory, patience).await?;
-                    Ok((head, body))
+                    match RequestBody::receive(incoming, limits, &shared.spool_directory, patience).await {
+                        Ok(body) => Ok((head, body)),
+                        Err(Unreceived::Refused(refusal)) => Err(refusal),
+                        Err(Unreceived::Unwritten(error)) => {
+                            shared.troubles.spool_failed(&error, &shared.spool_directory, super::now());
+                            Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE))
+                        }
+                    }
                 }))
             }
         };
@@ -193,8 +227,15 @@ impl Future for Reply {
         loop {
             let response = match &mut this.state {
                 State::Refused(refusal) => {
+                    let refusal = *refusal;
                     if refusal.closes() {
                         this.service.activity.request_refused();
+                    }
+                    if let Some(reason) = Refused::after_head(refusal.status()) {
+                        this.service.refused(reason, super::now());
+                        if let Some(line) = &mut this.line {
+                            line.note(|record| record.refused = Some(reason));
+                        }
                     }
                     refusal.into_response()
                 }

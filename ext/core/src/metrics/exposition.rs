@@ -19,6 +19,7 @@ use super::{Report, memory};
 use crate::{
     clock::now,
     lifecycle::{Phase, Signal},
+    refused::Refused,
     stats::{Distribution, Shed},
 };
 
@@ -82,6 +83,11 @@ impl Report {
             "tidegate_requests_shed",
             "Requests answered with 503 by the server itself, by reason",
             Shed::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.shed(reason))),
+        )?;
+        page.counters(
+            "tidegate_requests_refused",
+            "Requests, and what passed for requests, that the server refused itself, by reason",
+            Refused::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.refusals(reason))),
         )?;
         page.counter(
             "tidegate_requests_client_gone",

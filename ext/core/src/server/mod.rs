@@ -25,6 +25,7 @@ use self::driver::Driver;
 use crate::{
     access::AccessLog,
     admin::{self, Admin, Asker},
+    body::Spool,
     clock::now,
     config::Config,
     connection::{Shared, Slack},
@@ -40,6 +41,7 @@ use crate::{
     stats::{Snapshot, Stats},
     sys,
     traffic::Traffic,
+    troubles::Troubles,
     wake::Sleeper,
 };
 
@@ -48,6 +50,8 @@ pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the check of TMPDIR, which is over long before.
+const CHECK_PATIENCE: Duration = Duration::from_millis(100);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
 const MESSAGE_ROOM: usize = 64;
 
@@ -137,6 +141,7 @@ impl Server {
         let (alive, stopped) = milestone();
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
+        let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
@@ -149,6 +154,7 @@ impl Server {
             traffic: traffic.clone(),
             access: self.access,
             slack: Slack::default(),
+            troubles,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
@@ -307,7 +313,15 @@ fn serve(
             tokio::spawn(slices.keep(shared.stats.clone()));
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
+        let shared = driver.shared();
+        let checking = tokio::spawn(async move {
+            if let Err(error) = Spool::check(&shared.spool_directory).await {
+                shared.troubles.spool_failed(&error, &shared.spool_directory, now());
+            }
+        });
         driver.run(inbox).await;
+        // A server that ends at once leaves no file behind; one whose TMPDIR hangs does not wait for it.
+        let _ = tokio::time::timeout(CHECK_PATIENCE, checking).await;
         if let Some(administering) = administering {
             administering.abort();
         }

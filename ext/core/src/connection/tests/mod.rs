@@ -5,6 +5,7 @@ mod deadlines;
 mod drain;
 mod exchanges;
 mod framing;
+mod guard;
 mod takeover;
 
 use std::{
@@ -72,6 +73,7 @@ impl Stage {
                 marks: Default::default(),
                 access: None,
                 slack: Default::default(),
+                troubles: Default::default(),
                 tasks: TaskTracker::new(),
             }),
             phase,
