@@ -106,7 +106,7 @@ module Tidegate
     def listen
       @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
       reclaim_signals
-      @signals.hand_over(@server) { @server.start }
+      @signals.hand_over(@server) { @server.start(signals: @signals.names) }
       Process.setproctitle("tidegate #{VERSION} (#{@server.addresses.join(", ")}) [#{tag}]")
     end
 

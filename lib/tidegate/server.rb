@@ -47,14 +47,16 @@ module Tidegate
       self
     end
 
-    # Starts accepting, and returns when it does; the work is done in background threads.
-    def start
+    # Starts accepting, and returns when it does; the work is done in background threads. +signals+ are for a process that
+    # the server has to itself, as the launcher's: it hears these by itself from the first moment in which it can be connected
+    # to, also while Ruby is too busy to run a trap, and the process ends with the server in the platform's time.
+    def start(signals: nil)
       raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
 
       bind
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
-      listen(max)
+      listen(max, signals)
       Running.add(self)
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
@@ -69,10 +71,7 @@ module Tidegate
     # Does what the process does on the signal of that name: :TERM, :INT, :QUIT or :HUP. Allowed in a trap.
     def signal(name) = @native&.signal(name)
 
-    # Makes TERM, QUIT and INT to this process signals to this server, also while Ruby is too busy to run a trap.
-    def hear_signals = @native.hear_signals
-
-    # Ends that.
+    # Hears the process's signals no longer by itself.
     def ignore_signals = @native.ignore_signals
 
     # Waits until the server is told to stop.
@@ -124,8 +123,9 @@ module Tidegate
       WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:)
     end
 
-    def listen(max_threads)
-      @addresses = @native.listen(max_threads).freeze
+    def listen(max_threads, signals)
+      @addresses = @native.listen(max_threads, signals).freeze
+      @log.hand_over(@native)
     rescue Error
       @pool.kill
       raise
@@ -138,6 +138,7 @@ module Tidegate
         max_threads: ThreadLimit.before_boot(@configuration),
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,
+        errors: @log.error_fileno,
         development: @configuration.development?,
         early_hints: @configuration.early_hints,
         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,

@@ -126,8 +126,14 @@ mod tests {
             });
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
-            let report =
-                Report::new(stats.clone(), queue, Arc::new(Traffic::new(false)), phase.clone(), Default::default());
+            let report = Report::new(
+                stats.clone(),
+                queue,
+                Arc::new(Traffic::new(false)),
+                phase.clone(),
+                Default::default(),
+                Default::default(),
+            );
             let admin = Arc::new(Admin { phase, stats, report, drain });
             Self { phase: sender, admin, asked }
         }

@@ -59,10 +59,19 @@ pub enum Notice<'a> {
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
+    /// So many lines of this log were lost.
+    LinesLost(u64),
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
+    /// The interpreter has not ended the process in time, so that the server does, with this status.
+    Overdue {
+        /// The exit status.
+        status: i32,
+        /// Whether the server itself had come to its end.
+        stopped: bool,
+    },
 }
 
 /// Connections that came when none should have come any more.
@@ -141,15 +150,22 @@ impl Notice<'_> {
             Self::Late(_) => "late",
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
+            Self::LinesLost(_) => "lines_lost",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
+            Self::Overdue { .. } => "overdue",
         }
     }
 
     /// Whether somebody should look into it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Misfit(_)
+            | Self::Extended { .. }
+            | Self::Late(_)
+            | Self::AcceptFailing(_)
+            | Self::LinesLost(_)
+            | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
@@ -211,6 +227,9 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::LinesLost(lost) => {
+                write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
+            }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
@@ -219,6 +238,14 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
             }
             Self::Summary(summary) => summary.fmt(f),
+            Self::Overdue { status, stopped: true } => write!(
+                f,
+                "exiting with {status} now: the server has stopped, and Ruby has not ended the process in time (a thread that \
+                 holds the GVL, or an at_exit block that does not return)"
+            ),
+            Self::Overdue { status, stopped: false } => {
+                write!(f, "exiting with {status} now: the time is over, and the server has not stopped")
+            }
         }
     }
 }

@@ -18,14 +18,18 @@ use crate::{
     sys::{self, SignalAction},
 };
 
-const SIGNALS: [(Signal, libc::c_int); 3] =
-    [(Signal::Term, libc::SIGTERM), (Signal::Quit, libc::SIGQUIT), (Signal::Int, libc::SIGINT)];
+const SIGNALS: [(Signal, libc::c_int); 4] = [
+    (Signal::Term, libc::SIGTERM),
+    (Signal::Quit, libc::SIGQUIT),
+    (Signal::Int, libc::SIGINT),
+    (Signal::Hup, libc::SIGHUP),
+];
 
 /// Hears the process's signals until it is dropped.
 #[derive(Debug)]
 pub struct Ears {
     actions: Vec<SignalAction>,
-    heard: [Heard; 3],
+    heard: [Heard; SIGNALS.len()],
 }
 
 #[derive(Debug, Default)]
@@ -37,14 +41,16 @@ struct Heard {
 }
 
 impl Ears {
-    /// Begins to hear. The stream yields a byte for each signal; [`signal_of`] reads it.
-    pub(crate) fn open() -> io::Result<(Self, UnixStream)> {
+    /// Begins to hear these signals; others are left alone, as one that is to be ignored. The stream yields a byte for each;
+    /// [`signal_of`] reads it.
+    pub(crate) fn open(signals: &[Signal]) -> io::Result<(Self, UnixStream)> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let pipe: Arc<OwnedFd> = Arc::new(writer.into());
         let mut ears = Self { actions: Vec::new(), heard: Default::default() };
-        for (index, (_, number)) in SIGNALS.into_iter().enumerate() {
+        let wanted = SIGNALS.into_iter().enumerate().filter(|(_, (signal, _))| signals.contains(signal));
+        for (index, (_, number)) in wanted {
             let count = ears.heard[index].delivered.clone();
             ears.actions.push(sys::on_signal(number, count, pipe.clone(), index as u8)?);
         }
@@ -79,7 +85,7 @@ mod tests {
     /// SIGQUIT, because nobody else in the test process has a use for it.
     #[test]
     fn hears_a_signal_and_knows_it_again_once() {
-        let (ears, mut reader) = Ears::open().unwrap();
+        let (ears, mut reader) = Ears::open(&[Signal::Quit]).unwrap();
         reader.set_nonblocking(false).unwrap();
         assert!(!ears.heard(Signal::Quit), "nothing was delivered");
         sys::raise(libc::SIGQUIT);

@@ -214,6 +214,15 @@ fn set_errno(value: libc::c_int) {
     unsafe { *place = value };
 }
 
+/// Makes a FIFO.
+#[cfg(test)]
+pub(crate) fn make_fifo(path: &std::path::Path) -> io::Result<()> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path ends with a zero and lives until the call returns.
+    let result = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sends this process a signal that it handles.
 #[cfg(test)]
 pub(crate) fn raise(signal: libc::c_int) {

@@ -8,24 +8,26 @@ use std::{
 };
 
 use magnus::{
-    DataTypeFunctions, Error, RHash, RModule, Ruby, Symbol, TypedData, Value, function, gc::Marker, method, prelude::*,
-    scan_args, typed_data::Obj,
+    DataTypeFunctions, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TypedData, Value, function, gc::Marker,
+    method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
     access::{AccessLog, Format},
     dispatch::{Demand, DispatchQueue, Next, Rest},
     heap,
     lifecycle::{Event, Phase, Signal},
-    log::{Log, TerminationLog},
+    log::Logs,
     notice::Notice,
     plan::{Misfit, Plan},
     server::{self, Observer, Running, Turn},
-    signals::Ears,
     wake::Sleeper,
     watchdog,
 };
 
 use crate::{error, gvl, settings::Settings, worker::App};
+
+/// How long a line waits to be written that comes after the server's end.
+const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -33,14 +35,11 @@ use crate::{error, gvl, settings::Settings, worker::App};
 struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
-    log: Option<Arc<Log>>,
+    logs: Logs,
     /// Where each request gets a line, and how it looks.
     access: Option<(RawFd, Format)>,
-    last_words: Option<Arc<TerminationLog>>,
     /// The shutdown's delays as they were resolved.
     plan: Plan,
-    /// While the process's signals are this server's.
-    ears: Mutex<Option<Ears>>,
     state: Mutex<State>,
 }
 
@@ -55,7 +54,7 @@ impl DataTypeFunctions for Server {
 /// How far the server has come.
 enum State {
     Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
-    Bound(Box<server::Server>),
+    Bound(Box<server::Server>, Vec<Misfit>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
     Over,
@@ -63,12 +62,10 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, last_words, access, boundary } = Settings::read(ruby, settings)?;
-        let (log, last_words) = (log.map(Arc::new), last_words.map(Arc::new));
+        let Settings { config, misfits, logs, access, boundary } = Settings::read(ruby, settings)?;
         let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server =
-            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, last_words, plan, ears: Mutex::default(), state });
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -77,10 +74,6 @@ impl Server {
     // Ruby must not be called under this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn ears(&self) -> MutexGuard<'_, Option<Ears>> {
-        self.ears.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn running(&self) -> Option<Arc<Running>> {
@@ -93,7 +86,7 @@ impl Server {
     /// The queue; `None` when it is over before it began.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server) => Some(Some(server.queue().clone())),
+            State::Bound(server, _) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
             State::Configured(..) => None,
@@ -102,11 +95,8 @@ impl Server {
     }
 
     fn observer(&self) -> Observer {
-        let (log, last_words) = (self.log.clone(), self.last_words.clone());
-        Arc::new(move |notice| {
-            log.iter().for_each(|log| log.write(notice));
-            last_words.iter().for_each(|log| log.write(notice));
-        })
+        let logs = self.logs.clone();
+        Arc::new(move |notice| logs.hear(notice))
     }
 
     // ===== methods =====
@@ -117,32 +107,44 @@ impl Server {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
-        let observer = rb_self.observer();
-        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
         let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
-        *rb_self.state() = State::Bound(Box::new(bound));
+        *rb_self.state() = State::Bound(Box::new(bound), misfits);
         Ok(())
     }
 
+    /// `max_workers` replaces the number that was set. `signals` are given where the process is the server's own: the server
+    /// hears them from now on.
     fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
-        let args = scan_args::scan_args::<(), (Option<usize>,), (), (), (), ()>(args)?;
+        let args = scan_args::scan_args::<(), (Option<usize>, Option<Option<RArray>>), (), (), (), ()>(args)?;
+        let (max_workers, signals) = args.optional;
+        let signals: Option<Vec<Signal>> = signals
+            .flatten()
+            .map(|names| names.into_iter().map(|name| signal(ruby, Symbol::try_convert(name)?)).collect())
+            .transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(mut server) = taken else {
+        let State::Bound(mut server, misfits) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
         let queue = server.queue().clone();
-        if let (Some(max_workers),) = args.optional {
+        if let Some(max_workers) = max_workers {
             queue.limit_workers(max_workers);
         }
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
         if let Some((descriptor, format)) = rb_self.access {
-            let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("access log: {cause}"));
             server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
         }
+        rb_self.logs.start().map_err(failed)?;
+        server.finish_logs(rb_self.logs.clone());
         if let Some(slices) = gvl::slices() {
             server.keep_slices(slices);
         }
-        let running = server.start(rb_self.observer()).map_err(|error| {
+        if let Some(signals) = signals {
+            server.own_process(&signals);
+        }
+        let observer = rb_self.observer();
+        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
+        let running = server.start(observer).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)
         })?;
@@ -228,31 +230,32 @@ impl Server {
     }
 
     fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
-        let signal = match &*name.name()? {
-            "TERM" => Signal::Term,
-            "QUIT" => Signal::Quit,
-            "INT" => Signal::Int,
-            "HUP" => Signal::Hup,
-            other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
-        };
-        let heard = rb_self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
-        if !heard {
-            rb_self.tell(Event::Signal(signal));
+        let signal = signal(ruby, name)?;
+        match rb_self.running() {
+            Some(running) => running.signalled(signal, Instant::now()),
+            None => rb_self.tell(Event::Signal(signal)),
         }
         Ok(())
     }
 
-    fn hear_signals(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        let Some(running) = rb_self.running() else {
-            return Err(error::misuse(ruby, "the server does not listen"));
-        };
-        let ears = running.hear_signals().map_err(|cause| Error::new(ruby.exception_io_error(), cause.to_string()))?;
-        *rb_self.ears() = Some(ears);
-        Ok(())
+    fn ignore_signals(&self) {
+        if let Some(running) = self.running() {
+            running.ignore_signals();
+        }
     }
 
-    fn ignore_signals(&self) {
-        drop(self.ears().take());
+    /// Has lines written beside the server's own, to the log of its errors or of its notices; false where there is none, or no
+    /// thread of the server's writes: before it listens, and in a child that the app has forked.
+    fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
+        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.notices };
+        let Some(log) = log else { return false };
+        let printed = log.print(lines.to_bytes().to_vec());
+        if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
+            // The process may end at any moment.
+            let deadline = Instant::now() + LAST_LINES;
+            gvl::wait(ruby, &Sleeper::new().waker(), || log.finish(deadline));
+        }
+        printed
     }
 
     fn stop(&self, drain: bool) {
@@ -265,7 +268,7 @@ impl Server {
         if let Some(running) = self.running() {
             return running.tell(event, Instant::now());
         }
-        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
+        if let State::Bound(server, _) = std::mem::replace(&mut *self.state(), State::Over) {
             server.queue().close();
         }
     }
@@ -296,7 +299,7 @@ impl Server {
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
         let misfits: Vec<String> = match &*rb_self.state() {
             State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
-            State::Bound(_) | State::Running(_) | State::Over => Vec::new(),
+            State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
         };
         let plan = ruby.hash_new();
         plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
@@ -315,7 +318,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Bound(_) => Phase::Booting,
+            State::Configured(..) | State::Bound(..) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };
@@ -348,6 +351,16 @@ impl Server {
     }
 }
 
+fn signal(ruby: &Ruby, name: Symbol) -> Result<Signal, Error> {
+    match &*name.name()? {
+        "TERM" => Ok(Signal::Term),
+        "QUIT" => Ok(Signal::Quit),
+        "INT" => Ok(Signal::Int),
+        "HUP" => Ok(Signal::Hup),
+        other => Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
+    }
+}
+
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
@@ -376,8 +389,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("await_closing", method!(Server::await_closing, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
-    class.define_method("hear_signals", method!(Server::hear_signals, 0))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
+    class.define_method("print", method!(Server::print, 2))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;

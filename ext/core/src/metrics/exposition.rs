@@ -178,6 +178,11 @@ impl Report {
             "1 for the phase of the server's life that it is in",
             PHASES.map(|name| ([("phase", name)], u64::from(name == current))),
         )?;
+        page.counters(
+            "tidegate_log_lines_lost",
+            "Lines that were not written, because a log's reader was too slow or gone; server: what the server says, access: a line a request",
+            self.lost.by_log().map(|(log, count)| ([("log", log)], count)),
+        )?;
         if let Some(resident) = memory::resident() {
             page.measure("tidegate_resident_memory", "Memory of the process", Unit::Bytes, &ConstGauge::new(resident))?;
         }
