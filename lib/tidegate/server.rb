@@ -24,7 +24,7 @@ module Tidegate
       min_threads idle_thread_timeout max_queue queue_timeout first_data_timeout head_timeout body_timeout
       persistent_timeout write_timeout
       http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
-      drain_until_quiet drain_fail_paths probe_paths termination_log
+      drain_until_quiet drain_fail_paths probe_paths liveness_timeout termination_log
       allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
     ].freeze
     private_constant :PASSED_ON
@@ -44,6 +44,13 @@ module Tidegate
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
     def bind
       @native ||= Native::Server.new(@app, settings).tap(&:bind)
+      self
+    end
+
+    # For a process that the server has to itself, while the app is loaded: it ends on one of these +signals+ although Ruby is
+    # too busy to run a trap, in the platform's time.
+    def guard_boot(signals)
+      @native.guard_boot(signals)
       self
     end
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # The Ruby threads that run the app. The native side hands them requests and says when it could use one more; this
-# file starts them, and puts another in the place of one that has ended.
+# file starts them, and puts another in the place of one that has ended, as in that of the thread that starts them.
 
 module Tidegate
   class WorkerPool
@@ -30,12 +30,12 @@ module Tidegate
     # Starts the first workers, and the thread that starts the others.
     def start
       @min.times { spawn }
-      @supervisor = thread("tidegate pool") { supervise }
+      @supervisor = KeptThread.new("tidegate pool", @log) { supervise }.start
       self
     end
 
     # How many workers there are.
-    def size = @lock.synchronize { @workers.size }
+    def size = workers.count(&:alive?)
 
     # Waits for the workers of a server that has stopped. Those that take longer than +seconds+ are killed, and the
     # result is false: they are stuck in the app.
@@ -60,13 +60,19 @@ module Tidegate
 
     def workers = @lock.synchronize { @workers.values }
 
+    # What was promised by one that was killed may never come. Between the demand and the start of the worker it is not killed.
     def supervise
-      while @native.demand == :spawn
-        spawn or postpone
+      @native.forget_promises
+      Thread.handle_interrupt(Object => :never) do
+        while killable { @native.demand } == :spawn
+          spawn or killable { postpone }
+        end
       end
       @stopped.close
       workers.each(&:join)
     end
+
+    def killable(&) = Thread.handle_interrupt(Object => :immediate, &)
 
     # All places are taken, or the system has no thread left: the native side asks again, while it has need.
     def postpone
@@ -77,7 +83,8 @@ module Tidegate
     # Starts a worker in a free place, or in +place+, which its last holder is just leaving. False when there is none.
     def spawn(place = nil, failures = 0)
       @lock.synchronize do
-        place ||= (1..@max).find { |number| !@workers.key?(number) }
+        # One that was killed before it could begin has not left.
+        place ||= (1..@max).find { |number| !@workers[number]&.alive? }
         return false if place.nil? || @closed
 
         @workers[place] = thread("tidegate worker #{place}") { work(place, failures) }

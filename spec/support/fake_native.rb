@@ -5,7 +5,7 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads, :signals
+    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     def initialize(app, settings)
@@ -25,6 +25,8 @@ module FakeNative
       on_bind&.call
       nil
     end
+
+    def guard_boot(signals) = @guarded = signals
 
     def listen(max_threads, signals = nil)
       @calls << :listen
@@ -49,6 +51,8 @@ module FakeNative
     def next_worker(within: 5) = @arrivals.pop(timeout: within)
 
     def demand = @demands.pop || :stopped
+
+    def forget_promises = nil
 
     def decline = @calls << :decline
 

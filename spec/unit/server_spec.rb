@@ -34,7 +34,7 @@ RSpec.describe Tidegate::Server do
       http_content_length_limit: nil, body_memory_limit: 114_688, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, log: nil, errors: an_instance_of(Integer), development: false, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false, lowlevel_error_handler: nil,
-      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false,
+      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, liveness_timeout: 60.0,
       termination_log: nil,
       env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call)),
       hijacked: an_instance_of(Tidegate::Hijacked)

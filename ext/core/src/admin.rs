@@ -1,7 +1,15 @@
 //! The admin listener's connections: probes, numbers, and the request to drain. Served by the I/O thread alone, whatever the app
 //! and the interpreter are doing.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -14,8 +22,8 @@ use tokio::{
 };
 
 use crate::{
-    body::ResponseBody, clock::now, lifecycle::Phase, metrics::Report, probe, request::Peer, response::Response,
-    stats::Stats,
+    body::ResponseBody, clock::now, dispatch::DispatchQueue, lifecycle::Phase, metrics::Report, notice::Notice,
+    notice::Observer, probe, request::Peer, response::Response, stats::Stats,
 };
 
 /// A client that takes longer than this over its request is dropped.
@@ -26,8 +34,39 @@ pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) report: Arc<Report>,
+    pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
     pub(crate) drain: Box<dyn Fn() + Send + Sync>,
+}
+
+/// Whether anything runs the app.
+pub(crate) struct Liveness {
+    queue: Arc<DispatchQueue>,
+    /// See [`Probes::unattended`](crate::config::Probes::unattended).
+    limit: Option<Duration>,
+    observer: Observer,
+    /// Whether the operator knows that nothing does.
+    told: AtomicBool,
+}
+
+impl Liveness {
+    pub(crate) fn new(queue: Arc<DispatchQueue>, limit: Option<Duration>, observer: Observer) -> Self {
+        Self { queue, limit, observer, told: AtomicBool::new(false) }
+    }
+
+    /// For how long requests have waited with nothing to run them, where that is too long; the operator is told once.
+    fn unattended(&self) -> Option<Duration> {
+        let silence = self.queue.unattended_for_too_long(self.limit, now());
+        match silence {
+            Some(silence) if !self.told.swap(true, Relaxed) => {
+                let (workers, idle) = self.queue.workers();
+                (self.observer)(&Notice::Unattended { silence, waiting: self.queue.len(), workers, idle });
+            }
+            Some(_) => {}
+            None => self.told.store(false, Relaxed),
+        }
+        silence
+    }
 }
 
 impl fmt::Debug for Admin {
@@ -46,7 +85,8 @@ impl Admin {
         }
         let phase = *self.phase.borrow();
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer(method, path, phase, now(), in_flight).unwrap_or_else(|| {
+        let unattended = || self.liveness.unattended();
+        probe::answer(method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
             probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))
         })
     }
@@ -103,8 +143,14 @@ fn whole(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dispatch::DispatchQueue, traffic::Traffic};
+    use crate::{
+        body::RequestBody,
+        exchange::{Awaited, Exchange},
+        request::Request as Waiting,
+        traffic::Traffic,
+    };
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{sync::Mutex, time::Instant};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         task::JoinHandle,
@@ -112,6 +158,8 @@ mod tests {
 
     struct Stage {
         phase: watch::Sender<Phase>,
+        queue: Arc<DispatchQueue>,
+        notices: Arc<Mutex<Vec<String>>>,
         admin: Arc<Admin>,
         asked: Arc<AtomicU32>,
     }
@@ -126,16 +174,20 @@ mod tests {
             });
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
+            let notices = Arc::<Mutex<Vec<String>>>::default();
+            let heard = notices.clone();
+            let observer: Observer = Arc::new(move |notice| heard.lock().unwrap().push(notice.to_string()));
+            let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer);
             let report = Report::new(
                 stats.clone(),
-                queue,
+                queue.clone(),
                 Arc::new(Traffic::new(false)),
                 phase.clone(),
                 Default::default(),
                 Default::default(),
             );
-            let admin = Arc::new(Admin { phase, stats, report, drain });
-            Self { phase: sender, admin, asked }
+            let admin = Arc::new(Admin { phase, stats, report, liveness, drain });
+            Self { phase: sender, queue, notices, admin, asked }
         }
 
         fn ask(&self, peer: Peer, request: &'static str) -> JoinHandle<String> {
@@ -183,5 +235,39 @@ mod tests {
         assert!(!answer.is_finished());
         stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
         assert!(answer.await.unwrap().contains("200 OK"));
+    }
+
+    fn wait(queue: &Arc<DispatchQueue>, queued: Instant) -> Awaited {
+        let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let peer = Arc::new(Peer::unix());
+        let request = Waiting { head, body: RequestBody::Empty, peer, received: queued, queued };
+        let (exchange, answer) = Exchange::new(request, None);
+        queue.submit(exchange).unwrap();
+        answer
+    }
+
+    /// All probes said ready while nothing ran the app any more.
+    #[tokio::test(start_paused = true)]
+    async fn is_dead_when_requests_wait_and_nothing_runs_the_app() {
+        const LIVEZ: &str = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+        let stage = Stage::new();
+        let answer = wait(&stage.queue, now());
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(stage.ask(stranger(), LIVEZ).await.unwrap().contains("200 OK"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for _ in 0..3 {
+            let text = stage.ask(stranger(), LIVEZ).await.unwrap();
+            assert!(
+                text.contains("503 Service") && text.contains("\r\n\r\ndead: requests have waited for 61."),
+                "{text}"
+            );
+        }
+        let notices = stage.notices.lock().unwrap().clone();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{notices:?}");
+        let worker = stage.queue.register();
+        drop(worker.look());
+        assert!(stage.ask(stranger(), LIVEZ).await.unwrap().contains("200 OK"), "there is life again");
+        drop(answer);
     }
 }

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -9,6 +9,9 @@ use crate::{
     plan::{Misfit, Plan},
     stats::Snapshot,
 };
+
+/// Hears what the server has to say, on the I/O thread: it must not block.
+pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// Something worth a line in the log.
 #[derive(Debug)]
@@ -59,6 +62,17 @@ pub enum Notice<'a> {
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
+    /// The liveness probe fails: requests wait, and nothing runs the app.
+    Unattended {
+        /// For how long.
+        silence: Duration,
+        /// How many requests.
+        waiting: usize,
+        /// Workers there are.
+        workers: usize,
+        /// How many of them sleep.
+        idle: usize,
+    },
     /// So many lines of this log were lost.
     LinesLost(u64),
     /// A signal changed nothing.
@@ -69,8 +83,8 @@ pub enum Notice<'a> {
     Overdue {
         /// The exit status.
         status: i32,
-        /// Whether the server itself had come to its end.
-        stopped: bool,
+        /// Where the server was in its life.
+        phase: Phase,
     },
 }
 
@@ -150,6 +164,7 @@ impl Notice<'_> {
             Self::Late(_) => "late",
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
+            Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
@@ -164,6 +179,7 @@ impl Notice<'_> {
             | Self::Extended { .. }
             | Self::Late(_)
             | Self::AcceptFailing(_)
+            | Self::Unattended { .. }
             | Self::LinesLost(_)
             | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
@@ -227,6 +243,13 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::Unattended { silence, waiting, workers, idle } => write!(
+                f,
+                "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",
+                count(*waiting as u64, "request has", "requests have"),
+                seconds(*silence),
+                count(*workers as u64, "thread", "threads"),
+            ),
             Self::LinesLost(lost) => {
                 write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
             }
@@ -238,13 +261,19 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
             }
             Self::Summary(summary) => summary.fmt(f),
-            Self::Overdue { status, stopped: true } => write!(
-                f,
-                "exiting with {status} now: the server has stopped, and Ruby has not ended the process in time (a thread that \
-                 holds the GVL, or an at_exit block that does not return)"
-            ),
-            Self::Overdue { status, stopped: false } => {
-                write!(f, "exiting with {status} now: the time is over, and the server has not stopped")
+            Self::Overdue { status, phase } => {
+                write!(f, "exiting with {status} now: ")?;
+                f.write_str(match phase {
+                    Phase::Booting => {
+                        "told to end before it was ready, and Ruby has not ended the process in time (a thread that holds the \
+                         GVL while the app is loaded)"
+                    }
+                    Phase::Stopped { .. } => {
+                        "the server has stopped, and Ruby has not ended the process in time (a thread that holds the GVL, or an \
+                         at_exit block that does not return)"
+                    }
+                    _ => "the time is over, and the server has not stopped",
+                })
             }
         }
     }

@@ -164,6 +164,11 @@ impl Plan {
         EXIT_LIMIT
     }
 
+    /// How long a boot may go on after the signal that is to end it.
+    pub fn boot_end(&self) -> Duration {
+        self.gone_after().unwrap_or(EXIT_LIMIT)
+    }
+
     /// The last part of the delay, in which a new connection is a bad sign.
     pub(crate) fn late_part(&self) -> Duration {
         self.drain_delay.mul_f64(LATE_PART)

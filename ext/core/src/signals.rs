@@ -5,12 +5,15 @@
 //! again: [`Ears::heard`] tells the two apart.
 
 use std::{
-    io,
+    io::{self, Read},
+    net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -72,6 +75,59 @@ impl Drop for Ears {
     }
 }
 
+/// Bounds the end of a boot, until it is dropped: an app may hold the interpreter's lock while it is loaded, so that nothing
+/// of the interpreter's hears a signal. Nothing has been accepted yet, and nothing is lost.
+#[derive(Debug)]
+pub struct BootGuard {
+    stream: UnixStream,
+    over: Arc<AtomicBool>,
+    _ears: Ears,
+}
+
+impl BootGuard {
+    /// Calls `bite`, which ends the process, when `limit` has passed since the first of these signals. It runs on a thread of
+    /// its own: not before a fork.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptors or threads left.
+    pub fn start(signals: &[Signal], limit: Duration, bite: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (ears, stream) = Ears::open(signals)?;
+        stream.set_nonblocking(false)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (mut hearing, done) = (stream.try_clone()?, over.clone());
+        let guard = move || {
+            if hearing.read_exact(&mut [0]).is_ok() && !has_ended(&hearing, limit) && !done.load(Ordering::SeqCst) {
+                bite();
+            }
+        };
+        thread::Builder::new().name("tidegate-boot".into()).spawn(guard)?;
+        Ok(Self { stream, over, _ears: ears })
+    }
+}
+
+/// Waits for the end of the stream, at most for `limit`; whether it has come.
+fn has_ended(mut stream: &UnixStream, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        if stream.read(&mut [0]).is_ok_and(|bytes| bytes == 0) {
+            return true;
+        }
+    }
+}
+
+impl Drop for BootGuard {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // A child that the app has forked may hold the other end; this ends the stream all the same.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
 /// The signal that a byte stands for.
 pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
     SIGNALS.get(usize::from(byte)).map(|(signal, _)| *signal)
@@ -80,7 +136,7 @@ pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::sync::mpsc;
 
     /// SIGQUIT, because nobody else in the test process has a use for it.
     #[test]
@@ -94,5 +150,25 @@ mod tests {
         assert_eq!(signal_of(byte[0]), Some(Signal::Quit));
         assert!(ears.heard(Signal::Quit));
         assert!(!ears.heard(Signal::Quit), "a second report is of a second signal");
+    }
+
+    fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {
+        let (bites, bitten) = mpsc::channel();
+        (BootGuard::start(&[Signal::Hup], limit, move || bites.send(()).unwrap()).unwrap(), bitten)
+    }
+
+    /// SIGHUP, which the other test does not use: they run at the same time.
+    #[test]
+    fn bounds_a_boot_that_was_told_to_end_and_no_other() {
+        let (long, unbitten) = guard(Duration::from_secs(3600));
+        let (short, bitten) = guard(Duration::ZERO);
+        sys::raise(libc::SIGHUP);
+        assert_eq!(bitten.recv(), Ok(()));
+        drop(short);
+        drop(long);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "it was over before its time");
+        let (quiet, unbitten) = guard(Duration::ZERO);
+        drop(quiet);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "no signal came");
     }
 }

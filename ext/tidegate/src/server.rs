@@ -20,6 +20,7 @@ use tidegate_core::{
     notice::Notice,
     plan::{Misfit, Plan},
     server::{self, Observer, Running, Turn},
+    signals::BootGuard,
     wake::Sleeper,
     watchdog,
 };
@@ -41,6 +42,8 @@ struct Server {
     /// The shutdown's delays as they were resolved.
     plan: Plan,
     state: Mutex<State>,
+    /// While the app is loaded.
+    guard: Mutex<Option<BootGuard>>,
 }
 
 impl DataTypeFunctions for Server {
@@ -65,7 +68,7 @@ impl Server {
         let Settings { config, misfits, logs, access, boundary } = Settings::read(ruby, settings)?;
         let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state });
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -112,15 +115,29 @@ impl Server {
         Ok(())
     }
 
+    /// Sees to it that the process ends on one of these signals although Ruby can't run, until the server listens.
+    fn guard_boot(ruby: &Ruby, rb_self: &Self, names: RArray) -> Result<(), Error> {
+        let signals = signals(ruby, names)?;
+        let guard = match &*rb_self.state() {
+            State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
+            State::Configured(..) | State::Running(_) | State::Over => None,
+        };
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
+        let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
+        *rb_self.guard() = Some(guard.map_err(failed)?);
+        Ok(())
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<BootGuard>> {
+        self.guard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// `max_workers` replaces the number that was set. `signals` are given where the process is the server's own: the server
     /// hears them from now on.
     fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
         let args = scan_args::scan_args::<(), (Option<usize>, Option<Option<RArray>>), (), (), (), ()>(args)?;
         let (max_workers, signals) = args.optional;
-        let signals: Option<Vec<Signal>> = signals
-            .flatten()
-            .map(|names| names.into_iter().map(|name| signal(ruby, Symbol::try_convert(name)?)).collect())
-            .transpose()?;
+        let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
         let State::Bound(mut server, misfits) = taken else {
             *rb_self.state() = taken;
@@ -148,6 +165,8 @@ impl Server {
             queue.close();
             error::raise(ruby, &error)
         })?;
+        // The server hears the signals by now.
+        drop(rb_self.guard().take());
         let addresses = running.addresses().to_vec();
         *rb_self.state() = State::Running(Arc::new(running));
         Ok(addresses)
@@ -229,6 +248,14 @@ impl Server {
         Ok(())
     }
 
+    /// The thread that calls `demand` is a new one; what the one before it was asked for may never come.
+    fn forget_promises(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        if let Some(queue) = rb_self.queue(ruby)? {
+            queue.forget_promises();
+        }
+        Ok(())
+    }
+
     fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
         let signal = signal(ruby, name)?;
         match rb_self.running() {
@@ -268,6 +295,7 @@ impl Server {
         if let Some(running) = self.running() {
             return running.tell(event, Instant::now());
         }
+        drop(self.guard().take());
         if let State::Bound(server, _) = std::mem::replace(&mut *self.state(), State::Over) {
             server.queue().close();
         }
@@ -361,6 +389,10 @@ fn signal(ruby: &Ruby, name: Symbol) -> Result<Signal, Error> {
     }
 }
 
+fn signals(ruby: &Ruby, names: RArray) -> Result<Vec<Signal>, Error> {
+    names.into_iter().map(|name| signal(ruby, Symbol::try_convert(name)?)).collect()
+}
+
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
@@ -380,6 +412,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;
+    class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
@@ -387,6 +420,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
     class.define_method("await_stop", method!(Server::await_stop, 0))?;
     class.define_method("await_closing", method!(Server::await_closing, 0))?;
+    class.define_method("forget_promises", method!(Server::forget_promises, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;

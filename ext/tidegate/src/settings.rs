@@ -66,6 +66,7 @@ const NAMES: &[&str] = &[
     "drain_until_quiet",
     "drain_fail_paths",
     "probe_paths",
+    "liveness_timeout",
     "termination_log",
     "log",
     "errors",
@@ -112,6 +113,7 @@ impl Settings {
             probes: Probes {
                 mounted: reader.get("probe_paths")?.unwrap_or(false),
                 fail_paths: reader.get("drain_fail_paths")?.unwrap_or_default(),
+                unattended: reader.seconds("liveness_timeout")?,
             },
             timeouts: Timeouts {
                 first_byte: reader.seconds("first_data_timeout")?,

@@ -22,7 +22,9 @@ module Tidegate
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
         option(:admin, :TCP_OR_NONE, nil, "address for the probes, POST /drain, /metrics and /stats: tcp://HOST:PORT"),
-        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
+        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too"),
+        option(:liveness_timeout, :TIMEOUT_OR_OFF, 60.0,
+               "seconds that requests may wait while no thread is in the app, before /livez fails; 0: never; a busy app never makes it fail")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),

@@ -16,6 +16,7 @@ RSpec.describe Tidegate::Configuration::Types do
     SECONDS: { "0" => 0.0, "2.5" => 2.5, 3 => 3.0 },
     SECONDS_OR_AUTO: { "auto" => :auto, auto: :auto, "0" => 0.0 },
     TIMEOUT: { "none" => nil, nil => nil, false => nil, "0.5" => 0.5, 30 => 30.0 },
+    TIMEOUT_OR_OFF: { "0" => nil, 0 => nil, "none" => nil, nil => nil, "0.5" => 0.5, 60 => 60.0 },
     PORT: { "0" => 0, "65535" => 65_535, 80 => 80 },
     TCP_OR_NONE: { "none" => nil, nil => nil }
   }.each do |type, cases|
@@ -35,6 +36,7 @@ RSpec.describe Tidegate::Configuration::Types do
     SECONDS: ["-1", "x", "", nil, true, Float::INFINITY, "30s"],
     SECONDS_OR_AUTO: ["none", "-1", nil],
     TIMEOUT: ["0", 0, "-5", "auto", true],
+    TIMEOUT_OR_OFF: ["-1", "auto", true, "x"],
     PORT: ["65536", "-1", "http", nil, true],
     TCP_OR_NONE: ["unix:///x", "9394"]
   }.each do |type, cases|

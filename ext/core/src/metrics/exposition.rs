@@ -102,6 +102,12 @@ impl Report {
                 .map(|(state, count)| ([("state", state)], count as u64)),
         )?;
         page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_workers() as u64)?;
+        page.measure(
+            "tidegate_unattended",
+            "For how long requests have waited although no thread is in the app; 0 where none waits, or the app is busy",
+            Unit::Seconds,
+            &ConstGauge::new(self.queue.unattended(now()).as_secs_f64()),
+        )?;
         page.counter(
             "tidegate_stalls",
             "Times that one more request was let in beside one that computed for long",

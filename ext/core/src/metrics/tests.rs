@@ -74,6 +74,7 @@ fn prometheus_reads_what_was_counted() {
         ("tidegate_connections_accepted_total", 1.0),
         ("tidegate_phase{phase=\"ready\"}", 1.0),
         ("tidegate_phase{phase=\"draining\"}", 0.0),
+        ("tidegate_unattended_seconds", 0.0),
         ("tidegate_log_lines_lost_total{log=\"server\"}", 0.0),
         ("tidegate_log_lines_lost_total{log=\"access\"}", 0.0),
         ("tidegate_info{version=\"1.2.3\"}", 1.0),

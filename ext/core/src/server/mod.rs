@@ -21,9 +21,10 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
+pub use crate::notice::Observer;
 use crate::{
     access::AccessLog,
-    admin::{self, Admin},
+    admin::{self, Admin, Liveness},
     clock::now,
     config::Config,
     connection::{Shared, Slack},
@@ -35,7 +36,7 @@ use crate::{
     metrics::{LostLines, Report},
     milestone::{Milestone, Way, milestone},
     notice::Notice,
-    signals::{Ears, signal_of},
+    signals::{BootGuard, Ears, signal_of},
     slices::Slices,
     stats::{Snapshot, Stats},
     sys,
@@ -43,9 +44,6 @@ use crate::{
     wake::Sleeper,
     watchdog::Watchdog,
 };
-
-/// Hears what the server has to say, on the I/O thread: it must not block for long.
-pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
@@ -131,6 +129,20 @@ impl Server {
         self.own_process = Some(signals.to_vec());
     }
 
+    /// While this exists, the process ends with 0 within the time that the platform leaves when one of these signals has come,
+    /// whatever the interpreter does. For a process that is the server's own, and that does not fork any more.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptors or threads left.
+    pub fn guard_boot(&self, signals: &[Signal], observer: Observer, logs: Logs) -> io::Result<BootGuard> {
+        BootGuard::start(signals, self.config.plan.boot_end(), move || {
+            // Nothing can be said without it.
+            let _ = logs.start();
+            end_process(&observer, &logs, 0, Phase::Booting)
+        })
+    }
+
     /// Keeps the slices of the interpreter's lock short.
     pub fn keep_slices(&mut self, slices: &'static Slices) {
         self.slices = Some(slices);
@@ -184,6 +196,7 @@ impl Server {
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
+        let liveness = Liveness::new(queue.clone(), shared.probes.unattended, observer.clone());
         let admin = admin.map(|listener| {
             let ask = messages.clone();
             // Full means that as many events wait already.
@@ -191,7 +204,7 @@ impl Server {
             let lost =
                 LostLines { server: logs.clone(), access: requests.access.as_ref().map(|log| log.lost().clone()) };
             let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about, lost);
-            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
+            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, liveness, drain })
         });
         let watchdog = match ears {
             Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
@@ -379,14 +392,16 @@ fn serve(
 /// Ends the process when it is time, and says so.
 fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<Phase>) -> io::Result<Watchdog> {
     Watchdog::start(move || {
-        let (status, stopped) = match *phases.borrow() {
-            Phase::Stopped { status } => (status, true),
-            _ => (1, false),
-        };
-        observer(&Notice::Overdue { status, stopped });
-        logs.finish(Instant::now() + LAST_WORD);
-        sys::exit_now(status)
+        let phase = *phases.borrow();
+        let status = if let Phase::Stopped { status } = phase { status } else { 1 };
+        end_process(&observer, &logs, status, phase)
     })
+}
+
+fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
+    observer(&Notice::Overdue { status, phase });
+    logs.finish(Instant::now() + LAST_WORD);
+    sys::exit_now(status)
 }
 
 /// Passes signals on to the driver, until they are ignored.
