@@ -60,19 +60,15 @@ module Tidegate
 
     def workers = @lock.synchronize { @workers.values }
 
-    # What was promised by one that was killed may never come. Between the demand and the start of the worker it is not killed.
+    # What was promised by one that was killed may never come.
     def supervise
       @native.forget_promises
-      Thread.handle_interrupt(Object => :never) do
-        while killable { @native.demand } == :spawn
-          spawn or killable { postpone }
-        end
+      while @native.demand == :spawn
+        spawn or postpone
       end
       @stopped.close
       workers.each(&:join)
     end
-
-    def killable(&) = Thread.handle_interrupt(Object => :immediate, &)
 
     # All places are taken, or the system has no thread left: the native side asks again, while it has need.
     def postpone
@@ -101,6 +97,8 @@ module Tidegate
     # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
     # here, by the thread that ends, so that nobody has to wait or poll for it.
     def work(place, failures)
+      # Known even where the thread that has started this one was killed before it could say so.
+      @lock.synchronize { @workers[place] = Thread.current }
       @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
       @first&.run

@@ -150,6 +150,14 @@ mod tests {
         assert_eq!(signal_of(byte[0]), Some(Signal::Quit));
         assert!(ears.heard(Signal::Quit));
         assert!(!ears.heard(Signal::Quit), "a second report is of a second signal");
+        drop(ears);
+
+        // Ruby's `trap` puts its own handler in the place of what was there; ears that were opened after that heard nothing.
+        sys::ignore_from_now_on(libc::SIGQUIT);
+        let (_ears, mut reader) = Ears::open(&[Signal::Quit]).unwrap();
+        reader.set_nonblocking(false).unwrap();
+        sys::raise(libc::SIGQUIT);
+        reader.read_exact(&mut byte).unwrap();
     }
 
     fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {
