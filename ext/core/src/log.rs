@@ -175,8 +175,8 @@ impl Logs {
 
     /// Waits until what was said before is written, at most until `deadline`.
     pub fn finish(&self, deadline: Instant) {
-        self.last_words.iter().for_each(|log| log.finish(deadline));
         self.notices.iter().chain(&self.errors).for_each(|log| log.finish(deadline));
+        self.last_words.iter().for_each(|log| log.finish(deadline));
     }
 
     /// What was lost of them so far.

@@ -27,7 +27,7 @@ use tidegate_core::{
 
 use crate::{error, gvl, settings::Settings, worker::App};
 
-/// How long a line waits to be written that comes after the server's end.
+/// How long lines may take to be written at the server's beginning and after its end.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
@@ -51,6 +51,13 @@ impl DataTypeFunctions for Server {
         if let Some(app) = self.app.get() {
             app.mark(marker);
         }
+    }
+}
+
+/// A process that ends without having stopped its server drops it in the end: what was said last is still written.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.logs.finish(Instant::now() + LAST_LINES);
     }
 }
 
@@ -169,6 +176,8 @@ impl Server {
         drop(rb_self.guard().take());
         let addresses = running.addresses().to_vec();
         *rb_self.state() = State::Running(Arc::new(running));
+        // So that it is said before the app says anything about it.
+        rb_self.finish_logs(ruby);
         Ok(addresses)
     }
 
@@ -279,10 +288,15 @@ impl Server {
         let printed = log.print(lines.to_bytes().to_vec());
         if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
             // The process may end at any moment.
-            let deadline = Instant::now() + LAST_LINES;
-            gvl::wait(ruby, &Sleeper::new().waker(), || log.finish(deadline));
+            rb_self.finish_logs(ruby);
         }
         printed
+    }
+
+    /// Waits until what was said is written, but not for long.
+    fn finish_logs(&self, ruby: &Ruby) {
+        let deadline = Instant::now() + LAST_LINES;
+        gvl::wait(ruby, &Sleeper::new().waker(), || self.logs.finish(deadline));
     }
 
     fn stop(&self, drain: bool) {

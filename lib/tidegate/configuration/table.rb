@@ -24,7 +24,7 @@ module Tidegate
         option(:admin, :TCP_OR_NONE, nil, "address for the probes, POST /drain, /metrics and /stats: tcp://HOST:PORT"),
         option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too"),
         option(:liveness_timeout, :TIMEOUT_OR_OFF, 60.0,
-               "seconds that requests may wait while no thread is in the app, before /livez fails; 0: never; a busy app never makes it fail")
+               "seconds that requests may wait while no thread is in the app until /livez fails; 0: never")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),

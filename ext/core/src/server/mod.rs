@@ -216,9 +216,10 @@ impl Server {
         let signals = signals.map(|stream| (stream, messages.clone()));
         let serve = move || {
             serve(runtime, driver, inbox, listeners, admin, slices, signals);
-            ended_queue.close();
             let deadline = Instant::now() + LAST_LINES;
+            // Before the workers come to their end, about which the app may have something to say.
             logs.finish(deadline);
+            ended_queue.close();
             requests.access.iter().for_each(|access| access.finish(deadline));
             drop(alive);
         };
