@@ -48,7 +48,7 @@ use crate::{
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
 /// How long the process's last line may take to be written.
-const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
 const MESSAGE_ROOM: usize = 64;
 
