@@ -144,22 +144,3 @@ fn waiting_for_the_end_can_be_given_up() {
     running.tell(Event::Stop, Instant::now());
     assert_eq!(running.wait(&sleeper, None), Some(true));
 }
-
-/// Signals were heard once the interpreter came to say so; a client could connect before.
-#[test]
-fn signals_are_heard_from_before_the_first_client_can_connect() {
-    let mut server = Server::bind(config(&["tcp://127.0.0.1:0".to_owned()], Duration::ZERO)).unwrap();
-    server.own_process(&[Signal::Quit]);
-    work(server.queue().clone());
-    let (log, lines) = mpsc::channel();
-    let running = server.start(Arc::new(move |notice| drop(log.send(notice.to_string())))).unwrap();
-    // That of this very process; SIGQUIT is not used by another test.
-    let pid = std::process::id().to_string();
-    assert!(std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
-    wait_for(&lines, "closing: SIGQUIT");
-    // What the interpreter reports of it afterwards is known already, and does not count as a second.
-    running.signalled(Signal::Quit, Instant::now());
-    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
-    assert_eq!(running.phase(), Phase::Stopped { status: 0 });
-    assert!(!lines.iter().any(|line| line.contains("still finishing")));
-}
