@@ -22,6 +22,7 @@ module Tidegate
   autoload :Fault, "tidegate/fault"
   autoload :Hijacked, "tidegate/hijacked"
   autoload :Hooks, "tidegate/hooks"
+  autoload :KeptThread, "tidegate/kept_thread"
   autoload :Launcher, "tidegate/launcher"
   autoload :Log, "tidegate/log"
   autoload :Native, "tidegate/native"

@@ -111,6 +111,13 @@ RSpec.describe Tidegate::Launcher do
       end
     end
 
+    it "has the server hear the process's signals, where it has it to itself" do
+      launch
+      expect(fake_native.server.signals).to eq %i[TERM INT QUIT HUP]
+      Thread.new { launch }.join
+      expect(fake_native.server.signals).to be_nil
+    end
+
     it "names the process by its addresses and the directory" do
       launch
       expect(Process).to have_received(:setproctitle)

@@ -7,7 +7,10 @@ use std::{
     convert::Infallible,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -27,12 +30,12 @@ use crate::{
     body::ResponseBody,
     clock::now,
     config::{Address, AdminAccess},
+    dispatch::DispatchQueue,
     lifecycle::Phase,
     metrics::Report,
-    notice::Notice,
+    notice::{Notice, Observer},
     probe,
     response::Response,
-    server::Observer,
     stats::Stats,
 };
 
@@ -47,6 +50,7 @@ pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) report: Arc<Report>,
+    pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
     pub(crate) drain: Box<dyn Fn() + Send + Sync>,
     /// Hears who asked for one.
@@ -76,6 +80,36 @@ impl fmt::Display for Asker {
     }
 }
 
+/// Whether anything runs the app.
+pub(crate) struct Liveness {
+    queue: Arc<DispatchQueue>,
+    /// See [`Probes::unattended`](crate::config::Probes::unattended).
+    limit: Option<Duration>,
+    observer: Observer,
+    /// Whether the operator knows that nothing does.
+    told: AtomicBool,
+}
+
+impl Liveness {
+    pub(crate) fn new(queue: Arc<DispatchQueue>, limit: Option<Duration>, observer: Observer) -> Self {
+        Self { queue, limit, observer, told: AtomicBool::new(false) }
+    }
+
+    /// For how long requests have waited with nothing to run them, where that is too long; the operator is told once.
+    fn unattended(&self) -> Option<Duration> {
+        let silence = self.queue.unattended_for_too_long(self.limit, now());
+        match silence {
+            Some(silence) if !self.told.swap(true, Relaxed) => {
+                let (workers, idle) = self.queue.workers();
+                (self.observer)(&Notice::Unattended { silence, waiting: self.queue.len(), workers, idle });
+            }
+            Some(_) => {}
+            None => self.told.store(false, Relaxed),
+        }
+        silence
+    }
+}
+
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admin").field("phase", &*self.phase.borrow()).finish_non_exhaustive()
@@ -88,12 +122,13 @@ impl Admin {
         phase: watch::Receiver<Phase>,
         stats: Arc<Stats>,
         report: Arc<Report>,
+        liveness: Liveness,
         drain: Box<dyn Fn() + Send + Sync>,
         observer: Observer,
         (address, access): (&Address, AdminAccess),
     ) -> Self {
         let authority = Authority::new(access, address);
-        Self { phase, stats, report, drain, observer, authority, refused: Mutex::default() }
+        Self { phase, stats, report, liveness, drain, observer, authority, refused: Mutex::default() }
     }
 
     async fn answer(&self, head: &Parts, asker: Asker) -> Response {
@@ -106,7 +141,8 @@ impl Admin {
         }
         let phase = *self.phase.borrow();
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer(&head.method, path, phase, now(), in_flight).unwrap_or_else(|| {
+        let unattended = || self.liveness.unattended();
+        probe::answer(&head.method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
             probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))
         })
     }
@@ -182,7 +218,13 @@ fn whole(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Token, dispatch::DispatchQueue, traffic::Traffic};
+    use crate::{
+        body::RequestBody,
+        config::Token,
+        exchange::{Awaited, Exchange},
+        request::{Peer, Request as Waiting},
+        traffic::Traffic,
+    };
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -191,6 +233,7 @@ mod tests {
 
     struct Stage {
         phase: watch::Sender<Phase>,
+        queue: Arc<DispatchQueue>,
         admin: Arc<Admin>,
         asked: Arc<AtomicU32>,
         said: Arc<Mutex<Vec<String>>>,
@@ -210,12 +253,19 @@ mod tests {
                 Arc::new(move |notice: &Notice<'_>| lines.lock().unwrap().push(notice.to_string()));
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
-            let report =
-                Report::new(stats.clone(), queue, Arc::new(Traffic::new(false)), phase.clone(), Default::default());
+            let report = Report::new(
+                stats.clone(),
+                queue.clone(),
+                Arc::new(Traffic::new(false)),
+                phase.clone(),
+                Default::default(),
+                Default::default(),
+            );
             let access = AdminAccess { token: token.map(Token::new), hosts: Vec::new() };
             let address = Address::parse(address).unwrap();
-            let admin = Arc::new(Admin::new(phase, stats, report, drain, observer, (&address, access)));
-            Self { phase: sender, admin, asked, said }
+            let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
+            let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
+            Self { phase: sender, queue, admin, asked, said }
         }
 
         fn ask(&self, asker: Asker, request: &str) -> JoinHandle<String> {
@@ -312,5 +362,39 @@ mod tests {
             stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
             assert!(answer.await.unwrap().contains("200 OK"));
         }
+    }
+
+    fn wait(queue: &Arc<DispatchQueue>, queued: Instant) -> Awaited {
+        let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let peer = Arc::new(Peer::unix());
+        let request = Waiting { head, body: RequestBody::Empty, peer, received: queued, queued };
+        let (exchange, answer) = Exchange::new(request, None);
+        queue.submit(exchange).unwrap();
+        answer
+    }
+
+    /// All probes said ready while nothing ran the app any more.
+    #[tokio::test(start_paused = true)]
+    async fn is_dead_when_requests_wait_and_nothing_runs_the_app() {
+        const LIVEZ: &str = "GET /livez HTTP/1.1\nhost: x\n\n";
+        let stage = Stage::new("tcp://0.0.0.0:1", None);
+        let answer = wait(&stage.queue, now());
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(stage.ask(neighbour(), LIVEZ).await.unwrap().contains("200 OK"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for _ in 0..3 {
+            let text = stage.ask(neighbour(), LIVEZ).await.unwrap();
+            assert!(
+                text.contains("503 Service") && text.contains("\r\n\r\ndead: requests have waited for 61."),
+                "{text}"
+            );
+        }
+        let notices = stage.said();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{notices:?}");
+        let worker = stage.queue.register();
+        drop(worker.look());
+        assert!(stage.ask(neighbour(), LIVEZ).await.unwrap().contains("200 OK"), "there is life again");
+        drop(answer);
     }
 }

@@ -101,6 +101,9 @@ pub struct Probes {
     pub mounted: bool,
     /// Paths that are the app's, and answered with 503 once the server was told to stop.
     pub fail_paths: Vec<String>,
+    /// How long requests may wait although no worker is in the app, before `/livez` fails; `None` is for ever. A busy app
+    /// never makes it fail.
+    pub unattended: Option<Duration>,
 }
 
 /// How long a client may take over each step of a connection; `None` is for ever.

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, path::Path, time::Duration};
+use std::{fmt, io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -9,6 +9,9 @@ use crate::{
     plan::{Misfit, Plan},
     stats::Snapshot,
 };
+
+/// Hears what the server has to say, on the I/O thread: it must not block.
+pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// Something worth a line in the log.
 #[derive(Debug)]
@@ -87,10 +90,30 @@ pub enum Notice<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// The liveness probe fails: requests wait, and nothing runs the app.
+    Unattended {
+        /// For how long.
+        silence: Duration,
+        /// How many requests.
+        waiting: usize,
+        /// Workers there are.
+        workers: usize,
+        /// How many of them sleep.
+        idle: usize,
+    },
+    /// So many lines of this log were lost.
+    LinesLost(u64),
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
+    /// The interpreter has not ended the process in time, so that the server does, with this status.
+    Overdue {
+        /// The exit status.
+        status: i32,
+        /// Where the server was in its life.
+        phase: Phase,
+    },
 }
 
 /// Connections that came when none should have come any more.
@@ -173,8 +196,11 @@ impl Notice<'_> {
             Self::DrainRefused { .. } => "drain_refused",
             Self::SpoolFailing { .. } => "spool_failing",
             Self::TlsOnPlain { .. } => "tls_on_plain",
+            Self::Unattended { .. } => "unattended",
+            Self::LinesLost(_) => "lines_lost",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
+            Self::Overdue { .. } => "overdue",
         }
     }
 
@@ -186,7 +212,10 @@ impl Notice<'_> {
             | Self::Late(_)
             | Self::AcceptFailing(_)
             | Self::DrainRefused { .. }
-            | Self::SpoolFailing { .. } => true,
+            | Self::SpoolFailing { .. }
+            | Self::Unattended { .. }
+            | Self::LinesLost(_)
+            | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
@@ -273,6 +302,16 @@ impl fmt::Display for Notice<'_> {
                 place(*source),
                 repeated(*more)
             ),
+            Self::Unattended { silence, waiting, workers, idle } => write!(
+                f,
+                "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",
+                count(*waiting as u64, "request has", "requests have"),
+                seconds(*silence),
+                count(*workers as u64, "thread", "threads"),
+            ),
+            Self::LinesLost(lost) => {
+                write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
+            }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
@@ -281,6 +320,20 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
             }
             Self::Summary(summary) => summary.fmt(f),
+            Self::Overdue { status, phase } => {
+                write!(f, "exiting with {status} now: ")?;
+                f.write_str(match phase {
+                    Phase::Booting => {
+                        "told to end before it was ready, and Ruby has not ended the process in time (a thread that holds the \
+                         GVL while the app is loaded)"
+                    }
+                    Phase::Stopped { .. } => {
+                        "the server has stopped, and Ruby has not ended the process in time (a thread that holds the GVL, or an \
+                         at_exit block that does not return)"
+                    }
+                    _ => "the time is over, and the server has not stopped",
+                })
+            }
         }
     }
 }

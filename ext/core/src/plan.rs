@@ -5,6 +5,10 @@ use std::{fmt, time::Duration};
 
 /// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
 const EXIT_MARGIN: Duration = Duration::from_secs(2);
+/// How much of that is left when the process has to be gone, whatever the interpreter does.
+const BEFORE_KILL: Duration = Duration::from_secs(1);
+/// How long the process may take to end after its server, where no platform sets a limit.
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
 /// The longest automatic delay. Endpoint changes reach all of a cluster's nodes well within it.
 const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 /// The least time that a drain serves everything new where it may end early.
@@ -149,6 +153,21 @@ impl Plan {
             Some(timeout) => timeout,
         };
         (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, misfits)
+    }
+
+    /// How long after the first request to stop the process has to be gone, where a platform kills it a second later.
+    pub(crate) fn gone_after(&self) -> Option<Duration> {
+        self.budget.map(|budget| budget + EXIT_MARGIN - BEFORE_KILL)
+    }
+
+    /// How long the process may live on after its server, where no platform kills it.
+    pub(crate) fn exit_limit() -> Duration {
+        EXIT_LIMIT
+    }
+
+    /// How long a boot may go on after the signal that is to end it.
+    pub fn boot_end(&self) -> Duration {
+        self.gone_after().unwrap_or(EXIT_LIMIT)
     }
 
     /// The last part of the delay, in which a new connection is a bad sign.

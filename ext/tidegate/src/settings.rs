@@ -1,13 +1,13 @@
 //! The resolved Ruby configuration, as the core takes it. Ruby has validated it; what is wrong here is a
 //! programming error and says so.
 
-use std::{os::fd::RawFd, time::Duration};
+use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
     config::{About, Address, AdminAccess, Config, Interpreter, Limits, Probes, Timeouts, Token},
-    log::{Log, TerminationLog},
+    log::{Log, Logs, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
 };
@@ -19,10 +19,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// What of the shutdown plan did not fit.
     pub(crate) misfits: Vec<Misfit>,
-    /// Where log lines go; `None` for silence.
-    pub(crate) log: Option<Log>,
-    /// Where the platform looks for a process's last words.
-    pub(crate) last_words: Option<TerminationLog>,
+    /// Where what the server says goes.
+    pub(crate) logs: Logs,
     /// Where each request gets a line, and how it looks.
     pub(crate) access: Option<(RawFd, Format)>,
     /// What concerns the app.
@@ -74,8 +72,10 @@ const NAMES: &[&str] = &[
     "drain_until_quiet",
     "drain_fail_paths",
     "probe_paths",
+    "liveness_timeout",
     "termination_log",
     "log",
+    "errors",
     "development",
     "env_template",
     "allow_underscore_headers",
@@ -123,6 +123,7 @@ impl Settings {
             probes: Probes {
                 mounted: reader.get("probe_paths")?.unwrap_or(false),
                 fail_paths: reader.get("drain_fail_paths")?.unwrap_or_default(),
+                unattended: reader.seconds("liveness_timeout")?,
             },
             timeouts: Timeouts {
                 first_byte: reader.seconds("first_data_timeout")?,
@@ -157,8 +158,7 @@ impl Settings {
             config,
             misfits,
             access: reader.access()?,
-            last_words: reader.termination_log(platform)?,
-            log: reader.log()?,
+            logs: reader.logs(platform)?,
             boundary: Boundary {
                 development: reader.get("development")?.unwrap_or(false),
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
@@ -250,10 +250,21 @@ impl Reader<'_> {
         })
     }
 
-    fn log(&self) -> Result<Option<Log>, Error> {
-        let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("log: {cause}"));
+    fn logs(&self, platform: Platform) -> Result<Logs, Error> {
+        let (notices, errors) = (self.log("log")?.map(Arc::new), self.log("errors")?.map(Arc::new));
+        // One log for both keeps the order of their lines.
+        let errors = match &notices {
+            Some(notices) => errors.map(|errors| if notices.is_same_file(&errors) { notices.clone() } else { errors }),
+            None => errors,
+        };
+        Ok(Logs { notices, errors, last_words: self.termination_log(platform)?.map(Arc::new) })
+    }
+
+    /// The log that writes to the descriptor of that name.
+    fn log(&self, name: &str) -> Result<Option<Log>, Error> {
+        let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("{name}: {cause}"));
         let json = self.json()?;
-        self.get::<i32>("log")?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
+        self.get::<i32>(name)?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
     }
 
     fn json(&self) -> Result<bool, Error> {

@@ -27,7 +27,9 @@ module Tidegate
         option(:admin_token_file, :PATH, nil, "file with the Bearer token that POST /drain takes over TCP; read at boot"),
         option(:admin_hosts, :HOST, [], "name of admin for browsers and POST /drain, beside IP addresses and localhost; repeatable",
                many: true, shown: "none"),
-        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
+        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too"),
+        option(:liveness_timeout, :TIMEOUT_OR_OFF, 60.0,
+               "seconds that requests may wait while no thread is in the app until /livez fails; 0: never")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),

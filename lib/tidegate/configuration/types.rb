@@ -90,6 +90,10 @@ module Tidegate
         none?(given) ? nil : valid(number(given), &:positive?)
       end
 
+      TIMEOUT_OR_OFF = type("SECONDS", "a number of seconds, 0 or none to switch it off") do |given|
+        none?(given) || number(given)&.zero? ? nil : valid(number(given), &:positive?)
+      end
+
       PORT = type("PORT", "a whole number from 0 to 65535") { |given| valid(integer(given)) { |n| n.between?(0, 65_535) } }
       ADDRESS = type("URI", "tcp://HOST:PORT or unix://PATH") { |given| Address.parse(valid(text(given))) }
       ADDRESS_OR_NONE = type("URI", "tcp://HOST:PORT, unix://PATH, or none") do |given|

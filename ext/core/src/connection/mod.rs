@@ -105,7 +105,9 @@ impl Shared {
             return None;
         }
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer_beside_app(&self.probes, &head.method, head.uri.path(), self.phase(), now, in_flight)
+        let unattended = || self.queue.unattended_for_too_long(self.probes.unattended, now);
+        let (method, path) = (&head.method, head.uri.path());
+        probe::answer_beside_app(&self.probes, method, path, self.phase(), now, in_flight, unattended)
     }
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.

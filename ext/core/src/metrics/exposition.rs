@@ -108,6 +108,12 @@ impl Report {
                 .map(|(state, count)| ([("state", state)], count as u64)),
         )?;
         page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_workers() as u64)?;
+        page.measure(
+            "tidegate_unattended",
+            "For how long requests have waited although no thread is in the app; 0 where none waits, or the app is busy",
+            Unit::Seconds,
+            &ConstGauge::new(self.queue.unattended(now()).as_secs_f64()),
+        )?;
         page.counter(
             "tidegate_stalls",
             "Times that one more request was let in beside one that computed for long",
@@ -183,6 +189,11 @@ impl Report {
             "tidegate_phase",
             "1 for the phase of the server's life that it is in",
             PHASES.map(|name| ([("phase", name)], u64::from(name == current))),
+        )?;
+        page.counters(
+            "tidegate_log_lines_lost",
+            "Lines that were not written, because a log's reader was too slow or gone; server: what the server says, access: a line a request",
+            self.lost.by_log().map(|(log, count)| ([("log", log)], count)),
         )?;
         if let Some(resident) = memory::resident() {
             page.measure("tidegate_resident_memory", "Memory of the process", Unit::Bytes, &ConstGauge::new(resident))?;

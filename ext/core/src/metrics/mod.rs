@@ -11,7 +11,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use crate::{
-    config::About, dispatch::DispatchQueue, lifecycle::Phase, probe, response::Response, stats::Stats, traffic::Traffic,
+    config::About, dispatch::DispatchQueue, lifecycle::Phase, log::Logs, output::Lost, probe, response::Response,
+    stats::Stats, traffic::Traffic,
 };
 
 /// Where the numbers come from.
@@ -22,7 +23,21 @@ pub(crate) struct Report {
     traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
     about: About,
+    lost: LostLines,
     started: SystemTime,
+}
+
+/// What was lost of the logs.
+#[derive(Debug, Default)]
+pub(crate) struct LostLines {
+    pub(crate) server: Logs,
+    pub(crate) access: Option<Lost>,
+}
+
+impl LostLines {
+    fn by_log(&self) -> [(&'static str, u64); 2] {
+        [("server", self.server.lost()), ("access", self.access.as_ref().map_or(0, Lost::total))]
+    }
 }
 
 impl Report {
@@ -32,8 +47,9 @@ impl Report {
         traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,
         about: About,
+        lost: LostLines,
     ) -> Arc<Self> {
-        Arc::new(Self { stats, queue, traffic, phase, about, started: SystemTime::now() })
+        Arc::new(Self { stats, queue, traffic, phase, about, lost, started: SystemTime::now() })
     }
 
     /// The answer, if the path is one of these. `accept` is what the client says it can read.
