@@ -4,9 +4,10 @@
 
 module Tidegate
   class Check
-    # +configuration+ is a resolved Configuration.
-    def initialize(configuration)
+    # +configuration+ is a resolved Configuration, +platform+ what runs the process.
+    def initialize(configuration, platform)
       @configuration = configuration
+      @surroundings = Surroundings.unknown.with(platform:)
     end
 
     # Raises a ConfigurationError where the server would not start because of its configuration.
@@ -36,7 +37,7 @@ module Tidegate
 
     def quiet? = @configuration.drain_until_quiet
 
-    def plan = @plan ||= Server.new(->(_) {}, configuration: @configuration, log: Log.new(silent: true)).plan
+    def plan = @plan ||= Server.new(->(_) {}, configuration: @configuration, log: Log.new(silent: true), surroundings: @surroundings).plan
 
     def seconds(number) = format("%.1f s", number)
   end

@@ -62,7 +62,7 @@ module Tidegate
 
     # 0, or 1 where the shutdown plan had to be cut to fit.
     def check(flags)
-      check = Check.new(Configuration.resolve(flags:, env: @env))
+      check = Check.new(Configuration.resolve(flags:, env: @env), Platform.of(@env))
       @out.puts check.to_s
       check.fits? ? 0 : 1
     end
@@ -81,7 +81,7 @@ module Tidegate
     end
 
     def add(parser, option)
-      return if option.code
+      return if option.code || option.secret
       return add_argument(parser, option) if option.flags.empty?
 
       long = option.switch? ? option.long.sub("--", "--[no-]") : "#{option.long} #{option.type.placeholder}"

@@ -57,16 +57,29 @@ module Tidegate
       @addresses = Addresses.new(layers).to_a.freeze
       @warnings = warnings.freeze
       settle_threads(layers)
+      settle_paths
       [self, @settings, @values].each(&:freeze)
     end
 
     # Where an option's value was given, in words; nil when it has its default.
     def origin(name) = @settings.fetch(name)&.origin
 
+    # Without the values: some are secrets.
+    def inspect = "#<#{self.class}>"
+
     # Whether clients may see the exceptions of the application.
     def development? = environment == "development"
 
     private
+
+    # What is looked at later, when the app may have changed the directory.
+    def settle_paths
+      directory = File.expand_path(directory() || ".")
+      @values[:admin] = admin&.in(directory)
+      %i[admin_token_file spool_directory].each do |name|
+        @values[name] = File.expand_path(@values[name], directory) if @values[name]
+      end
+    end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one
     # and the same source they contradict each other.

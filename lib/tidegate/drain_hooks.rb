@@ -30,12 +30,16 @@ module Tidegate
 
     private
 
+    # One that is killed while it waits is replaced; one that is killed in a hook has run it.
     def thread(name, hooks)
-      Thread.new do
-        Thread.current.name = "tidegate #{name}"
+      begun = false
+      KeptThread.new("tidegate #{name}", @log) do
+        next if begun
+
         yield
+        begun = true
         Hooks.new(name, hooks, @log).run
-      end
+      end.start
     end
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)

@@ -91,7 +91,8 @@ module Tidegate
         Descriptors.raise_limit
       end
       loader = AppLoader.new(@configuration.rackup) unless @app
-      @server = Server.new(@app || loader, configuration: @configuration, log: @log).bind
+      @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
+      @server.guard_boot(@signals.names) if @signals.installed?
       loader&.load
       @signals.check
       yield @server if block_given?
@@ -99,8 +100,25 @@ module Tidegate
       @restart&.watch(@server)
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
+      wait
+      conclude
+    end
+
+    # A thread of the app that calls exit ends the main thread: what is in flight is finished first, and the status is the app's.
+    def wait
+      @server.join
+    rescue SystemExit
+      @server.stop
       @server.join
       conclude
+      raise
+    end
+
+    def surroundings
+      fault = @configuration.spool_directory && TemporaryDirectory.fault(@configuration.spool_directory)
+      raise ConfigurationError, "#{@configuration.origin(:spool_directory)}: the spool_directory cannot be written to: #{fault}" if fault
+
+      Surroundings.of(@env, @log)
     end
 
     def hooks(name) = Hooks.new(name, @configuration.public_send(name), @log).run
@@ -109,7 +127,7 @@ module Tidegate
     def listen
       @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
       reclaim_signals
-      @signals.hand_over(@server) { @server.start }
+      @signals.hand_over(@server) { @server.start(signals: @signals.names) }
       Process.setproctitle("tidegate #{VERSION} (#{@server.addresses.join(", ")}) [#{tag}]")
     end
 
@@ -129,9 +147,9 @@ module Tidegate
 
     # The app was still booting: nothing has been accepted, so that nothing has to be waited for.
     def abandon(stopped)
+      leave_within(EXIT_GRACE, 0) if @server # first of all: the line may go to a pipe that is full
       @log.info("stopped by #{stopped.signal} before it was ready")
       @server&.stop
-      leave_within(EXIT_GRACE, 0) if @server
       0
     end
 

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # The lines that Tidegate itself prints: what it does goes to the standard output, what is wrong to the standard error. As
-# sentences for people, or as JSON objects for machines.
+# sentences for people, or as JSON objects for machines. While a server runs, its native side writes them, so that no thread
+# of ours waits for a reader that does not read.
 
 module Tidegate
   class Log
@@ -30,12 +31,13 @@ module Tidegate
     def detail(text) = @json ? write(@err, "error", text.chomp) : print(@err, text.chomp)
 
     # The descriptor that the native side writes its own lines to; nil for none.
-    def fileno
-      return if @silent
+    def fileno = (descriptor(@out) unless @silent)
 
-      @out.flush
-      @out.fileno
-    end
+    # The one for what is wrong; nil where it is no file.
+    def error_fileno = descriptor(@err)
+
+    # From now on +native+, a Native::Server that listens, writes the lines.
+    def hand_over(native) = @native = native
 
     private
 
@@ -48,9 +50,20 @@ module Tidegate
       JSON.generate(time: Time.now.utc.strftime("%FT%T.%LZ"), level:, message: text.dup.force_encoding(Encoding::UTF_8).scrub)
     end
 
+    # What Ruby has buffered comes first.
+    def descriptor(io)
+      return unless io.respond_to?(:fileno) && io.fileno
+
+      io.flush
+      io.fileno
+    end
+
     # One write for each line, so that the lines of several threads and processes do not mix.
     def print(io, line)
-      io.write("#{line}\n")
+      line = "#{line}\n"
+      return if @native&.print(line, io.equal?(@err))
+
+      io.write(line)
       io.flush
     end
   end

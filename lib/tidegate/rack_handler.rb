@@ -24,7 +24,7 @@ module Tidegate
 
     # The options that `rackup -O` takes, with what they mean.
     def valid_options
-      own = Configuration::OPTIONS.values.reject { |option| option.code || ELSEWHERE.include?(option.name) }
+      own = Configuration::OPTIONS.values.reject { |option| option.code || option.secret || ELSEWHERE.include?(option.name) }
       { "Host=HOST" => "host to listen on", "Port=PORT" => "port to listen on" }.merge(
         own.to_h { |option| [[option.name, option.type.placeholder].compact.join("="), option.text] }
       )

@@ -32,13 +32,12 @@ module Tidegate
 
     # Watches the file, and stops +server+ when it is touched, or has been since this object was made.
     def watch(server)
-      @thread = Thread.new do
-        Thread.current.name = "tidegate restart"
+      @thread = KeptThread.new("tidegate restart", @log) do
         sleep PAUSE until (now = touched) && now != @seen
         @wanted = true
         @log.info("restarting, as #{Fault.relative(@path)} was touched")
         server.stop
-      end
+      end.start
     end
 
     def wanted? = @wanted == true

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # A server in this process: sockets and HTTP in native threads, and Ruby threads that run the app. There may be
-# several. It traps no signal and reads no environment variable; the launcher does that for the command line.
+# several. It traps no signal, reads no environment variable and looks for no platform; the launcher does that for the
+# command line.
 #
 #   server = Tidegate::Server.new(app, port: 0, host: "127.0.0.1").start
 #   server.addresses        # => ["tcp://127.0.0.1:40123"]
@@ -23,8 +24,8 @@ module Tidegate
     PASSED_ON = %i[
       min_threads idle_thread_timeout max_queue queue_timeout first_data_timeout head_timeout body_timeout
       persistent_timeout write_timeout receive_timeout min_data_rate min_data_rate_grace max_connections buffer_limit
-      http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
-      drain_until_quiet drain_fail_paths probe_paths termination_log
+      http_content_length_limit body_memory_limit head_limit header_fields_limit stream_input drain_delay termination_grace prestop
+      drain_until_quiet drain_fail_paths probe_paths liveness_timeout termination_log
       allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
     ].freeze
     private_constant :PASSED_ON
@@ -33,7 +34,9 @@ module Tidegate
     attr_reader :addresses
 
     # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
-    def initialize(app, configuration: nil, log: nil, **options)
+    # +surroundings+ is what a process that is the server's own has found out about them.
+    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
+      @surroundings = surroundings
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new.for(@configuration)
       @app = app
@@ -47,14 +50,23 @@ module Tidegate
       self
     end
 
-    # Starts accepting, and returns when it does; the work is done in background threads.
-    def start
+    # For a process that the server has to itself, while the app is loaded: it ends on one of these +signals+ although Ruby is
+    # too busy to run a trap, in the platform's time.
+    def guard_boot(signals)
+      @native.guard_boot(signals)
+      self
+    end
+
+    # Starts accepting, and returns when it does; the work is done in background threads. +signals+ are for a process that
+    # the server has to itself, as the launcher's: it hears these by itself from the first moment in which it can be connected
+    # to, also while Ruby is too busy to run a trap, and the process ends with the server in the platform's time.
+    def start(signals: nil)
       raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
 
       bind
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
-      listen(max)
+      listen(max, signals)
       Running.add(self)
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
@@ -69,10 +81,7 @@ module Tidegate
     # Does what the process does on the signal of that name: :TERM, :INT, :QUIT or :HUP. Allowed in a trap.
     def signal(name) = @native&.signal(name)
 
-    # Makes TERM, QUIT and INT to this process signals to this server, also while Ruby is too busy to run a trap.
-    def hear_signals = @native.hear_signals
-
-    # Ends that.
+    # Hears the process's signals no longer by itself.
     def ignore_signals = @native.ignore_signals
 
     # Waits until the server is told to stop.
@@ -124,8 +133,9 @@ module Tidegate
       WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:)
     end
 
-    def listen(max_threads)
-      @addresses = @native.listen(max_threads).freeze
+    def listen(max_threads, signals)
+      @addresses = @native.listen(max_threads, signals).freeze
+      @log.hand_over(@native)
     rescue Error
       @pool.kill
       raise
@@ -135,9 +145,14 @@ module Tidegate
       PASSED_ON.to_h { |name| [name, @configuration.public_send(name)] }.merge(
         binds: @configuration.addresses,
         admin: @configuration.admin&.to_s,
+        admin_token: AdminToken.of(@configuration),
+        admin_hosts: @configuration.admin_hosts,
+        platform: @surroundings.platform,
+        spool_directory: String.new(@configuration.spool_directory || @surroundings.temporary_directory, encoding: Encoding::UTF_8),
         max_threads: ThreadLimit.before_boot(@configuration),
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,
+        errors: @log.error_fileno,
         development: @configuration.development?,
         early_hints: @configuration.early_hints,
         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,

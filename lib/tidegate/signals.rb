@@ -2,8 +2,8 @@
 
 # The signals that end a server: who gets them, from the first moment of the boot to the last of the drain.
 #
-# Once the server listens, its native side hears the signals by itself, the moment they are delivered; Ruby runs a trap
-# only when it gets to it, and what it reports then is known already.
+# From the moment in which the server listens, its native side hears the signals by itself, when they are delivered; Ruby
+# runs a trap only when it gets to it, and what it reports then is known already.
 #
 # HUP, which a terminal sends when it closes, is one of them, unless whoever started the process wants it ignored (nohup).
 # USR1 and USR2, which restart Puma and are not used here yet, change nothing, where they would otherwise end the process.
@@ -48,6 +48,9 @@ module Tidegate
 
     def installed? = !@previous.empty?
 
+    # The signals that the server is to hear by itself, as Symbols; nil where they are another's.
+    def names = (@handlers.keys.map(&:to_sym) if installed?)
+
     # Whether the server has been given one.
     def told? = @told == true
 
@@ -74,7 +77,6 @@ module Tidegate
       yield
       @server = server
       @held.each { |name| server.signal(name.to_sym) }
-      server.hear_signals if installed?
     end
 
     # Puts the handlers back that were there before ours.

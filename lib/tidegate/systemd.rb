@@ -30,8 +30,8 @@ module Tidegate
     # Tells of +server+, a Tidegate::Server that serves now, until it has stopped.
     def accompany(server)
       notify("READY=1\nMAINPID=#{Process.pid}\nSTATUS=serving on #{server.addresses.join(", ")}")
-      thread { tell_of_stop(server) }
-      thread { show_life(server) } if @watchdog
+      KeptThread.new("tidegate systemd", nil) { tell_of_stop(server) }.start
+      KeptThread.new("tidegate systemd", nil) { show_life(server) }.start if @watchdog
     end
 
     # One message; systemd that is not there is not our trouble.
@@ -42,13 +42,6 @@ module Tidegate
     end
 
     private
-
-    def thread
-      Thread.new do
-        Thread.current.name = "tidegate systemd"
-        yield
-      end
-    end
 
     def tell_of_stop(server)
       server.await_stop

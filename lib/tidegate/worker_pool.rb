@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # The Ruby threads that run the app. The native side hands them requests and says when it could use one more; this
-# file starts them, and puts another in the place of one that has ended.
+# file starts them, and puts another in the place of one that has ended, as in that of the thread that starts them.
 
 module Tidegate
   class WorkerPool
@@ -30,12 +30,12 @@ module Tidegate
     # Starts the first workers, and the thread that starts the others.
     def start
       @min.times { spawn }
-      @supervisor = thread("tidegate pool") { supervise }
+      @supervisor = KeptThread.new("tidegate pool", @log) { supervise }.start
       self
     end
 
     # How many workers there are.
-    def size = @lock.synchronize { @workers.size }
+    def size = workers.count(&:alive?)
 
     # Waits for the workers of a server that has stopped. Those that take longer than +seconds+ are killed, and the
     # result is false: they are stuck in the app.
@@ -60,7 +60,9 @@ module Tidegate
 
     def workers = @lock.synchronize { @workers.values }
 
+    # What was promised by one that was killed may never come.
     def supervise
+      @native.forget_promises
       while @native.demand == :spawn
         spawn or postpone
       end
@@ -77,7 +79,8 @@ module Tidegate
     # Starts a worker in a free place, or in +place+, which its last holder is just leaving. False when there is none.
     def spawn(place = nil, failures = 0)
       @lock.synchronize do
-        place ||= (1..@max).find { |number| !@workers.key?(number) }
+        # One that was killed before it could begin has not left.
+        place ||= (1..@max).find { |number| !@workers[number]&.alive? }
         return false if place.nil? || @closed
 
         @workers[place] = thread("tidegate worker #{place}") { work(place, failures) }
@@ -94,6 +97,8 @@ module Tidegate
     # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
     # here, by the thread that ends, so that nobody has to wait or poll for it.
     def work(place, failures)
+      # Known even where the thread that has started this one was killed before it could say so.
+      @lock.synchronize { @workers[place] = Thread.current }
       @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
       @first&.run

@@ -33,6 +33,15 @@ RSpec.describe "deploy/Dockerfile", :manifests do
         expect(file.env).to include("RACK_ENV" => "production")
       end
 
+      it "has the TMPDIR of the manifests, which is the user's own and no other user's" do
+        env = YAML.load_file("#{deploy}/kubernetes/base/deployment.yaml").dig("spec", "template", "spec", "containers", 0, "env")
+        tmpdir = env.to_h { |entry| entry.values_at("name", "value") }.fetch("TMPDIR")
+        making = file.all("RUN", within: file.last_stage).map(&:text).grep(/mkdir -m 0700 #{tmpdir} && chown 10001:10001 .*#{tmpdir}/)
+
+        expect(file.env["TMPDIR"]).to eq(tmpdir)
+        expect(making.size).to eq(1)
+      end
+
       it "copies from stages that there are, or what every app has" do
         file.all("COPY").each do |copy|
           from = copy.flags.grep(/--from=/).first&.delete_prefix("--from=")

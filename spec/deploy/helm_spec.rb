@@ -94,6 +94,13 @@ RSpec.describe "deploy/helm/tidegate", :manifests do
     end
   end
 
+  it "limits the volumes to what it is told" do
+    volumes = pod_of(rendered({ sizeLimits: { tmp: "20Gi", writable: "512Mi" } })).fetch("volumes")
+
+    expect(volumes.map { |volume| volume.dig("emptyDir", "sizeLimit") }).to eq(%w[20Gi 512Mi])
+    expect { rendered({ sizeLimits: { tmp: "plenty" } }) }.to raise_error(Manifests::Refused, /tmp/)
+  end
+
   it "keeps names short enough for Kubernetes" do
     names = rendered({ serviceMonitor: { enabled: true } }, release: "a" * 53).map { |object| object.dig("metadata", "name") }
 

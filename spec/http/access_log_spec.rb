@@ -45,6 +45,34 @@ RSpec.describe "the access log", :processes do
     expect(server.stdout.wait_for(%r{"POST /too-long HTTP/1\.1" 413 })).to be_truthy
   end
 
+  # What never became a request left no trace: nothing told a scan, a proxy gone wrong or an https:// from silence.
+  {
+    "NONSENSE\r\n\r\n" => ["NONSENSE", 400, "malformed"], "GET /a HTTP/1.1\r\nX: a\nb\r\n\r\n" => ["GET /a HTTP/1.1", 400, "malformed"],
+    "\x16\x03\x01\x02\x00" => ["\\x16\\x03\\x01\\x02\\x00", 400, "tls"], "GET / HTTP/2.0\r\n\r\n" => ["GET / HTTP/2.0", 505, "version"],
+    "GET /\"\e HTTP/1.1\r\n\r\n" => ["GET /\\\"\\x1b HTTP/1.1", 400, "malformed"], "\x01" => ["\\x01", 400, "malformed"],
+    "GET / HTTP/1.1\r\n#{"x: y\r\n" * 1001}" => ["GET / HTTP/1.1", 431, "head_too_large"]
+  }.each do |bytes, (line, status, reason)|
+    it "has a line for #{bytes[0, 20].inspect}, and the metrics count it as #{reason}" do
+      server = logging("--admin", "tcp://127.0.0.1:0")
+      server.connect { |wire| expect(wire.write(bytes.b).response.status).to eq(status) }
+
+      expect(server.stdout.wait_for(/\A127\.0\.0\.1 - - \[[^\]]+\] "#{Regexp.escape(line)}" #{status} /)).to be_truthy
+      expect(Wire.open(server.admin) { |wire| wire.get("/metrics").body }).to include(%(tidegate_requests_refused_total{reason="#{reason}"} 1\n))
+    end
+  end
+
+  it "has an object with the reason for what is refused, with log_format json" do
+    server = logging("--log-format", "json", "--head-timeout", 0.2, "--http-content-length-limit", 1)
+    server.connect { |wire| wire.write("GET /half HT").response }
+    server.connect { |wire| wire.post("/long", "xx") }
+    half, long = %w[half long].map { |path| JSON.parse(server.stdout.wait_for(%r{\A\{.*/#{path}.*\}\z})[0]) }
+
+    expect(half).to include("request_line" => "GET /half HT", "method" => nil, "path" => nil, "status" => 408, "refused" => "head_timeout")
+    expect(half["duration_ms"]).to be >= 200
+    expect(long).to include("path" => "/long", "status" => 413, "refused" => "body_too_large")
+    expect(long).not_to include("request_line")
+  end
+
   it "has a dash where the client left before there was an answer" do
     server = serve("drain.ru", "-v")
     wire = server.connect

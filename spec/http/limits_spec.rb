@@ -22,6 +22,23 @@ RSpec.describe "a request beyond the limits", :in_process do
       expect(wire).to be_eof
     end
 
+    it "does not come with a thousand headers, and is told from the one that is too many" do
+      wire = connect(reading)
+      head = ->(count) { "GET / HTTP/1.1\r\nHost: a\r\n#{"X-Many: 1\r\n" * (count - 1)}\r\n" }
+      2.times { expect(wire.write(head[1000]).response.status).to eq(200) }
+
+      expect(wire.write(head[1001]).response.status).to eq(431)
+      expect(wire).to be_eof
+    end
+
+    it "is where the settings say" do
+      server = reading(header_fields_limit: 3, head_limit: 200)
+      answer = ->(fields) { connect(server).write("GET / HTTP/1.1\r\nHost: a\r\n#{fields}\r\n").response.status }
+
+      expect([answer["A: 1\r\nB: 1\r\n"], answer["A: 1\r\nB: 1\r\nC: 1\r\n"]]).to eq([200, 431])
+      expect([answer["A: #{"x" * 150}\r\n"], answer["A: #{"x" * 200}\r\n"]]).to eq([200, 431])
+    end
+
     it "is answered with 414 or 431 and closed when the target is too long" do
       wire = connect(reading)
       wire.write("GET /#{"x" * 1_000_000} HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -73,6 +73,28 @@ RSpec.describe "a server that cannot start", :processes do
       expect(Wire.open(first.address) { |wire| wire.get("/").body }).to eq("hello\n")
     end
 
+    # It binds before its app boots, and refuses clients until it listens, as the socket of a dead process does.
+    it "that another process has bound and does not listen on yet, which gets it" do
+      first = start("-b", "unix://#{path}", "-C", "-", fixture("slow_boot.ru"), env: rendezvous.env)
+      boot = meet("boot")
+      expect_sentence(on_socket, "tidegate: cannot listen on unix://#{path}: another process has bound that socket and is about to listen on it")
+      boot.release
+
+      expect(Wire.open(first.ready.address) { |wire| wire.get("/").body }).to eq("booted\n")
+    end
+
+    it "that a killed process has left behind with its lock, and works" do
+      first = on_socket.ready
+      first.signal(:KILL)
+      first.wait_exit
+      expect(Dir.children(File.dirname(path)).grep(/app.sock/)).to contain_exactly("app.sock", "app.sock.lock")
+      second = on_socket.ready
+      expect(Wire.open(second.address) { |wire| wire.get("/").body }).to eq("hello\n")
+      second.signal(:TERM)
+      expect(second.exit_status).to eq(0)
+      expect(Dir.children(File.dirname(path)).grep(/app.sock/)).to be_empty
+    end
+
     it "in whose place there is a file, which stays" do
       File.write(path, "precious")
 

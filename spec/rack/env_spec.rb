@@ -83,6 +83,15 @@ RSpec.describe "the Rack env", :in_process do
       expect([env["HTTP_X_LATIN"], env["HTTP_X_UTF8"], env["PATH_INFO"]].map(&:encoding)).to all(eq(Encoding::BINARY))
     end
 
+    # Rack before 3.1 takes HTTP_VERSION for the protocol; HTTP_PROXY is "httpoxy".
+    it "that would pass for what the server says are dropped" do
+      env = env_of("GET / HTTP/1.1\r\nHost: a\r\nVersion: HTTP/9.9\r\nProxy: http://evil\r\nTransfer_Encoding: chunked\r\n\r\n")
+
+      expect(env["HTTP_VERSION"]).to be_nil.or eq("HTTP/1.1")
+      expect(env).not_to include("HTTP_PROXY", "HTTP_TRANSFER_ENCODING")
+      expect(env["tidegate.dropped_headers"]).to contain_exactly("version", "proxy", "transfer_encoding")
+    end
+
     it "may be empty" do
       expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\r\n")["HTTP_X_EMPTY"]).to eq("")
     end
@@ -154,6 +163,25 @@ RSpec.describe "the Rack env", :in_process do
 
   it "has the asterisk of OPTIONS *", rack: "3.1".. do
     expect(env_for("*", method: "OPTIONS")).to include("REQUEST_METHOD" => "OPTIONS", "PATH_INFO" => "*", "QUERY_STRING" => "")
+  end
+
+  # hyper refuses most of them; old clients send them, and Puma passes them on.
+  {
+    "/caf\xE9?q=\xC4\xE3" => ["/caf\xE9", "q=\xC4\xE3"], "/caf\u00E9" => ["/caf\u00E9", ""], "/?`\"<>{}|^\\" => ["/", "`\"<>{}|^\\"],
+    "/`\"<>{}|^\\%7b?" => ["/`\"<>{}|^\\%7b", ""]
+  }.each do |target, (path, query)|
+    it "has the target's bytes as they came in #{target.b.inspect}" do
+      env = env_for(target.b)
+
+      expect(env.values_at("PATH_INFO", "REQUEST_PATH", "QUERY_STRING", "REQUEST_URI")).to eq([path, path, query, target].map(&:b))
+      expect(env.values_at("PATH_INFO", "REQUEST_URI").map(&:encoding)).to all(eq(Encoding::BINARY))
+    end
+  end
+
+  it "has the bytes of an absolute target, too" do
+    env = env_for("http://other.example/caf\xE9?\xC4".b)
+
+    expect(env).to include("HTTP_HOST" => "other.example", "PATH_INFO" => "/caf\xE9".b, "QUERY_STRING" => "\xC4".b)
   end
 
   it "has methods that nobody knows" do

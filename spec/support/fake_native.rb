@@ -5,7 +5,7 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads
+    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     def initialize(app, settings)
@@ -26,9 +26,12 @@ module FakeNative
       nil
     end
 
-    def listen(max_threads)
+    def guard_boot(signals) = @guarded = signals
+
+    def listen(max_threads, signals = nil)
       @calls << :listen
       @max_threads = max_threads
+      @signals = signals
       on_listen&.call
       @phase = :ready
       settings.fetch(:binds).map { |bind| bind.sub(/:0\z/, ":40123") }
@@ -49,6 +52,8 @@ module FakeNative
 
     def demand = @demands.pop || :stopped
 
+    def forget_promises = nil
+
     def decline = @calls << :decline
 
     def next_unfinished = nil
@@ -67,7 +72,8 @@ module FakeNative
       finish unless deaf
     end
 
-    def hear_signals = nil
+    # Leaves the lines to Ruby.
+    def print(_lines, _error) = false
 
     def ignore_signals = nil
 

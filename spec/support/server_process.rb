@@ -2,6 +2,7 @@
 
 # A server in a process of its own, as a user starts it: its command line, its output, its signals and its end.
 
+require "io/nonblock"
 require "rbconfig"
 
 class ServerProcess
@@ -115,9 +116,49 @@ class ServerProcess
 
   def alive? = @ending.alive?
 
+  # What it has computed, in ticks of 10 ms.
+  def cpu_ticks = File.read("/proc/#{@pid}/stat")[/\) (.*)/, 1].split.values_at(11, 12).sum { |ticks| Integer(ticks) }
+
+  # The exit status, also while the outputs are not read.
+  def status_at_end
+    Patience.value_of(@ending, "the process to end")
+    @status.exitstatus || -@status.termsig
+  end
+
+  # Reads the outputs no longer, and fills their pipes, until #hear_again.
+  def stop_hearing
+    @deaf = Deaf.new(Queue.new, Queue.new)
+    pipes = [1, 2].map { |number| File.open("/proc/#{@pid}/fd/#{number}", File::WRONLY | File::NONBLOCK) }
+    # What the reader takes in it keeps, and after that it is out of the way.
+    pipes.each { |pipe| pipe.write_nonblock("#{FILLER}\n") }
+    pipes.each { Patience.pop(@deaf.arrivals, "the readers to stop") }
+    pipes.each { |pipe| nil while pipe.write_nonblock("#{FILLER}\n", exception: false).is_a?(Integer) }
+  ensure
+    pipes&.each(&:close)
+  end
+
+  # Closes the pipes of the outputs: what the server writes from now on fails.
+  def close_outputs
+    @pipes.each(&:close)
+  end
+
+  # Reads on.
+  def hear_again
+    deaf = @deaf
+    @deaf = nil
+    deaf&.resume&.close
+  end
+
+  # What fills a pipe.
+  FILLER = "#" * 63
+
+  # Readers that have been told to stop say so, and wait for the word to go on.
+  Deaf = Struct.new(:arrivals, :resume)
+
   # Ends it whatever it does. Safe to call twice.
   def end
     @wires.each(&:close)
+    hear_again
     signal(:KILL) if alive?
     wait_exit
   rescue Errno::ESRCH
@@ -129,8 +170,11 @@ class ServerProcess
   def start(env, chdir, limits)
     outputs = [@stdout, @stderr].to_h { |lines| [lines, IO.pipe] }
     (_, out), (_, err) = outputs.values
+    # As a shell or a container's runtime gives them; Ruby's own are non-blocking.
+    [out, err].each { |pipe| pipe.nonblock = false }
     @pid = Process.spawn(env, *@command, chdir:, in: File::NULL, out:, err:, unsetenv_others: true, pgroup: true, **limits)
     [out, err].each(&:close)
+    @pipes = outputs.each_value.map(&:first)
     @readers = outputs.map { |lines, (pipe, _)| Thread.new { read(pipe, lines) } }
     @ending = Thread.new { _, @status = Process.wait2(@pid) }
     Thread.new { @readers.each(&:join) && @all.close }
@@ -138,9 +182,12 @@ class ServerProcess
 
   def read(pipe, lines)
     pipe.each_line do |line|
+      @deaf&.then { |deaf| (deaf.arrivals << true) && deaf.resume.pop }
       lines.write(line)
       @all.write(line)
     end
+  rescue IOError
+    nil # closed by the spec
   ensure
     lines.close
     pipe.close

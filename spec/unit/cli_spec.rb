@@ -94,7 +94,7 @@ RSpec.describe Tidegate::CLI do
 
   it "prints every option of the table in its help" do
     expect([run("-h"), run("--help")]).to eq [0, 0]
-    Tidegate::Configuration::OPTIONS.each_value.reject(&:code).each do |option|
+    Tidegate::Configuration::OPTIONS.each_value.reject { |option| option.code || option.secret }.each do |option|
       expect(out.string).to include(option.text)
       expect(out.string).to include(option.switch? ? option.long.delete_prefix("--") : option.flags.last.to_s)
     end

@@ -93,12 +93,29 @@ RSpec.describe Tidegate::Launcher do
       expect(launch).to eq 1
     end
 
+    it "tells the server where it runs, and where temporary files go" do
+      env["KUBERNETES_SERVICE_HOST"] = "10.96.0.1"
+      launch
+      expect(fake_native.server.settings).to include(platform: :kubernetes, spool_directory: Dir.tmpdir)
+      env["TIDEGATE_SPOOL_DIRECTORY"] = "uploads"
+      Dir.mkdir("uploads")
+      launch
+      expect(fake_native.server.settings).to include(spool_directory: File.join(Dir.pwd, "uploads"))
+    end
+
     %w[TERM INT QUIT].each do |name|
       it "gives the server a #{name}" do
         on_listen { Process.kill(name, Process.pid) }
         expect(launch { nil }).to eq 0
         expect(fake_native.server.calls.last).to eq [:signal, name.to_sym]
       end
+    end
+
+    it "has the server hear the process's signals, where it has it to itself" do
+      launch
+      expect(fake_native.server.signals).to eq %i[TERM INT QUIT HUP]
+      Thread.new { launch }.join
+      expect(fake_native.server.signals).to be_nil
     end
 
     it "names the process by its addresses and the directory" do
@@ -228,6 +245,13 @@ RSpec.describe Tidegate::Launcher do
     it "is a directory that does not exist" do
       expect(launch(directory: "nowhere")).to eq 1
       expect(err.string).to eq "tidegate: --directory: cannot change the directory: No such file or directory - nowhere\n"
+    end
+
+    it "is a place for request bodies that cannot be written to" do
+      write("config.ru", "raise 'loaded'")
+      expect(launch(spool_directory: "nowhere")).to eq 1
+      expect(err.string).to eq "tidegate: --spool_directory: the spool_directory cannot be written to: " \
+                               "#{Dir.pwd}/nowhere: No such file or directory\n"
     end
 
     it "is a pidfile that cannot be written" do

@@ -7,7 +7,6 @@ RSpec.describe Tidegate::Signals do
   let(:server) do
     Struct.new(:received, :ears) do
       def signal(name) = received << name
-      def hear_signals = self.ears = :open
       def ignore_signals = self.ears = :shut
     end.new(received)
   end
@@ -21,18 +20,18 @@ RSpec.describe Tidegate::Signals do
     before.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
   end
 
-  it "lets the server hear the signals by itself while they are ours" do
+  it "names the signals that the server hears by itself while they are ours" do
     signals.install
+    expect(signals.names).to eq %i[TERM INT QUIT HUP]
     signals.hand_over(server) { nil }
-    expect(server.ears).to eq :open
     signals.restore
-    expect(server.ears).to eq :shut
+    expect([signals.names, server.ears]).to eq [nil, :shut]
   end
 
   it "leaves the signals of a process that it does not own to their owner" do
     Thread.new { signals.install }.join
     signals.hand_over(server) { nil }
-    expect(server.ears).to be_nil
+    expect([signals.names, server.ears]).to eq [nil, nil]
   end
 
   # Sends this process a signal and lets the main thread run its trap.
@@ -62,6 +61,7 @@ RSpec.describe Tidegate::Signals do
     Process.kill("HUP", Process.pid)
     send_signal("TERM")
     expect([received.pop(timeout: 5), received.size]).to eq [:TERM, 0]
+    expect(signals.names).to eq %i[TERM INT QUIT]
     signals.restore
     expect(Signal.trap("HUP", "DEFAULT")).to eq "IGNORE"
   end

@@ -99,7 +99,7 @@ RSpec.describe Tidegate::WorkerPool do
     pauses = []
     allow(native).to receive(:work) { raise IOError unless native.phase == :stopped }
     allow_any_instance_of(Queue).to receive(:pop).and_wrap_original do |pop, timeout: nil|
-      next pop.call unless timeout
+      next pop.call(timeout:) if [nil, Tidegate::KeptThread::BEGIN_WITHIN].include?(timeout)
 
       pauses << timeout
       native.finish if pauses.size == 8

@@ -2,31 +2,28 @@
 //! the app wait for it.
 
 use std::{
-    fs::File,
-    io::{self, Write},
-    os::fd::{AsFd, RawFd},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    thread,
+    io,
+    os::fd::RawFd,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{marks, request::Peer, stats::Times, sys};
+use crate::{
+    marks,
+    output::{Lost, Output, Room, Style},
+    refused::Refused,
+    request::Peer,
+    stats::Times,
+    sys,
+};
 
-/// Lines that may wait to be written. When the output is slower than the requests, what comes then is dropped and counted:
-/// a log must not hold up the service.
-const ROOM: usize = 8192;
-/// How many bytes are written at once, about.
-const BATCH: usize = 64 * 1024;
-/// How long the end of the server waits for the last lines, altogether: the process has little time left then.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// What may wait to be written. When the output is slower than the requests, what comes then is dropped and counted: a log
+/// must not hold up the service.
+const ROOM: Room = Room { lines: 8192, bytes: 8 * 1024 * 1024 };
 
 /// RFC 3339, to the millisecond.
 pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
@@ -44,9 +41,7 @@ pub enum Format {
 #[derive(Debug)]
 pub(crate) struct Record {
     peer: Arc<Peer>,
-    method: Method,
-    uri: Uri,
-    version: Version,
+    request: RequestLine,
     referer: Option<Vec<u8>>,
     user_agent: Option<Vec<u8>>,
     request_id: Option<Vec<u8>>,
@@ -55,6 +50,8 @@ pub(crate) struct Record {
     pub(crate) status: Option<u16>,
     pub(crate) hijacked: bool,
     pub(crate) bytes: u64,
+    /// Why the server refused it itself, where it did and that was not for want of room or time.
+    pub(crate) refused: Option<Refused>,
     /// Whether the server has been told to stop.
     pub(crate) draining: bool,
     /// What a worker tells; `None` where none has answered.
@@ -63,33 +60,54 @@ pub(crate) struct Record {
     ended: SystemTime,
 }
 
+/// What was asked for.
+#[derive(Debug)]
+enum RequestLine {
+    Read {
+        method: Method,
+        uri: Uri,
+        version: Version,
+    },
+    /// No request came of it; the first line as it came, if any did.
+    Raw(Option<Vec<u8>>),
+}
+
 impl Record {
     pub(crate) fn new(head: &Parts, peer: Arc<Peer>, began: Instant) -> Self {
         Self {
-            peer,
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
             referer: value(&head.headers, &header::REFERER),
             user_agent: value(&head.headers, &header::USER_AGENT),
             request_id: value(&head.headers, &marks::REQUEST_ID),
+            ..Self::about(
+                RequestLine::Read { method: head.method.clone(), uri: head.uri.clone(), version: head.version },
+                peer,
+                began,
+            )
+        }
+    }
+
+    /// A head that was refused before it was read to its end.
+    pub(crate) fn of_half_a_head(line: Option<&[u8]>, peer: Arc<Peer>, began: Instant) -> Self {
+        Self::about(RequestLine::Raw(line.map(<[u8]>::to_vec)), peer, began)
+    }
+
+    fn about(request: RequestLine, peer: Arc<Peer>, began: Instant) -> Self {
+        Self {
+            peer,
+            request,
+            referer: None,
+            user_agent: None,
+            request_id: None,
             began,
             status: None,
             hijacked: false,
             bytes: 0,
+            refused: None,
             draining: false,
             times: None,
             took: Duration::ZERO,
             ended: SystemTime::UNIX_EPOCH,
         }
-    }
-
-    fn target(&self) -> &str {
-        self.uri.path_and_query().map_or("*", |target| target.as_str())
-    }
-
-    fn protocol(&self) -> &'static str {
-        if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
     }
 
     fn at(&self) -> Timestamp {
@@ -107,14 +125,17 @@ impl Record {
     fn write_combined(&self, line: &mut Vec<u8>) {
         let text = |value: &Option<Vec<u8>>| value.as_deref().map_or("-".into(), escaped);
         let status = self.status.map_or("-".into(), |status| status.to_string());
+        let request = match &self.request {
+            RequestLine::Read { method, uri, version } => {
+                format!("{method} {} {}", escaped(target(uri).as_bytes()), protocol(*version))
+            }
+            RequestLine::Raw(line) => text(line),
+        };
         line.extend_from_slice(
             format!(
-                "{} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {:.4}",
+                "{} - - [{}] \"{request}\" {status} {} \"{}\" \"{}\" {:.4}",
                 self.peer.remote_addr,
                 self.at().strftime("%d/%b/%Y:%H:%M:%S %z"),
-                self.method,
-                escaped(self.target().as_bytes()),
-                self.protocol(),
                 self.bytes,
                 text(&self.referer),
                 text(&self.user_agent),
@@ -126,13 +147,18 @@ impl Record {
 
     fn write_json(&self, line: &mut Vec<u8>) {
         let text = |value: &Option<Vec<u8>>| value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned());
+        let (read, raw) = match &self.request {
+            RequestLine::Read { method, uri, version } => (Some((method, uri, version)), None),
+            RequestLine::Raw(line) => (None, text(line)),
+        };
         let entry = Entry {
             time: self.at().strftime(JSON_TIME).to_string(),
             remote_addr: &self.peer.remote_addr,
-            method: self.method.as_str(),
-            path: self.uri.path(),
-            query: self.uri.query().unwrap_or(""),
-            protocol: self.protocol(),
+            method: read.map(|(method, ..)| method.as_str()),
+            path: read.map(|(_, uri, _)| uri.path()),
+            query: read.map(|(_, uri, _)| uri.query().unwrap_or("")),
+            protocol: read.map(|(.., version)| protocol(*version)),
+            request_line: raw,
             status: self.status,
             bytes: self.bytes,
             duration_ms: milliseconds(self.took),
@@ -143,6 +169,7 @@ impl Record {
             user_agent: text(&self.user_agent),
             request_id: text(&self.request_id),
             hijacked: self.hijacked,
+            refused: self.refused.map(Refused::name),
             draining: self.draining,
         };
         // Strings and numbers can always be written, and memory takes what there is.
@@ -155,10 +182,13 @@ impl Record {
 struct Entry<'a> {
     time: String,
     remote_addr: &'a str,
-    method: &'a str,
-    path: &'a str,
-    query: &'a str,
-    protocol: &'a str,
+    method: Option<&'a str>,
+    path: Option<&'a str>,
+    query: Option<&'a str>,
+    protocol: Option<&'a str>,
+    /// In the place of those, where no request came of what came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_line: Option<String>,
     status: Option<u16>,
     bytes: u64,
     duration_ms: f64,
@@ -169,7 +199,17 @@ struct Entry<'a> {
     user_agent: Option<String>,
     request_id: Option<String>,
     hijacked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'static str>,
     draining: bool,
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("*", |target| target.as_str())
+}
+
+fn protocol(version: Version) -> &'static str {
+    if version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" }
 }
 
 /// To the microsecond.
@@ -199,16 +239,7 @@ fn escaped(bytes: &[u8]) -> String {
 
 /// Where records go.
 #[derive(Debug)]
-pub struct AccessLog {
-    lines: Sender<Message>,
-    done: Receiver<()>,
-    dropped: Arc<AtomicU64>,
-}
-
-enum Message {
-    Line(Box<Record>),
-    End,
-}
+pub struct AccessLog(Output<Format>);
 
 impl AccessLog {
     /// A log that writes where `descriptor` does, on a thread of its own.
@@ -217,85 +248,58 @@ impl AccessLog {
     ///
     /// When the descriptor is not open, or there are no descriptors or threads left.
     pub fn to(descriptor: RawFd, format: Format) -> io::Result<Self> {
-        let output = File::from(sys::duplicate(descriptor)?);
-        let (lines, waiting) = bounded(ROOM);
-        let (finished, done) = bounded(1);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let missing = dropped.clone();
-        thread::Builder::new().name("tidegate-log".into()).spawn(move || {
-            write_out(&output, &waiting, format, &missing);
-            let _ = finished.try_send(());
-        })?;
-        Ok(Self { lines, done, dropped })
+        let file = Arc::new(sys::duplicate(descriptor)?.into());
+        Output::start("tidegate-access", file, format, ROOM).map(Self)
     }
 
     /// Takes a request that is over, at `now`.
     pub(crate) fn take(&self, mut record: Box<Record>, now: Instant) {
         record.took = now.saturating_duration_since(record.began);
         record.ended = SystemTime::now();
-        if self.lines.try_send(Message::Line(record)).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
-        }
+        self.0.put(record);
     }
 
-    /// Waits until what was taken is written, but not for ever.
-    pub(crate) fn finish(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        if self.lines.send_deadline(Message::End, deadline).is_ok() {
-            let _ = self.done.recv_deadline(deadline);
-        }
+    /// Waits until what was taken is written, at most until `deadline`.
+    pub(crate) fn finish(&self, deadline: Instant) {
+        self.0.flush(deadline);
+    }
+
+    /// Counts the lines that were dropped.
+    pub(crate) fn lost(&self) -> &Lost {
+        self.0.lost()
     }
 }
 
-fn write_out(output: &File, waiting: &Receiver<Message>, format: Format, dropped: &AtomicU64) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut open = true;
-    while open && let Ok(first) = waiting.recv() {
-        for message in std::iter::once(first).chain(waiting.try_iter()) {
-            match message {
-                Message::Line(record) => record.write(format, &mut batch),
-                Message::End => open = false,
+impl Style for Format {
+    type Entry = Box<Record>;
+
+    fn weight(record: &Box<Record>) -> usize {
+        let texts = [&record.referer, &record.user_agent, &record.request_id];
+        let texts = texts.into_iter().flatten().map(Vec::len).sum::<usize>();
+        let asked = match &record.request {
+            RequestLine::Read { uri, .. } => target(uri).len(),
+            RequestLine::Raw(line) => line.as_ref().map_or(0, Vec::len),
+        };
+        size_of::<Record>() + asked + texts
+    }
+
+    fn write(&self, record: Box<Record>, lines: &mut Vec<u8>) {
+        record.write(*self, lines);
+    }
+
+    /// In a form that a reader of this log expects.
+    fn confess(&self, lost: u64, lines: &mut Vec<u8>) {
+        let line = match self {
+            Self::Combined => {
+                format!("tidegate: {lost} lines of the access log were dropped: its output is too slow\n")
             }
-            if !open || batch.len() >= BATCH {
-                break;
+            Self::Json => {
+                let time = Timestamp::now().strftime(JSON_TIME);
+                format!("{{\"time\":\"{time}\",\"dropped_lines\":{lost}}}\n")
             }
-        }
-        let missing = dropped.swap(0, Relaxed);
-        if missing > 0 {
-            batch.extend_from_slice(confession(missing, format).as_bytes());
-        }
-        // Nobody can be told when that fails.
-        let _ = write_whole(output, &batch);
-        batch.clear();
+        };
+        lines.extend_from_slice(line.as_bytes());
     }
-}
-
-/// Says that lines are missing, in a form that whoever reads the log expects.
-fn confession(missing: u64, format: Format) -> String {
-    match format {
-        Format::Combined => {
-            format!("tidegate: {missing} lines of the access log were dropped: its output is too slow\n")
-        }
-        Format::Json => {
-            let time = Timestamp::now().strftime(JSON_TIME);
-            format!("{{\"time\":\"{time}\",\"dropped_lines\":{missing}}}\n")
-        }
-    }
-}
-
-/// Writes all of `bytes`, also to a pipe that somebody else, as a parent process written in Ruby, has made non-blocking:
-/// when that is full, a plain write would give the rest of the lines up.
-fn write_whole(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match output.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sys::wait_until_writable(output.as_fd())?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -359,7 +363,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let log = AccessLog::to(file.as_raw_fd(), Format::Combined).unwrap();
         (0..100).for_each(|_| log.take(record("/", b"x"), Instant::now()));
-        log.finish();
+        log.finish(Instant::now() + Duration::from_secs(20));
         file.rewind().unwrap();
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
@@ -374,7 +378,7 @@ mod tests {
         let log = AccessLog::to(output.as_raw_fd(), Format::Json).unwrap();
         drop(output);
         (0..SENT).for_each(|_| log.take(record("/", b"x"), Instant::now()));
-        let lost_so_far = log.dropped.load(Relaxed);
+        let lost_so_far = log.lost().total();
         drop(log);
         let (mut written, mut dropped) = (0, 0);
         for line in io::BufRead::lines(io::BufReader::new(input)) {

@@ -1,33 +1,113 @@
 //! The admin listener's connections: probes, numbers, and the request to drain. Served by the I/O thread alone, whatever the app
 //! and the interpreter are doing.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+mod authority;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::unix::UCred,
     sync::watch,
 };
 
+use self::authority::{Authority, Denial};
 use crate::{
-    body::ResponseBody, clock::now, lifecycle::Phase, metrics::Report, probe, request::Peer, response::Response,
+    body::ResponseBody,
+    clock::now,
+    config::{Address, AdminAccess},
+    dispatch::DispatchQueue,
+    lifecycle::Phase,
+    metrics::Report,
+    notice::{Notice, Observer},
+    probe,
+    response::Response,
     stats::Stats,
 };
 
 /// A client that takes longer than this over its request is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// At most one line in this time tells of refusals, so that a client can't fill the log.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(1);
+
 /// What the admin listener tells about, and what it may ask for.
 pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) report: Arc<Report>,
+    pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
     pub(crate) drain: Box<dyn Fn() + Send + Sync>,
+    /// Hears who asked for one.
+    pub(crate) observer: Observer,
+    authority: Authority,
+    refused: Mutex<Option<Instant>>,
+}
+
+/// A client of the admin listener, as the log names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asker {
+    Tcp(SocketAddr),
+    /// With what the kernel knows of the process that connected.
+    Unix(Option<UCred>),
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(Some(process)) => match process.pid() {
+                Some(pid) => write!(f, "process {pid} of user {} on the Unix socket", process.uid()),
+                None => write!(f, "user {} on the Unix socket", process.uid()),
+            },
+            Self::Unix(None) => f.write_str("the Unix socket"),
+        }
+    }
+}
+
+/// Whether anything runs the app.
+pub(crate) struct Liveness {
+    queue: Arc<DispatchQueue>,
+    /// See [`Probes::unattended`](crate::config::Probes::unattended).
+    limit: Option<Duration>,
+    observer: Observer,
+    /// Whether the operator knows that nothing does.
+    told: AtomicBool,
+}
+
+impl Liveness {
+    pub(crate) fn new(queue: Arc<DispatchQueue>, limit: Option<Duration>, observer: Observer) -> Self {
+        Self { queue, limit, observer, told: AtomicBool::new(false) }
+    }
+
+    /// For how long requests have waited with nothing to run them, where that is too long; the operator is told once.
+    fn unattended(&self) -> Option<Duration> {
+        let silence = self.queue.unattended_for_too_long(self.limit, now());
+        match silence {
+            Some(silence) if !self.told.swap(true, Relaxed) => {
+                let (workers, idle) = self.queue.workers();
+                (self.observer)(&Notice::Unattended { silence, waiting: self.queue.len(), workers, idle });
+            }
+            Some(_) => {}
+            None => self.told.store(false, Relaxed),
+        }
+        silence
+    }
 }
 
 impl fmt::Debug for Admin {
@@ -37,48 +117,83 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    async fn answer(&self, method: &Method, path: &str, accept: Option<&HeaderValue>, peer: &Peer) -> Response {
+    /// What is told and done on `address`, for those whom `access` lets.
+    pub(crate) fn new(
+        phase: watch::Receiver<Phase>,
+        stats: Arc<Stats>,
+        report: Arc<Report>,
+        liveness: Liveness,
+        drain: Box<dyn Fn() + Send + Sync>,
+        observer: Observer,
+        (address, access): (&Address, AdminAccess),
+    ) -> Self {
+        let authority = Authority::new(access, address);
+        Self { phase, stats, report, liveness, drain, observer, authority, refused: Mutex::default() }
+    }
+
+    async fn answer(&self, head: &Parts, asker: Asker) -> Response {
+        let path = head.uri.path();
         if path == "/drain" {
-            return self.drain(method, peer).await;
+            return self.drain(head, asker).await;
         }
-        if let Some(numbers) = self.report.answer(method, path, accept) {
-            return numbers;
+        if let Some(numbers) = self.report.answer(&head.method, path, head.headers.get(header::ACCEPT)) {
+            return self.authority.may_read(head).map_or_else(deny, |()| numbers);
         }
         let phase = *self.phase.borrow();
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer(method, path, phase, now(), in_flight).unwrap_or_else(|| {
+        let unattended = || self.liveness.unattended();
+        probe::answer(&head.method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
             probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))
         })
     }
 
     /// Begins the drain if nothing has, and answers when everything new has stopped being served: a preStop hook that
     /// calls it ends when SIGTERM may come.
-    async fn drain(&self, method: &Method, peer: &Peer) -> Response {
-        if method != Method::POST {
+    async fn drain(&self, head: &Parts, asker: Asker) -> Response {
+        if head.method != Method::POST {
             return probe::text(StatusCode::METHOD_NOT_ALLOWED, "POST begins a drain\n".into());
         }
-        // Whoever reaches the probes could take the server out of service otherwise.
-        if !peer.same_host {
-            return probe::text(StatusCode::FORBIDDEN, "only from this host or pod\n".into());
+        if let Err(denial) = self.authority.may_change(head) {
+            self.tell_of_refusal(asker, &denial);
+            return deny(denial);
         }
+        (self.observer)(&Notice::DrainAsked { by: &asker.to_string() });
         (self.drain)();
         // The server ends with the sender.
         let _ = self.phase.clone().wait_for(|phase| phase.refuses_new()).await;
         probe::text(StatusCode::OK, "drained: new connections are refused from now on\n".into())
     }
+
+    fn tell_of_refusal(&self, asker: Asker, denial: &Denial) {
+        let now = now();
+        let mut last = self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if last.is_some_and(|last| now.saturating_duration_since(last) < BETWEEN_REFUSALS) {
+            return;
+        }
+        *last = Some(now);
+        drop(last);
+        (self.observer)(&Notice::DrainRefused { by: &asker.to_string(), reason: &denial.reason });
+    }
+}
+
+fn deny(denial: Denial) -> Response {
+    let mut response = probe::text(denial.status, denial.reason + "\n");
+    if denial.status == StatusCode::UNAUTHORIZED {
+        response.headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tidegate\""));
+    }
+    response
 }
 
 /// Answers one request and closes: a probe never keeps a connection alive.
-pub(crate) async fn serve<S>(socket: S, peer: Peer, admin: Arc<Admin>)
+pub(crate) async fn serve<S>(socket: S, asker: Asker, admin: Arc<Admin>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request: Request<Incoming>| {
-        let (admin, peer) = (&admin, &peer);
+        let admin = &admin;
         async move {
-            let accept = request.headers().get(header::ACCEPT);
-            let response = admin.answer(request.method(), request.uri().path(), accept, peer).await;
-            Ok::<_, Infallible>(whole(response))
+            let (head, _) = request.into_parts();
+            Ok::<_, Infallible>(whole(admin.answer(&head, asker).await))
         }
     });
     let connection = http1::Builder::new()
@@ -103,7 +218,13 @@ fn whole(response: Response) -> http::Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dispatch::DispatchQueue, traffic::Traffic};
+    use crate::{
+        body::RequestBody,
+        config::Token,
+        exchange::{Awaited, Exchange},
+        request::{Peer, Request as Waiting},
+        traffic::Traffic,
+    };
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -112,35 +233,45 @@ mod tests {
 
     struct Stage {
         phase: watch::Sender<Phase>,
+        queue: Arc<DispatchQueue>,
         admin: Arc<Admin>,
         asked: Arc<AtomicU32>,
+        said: Arc<Mutex<Vec<String>>>,
     }
 
     impl Stage {
-        fn new() -> Self {
+        fn new(address: &str, token: Option<&str>) -> Self {
             let (sender, phase) = watch::channel(Phase::Ready);
             let asked = Arc::new(AtomicU32::new(0));
             let count = asked.clone();
             let drain = Box::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);
             });
+            let said = Arc::<Mutex<Vec<String>>>::default();
+            let lines = said.clone();
+            let observer: Observer =
+                Arc::new(move |notice: &Notice<'_>| lines.lock().unwrap().push(notice.to_string()));
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
             let report = Report::new(
                 stats.clone(),
-                queue,
+                queue.clone(),
                 Arc::new(Traffic::new(false)),
                 phase.clone(),
                 Default::default(),
                 Default::default(),
             );
-            let admin = Arc::new(Admin { phase, stats, report, drain });
-            Self { phase: sender, admin, asked }
+            let access = AdminAccess { token: token.map(Token::new), hosts: Vec::new() };
+            let address = Address::parse(address).unwrap();
+            let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
+            let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
+            Self { phase: sender, queue, admin, asked, said }
         }
 
-        fn ask(&self, peer: Peer, request: &'static str) -> JoinHandle<String> {
+        fn ask(&self, asker: Asker, request: &str) -> JoinHandle<String> {
             let (mut client, server) = tokio::io::duplex(4096);
-            tokio::spawn(serve(server, peer, self.admin.clone()));
+            tokio::spawn(serve(server, asker, self.admin.clone()));
+            let request = request.replace('\n', "\r\n");
             tokio::spawn(async move {
                 client.write_all(request.as_bytes()).await.unwrap();
                 let mut text = String::new();
@@ -148,40 +279,122 @@ mod tests {
                 text
             })
         }
+
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::SeqCst)
+        }
+
+        fn said(&self) -> Vec<String> {
+            std::mem::take(&mut self.said.lock().unwrap())
+        }
     }
 
-    fn stranger() -> Peer {
-        Peer::tcp("10.0.0.7:1".parse().unwrap(), "10.0.0.8:2".parse().unwrap())
+    fn neighbour() -> Asker {
+        Asker::Tcp("127.0.0.1:4711".parse().unwrap())
     }
 
     #[tokio::test]
     async fn answers_over_the_wire_and_closes() {
-        let stage = Stage::new();
-        let text = stage.ask(stranger(), "GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let stage = Stage::new("tcp://0.0.0.0:1", None);
+        let text = stage.ask(neighbour(), "GET /readyz HTTP/1.1\nhost: x\n\n").await.unwrap();
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
         assert!(text.ends_with("\r\n\r\nready\n"), "{text}");
-        let numbers = stage.ask(stranger(), "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let numbers = stage.ask(neighbour(), "GET /metrics HTTP/1.1\nhost: x\n\n").await.unwrap();
         assert!(numbers.contains("\r\n\r\n# HELP "), "{numbers}");
-        assert!(stage.ask(stranger(), "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap().contains("404 Not Found"));
+        assert!(stage.ask(neighbour(), "GET / HTTP/1.1\nhost: x\n\n").await.unwrap().contains("404 Not Found"));
+    }
+
+    /// Of two servers on one machine a page of the web could read the numbers of both.
+    #[tokio::test]
+    async fn shows_a_browser_that_came_by_a_foreign_name_the_probes_alone() {
+        let stage = Stage::new("tcp://0.0.0.0:1", None);
+        for (path, expected) in [("/metrics", "403"), ("/stats", "403"), ("/livez", "200")] {
+            let request = format!("GET {path} HTTP/1.1\nhost: evil.example\naccept-language: en\n\n");
+            let text = stage.ask(neighbour(), &request).await.unwrap();
+            assert!(text.starts_with(&format!("HTTP/1.1 {expected} ")), "{text}");
+        }
+    }
+
+    /// To be on the same host was all that it took.
+    #[tokio::test(start_paused = true)]
+    async fn drains_for_no_client_without_authority_and_says_who_asked() {
+        let stage = Stage::new("tcp://0.0.0.0:1", None);
+        let text = stage.ask(neighbour(), "POST /drain HTTP/1.1\nhost: 127.0.0.1\n\n").await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n") && text.contains("admin_token_file"), "{text}");
+        let said = stage.said();
+        assert!(said[0].starts_with("refused to drain for 127.0.0.1:4711: this changes the server"), "{said:?}");
+
+        let stage = Stage::new("tcp://0.0.0.0:1", Some("0123456789abcdef"));
+        for _ in 0..3 {
+            let text = stage.ask(neighbour(), "POST /drain HTTP/1.1\nhost: 127.0.0.1\n\n").await.unwrap();
+            assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+            assert!(text.contains("\r\nwww-authenticate: Bearer realm=\"tidegate\"\r\n"), "{text}");
+        }
+        assert_eq!(stage.asked(), 0);
+        assert_eq!(stage.said().len(), 1, "a client can't fill the log");
+        let answer =
+            stage.ask(neighbour(), "POST /drain HTTP/1.1\nhost: x\nauthorization: Bearer 0123456789abcdef\n\n");
+        assert!(answer.await.unwrap().starts_with("HTTP/1.1 403 "), "a name that is not the listener's");
+        assert_eq!(stage.asked(), 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn drains_when_asked_from_its_own_host_and_answers_when_it_has() {
-        let stage = Stage::new();
-        let post = "POST /drain HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
-        assert!(stage.ask(stranger(), post).await.unwrap().contains("403 Forbidden"));
-        assert!(stage.ask(Peer::unix(), "GET /drain HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap().contains("405 "));
-        assert_eq!(stage.asked.load(Ordering::SeqCst), 0);
+    async fn drains_when_asked_with_authority_and_answers_when_it_has() {
+        let token = "POST /drain HTTP/1.1\nhost: 10.0.0.8:9394\nauthorization: Bearer 0123456789abcdef\n\n";
+        let process = Asker::Unix(None);
+        for (stage, asker, post, name) in [
+            (Stage::new("tcp://0.0.0.0:1", Some("0123456789abcdef")), neighbour(), token, "127.0.0.1:4711"),
+            (Stage::new("unix://x", None), process, "POST /drain HTTP/1.1\nhost: localhost\n\n", "the Unix socket"),
+        ] {
+            let get = post.replace("POST", "GET");
+            assert!(stage.ask(asker, &get).await.unwrap().contains("405 "));
+            assert_eq!(stage.asked(), 0);
 
-        let answer = stage.ask(Peer::unix(), post);
-        let now = now();
-        let later = now + Duration::from_secs(60);
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        assert_eq!(stage.asked.load(Ordering::SeqCst), 1);
-        stage.phase.send_replace(Phase::Draining { since: now, pace: Duration::from_secs(60), until: later });
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        assert!(!answer.is_finished());
-        stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
-        assert!(answer.await.unwrap().contains("200 OK"));
+            let answer = stage.ask(asker, post);
+            let now = now();
+            let later = now + Duration::from_secs(60);
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert_eq!(stage.asked(), 1);
+            assert_eq!(stage.said(), [format!("asked to drain by {name}")]);
+            stage.phase.send_replace(Phase::Draining { since: now, pace: Duration::from_secs(60), until: later });
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            assert!(!answer.is_finished());
+            stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
+            assert!(answer.await.unwrap().contains("200 OK"));
+        }
+    }
+
+    fn wait(queue: &Arc<DispatchQueue>, queued: Instant) -> Awaited {
+        let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let peer = Arc::new(Peer::unix());
+        let request = Waiting { head, body: RequestBody::Empty, peer, received: queued, queued };
+        let (exchange, answer) = Exchange::new(request, None);
+        queue.submit(exchange).unwrap();
+        answer
+    }
+
+    /// All probes said ready while nothing ran the app any more.
+    #[tokio::test(start_paused = true)]
+    async fn is_dead_when_requests_wait_and_nothing_runs_the_app() {
+        const LIVEZ: &str = "GET /livez HTTP/1.1\nhost: x\n\n";
+        let stage = Stage::new("tcp://0.0.0.0:1", None);
+        let answer = wait(&stage.queue, now());
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(stage.ask(neighbour(), LIVEZ).await.unwrap().contains("200 OK"));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for _ in 0..3 {
+            let text = stage.ask(neighbour(), LIVEZ).await.unwrap();
+            assert!(
+                text.contains("503 Service") && text.contains("\r\n\r\ndead: requests have waited for 61."),
+                "{text}"
+            );
+        }
+        let notices = stage.said();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{notices:?}");
+        let worker = stage.queue.register();
+        drop(worker.look());
+        assert!(stage.ask(neighbour(), LIVEZ).await.unwrap().contains("200 OK"), "there is life again");
+        drop(answer);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use subtle::ConstantTimeEq;
+
 use crate::{error::Error, marks::Marks, plan::Plan};
 
 /// Everything a server needs to know. Built once by whoever embeds the core.
@@ -11,12 +13,16 @@ pub struct Config {
     pub binds: Vec<Address>,
     /// Where the probe endpoints are answered; `None` leaves them off.
     pub admin: Option<Address>,
+    /// Who may ask that address for more than a probe.
+    pub admin_access: AdminAccess,
     /// What is answered for probes on the addresses of the app.
     pub probes: Probes,
     /// How long a client may take over each step.
     pub timeouts: Timeouts,
     /// How much a client may send.
     pub limits: Limits,
+    /// Where request bodies wait that are larger than [`Limits::body_memory`], in unlinked files.
+    pub spool_directory: PathBuf,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_workers: usize,
     /// How many workers stay, however little there is to do.
@@ -57,6 +63,37 @@ pub struct Interpreter {
     pub patchlevel: i64,
 }
 
+/// Who may ask the admin address for more than a probe.
+#[derive(Clone, Debug, Default)]
+pub struct AdminAccess {
+    /// What a request that changes the server has to bring over TCP, as `Authorization: Bearer TOKEN`; without one such
+    /// requests are refused there. On a Unix socket the file's permissions decide.
+    pub token: Option<Token>,
+    /// Host names beside `localhost` and the address's own under which the listener is known. IP addresses are always.
+    pub hosts: Vec<String>,
+}
+
+/// A secret. It is compared in a time that does not depend on where a guess is wrong, and never printed.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret of these bytes, as they are in the header.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    pub(crate) fn is(&self, guess: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(guess).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
 /// Probes that come to the addresses of the app.
 #[derive(Clone, Debug, Default)]
 pub struct Probes {
@@ -64,6 +101,9 @@ pub struct Probes {
     pub mounted: bool,
     /// Paths that are the app's, and answered with 503 once the server was told to stop.
     pub fail_paths: Vec<String>,
+    /// How long requests may wait although no worker is in the app, before `/livez` fails; `None` is for ever. A busy app
+    /// never makes it fail.
+    pub unattended: Option<Duration>,
 }
 
 /// How long a client may take over each step of a connection; `None` is for ever.
@@ -131,6 +171,8 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Bytes of a request's line and headers together; more is answered with 431.
     pub head: usize,
+    /// Header fields of a request; more are answered with 431. At most [`Limits::MOST_FIELDS`].
+    pub fields: usize,
     /// Bytes of a request body; more is answered with 413. `None`: no limit.
     pub body: Option<u64>,
     /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
@@ -148,10 +190,16 @@ pub struct Limits {
     pub queue_wait: Option<Duration>,
 }
 
+impl Limits {
+    /// More header fields than these nothing here can hold.
+    pub const MOST_FIELDS: usize = 10_000;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             head: 112 * 1024,
+            fields: 1000,
             body: None,
             body_memory: 112 * 1024,
             buffers: Some(64 * 1024 * 1024),
@@ -220,6 +268,17 @@ impl Address {
         };
         options.finish().map_err(|why| wrong(&why))?;
         Ok(address)
+    }
+}
+
+impl Address {
+    /// The same for a listener whose clients may change the server: where nothing else was said, a Unix socket is for this
+    /// user's processes alone.
+    pub(crate) fn private(mut self) -> Self {
+        if let Self::Unix { mode, .. } = &mut self {
+            mode.get_or_insert(0o600);
+        }
+        self
     }
 }
 
@@ -295,6 +354,17 @@ mod tests {
             Address::parse("unix://app.sock?umask=0117").unwrap(),
             Address::Unix { path: "app.sock".into(), mode: Some(0o660), backlog: 1024 }
         );
+    }
+
+    #[test]
+    fn a_token_matches_itself_alone_and_is_never_printed() {
+        let token = Token::new("correct horse");
+        assert!(token.is(b"correct horse"));
+        for guess in [&b"correct horsf"[..], b"correct hors", b"correct horse ", b"", b"Correct horse"] {
+            assert!(!token.is(guess));
+        }
+        let access = AdminAccess { token: Some(token), hosts: Vec::new() };
+        assert!(!format!("{access:?}").contains("correct"));
     }
 
     #[test]

@@ -91,6 +91,8 @@ struct Crew {
     foreman: Option<Waker>,
     /// Exchanges taken so far.
     taken: u64,
+    /// When a worker last gave a sign of life: it looked for an exchange, or left the app in another way.
+    looked: Option<Instant>,
     /// Who has been called: woken when the lock is let go of.
     called: Option<Waker>,
     /// Whether a backlog is being watched.
@@ -141,6 +143,7 @@ impl DispatchQueue {
             unheard: 0,
             foreman: None,
             taken: 0,
+            looked: None,
             called: None,
             watched: false,
             aging: false,
@@ -335,6 +338,14 @@ impl DispatchQueue {
         self.attend_to_backlog(&mut crew);
     }
 
+    /// Takes all promises back: the one who was to create the workers may have ended before it had. Those that come all the same
+    /// do no harm.
+    pub fn forget_promises(&self) {
+        let mut crew = self.crew();
+        crew.promised = 0;
+        self.attend_to_backlog(&mut crew);
+    }
+
     /// Ends the work: workers finish what they have, find nothing more and leave.
     pub fn close(&self) {
         let mut crew = self.crew();
@@ -368,6 +379,26 @@ impl DispatchQueue {
         let mut crew = self.crew();
         let now = self.waiting_with(&crew);
         std::mem::replace(&mut crew.deepest, now)
+    }
+
+    /// For how long exchanges have waited although no worker is in the app and none has come for them; zero when none waits, or
+    /// the app is busy, for however long. It grows when there is nothing any more that runs the app.
+    pub(crate) fn unattended(&self, now: Instant) -> Duration {
+        let mut crew = self.crew();
+        let tally = crew.admission.tally();
+        if tally.active + tally.waiting > 0 {
+            return Duration::ZERO;
+        }
+        let Some(first) = self.first(&mut crew) else { return Duration::ZERO };
+        let since = crew.looked.map_or(first.request.queued, |looked| looked.max(first.request.queued));
+        crew.head = Some(first);
+        now.saturating_duration_since(since)
+    }
+
+    /// The same, where it is at least the `limit`.
+    pub(crate) fn unattended_for_too_long(&self, limit: Option<Duration>, now: Instant) -> Option<Duration> {
+        let limit = limit?;
+        Some(self.unattended(now)).filter(|silence| *silence >= limit)
     }
 
     /// Workers there are, and how many of them sleep.

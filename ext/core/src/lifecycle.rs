@@ -16,6 +16,8 @@ use crate::plan::{MIN_DELAY, Plan, SETTLE_MAX};
 
 /// How long a forced end may take before the server counts as stopped all the same.
 const FORCING: Duration = Duration::from_millis(500);
+/// How long the process may live on after a forced end: its patience has ended already.
+const FORCED_EXIT: Duration = Duration::from_millis(500);
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,12 +216,26 @@ pub struct Lifecycle {
     closing_since: Option<Instant>,
     signals: u32,
     interrupts: u32,
+    /// Whether the process is to end with the server: a signal or the platform's hook has asked for that, and not the
+    /// program that the server is a part of.
+    ends_process: bool,
+    /// When a forced end is over at the latest.
+    forced_until: Option<Instant>,
 }
 
 impl Lifecycle {
     /// A server that has not booted.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, phase: Phase::Booting, stopping_since: None, closing_since: None, signals: 0, interrupts: 0 }
+        Self {
+            plan,
+            phase: Phase::Booting,
+            stopping_since: None,
+            closing_since: None,
+            signals: 0,
+            interrupts: 0,
+            ends_process: false,
+            forced_until: None,
+        }
     }
 
     /// Where the server is.
@@ -233,6 +249,22 @@ impl Lifecycle {
             Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
             Phase::Draining { until, .. } | Phase::Forcing { until } => Some(until),
             Phase::Closing { deadline, .. } => Some(deadline),
+        }
+    }
+
+    /// When a process that is the server's own has to be gone, whatever its interpreter does; `None` as long as it goes on, or
+    /// may go on without the server. The server's own end, which may come much earlier, leaves it the whole time: what the
+    /// app has registered for the exit runs then.
+    pub fn gone_by(&self, now: Instant) -> Option<Instant> {
+        let since = self.stopping_since.filter(|_| self.ends_process && self.phase.refuses_new())?;
+        let limit = match (self.plan.gone_after(), self.phase) {
+            (Some(budget), _) => since + budget,
+            (None, Phase::Closing { deadline, .. }) => deadline + FORCING + Plan::exit_limit(),
+            (None, _) => now + Plan::exit_limit(),
+        };
+        match (self.forced_until, self.phase) {
+            (Some(_), Phase::Stopped { status: 0 }) | (None, _) => Some(limit),
+            (Some(forced), _) => Some(limit.min(forced + FORCED_EXIT)),
         }
     }
 
@@ -252,7 +284,10 @@ impl Lifecycle {
                 _ => Vec::new(),
             },
             Event::Signal(signal) => self.signalled(signal, now),
-            Event::Drain => self.stop_from(Cause::Request, now, self.plan.drain_delay),
+            Event::Drain => {
+                self.ends_process = true;
+                self.stop_from(Cause::Request, now, self.plan.drain_delay)
+            }
             Event::Stop => self.stop_from(Cause::Request, now, Duration::ZERO),
             Event::Quiet => match self.phase {
                 Phase::Draining { .. } => self.close(Cause::Quiet, now),
@@ -274,6 +309,7 @@ impl Lifecycle {
             return vec![Action::Unmoved(signal)];
         }
         self.signals += 1;
+        self.ends_process = true;
         self.interrupts += u32::from(signal == Signal::Int);
         let cause = Cause::Signal(signal);
         match self.phase {
@@ -360,7 +396,9 @@ impl Lifecycle {
     }
 
     fn force(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
-        let mut actions = self.enter(Phase::Forcing { until: now + FORCING }, cause);
+        let until = now + FORCING;
+        self.forced_until = Some(until);
+        let mut actions = self.enter(Phase::Forcing { until }, cause);
         actions.push(Action::Force);
         actions
     }

@@ -1,23 +1,22 @@
 //! A listener: bound before the app boots, listening when it can serve, and closed in two stages so that no
 //! connection is lost. Knows sockets; knows nothing of HTTP.
 
+mod socket_file;
+
 use std::{
-    fs, io,
+    io,
     net::{SocketAddr, ToSocketAddrs},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
+    os::fd::AsFd,
     time::Duration,
 };
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     time::Instant,
 };
 
+use self::socket_file::SocketFile;
 use crate::{config::Address, error::Error, plan::SETTLE_MAX, request::Peer, sys};
 
 /// The least time in which handshakes under way are let complete, once new ones are refused.
@@ -48,7 +47,10 @@ impl Bound {
     pub(crate) fn bind(address: &Address) -> Result<Vec<Self>, Error> {
         match address {
             Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
-            Address::Unix { path, mode, backlog } => bind_unix(address, path, *mode, *backlog).map(|bound| vec![bound]),
+            Address::Unix { path, mode, backlog } => {
+                let (socket, file) = SocketFile::bind(address, path, *mode)?;
+                Ok(vec![Self { socket, place: Place::Unix(file), backlog: *backlog }])
+            }
         }
     }
 
@@ -56,7 +58,7 @@ impl Bound {
     pub(crate) fn address(&self) -> String {
         match &self.place {
             Place::Tcp(address) => format!("tcp://{address}"),
-            Place::Unix(file) => format!("unix://{}", file.path.display()),
+            Place::Unix(file) => format!("unix://{}", file.path().display()),
         }
     }
 
@@ -120,78 +122,6 @@ fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     socket.bind(&target.into())?;
     let local = socket.local_addr()?.as_socket().unwrap_or(target);
     Ok((socket, local))
-}
-
-// ===== unix socket files =====
-
-/// A socket's file, removed with this value, unless somebody has put another in its place.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode; `None` in the abstract namespace, where there is no file.
-    identity: Option<(u64, u64)>,
-    /// The process that made it. A child that the app has forked must not take the file along when it ends.
-    owner: u32,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.owner == std::process::id() && self.identity.is_some() && identity(&self.path) == self.identity {
-            // Nothing can be done about a file that stays, and the next start replaces it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
-
-fn bind_unix(address: &Address, path: &Path, mode: Option<u32>, backlog: i32) -> Result<Bound, Error> {
-    let failed = |cause| Error::bind(address, cause);
-    let name = path.to_string_lossy();
-    let target = match name.strip_prefix('@') {
-        Some(name) => SockAddr::unix(format!("\0{name}")).map_err(failed)?,
-        None => {
-            make_room(address, path)?;
-            SockAddr::unix(path).map_err(failed)?
-        }
-    };
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    socket.bind(&target).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), identity: identity(path), owner: std::process::id() };
-    if let Some(mode) = mode
-        && file.identity.is_some()
-    {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
-    }
-    Ok(Bound { socket, place: Place::Unix(file), backlog })
-}
-
-/// Removes the socket that a dead process left behind; refuses to take the place of a live one, or of other files.
-fn make_room(address: &Address, path: &Path) -> Result<(), Error> {
-    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !there.file_type().is_socket() {
-        return Err(Error::bind_refused(address, "a file of that name is there, and it is not a socket"));
-    }
-    let live = || Err(Error::bind_refused(address, "another process is listening on that socket"));
-    match knock(path) {
-        Ok(()) => live(),
-        // It listens, and its queue is full.
-        Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => live(),
-        Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|cause| Error::bind(address, cause))
-        }
-        Err(cause) => Err(Error::bind(address, cause)),
-    }
-}
-
-/// Whether somebody listens, found out without waiting.
-fn knock(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.connect(&SockAddr::unix(path)?)
 }
 
 // ===== listening =====

@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, path::Path, time::Duration};
+use std::{fmt, io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -9,6 +9,9 @@ use crate::{
     plan::{Misfit, Plan},
     stats::Snapshot,
 };
+
+/// Hears what the server has to say, on the I/O thread: it must not block.
+pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// Something worth a line in the log.
 #[derive(Debug)]
@@ -75,10 +78,58 @@ pub enum Notice<'a> {
         /// The response was cut; otherwise it stays in memory.
         cut: bool,
     },
+    /// A client of the admin address asks for a drain, and may.
+    DrainAsked {
+        /// Who it is.
+        by: &'a str,
+    },
+    /// A client of the admin address asks for a drain, and may not.
+    DrainRefused {
+        /// Who it is.
+        by: &'a str,
+        /// A sentence for both sides.
+        reason: &'a str,
+    },
+    /// Request bodies cannot be written to temporary files.
+    SpoolFailing {
+        /// Why.
+        error: &'a io::Error,
+        /// Where they would be.
+        directory: &'a Path,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
+    /// A client speaks TLS to an address that has none.
+    TlsOnPlain {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
+    /// The liveness probe fails: requests wait, and nothing runs the app.
+    Unattended {
+        /// For how long.
+        silence: Duration,
+        /// How many requests.
+        waiting: usize,
+        /// Workers there are.
+        workers: usize,
+        /// How many of them sleep.
+        idle: usize,
+    },
+    /// So many lines of this log were lost.
+    LinesLost(u64),
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
     Summary(Summary),
+    /// The interpreter has not ended the process in time, so that the server does, with this status.
+    Overdue {
+        /// The exit status.
+        status: i32,
+        /// Where the server was in its life.
+        phase: Phase,
+    },
 }
 
 /// Connections that came when none should have come any more.
@@ -159,8 +210,15 @@ impl Notice<'_> {
             Self::AcceptRecovered => "accept_recovered",
             Self::Crowded { .. } => "crowded",
             Self::SpillFailed { .. } => "spill_failed",
+            Self::DrainAsked { .. } => "drain_asked",
+            Self::DrainRefused { .. } => "drain_refused",
+            Self::SpoolFailing { .. } => "spool_failing",
+            Self::TlsOnPlain { .. } => "tls_on_plain",
+            Self::Unattended { .. } => "unattended",
+            Self::LinesLost(_) => "lines_lost",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
+            Self::Overdue { .. } => "overdue",
         }
     }
 
@@ -172,13 +230,26 @@ impl Notice<'_> {
             | Self::Late(_)
             | Self::AcceptFailing(_)
             | Self::Crowded { .. }
-            | Self::SpillFailed { .. } => true,
+            | Self::SpillFailed { .. }
+            | Self::DrainRefused { .. }
+            | Self::SpoolFailing { .. }
+            | Self::Unattended { .. }
+            | Self::LinesLost(_)
+            | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
-            Self::Ready { .. } | Self::AcceptRecovered | Self::Unmoved(..) => false,
+            Self::Ready { .. }
+            | Self::AcceptRecovered
+            | Self::DrainAsked { .. }
+            | Self::TlsOnPlain { .. }
+            | Self::Unmoved(..) => false,
         }
     }
+}
+
+fn repeated(more: u64) -> String {
+    if more == 0 { String::new() } else { format!(" ({more} more since the last such line)") }
 }
 
 fn seconds(duration: Duration) -> String {
@@ -249,6 +320,33 @@ impl fmt::Display for Notice<'_> {
                 if *cut { "a response was cut" } else { "memory beyond buffer_limit is used" },
                 directory.display()
             ),
+            Self::DrainAsked { by } => write!(f, "asked to drain by {by}"),
+            Self::DrainRefused { by, reason } => write!(f, "refused to drain for {by}: {reason}"),
+            Self::SpoolFailing { error, directory, more } => {
+                write!(
+                    f,
+                    "cannot keep request bodies in {}: {error}; large uploads are answered with 507 until there is room, or \
+                     spool_directory (TMPDIR unless it is set) names a directory that can be written to{}",
+                    directory.display(),
+                    repeated(*more)
+                )
+            }
+            Self::TlsOnPlain { source, more } => write!(
+                f,
+                "a client at {} began a TLS handshake, and this address speaks plain HTTP: is this https?{}",
+                place(*source),
+                repeated(*more)
+            ),
+            Self::Unattended { silence, waiting, workers, idle } => write!(
+                f,
+                "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",
+                count(*waiting as u64, "request has", "requests have"),
+                seconds(*silence),
+                count(*workers as u64, "thread", "threads"),
+            ),
+            Self::LinesLost(lost) => {
+                write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
+            }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
@@ -257,6 +355,20 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
             }
             Self::Summary(summary) => summary.fmt(f),
+            Self::Overdue { status, phase } => {
+                write!(f, "exiting with {status} now: ")?;
+                f.write_str(match phase {
+                    Phase::Booting => {
+                        "told to end before it was ready, and Ruby has not ended the process in time (a thread that holds the \
+                         GVL while the app is loaded)"
+                    }
+                    Phase::Stopped { .. } => {
+                        "the server has stopped, and Ruby has not ended the process in time (a thread that holds the GVL, or an \
+                         at_exit block that does not return)"
+                    }
+                    _ => "the time is over, and the server has not stopped",
+                })
+            }
         }
     }
 }

@@ -5,6 +5,10 @@ use std::{fmt, time::Duration};
 
 /// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
 const EXIT_MARGIN: Duration = Duration::from_secs(2);
+/// How much of that is left when the process has to be gone, whatever the interpreter does.
+const BEFORE_KILL: Duration = Duration::from_secs(1);
+/// How long the process may take to end after its server, where no platform sets a limit.
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
 /// The longest automatic delay. Endpoint changes reach all of a cluster's nodes well within it.
 const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 /// The least time that a drain serves everything new where it may end early.
@@ -18,26 +22,27 @@ const EXTENSION_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What runs this process, as far as shutdown is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What runs this process, as far as shutdown is concerned. Who has the process to itself finds it out; the core looks at
+/// no environment variable and no file for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Platform {
     /// Routes requests to a pod for a while after SIGTERM; 30 s of grace unless the pod says otherwise.
     Kubernetes,
     /// Docker and its kin stop routing themselves or not at all; 10 s of grace by default.
     Container,
-    /// Nobody is known to send SIGKILL.
+    /// No platform is known to send SIGKILL.
+    #[default]
     Plain,
 }
 
 impl Platform {
-    /// Tells the platform from the environment (`lookup`) and the file system (`exists`).
-    pub fn detect(lookup: impl Fn(&str) -> bool, exists: impl Fn(&str) -> bool) -> Self {
-        if lookup("KUBERNETES_SERVICE_HOST") {
-            Self::Kubernetes
-        } else if exists("/.dockerenv") || exists("/run/.containerenv") {
-            Self::Container
-        } else {
-            Self::Plain
+    /// The platform of that name: `kubernetes`, `container` or `plain`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "kubernetes" => Some(Self::Kubernetes),
+            "container" => Some(Self::Container),
+            "plain" => Some(Self::Plain),
+            _ => None,
         }
     }
 
@@ -150,6 +155,21 @@ impl Plan {
         (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, misfits)
     }
 
+    /// How long after the first request to stop the process has to be gone, where a platform kills it a second later.
+    pub(crate) fn gone_after(&self) -> Option<Duration> {
+        self.budget.map(|budget| budget + EXIT_MARGIN - BEFORE_KILL)
+    }
+
+    /// How long the process may live on after its server, where no platform kills it.
+    pub(crate) fn exit_limit() -> Duration {
+        EXIT_LIMIT
+    }
+
+    /// How long a boot may go on after the signal that is to end it.
+    pub fn boot_end(&self) -> Duration {
+        self.gone_after().unwrap_or(EXIT_LIMIT)
+    }
+
     /// The last part of the delay, in which a new connection is a bad sign.
     pub(crate) fn late_part(&self) -> Duration {
         self.drain_delay.mul_f64(LATE_PART)
@@ -243,9 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_platform_by_its_marks() {
-        assert_eq!(Platform::detect(|name| name == "KUBERNETES_SERVICE_HOST", |_| true), Platform::Kubernetes);
-        assert_eq!(Platform::detect(|_| false, |path| path == "/.dockerenv"), Platform::Container);
-        assert_eq!(Platform::detect(|_| false, |_| false), Platform::Plain);
+    fn knows_platforms_by_name() {
+        assert_eq!(Platform::named("kubernetes"), Some(Platform::Kubernetes));
+        assert_eq!(Platform::named("container"), Some(Platform::Container));
+        assert_eq!(Platform::named("plain"), Some(Platform::default()));
+        assert_eq!(Platform::named("Plain"), None);
     }
 }

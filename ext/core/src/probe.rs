@@ -1,7 +1,7 @@
 //! Probes: whether the process lives, whether it wants new clients, whether it still serves. They are answered here,
 //! without the app, so that a busy app is not taken for a dead one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
@@ -20,15 +20,19 @@ const PROBERS: [&str; 6] = [
 /// The paths that are answered, in the words of the answer to any other.
 pub(crate) const PATHS: &str = "/livez, /readyz, /servingz or /startupz";
 
-/// A request's answer, if it is one of the four probes.
+/// A request's answer, if it is one of the four probes. `unattended` tells for how long requests have waited with nothing to
+/// run them, where that is too long.
 pub(crate) fn answer(
     method: &Method,
     path: &str,
     phase: Phase,
     now: Instant,
     in_flight: impl FnOnce() -> u64,
+    unattended: impl FnOnce() -> Option<Duration>,
 ) -> Option<Response> {
+    let dead = if path == "/livez" { unattended() } else { None };
     let good = match path {
+        "/livez" if dead.is_some() => false,
         "/livez" | "/startupz" => phase != Phase::Booting,
         "/readyz" => phase == Phase::Ready,
         "/servingz" => matches!(phase, Phase::Ready | Phase::Draining { .. }),
@@ -38,7 +42,11 @@ pub(crate) fn answer(
         return Some(text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into()));
     }
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Some(text(status, describe(phase, now, in_flight())))
+    let text_of = |silence: Duration| {
+        let waited = silence.as_secs_f64();
+        format!("dead: requests have waited for {waited:.1} s, and no thread runs the app (liveness_timeout)\n")
+    };
+    Some(text(status, dead.map_or_else(|| describe(phase, now, in_flight()), text_of)))
 }
 
 /// The same on an address of the app: as far as they are mounted there, and the app's own health check once the server
@@ -50,11 +58,12 @@ pub(crate) fn answer_beside_app(
     phase: Phase,
     now: Instant,
     in_flight: impl FnOnce() -> u64,
+    unattended: impl FnOnce() -> Option<Duration>,
 ) -> Option<Response> {
     if phase.is_stopping() && probes.fail_paths.iter().any(|failing| failing == path) {
         return Some(text(StatusCode::SERVICE_UNAVAILABLE, describe(phase, now, in_flight())));
     }
-    if probes.mounted { answer(method, path, phase, now, in_flight) } else { None }
+    if probes.mounted { answer(method, path, phase, now, in_flight, unattended) } else { None }
 }
 
 /// What is said in plain text, and never kept for later.
@@ -91,7 +100,6 @@ impl Probes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn phases() -> [Phase; 5] {
         let now = Instant::now();
@@ -113,7 +121,7 @@ mod tests {
     fn tells_balancers_and_the_kubelet_different_truths() {
         let statuses = phases().map(|phase| {
             ["/livez", "/readyz", "/servingz", "/startupz", "/"]
-                .map(|path| status(answer(&Method::GET, path, phase, Instant::now(), || 0)))
+                .map(|path| status(answer(&Method::GET, path, phase, Instant::now(), || 0, || None)))
         });
         assert_eq!(
             statuses,
@@ -125,24 +133,40 @@ mod tests {
                 [200, 503, 503, 200, 0],
             ]
         );
-        assert_eq!(status(answer(&Method::POST, "/livez", Phase::Ready, Instant::now(), || 0)), 405);
+        assert_eq!(status(answer(&Method::POST, "/livez", Phase::Ready, Instant::now(), || 0, || None)), 405);
+    }
+
+    #[test]
+    fn a_pool_that_is_dead_fails_the_liveness_probe_alone_and_says_why() {
+        let dead = || Some(Duration::from_secs(75));
+        let ask = |path| answer(&Method::GET, path, Phase::Ready, Instant::now(), || 3, dead).unwrap();
+        assert_eq!(
+            ["/livez", "/readyz", "/servingz", "/startupz"].map(|path| ask(path).status.as_u16()),
+            [503, 200, 200, 200]
+        );
+        let crate::body::ResponseBody::Full(text) = ask("/livez").body else { panic!("no text") };
+        assert!(text.starts_with(b"dead: requests have waited for 75.0 s"), "{text:?}");
     }
 
     #[test]
     fn fails_the_apps_own_health_check_once_it_was_told_to_stop() {
-        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()] };
+        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()], ..Default::default() };
         let statuses = phases().map(|phase| {
-            ["/up", "/readyz", "/up/"]
-                .map(|path| status(answer_beside_app(&probes, &Method::GET, path, phase, Instant::now(), || 0)))
+            ["/up", "/readyz", "/up/"].map(|path| {
+                status(answer_beside_app(&probes, &Method::GET, path, phase, Instant::now(), || 0, || None))
+            })
         });
         assert_eq!(statuses, [[0, 0, 0], [0, 0, 0], [503, 0, 0], [503, 0, 0], [503, 0, 0]]);
-        let probes = Probes { mounted: true, fail_paths: Vec::new() };
-        assert_eq!(status(answer_beside_app(&probes, &Method::GET, "/readyz", phases()[2], Instant::now(), || 0)), 503);
+        let probes = Probes { mounted: true, ..Default::default() };
+        assert_eq!(
+            status(answer_beside_app(&probes, &Method::GET, "/readyz", phases()[2], Instant::now(), || 0, || None)),
+            503
+        );
     }
 
     #[test]
     fn knows_probers_by_their_name_and_by_what_they_ask_for() {
-        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()] };
+        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()], ..Default::default() };
         let head = |path: &str, agent: &str| {
             let request = http::Request::get(path).header("user-agent", agent).body(()).unwrap();
             request.into_parts().0

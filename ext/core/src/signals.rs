@@ -5,12 +5,15 @@
 //! again: [`Ears::heard`] tells the two apart.
 
 use std::{
-    io,
+    io::{self, Read},
+    net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -18,14 +21,18 @@ use crate::{
     sys::{self, SignalAction},
 };
 
-const SIGNALS: [(Signal, libc::c_int); 3] =
-    [(Signal::Term, libc::SIGTERM), (Signal::Quit, libc::SIGQUIT), (Signal::Int, libc::SIGINT)];
+const SIGNALS: [(Signal, libc::c_int); 4] = [
+    (Signal::Term, libc::SIGTERM),
+    (Signal::Quit, libc::SIGQUIT),
+    (Signal::Int, libc::SIGINT),
+    (Signal::Hup, libc::SIGHUP),
+];
 
 /// Hears the process's signals until it is dropped.
 #[derive(Debug)]
 pub struct Ears {
     actions: Vec<SignalAction>,
-    heard: [Heard; 3],
+    heard: [Heard; SIGNALS.len()],
 }
 
 #[derive(Debug, Default)]
@@ -37,14 +44,16 @@ struct Heard {
 }
 
 impl Ears {
-    /// Begins to hear. The stream yields a byte for each signal; [`signal_of`] reads it.
-    pub(crate) fn open() -> io::Result<(Self, UnixStream)> {
+    /// Begins to hear these signals; others are left alone, as one that is to be ignored. The stream yields a byte for each;
+    /// [`signal_of`] reads it.
+    pub(crate) fn open(signals: &[Signal]) -> io::Result<(Self, UnixStream)> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
         let pipe: Arc<OwnedFd> = Arc::new(writer.into());
         let mut ears = Self { actions: Vec::new(), heard: Default::default() };
-        for (index, (_, number)) in SIGNALS.into_iter().enumerate() {
+        let wanted = SIGNALS.into_iter().enumerate().filter(|(_, (signal, _))| signals.contains(signal));
+        for (index, (_, number)) in wanted {
             let count = ears.heard[index].delivered.clone();
             ears.actions.push(sys::on_signal(number, count, pipe.clone(), index as u8)?);
         }
@@ -66,6 +75,59 @@ impl Drop for Ears {
     }
 }
 
+/// Bounds the end of a boot, until it is dropped: an app may hold the interpreter's lock while it is loaded, so that nothing
+/// of the interpreter's hears a signal. Nothing has been accepted yet, and nothing is lost.
+#[derive(Debug)]
+pub struct BootGuard {
+    stream: UnixStream,
+    over: Arc<AtomicBool>,
+    _ears: Ears,
+}
+
+impl BootGuard {
+    /// Calls `bite`, which ends the process, when `limit` has passed since the first of these signals. It runs on a thread of
+    /// its own: not before a fork.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptors or threads left.
+    pub fn start(signals: &[Signal], limit: Duration, bite: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (ears, stream) = Ears::open(signals)?;
+        stream.set_nonblocking(false)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (mut hearing, done) = (stream.try_clone()?, over.clone());
+        let guard = move || {
+            if hearing.read_exact(&mut [0]).is_ok() && !has_ended(&hearing, limit) && !done.load(Ordering::SeqCst) {
+                bite();
+            }
+        };
+        thread::Builder::new().name("tidegate-boot".into()).spawn(guard)?;
+        Ok(Self { stream, over, _ears: ears })
+    }
+}
+
+/// Waits for the end of the stream, at most for `limit`; whether it has come.
+fn has_ended(mut stream: &UnixStream, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        if stream.read(&mut [0]).is_ok_and(|bytes| bytes == 0) {
+            return true;
+        }
+    }
+}
+
+impl Drop for BootGuard {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // A child that the app has forked may hold the other end; this ends the stream all the same.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
 /// The signal that a byte stands for.
 pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
     SIGNALS.get(usize::from(byte)).map(|(signal, _)| *signal)
@@ -74,12 +136,12 @@ pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::sync::mpsc;
 
     /// SIGQUIT, because nobody else in the test process has a use for it.
     #[test]
     fn hears_a_signal_and_knows_it_again_once() {
-        let (ears, mut reader) = Ears::open().unwrap();
+        let (ears, mut reader) = Ears::open(&[Signal::Quit]).unwrap();
         reader.set_nonblocking(false).unwrap();
         assert!(!ears.heard(Signal::Quit), "nothing was delivered");
         sys::raise(libc::SIGQUIT);
@@ -88,5 +150,33 @@ mod tests {
         assert_eq!(signal_of(byte[0]), Some(Signal::Quit));
         assert!(ears.heard(Signal::Quit));
         assert!(!ears.heard(Signal::Quit), "a second report is of a second signal");
+        drop(ears);
+
+        // Ruby's `trap` puts its own handler in the place of what was there; ears that were opened after that heard nothing.
+        sys::ignore_from_now_on(libc::SIGQUIT);
+        let (_ears, mut reader) = Ears::open(&[Signal::Quit]).unwrap();
+        reader.set_nonblocking(false).unwrap();
+        sys::raise(libc::SIGQUIT);
+        reader.read_exact(&mut byte).unwrap();
+    }
+
+    fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {
+        let (bites, bitten) = mpsc::channel();
+        (BootGuard::start(&[Signal::Hup], limit, move || bites.send(()).unwrap()).unwrap(), bitten)
+    }
+
+    /// SIGHUP, which the other test does not use: they run at the same time.
+    #[test]
+    fn bounds_a_boot_that_was_told_to_end_and_no_other() {
+        let (long, unbitten) = guard(Duration::from_secs(3600));
+        let (short, bitten) = guard(Duration::ZERO);
+        sys::raise(libc::SIGHUP);
+        assert_eq!(bitten.recv(), Ok(()));
+        drop(short);
+        drop(long);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "it was over before its time");
+        let (quiet, unbitten) = guard(Duration::ZERO);
+        drop(quiet);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "no signal came");
     }
 }

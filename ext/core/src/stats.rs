@@ -17,7 +17,7 @@ pub(crate) use self::{
     requests::{MethodClass, Requests, StatusClass},
 };
 
-use crate::lifecycle::Signal;
+use crate::{lifecycle::Signal, refused::Refused};
 
 /// A server's counters. Shared by everything that has something to count.
 #[derive(Debug, Default)]
@@ -31,6 +31,7 @@ pub struct Stats {
     told_close: AtomicU64,
     idle_closed: AtomicU64,
     rejected: [AtomicU64; Shed::ALL.len()],
+    refused: [AtomicU64; Refused::ALL.len()],
     client_gone: AtomicU64,
     cut: AtomicU64,
     hijacked: AtomicU64,
@@ -195,6 +196,15 @@ impl Stats {
 
     pub(crate) fn rejected(&self, reason: Shed) {
         self.rejected[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn refused(&self, reason: Refused) {
+        self.refused[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How many requests were refused for this reason.
+    pub(crate) fn refusals(&self, reason: Refused) -> u64 {
+        self.refused[reason as usize].load(Relaxed)
     }
 
     pub(crate) fn sent(&self, bytes: u64) {

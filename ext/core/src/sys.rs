@@ -6,7 +6,7 @@ use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -203,7 +203,37 @@ pub(crate) fn on_signal(
     };
     // SAFETY: the action is async-signal-safe: it asks for the process's id, adds to an atomic and writes a byte, and
     // allocates, locks and drops nothing.
-    unsafe { signal_hook_registry::register(signal, action) }
+    let action = unsafe { signal_hook_registry::register(signal, action) }?;
+    put_in_front(signal)?;
+    Ok(action)
+}
+
+/// The registry installs its handler for a signal once. An interpreter that has installed its own again after that, as Ruby does
+/// at each `trap`, has put it in the place of the registry's: this puts the registry's back, which calls the interpreter's after
+/// the actions.
+fn put_in_front(signal: libc::c_int) -> io::Result<()> {
+    /// What the registry has installed: one for each signal of the process.
+    static INSTALLED: Mutex<Vec<(libc::c_int, libc::sigaction)>> = Mutex::new(Vec::new());
+    let mut installed = INSTALLED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let current = change_action(signal, None)?;
+    match installed.iter().find(|(known, _)| *known == signal) {
+        None => installed.push((signal, current)),
+        Some((_, ours)) if ours.sa_sigaction == current.sa_sigaction => {}
+        Some((_, ours)) => drop(change_action(signal, Some(ours))?),
+    }
+    Ok(())
+}
+
+/// The action on a signal, and `new` in its place if there is one.
+fn change_action(signal: libc::c_int, new: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+    let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `new` is null or an action that the kernel has given us before, and `old` has room for one.
+    if unsafe { libc::sigaction(signal, new, old.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has filled it.
+    Ok(unsafe { old.assume_init() })
 }
 
 /// Writes a byte in a signal handler. A full pipe holds enough to wake whoever reads it.
@@ -224,6 +254,22 @@ fn set_errno(value: libc::c_int) {
     let place = unsafe { libc::__error() };
     // SAFETY: the address is valid for this thread, which is the only one to use it.
     unsafe { *place = value };
+}
+
+/// Makes a FIFO.
+#[cfg(test)]
+pub(crate) fn make_fifo(path: &std::path::Path) -> io::Result<()> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path ends with a zero and lives until the call returns.
+    let result = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Does what an interpreter does that installs its handler again.
+#[cfg(test)]
+pub(crate) fn ignore_from_now_on(signal: libc::c_int) {
+    // SAFETY: to ignore a signal is allowed at any time.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// Sends this process a signal that it handles.

@@ -26,9 +26,11 @@ fn config(binds: &[String], delay: Duration) -> Config {
     Config {
         binds: binds.iter().map(|text| Address::parse(text).unwrap()).collect(),
         admin: Some(Address::parse("tcp://127.0.0.1:0").unwrap()),
+        admin_access: Default::default(),
         probes: Default::default(),
         timeouts: Timeouts::default(),
         limits: Limits::default(),
+        spool_directory: std::env::temp_dir(),
         max_workers: 2,
         min_workers: 0,
         idle_worker: None,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
-use tidegate_core::request::Peer;
+use tidegate_core::request::{Peer, RawTarget};
 
 use crate::{
     exchange::{EarlyHints, Exchange},
@@ -123,19 +123,8 @@ impl EnvMaker {
 
         put(keys.request_method, self.method(ruby, head))?;
         put(keys.script_name, shared(keys.empty))?;
-        let path = bytes(head.uri.path());
-        put(keys.path_info, path)?;
-        put(keys.request_path, path)?;
-        match head.uri.query() {
-            Some(query) => {
-                put(keys.query_string, bytes(query))?;
-                put(keys.request_uri, bytes(&head.uri.to_string()))?;
-            }
-            None => {
-                put(keys.query_string, shared(keys.empty))?;
-                put(keys.request_uri, if head.uri.scheme().is_some() { bytes(&head.uri.to_string()) } else { path })?;
-            }
-        }
+        self.put_target(ruby, &mut pairs, head)?;
+        let mut put = |key: Opaque<RString>, value: RString| pairs.put(ruby.get_inner(key), value);
         let protocol = shared(if head.version == Version::HTTP_10 { keys.http_1_0 } else { keys.http_1_1 });
         put(keys.server_protocol, protocol)?;
         if self.http_version {
@@ -208,6 +197,28 @@ impl EnvMaker {
         pairs.put(ruby.get_inner(self.keys.rack_protocol), offered)
     }
 
+    /// Path and query, as the client sent them: also where hyper has them in another form.
+    fn put_target(&self, ruby: &Ruby, pairs: &mut Pairs<'_>, head: &Parts) -> Result<(), Error> {
+        let keys = &self.keys;
+        let mut put = |key: Opaque<RString>, value: RString| pairs.put(ruby.get_inner(key), value);
+        let raw = head.extensions.get::<RawTarget>();
+        let (path, query) = match raw {
+            Some(raw) => raw.path_and_query(),
+            None => (head.uri.path().as_bytes(), head.uri.query().map(str::as_bytes)),
+        };
+        let path = ruby.str_from_slice(path);
+        put(keys.path_info, path)?;
+        put(keys.request_path, path)?;
+        let query_string = query.map_or_else(|| ruby.get_inner(keys.empty), |query| ruby.str_from_slice(query));
+        put(keys.query_string, query_string)?;
+        let uri = match raw {
+            Some(raw) => ruby.str_from_slice(raw.as_bytes()),
+            None if query.is_none() && head.uri.scheme().is_none() => path,
+            None => ruby.str_from_slice(head.uri.to_string().as_bytes()),
+        };
+        put(keys.request_uri, uri)
+    }
+
     fn method(&self, ruby: &Ruby, head: &Parts) -> RString {
         match head.method {
             http::Method::GET => ruby.get_inner(self.keys.get),
@@ -224,7 +235,7 @@ impl EnvMaker {
             if name == header::TRANSFER_ENCODING {
                 continue;
             }
-            if name.as_str().contains('_') && !self.underscores.allow(name, headers) {
+            if !self.underscores.allow(name, headers) || is_the_servers(name) {
                 let name = ruby.str_new(name.as_str());
                 match dropped {
                     Some(dropped) => dropped.push(name)?,
@@ -282,12 +293,21 @@ fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
     first.as_value()
 }
 
+/// Whether a header would pass for what the server says: `Version` for `HTTP_VERSION`, which older apps and Rack itself take for
+/// the protocol's, and `Proxy` for the `HTTP_PROXY` that makes HTTP clients in CGI programs send their requests elsewhere.
+fn is_the_servers(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "version" | "proxy")
+}
+
 impl Underscores {
     /// Whether a name with underscores may be an env key, although it may pass for another header's: for that of one
-    /// that is there too, as `X_Real_IP` for `X-Real-IP`, or for the body's type or length, which are no `HTTP_` keys.
+    /// that is there too, as `X_Real_IP` for `X-Real-IP`, or for what the body is, which the server says.
     fn allow(self, name: &HeaderName, headers: &HeaderMap) -> bool {
         let name = name.as_str();
-        let forbidden = matches!(name, "content_type" | "content_length");
+        if !name.contains('_') {
+            return true;
+        }
+        let forbidden = matches!(name, "content_type" | "content_length" | "transfer_encoding");
         match self {
             Self::None => false,
             Self::All => !forbidden,

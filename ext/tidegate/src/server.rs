@@ -8,24 +8,27 @@ use std::{
 };
 
 use magnus::{
-    DataTypeFunctions, Error, RHash, RModule, Ruby, Symbol, TypedData, Value, function, gc::Marker, method, prelude::*,
-    scan_args, typed_data::Obj,
+    DataTypeFunctions, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TypedData, Value, function, gc::Marker,
+    method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
     access::{AccessLog, Format},
     dispatch::{Demand, DispatchQueue, Next, Rest},
     heap,
     lifecycle::{Event, Phase, Signal},
-    log::{Log, TerminationLog},
+    log::Logs,
     notice::Notice,
     plan::{Misfit, Plan},
     server::{self, Observer, Running, Turn},
-    signals::Ears,
+    signals::BootGuard,
     wake::Sleeper,
     watchdog,
 };
 
 use crate::{error, gvl, settings::Settings, worker::App};
+
+/// How long lines may take to be written at the server's beginning and after its end.
+const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -33,15 +36,14 @@ use crate::{error, gvl, settings::Settings, worker::App};
 struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
-    log: Option<Arc<Log>>,
+    logs: Logs,
     /// Where each request gets a line, and how it looks.
     access: Option<(RawFd, Format)>,
-    last_words: Option<Arc<TerminationLog>>,
     /// The shutdown's delays as they were resolved.
     plan: Plan,
-    /// While the process's signals are this server's.
-    ears: Mutex<Option<Ears>>,
     state: Mutex<State>,
+    /// While the app is loaded.
+    guard: Mutex<Option<BootGuard>>,
 }
 
 impl DataTypeFunctions for Server {
@@ -52,10 +54,17 @@ impl DataTypeFunctions for Server {
     }
 }
 
+/// A process that ends without having stopped its server drops it in the end: what was said last is still written.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.logs.finish(Instant::now() + LAST_LINES);
+    }
+}
+
 /// How far the server has come.
 enum State {
     Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
-    Bound(Box<server::Server>),
+    Bound(Box<server::Server>, Vec<Misfit>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
     Over,
@@ -63,12 +72,10 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, last_words, access, boundary } = Settings::read(ruby, settings)?;
-        let (log, last_words) = (log.map(Arc::new), last_words.map(Arc::new));
+        let Settings { config, misfits, logs, access, boundary } = Settings::read(ruby, settings)?;
         let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server =
-            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, last_words, plan, ears: Mutex::default(), state });
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -77,10 +84,6 @@ impl Server {
     // Ruby must not be called under this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn ears(&self) -> MutexGuard<'_, Option<Ears>> {
-        self.ears.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn running(&self) -> Option<Arc<Running>> {
@@ -93,7 +96,7 @@ impl Server {
     /// The queue; `None` when it is over before it began.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server) => Some(Some(server.queue().clone())),
+            State::Bound(server, _) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
             State::Configured(..) => None,
@@ -102,11 +105,8 @@ impl Server {
     }
 
     fn observer(&self) -> Observer {
-        let (log, last_words) = (self.log.clone(), self.last_words.clone());
-        Arc::new(move |notice| {
-            log.iter().for_each(|log| log.write(notice));
-            last_words.iter().for_each(|log| log.write(notice));
-        })
+        let logs = self.logs.clone();
+        Arc::new(move |notice| logs.hear(notice))
     }
 
     // ===== methods =====
@@ -117,37 +117,67 @@ impl Server {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
-        let observer = rb_self.observer();
-        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
         let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
-        *rb_self.state() = State::Bound(Box::new(bound));
+        *rb_self.state() = State::Bound(Box::new(bound), misfits);
         Ok(())
     }
 
+    /// Sees to it that the process ends on one of these signals although Ruby can't run, until the server listens.
+    fn guard_boot(ruby: &Ruby, rb_self: &Self, names: RArray) -> Result<(), Error> {
+        let signals = signals(ruby, names)?;
+        let guard = match &*rb_self.state() {
+            State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
+            State::Configured(..) | State::Running(_) | State::Over => None,
+        };
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
+        let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
+        *rb_self.guard() = Some(guard.map_err(failed)?);
+        Ok(())
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<BootGuard>> {
+        self.guard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// `max_workers` replaces the number that was set. `signals` are given where the process is the server's own: the server
+    /// hears them from now on.
     fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
-        let args = scan_args::scan_args::<(), (Option<usize>,), (), (), (), ()>(args)?;
+        let args = scan_args::scan_args::<(), (Option<usize>, Option<Option<RArray>>), (), (), (), ()>(args)?;
+        let (max_workers, signals) = args.optional;
+        let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(mut server) = taken else {
+        let State::Bound(mut server, misfits) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
         let queue = server.queue().clone();
-        if let (Some(max_workers),) = args.optional {
+        if let Some(max_workers) = max_workers {
             queue.limit_workers(max_workers);
         }
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
         if let Some((descriptor, format)) = rb_self.access {
-            let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("access log: {cause}"));
             server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
         }
+        rb_self.logs.start().map_err(failed)?;
+        server.finish_logs(rb_self.logs.clone());
         if let Some(slices) = gvl::slices() {
             server.keep_slices(slices);
         }
-        let running = server.start(rb_self.observer()).map_err(|error| {
+        if let Some(signals) = signals {
+            server.own_process(&signals);
+        }
+        let observer = rb_self.observer();
+        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
+        let running = server.start(observer).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)
         })?;
+        // The server hears the signals by now.
+        drop(rb_self.guard().take());
         let addresses = running.addresses().to_vec();
         *rb_self.state() = State::Running(Arc::new(running));
+        // So that it is said before the app says anything about it.
+        rb_self.finish_logs(ruby);
         Ok(addresses)
     }
 
@@ -227,32 +257,46 @@ impl Server {
         Ok(())
     }
 
-    fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
-        let signal = match &*name.name()? {
-            "TERM" => Signal::Term,
-            "QUIT" => Signal::Quit,
-            "INT" => Signal::Int,
-            "HUP" => Signal::Hup,
-            other => return Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
-        };
-        let heard = rb_self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
-        if !heard {
-            rb_self.tell(Event::Signal(signal));
+    /// The thread that calls `demand` is a new one; what the one before it was asked for may never come.
+    fn forget_promises(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        if let Some(queue) = rb_self.queue(ruby)? {
+            queue.forget_promises();
         }
         Ok(())
     }
 
-    fn hear_signals(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        let Some(running) = rb_self.running() else {
-            return Err(error::misuse(ruby, "the server does not listen"));
-        };
-        let ears = running.hear_signals().map_err(|cause| Error::new(ruby.exception_io_error(), cause.to_string()))?;
-        *rb_self.ears() = Some(ears);
+    fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
+        let signal = signal(ruby, name)?;
+        match rb_self.running() {
+            Some(running) => running.signalled(signal, Instant::now()),
+            None => rb_self.tell(Event::Signal(signal)),
+        }
         Ok(())
     }
 
     fn ignore_signals(&self) {
-        drop(self.ears().take());
+        if let Some(running) = self.running() {
+            running.ignore_signals();
+        }
+    }
+
+    /// Has lines written beside the server's own, to the log of its errors or of its notices; false where there is none, or no
+    /// thread of the server's writes: before it listens, and in a child that the app has forked.
+    fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
+        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.notices };
+        let Some(log) = log else { return false };
+        let printed = log.print(lines.to_bytes().to_vec());
+        if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
+            // The process may end at any moment.
+            rb_self.finish_logs(ruby);
+        }
+        printed
+    }
+
+    /// Waits until what was said is written, but not for long.
+    fn finish_logs(&self, ruby: &Ruby) {
+        let deadline = Instant::now() + LAST_LINES;
+        gvl::wait(ruby, &Sleeper::new().waker(), || self.logs.finish(deadline));
     }
 
     fn stop(&self, drain: bool) {
@@ -265,7 +309,8 @@ impl Server {
         if let Some(running) = self.running() {
             return running.tell(event, Instant::now());
         }
-        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
+        drop(self.guard().take());
+        if let State::Bound(server, _) = std::mem::replace(&mut *self.state(), State::Over) {
             server.queue().close();
         }
     }
@@ -296,7 +341,7 @@ impl Server {
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
         let misfits: Vec<String> = match &*rb_self.state() {
             State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
-            State::Bound(_) | State::Running(_) | State::Over => Vec::new(),
+            State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
         };
         let plan = ruby.hash_new();
         plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
@@ -315,7 +360,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Bound(_) => Phase::Booting,
+            State::Configured(..) | State::Bound(..) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };
@@ -348,6 +393,20 @@ impl Server {
     }
 }
 
+fn signal(ruby: &Ruby, name: Symbol) -> Result<Signal, Error> {
+    match &*name.name()? {
+        "TERM" => Ok(Signal::Term),
+        "QUIT" => Ok(Signal::Quit),
+        "INT" => Ok(Signal::Int),
+        "HUP" => Ok(Signal::Hup),
+        other => Err(Error::new(ruby.exception_arg_error(), format!("no signal of ours: {other}"))),
+    }
+}
+
+fn signals(ruby: &Ruby, names: RArray) -> Result<Vec<Signal>, Error> {
+    names.into_iter().map(|name| signal(ruby, Symbol::try_convert(name)?)).collect()
+}
+
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
@@ -367,6 +426,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;
+    class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
@@ -374,10 +434,11 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
     class.define_method("await_stop", method!(Server::await_stop, 0))?;
     class.define_method("await_closing", method!(Server::await_closing, 0))?;
+    class.define_method("forget_promises", method!(Server::forget_promises, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
-    class.define_method("hear_signals", method!(Server::hear_signals, 0))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
+    class.define_method("print", method!(Server::print, 2))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;

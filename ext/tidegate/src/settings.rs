@@ -1,13 +1,13 @@
 //! The resolved Ruby configuration, as the core takes it. Ruby has validated it; what is wrong here is a
 //! programming error and says so.
 
-use std::{os::fd::RawFd, path::Path, time::Duration};
+use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
     access::Format,
-    config::{About, Address, Config, Interpreter, Limits, MinRate, Probes, Timeouts},
-    log::{Log, TerminationLog},
+    config::{About, Address, AdminAccess, Config, Interpreter, Limits, MinRate, Probes, Timeouts, Token},
+    log::{Log, Logs, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
 };
@@ -19,10 +19,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     /// What of the shutdown plan did not fit.
     pub(crate) misfits: Vec<Misfit>,
-    /// Where log lines go; `None` for silence.
-    pub(crate) log: Option<Log>,
-    /// Where the platform looks for a process's last words.
-    pub(crate) last_words: Option<TerminationLog>,
+    /// Where what the server says goes.
+    pub(crate) logs: Logs,
     /// Where each request gets a line, and how it looks.
     pub(crate) access: Option<(RawFd, Format)>,
     /// What concerns the app.
@@ -48,6 +46,10 @@ pub(crate) struct Boundary {
 const NAMES: &[&str] = &[
     "binds",
     "admin",
+    "admin_token",
+    "admin_hosts",
+    "platform",
+    "spool_directory",
     "max_threads",
     "min_threads",
     "idle_thread_timeout",
@@ -65,6 +67,8 @@ const NAMES: &[&str] = &[
     "buffer_limit",
     "http_content_length_limit",
     "body_memory_limit",
+    "head_limit",
+    "header_fields_limit",
     "stream_input",
     "drain_delay",
     "shutdown_timeout",
@@ -73,8 +77,10 @@ const NAMES: &[&str] = &[
     "drain_until_quiet",
     "drain_fail_paths",
     "probe_paths",
+    "liveness_timeout",
     "termination_log",
     "log",
+    "errors",
     "development",
     "env_template",
     "allow_underscore_headers",
@@ -104,7 +110,7 @@ impl Settings {
             prestop: reader.seconds("prestop")?.unwrap_or_default(),
             until_quiet: reader.get("drain_until_quiet")?.unwrap_or(false),
         };
-        let platform = Platform::detect(|name| std::env::var_os(name).is_some(), |path| Path::new(path).exists());
+        let platform = reader.platform()?;
         let (plan, misfits) = Plan::resolve(request, platform);
         let defaults = Limits::default();
         let config = Config {
@@ -115,9 +121,14 @@ impl Settings {
                 .map(|text| reader.address(text))
                 .collect::<Result<_, _>>()?,
             admin: reader.get::<String>("admin")?.map(|text| reader.address(&text)).transpose()?,
+            admin_access: AdminAccess {
+                token: reader.get::<String>("admin_token")?.map(Token::new),
+                hosts: reader.get("admin_hosts")?.unwrap_or_default(),
+            },
             probes: Probes {
                 mounted: reader.get("probe_paths")?.unwrap_or(false),
                 fail_paths: reader.get("drain_fail_paths")?.unwrap_or_default(),
+                unattended: reader.seconds("liveness_timeout")?,
             },
             timeouts: Timeouts {
                 first_byte: reader.seconds("first_data_timeout")?,
@@ -129,6 +140,10 @@ impl Settings {
                 min_rate: reader.min_rate()?,
             },
             limits: Limits {
+                head: reader.get("head_limit")?.unwrap_or(defaults.head),
+                fields: reader
+                    .get::<usize>("header_fields_limit")?
+                    .map_or(defaults.fields, |fields| fields.min(Limits::MOST_FIELDS)),
                 body: reader.get("http_content_length_limit")?,
                 body_memory: reader.get("body_memory_limit")?.unwrap_or(defaults.body_memory),
                 stream_bodies: reader.get("stream_input")?.unwrap_or(false),
@@ -136,8 +151,8 @@ impl Settings {
                 connections: reader.number("max_connections")?,
                 queue: reader.get("max_queue")?.unwrap_or(defaults.queue),
                 queue_wait: reader.seconds("queue_timeout")?,
-                ..defaults
             },
+            spool_directory: reader.get::<String>("spool_directory")?.unwrap_or_else(|| "/tmp".into()).into(),
             marks: Marks {
                 request_id: reader.get("request_id")?.unwrap_or(false),
                 request_start: reader.get("request_start")?.unwrap_or(false),
@@ -152,8 +167,7 @@ impl Settings {
             config,
             misfits,
             access: reader.access()?,
-            last_words: reader.termination_log(platform)?,
-            log: reader.log()?,
+            logs: reader.logs(platform)?,
             boundary: Boundary {
                 development: reader.get("development")?.unwrap_or(false),
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
@@ -232,6 +246,13 @@ impl Reader<'_> {
         Ok(bytes.map(|bytes| MinRate { bytes, over }))
     }
 
+    fn platform(&self) -> Result<Platform, Error> {
+        let Some(name) = self.get::<Symbol>("platform")? else { return Ok(Platform::default()) };
+        let name = name.name()?;
+        Platform::named(&name)
+            .ok_or_else(|| Error::new(self.ruby.exception_arg_error(), format!("there is no platform {name}")))
+    }
+
     fn address(&self, text: &str) -> Result<Address, Error> {
         Address::parse(text).map_err(|error| error::raise(self.ruby, &error))
     }
@@ -252,10 +273,21 @@ impl Reader<'_> {
         })
     }
 
-    fn log(&self) -> Result<Option<Log>, Error> {
-        let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("log: {cause}"));
+    fn logs(&self, platform: Platform) -> Result<Logs, Error> {
+        let (notices, errors) = (self.log("log")?.map(Arc::new), self.log("errors")?.map(Arc::new));
+        // One log for both keeps the order of their lines.
+        let errors = match &notices {
+            Some(notices) => errors.map(|errors| if notices.is_same_file(&errors) { notices.clone() } else { errors }),
+            None => errors,
+        };
+        Ok(Logs { notices, errors, last_words: self.termination_log(platform)?.map(Arc::new) })
+    }
+
+    /// The log that writes to the descriptor of that name.
+    fn log(&self, name: &str) -> Result<Option<Log>, Error> {
+        let failed = |cause| Error::new(self.ruby.exception_io_error(), format!("{name}: {cause}"));
         let json = self.json()?;
-        self.get::<i32>("log")?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
+        self.get::<i32>(name)?.map(|descriptor| Ok(Log::to(descriptor).map_err(failed)?.in_json(json))).transpose()
     }
 
     fn json(&self) -> Result<bool, Error> {

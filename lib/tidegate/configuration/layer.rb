@@ -52,7 +52,7 @@ module Tidegate
 
       def read(option, given, origin)
         option.type.read(given) do |reason|
-          raise ConfigurationError, "#{origin}: #{option.name} cannot be #{given.inspect}: #{reason}"
+          raise ConfigurationError, "#{origin}: #{option.name} cannot be #{option.secret ? "what it is" : given.inspect}: #{reason}"
         end
       end
     end

@@ -50,6 +50,7 @@ module Tidegate
 
       def flags(option)
         return "a block" if option.code
+        return "none: others would see it" if option.secret
         return "the argument" if option.flags.empty?
 
         *rest, last = option.flags

@@ -10,6 +10,7 @@ module Tidegate
       :usual,                        # environment variables of other tools that count too, the strongest first
       :many,                         # may be given several times
       :in_file,                      # a method of the configuration file as well
+      :secret,                       # neither a flag, which `ps` would show, nor printed in an error
       :code,                         # Ruby code: a block in the configuration file, and neither a flag nor a variable
       :stands_for,                   # for a shorthand: from its value, the options that it sets
       :shown                         # the default as the help shows it, where the value does not say it
@@ -46,6 +47,6 @@ module Tidegate
     end
 
     # What most options do without.
-    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, code: false, stands_for: nil, shown: nil }.freeze
+    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, code: false, stands_for: nil, shown: nil }.freeze
   end
 end

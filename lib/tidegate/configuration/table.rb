@@ -21,8 +21,15 @@ module Tidegate
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
-        option(:admin, :TCP_OR_NONE, nil, "address for the probes, POST /drain, /metrics and /stats: tcp://HOST:PORT"),
-        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too")
+        option(:admin, :ADDRESS_OR_NONE, nil, "address for probes, POST /drain, /metrics and /stats: tcp://HOST:PORT or unix://PATH"),
+        option(:admin_token, :SECRET, nil, "Bearer token that POST /drain takes over TCP, of at least 16 characters",
+               long: false, secret: true),
+        option(:admin_token_file, :PATH, nil, "file with the Bearer token that POST /drain takes over TCP; read at boot"),
+        option(:admin_hosts, :HOST, [], "name of admin for browsers and POST /drain, beside IP addresses and localhost; repeatable",
+               many: true, shown: "none"),
+        option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too"),
+        option(:liveness_timeout, :TIMEOUT_OR_OFF, 60.0,
+               "seconds that requests may wait while no thread is in the app until /livez fails; 0: never")
       ],
       "Application" => [
         option(:rackup, :PATH, "config.ru", "rackup file to serve", long: false),
@@ -72,7 +79,10 @@ module Tidegate
                "bytes of all request and response bodies in memory; what is beyond goes to files", shown: "64M"),
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413"),
         option(:body_memory_limit, :BYTES, 112 * 1024, "bytes of a request body in memory; a larger one goes to a file",
-               shown: "112K")
+               shown: "112K"),
+        option(:spool_directory, :PATH, nil, "directory of that file", shown: "TMPDIR, else /tmp"),
+        option(:head_limit, :BYTES, 112 * 1024, "bytes of a request's line and headers; more are answered with 431", shown: "112K"),
+        option(:header_fields_limit, :COUNT, 1000, "header fields of a request, at most 10000; more are answered with 431")
       ],
       "Shutdown" => [
         option(:drain_delay, :SECONDS_OR_AUTO, :auto, "seconds to serve on after TERM; auto: 0 outside Kubernetes"),

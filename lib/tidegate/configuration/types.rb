@@ -93,10 +93,20 @@ module Tidegate
         none?(given) ? nil : valid(number(given), &:positive?)
       end
 
+      TIMEOUT_OR_OFF = type("SECONDS", "a number of seconds, 0 or none to switch it off") do |given|
+        none?(given) || number(given)&.zero? ? nil : valid(number(given), &:positive?)
+      end
+
       PORT = type("PORT", "a whole number from 0 to 65535") { |given| valid(integer(given)) { |n| n.between?(0, 65_535) } }
       ADDRESS = type("URI", "tcp://HOST:PORT or unix://PATH") { |given| Address.parse(valid(text(given))) }
-      TCP_OR_NONE = type("URI", "tcp://HOST:PORT, or none") do |given|
-        none?(given) ? nil : valid(Address.parse(valid(text(given))), &:tcp?)
+      ADDRESS_OR_NONE = type("URI", "tcp://HOST:PORT, unix://PATH, or none") do |given|
+        none?(given) ? nil : Address.parse(valid(text(given)))
+      end
+
+      HOST = type("NAME", "a host name, without a port") { |given| valid(text(given)) { |it| it.match?(/\A[\w-]+(?:\.[\w-]+)*\z/) } }
+      # What fits into a header, and is not found by trying.
+      SECRET = type("TOKEN", "16 to 4096 letters, digits and signs, without spaces") do |given|
+        none?(given) ? nil : valid(text(given)) { |it| it.match?(/\A[!-~]{16,4096}\z/) }
       end
     end
   end

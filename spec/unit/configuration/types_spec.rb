@@ -16,8 +16,11 @@ RSpec.describe Tidegate::Configuration::Types do
     SECONDS: { "0" => 0.0, "2.5" => 2.5, 3 => 3.0 },
     SECONDS_OR_AUTO: { "auto" => :auto, auto: :auto, "0" => 0.0 },
     TIMEOUT: { "none" => nil, nil => nil, false => nil, "0.5" => 0.5, 30 => 30.0 },
+    TIMEOUT_OR_OFF: { "0" => nil, 0 => nil, "none" => nil, nil => nil, "0.5" => 0.5, 60 => 60.0 },
     PORT: { "0" => 0, "65535" => 65_535, 80 => 80 },
-    TCP_OR_NONE: { "none" => nil, nil => nil }
+    ADDRESS_OR_NONE: { "none" => nil, nil => nil },
+    SECRET: { "none" => nil, "0123456789abcde!" => "0123456789abcde!" },
+    HOST: { "metrics.example.com" => "metrics.example.com", "app_1" => "app_1" }
   }.each do |type, cases|
     cases.each do |given, value|
       it "reads #{given.inspect} as #{value.inspect} where #{type} is wanted" do
@@ -35,8 +38,11 @@ RSpec.describe Tidegate::Configuration::Types do
     SECONDS: ["-1", "x", "", nil, true, Float::INFINITY, "30s"],
     SECONDS_OR_AUTO: ["none", "-1", nil],
     TIMEOUT: ["0", 0, "-5", "auto", true],
+    TIMEOUT_OR_OFF: ["-1", "auto", true, "x"],
     PORT: ["65536", "-1", "http", nil, true],
-    TCP_OR_NONE: ["unix:///x", "9394"]
+    ADDRESS_OR_NONE: ["udp://x:1", "9394"],
+    SECRET: ["0123456789abcde", "0123456789abcd f", "0123456789abcd\n01", "0123456789abcdé", 1_234_567_890_123_456, "x" * 4097],
+    HOST: ["a:1", "http://a", "[::1]", "a.", ".a", "a\nb", ""]
   }.each do |type, cases|
     cases.each do |given|
       it "refuses #{given.inspect} where #{type} is wanted" do

@@ -17,7 +17,8 @@ pub(crate) use self::{
     budget::Budget,
     feed::Breaker,
     overflow::{Failed, Overflow},
-    request::Terms,
+    request::{Terms, Unreceived},
+    spool::Spool,
 };
 pub use self::{
     feed::{Breach, Fed, Feed},

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io,
     os::{fd::AsFd, unix::fs::FileExt},
+    path::Path,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -89,11 +90,11 @@ impl Overflow {
         Poll::Ready(Ok(piece))
     }
 
-    /// Begins to write `pieces` to its end, which are dropped when they are there. Nothing may be under way.
-    pub(crate) fn append(&mut self, pieces: Vec<Bytes>) {
-        let spilled = self.take();
+    /// Begins to write `pieces` to its end, in a file of `directory` that is made where there is none; they are dropped when they are there. Nothing may be under way.
+    pub(crate) fn append(&mut self, pieces: Vec<Bytes>, directory: &Path) {
+        let spilled = self.take().map_or_else(|| Err(directory.to_owned()), Ok);
         self.0 = State::Busy(tokio::task::spawn_blocking(move || {
-            let mut spilled = match spilled.map_or_else(Spilled::new, Ok) {
+            let mut spilled = match spilled.or_else(|directory| Spilled::new(&directory)) {
                 Ok(spilled) => spilled,
                 Err(error) => return Err(Failed { error, pieces, spilled: None }),
             };
@@ -133,8 +134,8 @@ impl Overflow {
 }
 
 impl Spilled {
-    fn new() -> io::Result<Self> {
-        Ok(Self { file: tempfile::tempfile()?, written: 0, read: 0 })
+    fn new(directory: &Path) -> io::Result<Self> {
+        Ok(Self { file: tempfile::tempfile_in(directory)?, written: 0, read: 0 })
     }
 
     /// All of them, or nothing that counts.
@@ -162,12 +163,12 @@ mod tests {
     async fn gives_back_in_order_what_was_put_in() {
         let mut overflow = Overflow::default();
         let mut got = Vec::new();
-        overflow.append(vec!["one".into(), "two".into()]);
+        overflow.append(vec!["one".into(), "two".into()], &std::env::temp_dir());
         assert!(poll_fn(|cx| overflow.poll_done(cx)).await.unwrap().is_empty());
         overflow.read(4);
         got.extend(poll_fn(|cx| overflow.poll_done(cx)).await.unwrap());
         assert_eq!((&got[..], overflow.unread()), (&b"onet"[..], 2));
-        overflow.append(vec!["three".into()]);
+        overflow.append(vec!["three".into()], &std::env::temp_dir());
         while !overflow.is_empty() {
             let piece = poll_fn(|cx| overflow.poll_done(cx)).await.unwrap();
             got.extend(piece);

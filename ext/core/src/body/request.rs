@@ -3,6 +3,8 @@
 
 use std::{
     fs::File,
+    io,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -67,13 +69,13 @@ impl RequestBody {
         Ok(Self::Stream(Feed::of(incoming, terms, asked_for)))
     }
 
-    /// Receives `incoming` to its end.
+    /// Receives `incoming` to its end; what is too large for memory in a file of `spool_directory`.
     ///
     /// # Errors
     ///
     /// 413 when it is longer than [`Limits::body`], 408 when it arrives too slowly or too late, 400 when its framing
-    /// is broken or the client left, 500 when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, terms: Terms) -> Result<Self, Refusal>
+    /// is broken or the client left; what the system says when there is no room for it.
+    pub(crate) async fn receive<B>(incoming: B, terms: Terms, spool_directory: &Path) -> Result<Self, Unreceived>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -90,7 +92,7 @@ impl RequestBody {
             let for_file = spool.is_some() || expected.is_some_and(|length| length > memory);
             let due = if for_file { batch.is_full() } else { pieces.received() > memory };
             if due || hold.is_over() {
-                spool = Some(Spool::append(spool, &mut batch).await?);
+                spool = Some(Spool::append(spool, spool_directory, &mut batch).await?);
                 hold.goes_to_file(!due);
             }
         }
@@ -98,8 +100,29 @@ impl RequestBody {
             let body = batch.into_bytes();
             return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(hold.until_dropped(body)) });
         }
-        let spool = Spool::append(spool, &mut batch).await?;
+        let spool = Spool::append(spool, spool_directory, &mut batch).await?;
         Ok(Self::File { file: spool.into_file(), len: pieces.received() })
+    }
+}
+
+/// Why a body is not there.
+#[derive(Debug)]
+pub(crate) enum Unreceived {
+    /// The client is told so.
+    Refused(Refusal),
+    /// The server could not write it to a file.
+    Unwritten(io::Error),
+}
+
+impl From<Refusal> for Unreceived {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for Unreceived {
+    fn from(error: io::Error) -> Self {
+        Self::Unwritten(error)
     }
 }
 
@@ -129,6 +152,20 @@ mod tests {
         Terms { limits, patience: None, min_rate: None, until: None, budget: Budget::new(None) }
     }
 
+    async fn receive<B>(incoming: B, terms: Terms) -> Result<RequestBody, Unreceived>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        RequestBody::receive(incoming, terms, &std::env::temp_dir()).await
+    }
+
+    fn status(unreceived: Unreceived) -> StatusCode {
+        match unreceived {
+            Unreceived::Refused(refusal) => refusal.status(),
+            Unreceived::Unwritten(error) => panic!("{error}"),
+        }
+    }
+
     fn chunked(pieces: &[&'static str]) -> Scripted {
         Scripted(pieces.iter().map(|piece| Bytes::from(*piece)).collect())
     }
@@ -149,15 +186,15 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_a_small_body_in_memory() {
-        let body = RequestBody::receive(chunked(&["ab", "cd", "e"]), limits(10, None)).await.unwrap();
+        let body = receive(chunked(&["ab", "cd", "e"]), limits(10, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
-        let body = RequestBody::receive(chunked(&[]), limits(10, None)).await.unwrap();
+        let body = receive(chunked(&[]), limits(10, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Empty));
     }
 
     #[tokio::test]
     async fn spools_a_large_body_to_a_file() {
-        let body = RequestBody::receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None)).await.unwrap();
+        let body = receive(chunked(&["abcd", "efgh", "ij"]), limits(5, None)).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
@@ -167,31 +204,29 @@ mod tests {
     #[tokio::test]
     async fn spools_a_body_that_is_announced_as_large() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let body = RequestBody::receive(announced, limits(5, None)).await.unwrap();
+        let body = receive(announced, limits(5, None)).await.unwrap();
         let RequestBody::File { mut file, len } = body else { panic!("{body:?}") };
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), len), ("abcdef", 6));
-        let body = RequestBody::receive(Full::new(Bytes::from("abcde")), limits(5, None)).await.unwrap();
+        let body = receive(Full::new(Bytes::from("abcde")), limits(5, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
     }
 
     #[tokio::test]
     async fn refuses_a_body_over_the_limit_whether_announced_or_not() {
         let announced = Full::new(Bytes::from("abcdef"));
-        let refusal = RequestBody::receive(announced, limits(10, Some(5))).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        let refusal = RequestBody::receive(chunked(&["abc", "def"]), limits(10, Some(5))).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let refusal = receive(announced, limits(10, Some(5))).await.unwrap_err();
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
+        let refusal = receive(chunked(&["abc", "def"]), limits(10, Some(5))).await.unwrap_err();
+        assert_eq!(status(refusal), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
         let refusal =
-            RequestBody::receive(Silent, Terms { patience: Some(Duration::from_secs(3)), ..limits(10, None) })
-                .await
-                .unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
+            receive(Silent, Terms { patience: Some(Duration::from_secs(3)), ..limits(10, None) }).await.unwrap_err();
+        assert_eq!(status(refusal), StatusCode::REQUEST_TIMEOUT);
     }
 
     struct Silent;

@@ -1,11 +1,13 @@
 //! The temporary file of a large request body, and what is gathered before it is written there in one go.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-
-use crate::response::Refusal;
 
 /// How much of an upload is gathered before it is written to the file.
 const BATCH: usize = 256 * 1024;
@@ -16,7 +18,7 @@ const KEPT: usize = 64 * 1024;
 
 /// Bytes received and not written out.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pieces: Vec<Bytes>,
     /// Small pieces that came after those.
     tail: BytesMut,
@@ -64,34 +66,43 @@ impl Batch {
 
 /// An unlinked temporary file on its way to be a request body.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: File,
     length: u64,
 }
 
 impl Spool {
-    /// Writes `batch` to the end of `spool`, or to a new one, off the I/O thread. The upload waits meanwhile, and with it the
-    /// client.
+    /// Writes `batch` to the end of `spool`, or to a new one in `directory`, off the I/O thread. The upload waits meanwhile, and
+    /// with it the client.
     ///
     /// # Errors
     ///
-    /// 507 when there is no room for it.
-    pub(super) async fn append(spool: Option<Self>, batch: &mut Batch) -> Result<Self, Refusal> {
+    /// The system's, when there is no room for it.
+    pub(super) async fn append(spool: Option<Self>, directory: &Path, batch: &mut Batch) -> io::Result<Self> {
         let Batch { pieces, tail, .. } = std::mem::take(batch);
+        let directory = if spool.is_none() { directory.to_owned() } else { PathBuf::new() };
         let written = tokio::task::spawn_blocking(move || -> io::Result<_> {
             let mut spool = match spool {
                 Some(spool) => spool,
-                None => Self { file: tempfile::tempfile()?, length: 0 },
+                None => Self { file: tempfile::tempfile_in(directory)?, length: 0 },
             };
             pieces.iter().try_for_each(|piece| spool.write(piece))?;
             spool.write(&tail)?;
             // They are freed where they were made.
             Ok((spool, pieces, tail))
         });
-        match written.await {
-            Ok(Ok((spool, ..))) => Ok(spool),
-            Ok(Err(_)) | Err(_) => Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE)),
-        }
+        written.await.map_err(io::Error::other)?.map(|(spool, ..)| spool)
+    }
+
+    /// Tries whether a file can be made in `directory` and written to, off the I/O thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it can't.
+    pub(crate) async fn check(directory: &Path) -> io::Result<()> {
+        let mut byte = Batch::default();
+        byte.push(Bytes::from_static(b"x"), None);
+        Self::append(None, directory, &mut byte).await.map(drop)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -148,16 +159,17 @@ mod tests {
         let mut batch = Batch::default();
         let mut spool = None;
         let mut sent = Vec::new();
+        let directory = std::env::temp_dir();
         for (byte, length) in [(1, BATCH), (2, 10), (3, KEPT), (4, 7)] {
             assert!(!batch.is_full());
             batch.push(piece(byte, length), None);
             sent.extend(vec![byte; length]);
             if batch.is_full() {
-                spool = Some(Spool::append(spool, &mut batch).await.unwrap());
+                spool = Some(Spool::append(spool, &directory, &mut batch).await.unwrap());
             }
         }
         let mut read = Vec::new();
-        Spool::append(spool, &mut batch).await.unwrap().into_file().read_to_end(&mut read).unwrap();
+        Spool::append(spool, &directory, &mut batch).await.unwrap().into_file().read_to_end(&mut read).unwrap();
         assert!(read == sent);
     }
 }

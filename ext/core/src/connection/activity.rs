@@ -10,7 +10,9 @@ use super::{COLD_AFTER, COLD_AFTER_FIRST, COLD_AFTER_GAPS, REST_AFTER};
 use crate::{
     body::Breaker,
     config::{MinRate, Timeouts},
+    guard::RawTarget,
     lifecycle::Phase,
+    refused::Refused,
     takeover::TakeOver,
 };
 
@@ -46,6 +48,24 @@ pub(super) enum Due {
     Rest,
 }
 
+/// What the guard has found in a head, so that hyper has to be let go of before it reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// It may not pass.
+    Refused(Refused),
+    /// It has more fields than this hyper can take.
+    Crowded,
+}
+
+/// What there is to know when a request begins.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The time of the connection's arrival, where that does not count as traffic yet.
+    pub(super) arrival: Option<Instant>,
+    /// The target as it came, where hyper got it in another form.
+    pub(super) target: Option<RawTarget>,
+}
+
 /// Shared by the connection's task, its socket and its service, all on one task: the lock is never contended.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<State>);
@@ -78,6 +98,10 @@ struct State {
     take_over: Option<TakeOver>,
     /// A body that the app reads while it arrives.
     upload: Option<Breaker>,
+    /// The guard's word about the head that is here.
+    interruption: Option<Interruption>,
+    /// What the next request's target was.
+    target: Option<RawTarget>,
 }
 
 /// How much the client has taken since something was left unwritten, or since that was last looked at.
@@ -130,6 +154,8 @@ impl Activity {
             flush_waiter: None,
             take_over: None,
             upload: None,
+            interruption: None,
+            target: None,
         }))
     }
 
@@ -151,6 +177,16 @@ impl Activity {
             state.stage = Stage::Head { since: now };
             state.answered = false;
         }
+    }
+
+    /// A head is passed to hyper in a form of ours.
+    pub(super) fn target_rewritten(&self, target: RawTarget) {
+        self.state().target = Some(target);
+    }
+
+    /// A head is not passed to hyper. Nothing is under way then.
+    pub(super) fn interrupt(&self, interruption: Interruption) {
+        self.state().interruption = Some(interruption);
     }
 
     pub(super) fn end_of_input(&self) {
@@ -212,15 +248,14 @@ impl Activity {
 
     // ===== the exchange reports =====
 
-    /// Gives the time of the connection's arrival, where that does not count as traffic yet.
-    pub(super) fn request_begun(&self, client_stays: bool) -> Option<Instant> {
+    pub(super) fn request_begun(&self, client_stays: bool) -> Begun {
         let mut state = self.state();
         state.stage = Stage::Exchange;
         state.close_delimited = false;
         if state.peer != PeerSide::Closed {
             state.peer = if client_stays { PeerSide::Stays } else { PeerSide::Leaves };
         }
-        state.arrival
+        Begun { arrival: state.arrival, target: state.target.take() }
     }
 
     pub(super) fn counts_as_traffic(&self) {
@@ -292,9 +327,25 @@ impl Activity {
         if state.unflushed { None } else { state.take_over.take() }
     }
 
-    pub(super) fn is_taken_over(&self) -> bool {
+    /// Whether hyper is to be let go of: for the app, or for what the guard has found.
+    pub(super) fn is_wanted_back(&self) -> bool {
         let state = self.state();
-        !state.unflushed && state.take_over.is_some()
+        state.interruption.is_some() || !state.unflushed && state.take_over.is_some()
+    }
+
+    /// What the guard has found, once.
+    pub(super) fn interruption(&self) -> Option<Interruption> {
+        self.state().interruption.take()
+    }
+
+    /// Whether a request is under way, so that what comes in behind it has to wait.
+    pub(super) fn is_exchanging(&self) -> bool {
+        matches!(self.state().stage, Stage::Exchange | Stage::Responding | Stage::Flushing)
+    }
+
+    /// Since when a head has been arriving, if one is.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        if let Stage::Head { since } = self.state().stage { Some(since) } else { None }
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -335,14 +386,6 @@ impl Activity {
     pub(super) fn look_at_pace(&self, now: Instant, rate: Option<MinRate>) {
         if let Some(pace) = &mut self.state().pace {
             *pace = Pace { since: now, quota: rate.map(|rate| rate.quota()), ..*pace };
-        }
-    }
-
-    /// When the request began whose head is arriving, or has just arrived.
-    pub(super) fn head_since(&self) -> Instant {
-        match self.state().stage {
-            Stage::Head { since } => since,
-            _ => super::now(),
         }
     }
 

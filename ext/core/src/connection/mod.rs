@@ -18,6 +18,7 @@ mod transport;
 use std::{
     convert::Infallible,
     future::poll_fn,
+    path::PathBuf,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -31,10 +32,10 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    activity::{Activity, Due, Stage},
+    activity::{Activity, Due, Interruption, Stage},
     crowd::Place,
     reply::Service,
-    transport::Watched,
+    transport::{USUAL_FIELDS, Watched},
 };
 use crate::{
     access::AccessLog,
@@ -42,16 +43,18 @@ use crate::{
     clock::now,
     config::{Limits, Probes, Timeouts},
     dispatch::DispatchQueue,
+    guard::HeadLimits,
     interim::Interim,
     lifecycle::Phase,
     marks::Marks,
-    operator::Operator,
     probe,
+    refused::Refused,
     request::Peer,
     response::{Refusal, Response},
     stats::{OpenConnection, Shed, Stats},
     takeover::{Held, TakeOver},
     traffic::Traffic,
+    troubles::Troubles,
 };
 
 pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket};
@@ -80,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    /// Where request bodies wait that are too large for memory.
+    pub(crate) spool_directory: PathBuf,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) marks: Marks,
     pub(crate) probes: Probes,
@@ -91,7 +96,8 @@ pub(crate) struct Shared {
     pub(crate) crowd: Arc<Crowd>,
     /// How much of bodies may be in memory.
     pub(crate) budget: Arc<Budget>,
-    pub(crate) operator: Operator,
+    /// Who tells the operator what there is to mend.
+    pub(crate) troubles: Arc<Troubles>,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
 }
@@ -107,7 +113,9 @@ impl Shared {
             return None;
         }
         let in_flight = || self.stats.snapshot().in_flight;
-        probe::answer_beside_app(&self.probes, &head.method, head.uri.path(), self.phase(), now, in_flight)
+        let unattended = || self.queue.unattended_for_too_long(self.probes.unattended, now);
+        let (method, path) = (&head.method, head.uri.path());
+        probe::answer_beside_app(&self.probes, method, path, self.phase(), now, in_flight, unattended)
     }
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
@@ -126,7 +134,8 @@ pub(crate) fn serve<S: Socket>(
     let accepted_in_drain = shared.phase().is_stopping();
     let activity = Arc::new(Activity::new(now()));
     let interim = Arc::new(Interim::default());
-    let socket = Watched::new(socket, activity.clone(), interim.clone());
+    let limits = HeadLimits { bytes: shared.limits.head, fields: shared.limits.fields };
+    let socket = Watched::new(socket, limits, activity.clone(), interim.clone());
     let service = Service::new(shared, activity, interim, Arc::new(peer), accepted_in_drain);
     live(socket, service, open)
 }
@@ -143,11 +152,13 @@ async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenCon
                 socket.put_back(unread);
                 let place = shared.crowd.falls_silent();
                 match rest(&mut socket, activity, shared, place).await {
-                    Ok(bytes) => socket.put_back(bytes),
+                    Ok(()) => {}
                     Err(Ending::Silent | Ending::GivesWay) if socket.holds_unread(&[]) => activity.warm(now(), false),
                     Err(instead) => break (instead, Bytes::new()),
                 }
             }
+            // The next hyper has more room.
+            Ending::Crowded => socket.put_back(unread),
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
                 activity.warm(now(), !unread.is_empty());
@@ -156,14 +167,15 @@ async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenCon
             ending => break (ending, unread),
         }
     };
-    Box::pin(finish(socket, ending, unread, activity, shared, open)).await;
+    Box::pin(finish(socket, ending, unread, &service, open)).await;
 }
 
 /// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
-async fn work<S: Socket>(socket: Watched<S>, service: &Service) -> (Watched<S>, Ending, Bytes) {
+async fn work<S: Socket>(mut socket: Watched<S>, service: &Service) -> (Watched<S>, Ending, Bytes) {
     let (activity, shared) = (service.activity(), service.shared());
     let _need = shared.slack.need(slack::AT_WORK);
-    let mut http = speak(socket, service.clone(), &shared.limits);
+    let room = socket.make_room(shared.limits.fields);
+    let mut http = speak(socket, service.clone(), &shared.limits, room);
     let mut ending = drive(&mut http, activity, shared).await;
     if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {
         // What comes in is no head but the rest of a body that the app has left unread.
@@ -178,24 +190,45 @@ async fn finish<S: Socket>(
     mut socket: Watched<S>,
     ending: Ending,
     unread: Bytes,
-    activity: &Activity,
-    shared: &Shared,
+    service: &Service,
     open: OpenConnection,
 ) {
+    let (activity, shared) = (service.activity(), service.shared());
     if let Ending::TakenOver(request) = ending {
         socket.put_back(unread);
+        socket.lift_guard();
         drop(open);
         return handover::give(socket, request, shared).await;
+    }
+    let refusal = match ending {
+        Ending::RefusedHead => Some((Refusal::ending(), None)),
+        Ending::SlowHead => Some(because(Refused::HeadTimeout)),
+        Ending::Refused(reason) => Some(because(reason)),
+        // hyper has refused what the guard let pass, and has no answer for some of that.
+        Ending::Malformed => Some(because(Refused::Malformed)),
+        _ => None,
+    };
+    if let Some((refusal, reason)) = refusal {
+        service.trace(refusal, reason, socket.refused_line());
     }
     end(socket, ending, activity, shared, unread).await;
     drop(open);
     shared.crowd.has_left();
 }
 
+fn because(reason: Refused) -> (Refusal, Option<Refused>) {
+    (Refusal::closing(reason.status()), Some(reason))
+}
+
 type Http<S> = http1::Connection<TokioIo<Watched<S>>, Service>;
 
-fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits) -> Http<S> {
-    http1::Builder::new()
+fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits, room: usize) -> Http<S> {
+    let mut builder = http1::Builder::new();
+    if room > USUAL_FIELDS {
+        // Not always, because hyper then asks for memory for each head.
+        builder.max_headers(room);
+    }
+    builder
         // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head)
@@ -208,8 +241,12 @@ fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits) -> Ht
 enum Ending {
     /// hyper has said and heard all there was.
     Finished,
-    /// The client broke the protocol.
+    /// The client broke the protocol, and hyper has found it out.
     Malformed,
+    /// The guard does not let what came pass.
+    Refused(Refused),
+    /// A head has more fields than hyper has room for.
+    Crowded,
     /// The client is gone, or its socket failed.
     Lost,
     /// The app did not finish its response.
@@ -246,6 +283,11 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         if let Some(request) = activity.taken_over() {
             return Ending::TakenOver(request);
         }
+        match activity.interruption() {
+            Some(Interruption::Refused(reason)) => return Ending::Refused(reason),
+            Some(Interruption::Crowded) => return Ending::Crowded,
+            None => {}
+        }
         if phase.is_forced()
             && let Some(ending) = forced(activity)
         {
@@ -271,7 +313,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         }
         let progress = poll_fn(|cx| match http.poll_without_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending if activity.is_taken_over() => Poll::Ready(None),
+            Poll::Pending if activity.is_wanted_back() => Poll::Ready(None),
             // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
             Poll::Pending => match (activity.due_at_work(&shared.timeouts, phase), armed) {
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
@@ -304,7 +346,7 @@ async fn rest<S: Socket>(
     activity: &Activity,
     shared: &Shared,
     mut place: Place,
-) -> Result<Bytes, Ending> {
+) -> Result<(), Ending> {
     let mut phases = shared.phase.clone();
     let timer = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(timer);
@@ -322,9 +364,9 @@ async fn rest<S: Socket>(
         }
         tokio::select! {
             biased;
-            bytes = socket.next_bytes() => return match bytes {
-                Ok(bytes) if !bytes.is_empty() => Ok(bytes),
-                Ok(_) | Err(_) => Err(Ending::Lost),
+            came = socket.await_bytes() => return match came {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(Ending::Lost),
             },
             () = place.is_needed() => return Err(Ending::GivesWay),
             () = &mut timer, if due.is_some() => {}
@@ -369,7 +411,7 @@ fn forced(activity: &Activity) -> Option<Ending> {
 async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
     match ending {
         // A rest ends otherwise.
-        Ending::Lost | Ending::TakenOver(_) | Ending::Resting => {}
+        Ending::Lost | Ending::TakenOver(_) | Ending::Resting | Ending::Crowded => {}
         Ending::GivesWay => shared.stats.gave_way(),
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
@@ -382,6 +424,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
             close::refuse(socket, Refusal::closing(StatusCode::BAD_REQUEST), shared).await;
         }
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
+        Ending::Refused(reason) => close::refuse(socket, Refusal::closing(reason.status()), shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
             shared.stats.rejected(Shed::Ending);

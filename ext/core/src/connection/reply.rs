@@ -17,18 +17,20 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::{
     Shared,
-    activity::Activity,
+    activity::{Activity, Begun},
     meter::Meter,
     outgoing::{End, Line, Outgoing},
     spill::Spill,
 };
 use crate::{
-    body::{RequestBody, ResponseBody, Terms},
+    access::Record,
+    body::{RequestBody, ResponseBody, Terms, Unreceived},
     config::Timeouts,
     dispatch::Rejected,
     exchange::{Answer, Awaited, Exchange},
     interim::Interim,
     marks,
+    refused::Refused,
     request::{self, Peer, Request},
     response::{Refusal, Response},
     stats::{Shed, Times},
@@ -76,6 +78,29 @@ impl Service {
         Terms { limits: self.shared.limits, patience: body, min_rate, until, budget: self.shared.budget.clone() }
     }
 
+    /// Leaves a trace of what is answered past hyper: `line` is what there is of its first line.
+    pub(super) fn trace(&self, refusal: Refusal, reason: Option<Refused>, line: Option<&[u8]>) {
+        let now = super::now();
+        if let Some(reason) = reason {
+            self.refused(reason, now);
+        }
+        if let Some(access) = &self.shared.access {
+            let began = self.activity.head_since().unwrap_or(now);
+            let mut record = Record::of_half_a_head(line, self.peer.clone(), began);
+            (record.status, record.refused) = (Some(refusal.status().as_u16()), reason);
+            record.draining = self.shared.phase().is_stopping();
+            access.take(Box::new(record), now);
+        }
+    }
+
+    /// Counts a refusal, and tells the operator of what may be a mistake of theirs.
+    fn refused(&self, reason: Refused, now: Instant) {
+        self.shared.stats.refused(reason);
+        if reason == Refused::Tls {
+            self.shared.troubles.tls_met(&self.peer, now);
+        }
+    }
+
     /// Waits for the answer, and for hints ahead of it.
     fn heed(&self, answer: Pin<&mut Awaited>, cx: &mut Context<'_>) -> Poll<Result<Answer, RecvError>> {
         let answered = answer.poll(cx);
@@ -111,8 +136,12 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        let until = self.shared.timeouts.whole_request.map(|limit| self.activity.head_since() + limit);
-        let arrival = self.activity.request_begun(request::wants_keep_alive(&head));
+        let whole = self.shared.timeouts.whole_request;
+        let until = whole.map(|limit| self.activity.head_since().unwrap_or(received) + limit);
+        let Begun { arrival, target } = self.activity.request_begun(request::wants_keep_alive(&head));
+        if let Some(target) = target {
+            head.extensions.insert(target);
+        }
         self.interim.request_begun();
         let framing = Framing { head_only: head.method == Method::HEAD, version: head.version };
         if let Some(response) = self.shared.answer_probe(&head, received) {
@@ -147,10 +176,16 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 }
             }
             Ok(()) => {
-                let terms = self.terms(until);
+                let (terms, shared) = (self.terms(until), self.shared.clone());
                 State::Receiving(Box::pin(async move {
-                    let body = RequestBody::receive(incoming, terms).await?;
-                    Ok((head, body))
+                    match RequestBody::receive(incoming, terms, &shared.spool_directory).await {
+                        Ok(body) => Ok((head, body)),
+                        Err(Unreceived::Refused(refusal)) => Err(refusal),
+                        Err(Unreceived::Unwritten(error)) => {
+                            shared.troubles.spool_failed(&error, &shared.spool_directory, super::now());
+                            Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE))
+                        }
+                    }
                 }))
             }
         };
@@ -201,8 +236,15 @@ impl Future for Reply {
         loop {
             let response = match &mut this.state {
                 State::Refused(refusal) => {
+                    let refusal = *refusal;
                     if refusal.closes() {
                         this.service.activity.request_refused();
+                    }
+                    if let Some(reason) = Refused::after_head(refusal.status()) {
+                        this.service.refused(reason, super::now());
+                        if let Some(line) = &mut this.line {
+                            line.note(|record| record.refused = Some(reason));
+                        }
                     }
                     refusal.into_response()
                 }

@@ -4,7 +4,6 @@
 
 use std::{
     collections::VecDeque,
-    env,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -15,11 +14,7 @@ use super::{
     Shared,
     activity::{Activity, HandedOver},
 };
-use crate::{
-    body::{Aborted, Budget, Failed, Overflow, ResponseBody},
-    notice::Notice,
-    operator::Kind,
-};
+use crate::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body that is no larger counts for nothing, and goes to hyper whole: a connection's own buffers are larger.
 const SMALL: u64 = 16 * 1024;
@@ -160,7 +155,7 @@ impl Spill {
         }
         self.budget().spill(bytes);
         self.under_way = usize::try_from(bytes / 1024).unwrap_or(0);
-        self.overflow.append(pieces);
+        self.overflow.append(pieces, &self.shared.spool_directory);
         true
     }
 
@@ -169,9 +164,8 @@ impl Spill {
     fn keep(&mut self, failed: Failed) -> bool {
         self.no_file = true;
         let kept = !failed.pieces.is_empty() && self.budget().held() <= self.budget().limit().saturating_mul(2);
-        let directory = env::temp_dir();
-        let notice = Notice::SpillFailed { directory: &directory, error: &failed.error, cut: !kept };
-        self.shared.operator.tell(Kind::SpillFailed, &notice);
+        let Shared { troubles, spool_directory, .. } = &*self.shared;
+        troubles.spill_failed(&failed.error, spool_directory, !kept, super::now());
         self.next.extend(failed.pieces);
         kept
     }

@@ -1,4 +1,5 @@
-//! A socket as hyper reads and writes it, reporting what happens to the connection's [`Activity`].
+//! A socket as hyper reads and writes it: what comes in goes through the guard, and what happens is reported to the connection's
+//! [`Activity`]. hyper gets one message at a time; what comes behind it waits here, because it may be the app's.
 
 use std::{
     future::poll_fn,
@@ -10,14 +11,19 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
-use super::activity::Activity;
-use crate::{interim::Interim, sys, takeover::Family};
+use super::activity::{Activity, Interruption};
+use crate::{
+    guard::{Guard, HeadLimits, Whole, request_line},
+    interim::Interim,
+    sys,
+    takeover::Family,
+};
 
 /// Bytes read at a time where hyper does not read: most heads fit.
 const SCRATCH: usize = 4096;
@@ -82,12 +88,25 @@ impl Socket for UnixStream {
     }
 }
 
+/// How many header fields hyper has room for without asking for memory.
+pub(super) const USUAL_FIELDS: usize = 100;
+
 /// A socket whose every event is reported.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     socket: S,
-    /// Bytes read before, to be read again first.
-    put_back: Bytes,
+    /// Bytes for hyper, or for the app once the guard is lifted.
+    passed: Bytes,
+    /// Bytes that came behind those and have not passed the guard.
+    held: BytesMut,
+    guard: Guard,
+    /// How many fields hyper has room for, and how many the last head had.
+    room: usize,
+    needed: usize,
+    /// The guard has refused what is held.
+    refused: bool,
+    /// hyper was told that there is nothing, because what is held has to wait for the exchange under way.
+    waits: bool,
     activity: Arc<Activity>,
     interim: Arc<Interim>,
     /// What of the interim responses is being written.
@@ -97,22 +116,56 @@ pub(super) struct Watched<S> {
 }
 
 impl<S: Socket> Watched<S> {
-    pub(super) fn new(socket: S, activity: Arc<Activity>, interim: Arc<Interim>) -> Self {
-        Self { socket, put_back: Bytes::new(), activity, interim, ahead: Bytes::new(), between_messages: true }
+    pub(super) fn new(socket: S, limits: HeadLimits, activity: Arc<Activity>, interim: Arc<Interim>) -> Self {
+        Self {
+            socket,
+            passed: Bytes::new(),
+            held: BytesMut::new(),
+            guard: Guard::new(limits),
+            room: USUAL_FIELDS,
+            needed: 0,
+            refused: false,
+            waits: false,
+            activity,
+            interim,
+            ahead: Bytes::new(),
+            between_messages: true,
+        }
     }
 
     /// The socket itself, unless something was read from it that the app has to get first.
     pub(super) fn try_release(self) -> io::Result<Released<Self>> {
-        if !self.put_back.is_empty() {
+        if !self.passed.is_empty() || !self.held.is_empty() {
             return Ok(Released::Stream(self));
         }
-        let Self { socket, put_back, activity, interim, ahead, between_messages } = self;
+        let Self { socket, passed, held, guard, activity, interim, ahead, .. } = self;
         Ok(match socket.release()? {
             Released::Descriptor(descriptor, family) => Released::Descriptor(descriptor, family),
             Released::Stream(socket) => {
-                Released::Stream(Self { socket, put_back, activity, interim, ahead, between_messages })
+                let mut stream = Self::new(socket, HeadLimits { bytes: 0, fields: 0 }, activity, interim);
+                (stream.passed, stream.held, stream.guard, stream.ahead) = (passed, held, guard, ahead);
+                Released::Stream(stream)
             }
         })
+    }
+
+    /// Lets everything pass from now on, as it came.
+    pub(super) fn lift_guard(&mut self) {
+        self.guard.lift();
+        self.needed = 0;
+        let held = std::mem::take(&mut self.held).freeze();
+        self.passed = join(std::mem::take(&mut self.passed), held);
+    }
+
+    /// How many fields hyper is to have room for; a head that needs more than the usual number comes next.
+    pub(super) fn make_room(&mut self, limit: usize) -> usize {
+        self.room = if self.needed > USUAL_FIELDS { limit } else { USUAL_FIELDS };
+        self.room
+    }
+
+    /// The first line of what came and did not pass, as far as it is there.
+    pub(super) fn refused_line(&self) -> Option<&[u8]> {
+        request_line(&self.held)
     }
 
     pub(super) fn socket(&self) -> &S {
@@ -121,20 +174,12 @@ impl<S: Socket> Watched<S> {
 
     /// Whether anything came in that was not served: in the buffer given, in our own, in the kernel's.
     pub(super) fn holds_unread(&self, buffered: &[u8]) -> bool {
-        !buffered.is_empty() || !self.put_back.is_empty() || self.socket.unread() > 0
+        !buffered.is_empty() || !self.passed.is_empty() || !self.held.is_empty() || self.socket.unread() > 0
     }
 
-    /// Lets `bytes`, which were read last, be read again.
+    /// Lets `bytes`, which hyper read last, be read again.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
-        // No bytes at all may still hold on to a whole buffer.
-        if bytes.is_empty() {
-            return;
-        }
-        if self.put_back.is_empty() {
-            self.put_back = bytes;
-        } else {
-            self.put_back = [bytes, std::mem::take(&mut self.put_back)].concat().into();
-        }
+        self.passed = join(bytes, std::mem::take(&mut self.passed));
     }
 
     /// Writes a last message past hyper.
@@ -153,9 +198,94 @@ impl<S: Socket> Watched<S> {
         }
     }
 
-    /// Waits for the next bytes; none at the end. Holds no buffer while it waits.
-    pub(super) async fn next_bytes(&mut self) -> io::Result<Bytes> {
-        poll_fn(|cx| read_some(self, cx, Bytes::copy_from_slice)).await
+    /// Waits until bytes have come, which hyper will get; false at the end. Holds no buffer while it waits.
+    pub(super) async fn await_bytes(&mut self) -> io::Result<bool> {
+        let Self { socket, held, activity, .. } = self;
+        let length = poll_fn(|cx| {
+            read_some(socket, cx, |some| {
+                held.extend_from_slice(some);
+                some.len()
+            })
+        })
+        .await?;
+        if length > 0 {
+            activity.bytes_read()
+        } else {
+            activity.end_of_input()
+        }
+        Ok(length > 0)
+    }
+
+    /// Lets the guard look at the bytes that come next.
+    fn examine(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        if !self.guard.expects_head() {
+            let length = self.guard.body(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+            return Ok(Step::Pass(length));
+        }
+        self.waits = self.activity.is_exchanging();
+        if self.waits {
+            return Ok(Step::Hold);
+        }
+        let whole = match self.guard.head(bytes) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => return Ok(Step::Hold),
+            Err(reason) => {
+                self.refused = true;
+                self.activity.interrupt(Interruption::Refused(reason));
+                return Ok(Step::Hold);
+            }
+        };
+        let Whole { length, fields, rewritten, .. } = whole;
+        let crowded = fields > self.room;
+        self.needed = fields;
+        if crowded {
+            self.activity.interrupt(Interruption::Crowded);
+        }
+        match rewritten {
+            Some(rewritten) => {
+                if let Some(target) = rewritten.target {
+                    self.activity.target_rewritten(target);
+                }
+                self.passed = rewritten.head;
+                Ok(Step::Replace(length))
+            }
+            None if crowded => {
+                self.passed = Bytes::copy_from_slice(&bytes[..length]);
+                Ok(Step::Replace(length))
+            }
+            None => Ok(Step::Pass(length)),
+        }
+    }
+
+    /// Passes to hyper what of the bytes held may pass now; whether that was any.
+    fn pass_held(&mut self) -> io::Result<bool> {
+        self.activity.bytes_read();
+        let mut held = std::mem::take(&mut self.held);
+        let step = self.examine(&held)?;
+        match step {
+            Step::Pass(length) => self.passed = held.split_to(length).freeze(),
+            Step::Replace(length) => held.advance(length),
+            Step::Hold => {}
+        }
+        // No bytes at all may still hold on to a whole buffer.
+        if !held.is_empty() {
+            self.held = held;
+        }
+        Ok(step != Step::Hold)
+    }
+
+    /// Takes the bytes in `buf` from `before` on, which came last, out of it again but for those that may pass now.
+    fn sift(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let new = &buf.filled()[before..];
+        let step = if self.held.is_empty() { self.examine(new)? } else { Step::Hold };
+        let (passing, gone) = match step {
+            Step::Pass(length) => (length, length),
+            Step::Replace(length) => (0, length),
+            Step::Hold => (0, 0),
+        };
+        self.held.extend_from_slice(&new[gone..]);
+        buf.set_filled(before + passing);
+        Ok(())
     }
 
     /// Writes what goes ahead of hyper's next bytes.
@@ -195,22 +325,64 @@ fn read_some<T>(
     Poll::Ready(Ok(take(buf.filled())))
 }
 
+/// What becomes of the bytes that come next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// So many of them pass as they are.
+    Pass(usize),
+    /// In the place of so many, hyper gets what has been put where it reads next.
+    Replace(usize),
+    /// None of them passes now.
+    Hold,
+}
+
+fn join(first: Bytes, second: Bytes) -> Bytes {
+    // No bytes at all may still hold on to a whole buffer.
+    match (first.is_empty(), second.is_empty()) {
+        (true, true) => Bytes::new(),
+        (true, false) => second,
+        (false, true) => first,
+        (false, false) => [first, second].concat().into(),
+    }
+}
+
 impl<S: Socket> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        if this.put_back.is_empty() {
+        loop {
+            // The connection's task looks for why, and goes on with another hyper or with none.
+            if this.refused || this.needed > this.room {
+                return Poll::Pending;
+            }
+            if !this.passed.is_empty() {
+                let length = this.passed.len().min(buf.remaining());
+                buf.put_slice(&this.passed.split_to(length));
+                if this.passed.is_empty() {
+                    this.passed = Bytes::new();
+                }
+                this.activity.bytes_read();
+                return Poll::Ready(Ok(()));
+            }
+            if !this.held.is_empty() {
+                if this.pass_held()? {
+                    continue;
+                }
+                if this.refused || this.waits {
+                    return Poll::Pending;
+                }
+            }
+            let before = buf.filled().len();
             ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
-        } else {
-            let length = this.put_back.len().min(buf.remaining());
-            buf.put_slice(&this.put_back.split_to(length));
+            if buf.filled().len() == before {
+                this.activity.end_of_input();
+                return Poll::Ready(Ok(()));
+            }
+            this.activity.bytes_read();
+            this.sift(buf, before)?;
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
         }
-        if buf.filled().len() > before {
-            this.activity.bytes_read()
-        } else {
-            this.activity.end_of_input()
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -249,6 +421,11 @@ impl<S: Socket> AsyncWrite for Watched<S> {
         ready!(this.poll_ahead(cx))?;
         ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
         this.activity.flushed();
+        if this.waits && !this.activity.is_exchanging() {
+            // hyper was told that nothing is there, and would not ask again.
+            this.waits = false;
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -295,12 +472,13 @@ mod tests {
     #[tokio::test]
     async fn nothing_put_back_holds_no_buffer() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut socket = Watched::new(ours, Arc::new(Activity::new(now())), Arc::default());
+        let limits = HeadLimits { bytes: 1024, fields: 10 };
+        let mut socket = Watched::new(ours, limits, Arc::new(Activity::new(now())), Arc::default());
         let held = Arc::new(());
         socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
         assert_eq!(Arc::strong_count(&held), 1);
         socket.put_back("GET".into());
         socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
-        assert_eq!((Arc::strong_count(&held), socket.next_bytes().await.unwrap()), (1, Bytes::from("GET")));
+        assert_eq!((Arc::strong_count(&held), socket.passed), (1, Bytes::from("GET")));
     }
 }

@@ -7,7 +7,7 @@
 //! | `Worker::sleep` | it does not look again before it rests; it rests under another hold of the lock than the one it looked under |
 //! | `Worker::sleep` | it does not look whether somebody else has woken it |
 //! | `Worker::look_at` | it does not ask `admits`; it leaves a backlog behind without `watch` |
-//! | `Worker::suspended`, `Worker`'s `drop`, `decline` | no `attend_to_backlog`, or no promise taken back |
+//! | `Worker::suspended`, `Worker`'s `drop`, `decline`, `forget_promises` | no `attend_to_backlog`, or no promise taken back |
 //! | `submit` | it calls somebody before it queues, and lets go of the lock in between; it calls nobody |
 //! | `first` | the newest first |
 //! | `ask_for_one`, `pending_demand` | a demand is remembered only if the foreman waits; it leaves its waker after the lock |
@@ -191,6 +191,19 @@ fn what_cannot_be_hired_is_asked_for_again() {
         let stage = Stage::new(9, None, 2);
         stage.submits("submitter", &["/1", "/2"]);
         stage.hires(COMPUTES, 2);
+        stage.at_rest(|stage| {
+            assert_eq!(stage.taken(), ["/1", "/2"]);
+            stage.owes_nothing();
+        });
+    });
+}
+
+#[test]
+fn a_foreman_that_is_ended_is_succeeded_and_what_it_was_asked_for_is_not_lost() {
+    explore(FEWER, || {
+        let stage = Stage::new(9, None, 1);
+        stage.submits("submitter", &["/1", "/2"]);
+        stage.hires_in_succession(COMPUTES, 2);
         stage.at_rest(|stage| {
             assert_eq!(stage.taken(), ["/1", "/2"]);
             stage.owes_nothing();

@@ -466,3 +466,62 @@ fn sends_nothing_back_where_it_is_not_known_how_fast_the_queue_moves() {
     queue.end_by(Instant::now(), Instant::now());
     assert_eq!(queue.len(), 1);
 }
+
+/// The thread that starts workers had ended: requests waited for ever, and all probes said ready.
+#[test]
+fn tells_a_dead_pool_from_a_busy_one() {
+    let queue = queue(10, 2);
+    let start = Instant::now();
+    let later = |seconds| start + Duration::from_secs(seconds);
+    let silence = |seconds| queue.unattended(later(seconds)).as_secs();
+    assert_eq!(silence(100), 0, "nothing waits");
+    let worker = queue.register();
+    let (first, _first) = exchange("/1");
+    let (second, _second) = exchange("/2");
+    queue.submit(first).unwrap();
+    // The exchange may have come a moment after the start.
+    assert!((99..=100).contains(&silence(100)), "one waits, and a worker that was called does not come");
+    assert_eq!(path(worker.look_at(later(100))), "/1");
+    queue.submit(second).unwrap();
+    assert_eq!(silence(10_000), 0, "a report that takes hours is no death");
+    worker.watch().suspended(|| later(200));
+    assert_eq!(silence(10_000), 0, "nor one that waits for hours");
+    worker.watch().ready(|| later(300));
+    worker.watch().resumed(|| later(300));
+    assert_eq!(silence(10_000), 0);
+    assert_eq!(path(worker.look_at(later(400))), "/2");
+    let (third, _third) = exchange("/3");
+    queue.submit(third).unwrap();
+    assert_eq!(queue.unattended_for_too_long(Some(Duration::from_secs(60)), later(10_000)), None);
+}
+
+/// A worker that is killed in the app does not look any more; the silence begins with its end, and not with the request.
+#[test]
+fn the_end_of_a_worker_is_a_sign_of_life() {
+    let queue = queue(10, 1);
+    let worker = queue.register();
+    let (first, _first) = exchange("/1");
+    let (second, _second) = exchange("/2");
+    queue.submit(first).unwrap();
+    assert_eq!(path(worker.look()), "/1");
+    queue.submit(second).unwrap();
+    let waited = Instant::now();
+    drop(worker);
+    assert!(queue.unattended(Instant::now()) <= waited.elapsed());
+    assert_eq!(queue.len(), 1, "it still waits");
+    assert_eq!(path(queue.register().look()), "/2");
+}
+
+/// It was killed between the demand and the start of the worker; with `max_workers` of 1 none was wanted any more.
+#[test]
+fn what_was_promised_by_an_ended_foreman_is_asked_for_again() {
+    let queue = queue(10, 1);
+    let (waiting, _answer) = exchange("/1");
+    queue.submit(waiting).unwrap();
+    let foreman = Sleeper::new();
+    assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
+    let successor = Sleeper::new();
+    assert_eq!(queue.pending_demand(&successor), None, "it is promised");
+    queue.forget_promises();
+    assert_eq!(queue.pending_demand(&successor), Some(Demand::Worker));
+}

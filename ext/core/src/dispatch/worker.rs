@@ -67,6 +67,7 @@ impl Worker {
         let mut comes_from_app = false;
         loop {
             let mut crew = self.queue.crew();
+            crew.looked = Some(now);
             if let Some(held) = std::mem::take(&mut crew.turns[self.id]).held(now) {
                 crew.habits.computed(held);
                 comes_from_app = true;
@@ -208,6 +209,9 @@ impl Drop for Worker {
         }
         let mut crew = self.queue.crew();
         crew.admission.leave(self.id);
+        if crew.turns[self.id].goes_on() {
+            crew.looked = Some(Instant::now());
+        }
         crew.turns[self.id] = Turn::default();
         // It may have been called for an exchange that it now leaves behind.
         self.queue.attend_to_backlog(&mut crew);

@@ -243,3 +243,50 @@ proptest! {
         prop_assert!(now <= start + s(budget) + FORCING);
     }
 }
+
+/// An app that keeps Ruby from ending a drained process was killed by the platform, whatever its exit status.
+#[test]
+fn the_process_is_gone_a_second_before_the_platform_kills_it() {
+    let (mut life, t0) = ready(3, 10, Some(28));
+    assert_eq!(life.gone_by(t0), None);
+    life.handle(signal(Signal::Term), t0);
+    assert_eq!(life.gone_by(t0 + s(1)), None, "everything new is still served");
+    life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3));
+    assert_eq!(life.gone_by(t0 + s(3)), Some(t0 + s(29)));
+    life.handle(Event::Emptied { cut: false }, t0 + s(4));
+    assert_eq!(life.gone_by(t0 + s(4)), Some(t0 + s(29)), "at_exit has the whole of the budget");
+}
+
+#[test]
+fn without_a_budget_the_process_may_live_on_for_half_a_minute() {
+    let (mut life, t0) = ready(0, 10, None);
+    life.handle(signal(Signal::Term), t0);
+    assert_eq!(life.gone_by(t0), Some(t0 + s(10) + FORCING + s(30)));
+    life.handle(Event::Emptied { cut: true }, t0 + s(1));
+    assert_eq!(life.gone_by(t0 + s(1)), Some(t0 + s(31)));
+}
+
+#[test]
+fn a_forced_end_leaves_no_time_unless_nothing_was_cut() {
+    for (cut, gone) in [(true, s(3) + FORCING + FORCED_EXIT), (false, s(29))] {
+        let (mut life, t0) = ready(0, 10, Some(28));
+        (1..4).for_each(|at| drop(life.handle(signal(Signal::Term), t0 + s(at))));
+        assert_eq!(life.gone_by(t0 + s(3)), Some(t0 + s(3) + FORCING + FORCED_EXIT));
+        life.handle(Event::Emptied { cut }, t0 + s(3));
+        assert_eq!(life.gone_by(t0 + s(3)), Some(t0 + gone + if cut { s(0) } else { s(1) }));
+    }
+}
+
+/// A test suite, a restart: what stops a server of its own accord goes on.
+#[test]
+fn the_process_goes_on_where_the_program_has_stopped_the_server() {
+    let (mut life, t0) = ready(3, 10, Some(28));
+    life.handle(Event::Stop, t0);
+    assert_eq!(life.gone_by(t0), None);
+    life.handle(signal(Signal::Term), t0 + s(1));
+    assert_eq!(life.gone_by(t0 + s(1)), Some(t0 + s(29)), "and not where it is told to end meanwhile");
+    let (mut life, t0) = ready(3, 10, Some(28));
+    life.handle(Event::Drain, t0);
+    life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3));
+    assert_eq!(life.gone_by(t0 + s(3)), Some(t0 + s(29)), "a preStop hook is the platform's");
+}

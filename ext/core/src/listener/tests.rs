@@ -1,7 +1,12 @@
 //! Binding, and closing without losing anybody.
 
 use super::*;
-use std::os::unix::net::UnixListener as StdUnixListener;
+use socket2::SockAddr;
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener as StdUnixListener},
+    path::Path,
+};
 
 fn parse(text: &str) -> Address {
     Address::parse(text).unwrap()

@@ -19,6 +19,7 @@ use super::{Report, memory};
 use crate::{
     clock::now,
     lifecycle::{Phase, Signal},
+    refused::Refused,
     stats::{Distribution, Shed},
 };
 
@@ -83,6 +84,11 @@ impl Report {
             "Requests answered with 503 by the server itself, by reason",
             Shed::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.shed(reason))),
         )?;
+        page.counters(
+            "tidegate_requests_refused",
+            "Requests, and what passed for requests, that the server refused itself, by reason",
+            Refused::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.refusals(reason))),
+        )?;
         page.counter(
             "tidegate_requests_client_gone",
             "Requests dropped from the queue because their client had gone",
@@ -102,6 +108,12 @@ impl Report {
                 .map(|(state, count)| ([("state", state)], count as u64)),
         )?;
         page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_workers() as u64)?;
+        page.measure(
+            "tidegate_unattended",
+            "For how long requests have waited although no thread is in the app; 0 where none waits, or the app is busy",
+            Unit::Seconds,
+            &ConstGauge::new(self.queue.unattended(now()).as_secs_f64()),
+        )?;
         page.counter(
             "tidegate_stalls",
             "Times that one more request was let in beside one that computed for long",
@@ -124,7 +136,7 @@ impl Report {
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
-        page.gauge("tidegate_connections_limit", "Connections that there may be", self.bounds.crowd.limit())?;
+        page.gauge("tidegate_connections_limit", "Connections that there may be", self.own.crowd.limit())?;
         page.counter(
             "tidegate_connections_gave_way",
             "Silent connections closed because new ones needed their places",
@@ -136,7 +148,7 @@ impl Report {
             counted.too_slow,
         )?;
         let bytes = |count: u64| ConstGauge::new(count);
-        let budget = &self.bounds.budget;
+        let budget = &self.own.budget;
         page.measure(
             "tidegate_buffered",
             "Bodies of requests and responses in memory, those of up to 16 KiB not counted",
@@ -207,6 +219,11 @@ impl Report {
             "tidegate_phase",
             "1 for the phase of the server's life that it is in",
             PHASES.map(|name| ([("phase", name)], u64::from(name == current))),
+        )?;
+        page.counters(
+            "tidegate_log_lines_lost",
+            "Lines that were not written, because a log's reader was too slow or gone; server: what the server says, access: a line a request",
+            self.own.lost_by_log().map(|(log, count)| ([("log", log)], count)),
         )?;
         if let Some(resident) = memory::resident() {
             page.measure("tidegate_resident_memory", "Memory of the process", Unit::Bytes, &ConstGauge::new(resident))?;

@@ -11,8 +11,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use crate::{
-    body::Budget, config::About, connection::Crowd, dispatch::DispatchQueue, lifecycle::Phase, probe,
-    response::Response, stats::Stats, traffic::Traffic,
+    body::Budget, config::About, connection::Crowd, dispatch::DispatchQueue, lifecycle::Phase, log::Logs, output::Lost,
+    probe, response::Response, stats::Stats, traffic::Traffic,
 };
 
 /// Where the numbers come from.
@@ -23,21 +23,30 @@ pub(crate) struct Report {
     traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
     about: About,
-    bounds: Bounds,
+    own: Own,
     started: SystemTime,
 }
 
-/// What a server has bounds for.
+/// What a server has of its own to tell about: its bounds, and what was lost of its logs.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct Own {
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) log: Logs,
+    pub(crate) access_log: Option<Lost>,
+}
+
+impl Own {
+    fn lost_by_log(&self) -> [(&'static str, u64); 2] {
+        [("server", self.log.lost()), ("access", self.access_log.as_ref().map_or(0, Lost::total))]
+    }
 }
 
 #[cfg(test)]
-impl Default for Bounds {
+impl Default for Own {
     fn default() -> Self {
-        Self { crowd: Crowd::new(100), budget: Budget::new(Some(1 << 26)) }
+        let (crowd, budget) = (Crowd::new(100), Budget::new(Some(1 << 26)));
+        Self { crowd, budget, log: Logs::default(), access_log: None }
     }
 }
 
@@ -48,9 +57,9 @@ impl Report {
         traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,
         about: About,
-        bounds: Bounds,
+        own: Own,
     ) -> Arc<Self> {
-        Arc::new(Self { stats, queue, traffic, phase, about, bounds, started: SystemTime::now() })
+        Arc::new(Self { stats, queue, traffic, phase, about, own, started: SystemTime::now() })
     }
 
     /// The answer, if the path is one of these. `accept` is what the client says it can read.

@@ -14,7 +14,7 @@ fn report() -> Arc<Report> {
     let queue = DispatchQueue::new(7, None, 3, stats.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
     let about = About { version: "1.2.3".into(), interpreter: Some(interpreter) };
-    Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about, Bounds::default())
+    Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about, Own::default())
 }
 
 fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (String, String) {
@@ -67,6 +67,9 @@ fn prometheus_reads_what_was_counted() {
         ("tidegate_connections_accepted_total", 1.0),
         ("tidegate_phase{phase=\"ready\"}", 1.0),
         ("tidegate_phase{phase=\"draining\"}", 0.0),
+        ("tidegate_unattended_seconds", 0.0),
+        ("tidegate_log_lines_lost_total{log=\"server\"}", 0.0),
+        ("tidegate_log_lines_lost_total{log=\"access\"}", 0.0),
         ("tidegate_info{version=\"1.2.3\"}", 1.0),
     ] {
         assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));

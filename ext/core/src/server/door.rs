@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Observer;
 use crate::{
+    clock::now,
     connection::{self, Shared},
     listener::{Accepted, Listener, gone_already},
     notice::Notice,
-    operator::Kind,
     step,
 };
 
@@ -91,14 +91,14 @@ impl Door {
     /// Returns when the connection that was accepted has a place: a silent one is told to leave; where there is none, this
     /// one waits, and those behind it in the kernel's queue. When the server closes, all come in.
     async fn make_room(&self) {
-        let (crowd, operator) = (&self.shared.crowd, &self.shared.operator);
+        let crowd = &self.shared.crowd;
         loop {
             let change = crowd.change();
             if crowd.has_room(self.shared.stats.all_connections()) {
                 return;
             }
             let gives_way = crowd.gives_way();
-            operator.tell(Kind::Crowded, &Notice::Crowded { limit: crowd.limit(), gives_way });
+            self.shared.troubles.crowded(crowd.limit(), gives_way, now());
             if !gives_way {
                 tokio::select! {
                     () = self.closing.cancelled() => return,

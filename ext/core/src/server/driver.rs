@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Message, Observer, Turns,
     door::{Closed, Door},
-    hear, now,
+    now,
 };
 use crate::{
     connection::Shared,
@@ -19,6 +19,7 @@ use crate::{
     listener::Listener,
     notice::{LateComers, Notice, Summary},
     plan::{MIN_DELAY, Plan},
+    watchdog::Watchdog,
 };
 
 /// Feeds the lifecycle and does what it says.
@@ -34,6 +35,8 @@ pub(super) struct Driver {
     accepting: Vec<JoinHandle<Closed>>,
     /// Whether the operator knows that the drain takes longer than planned.
     extension_told: bool,
+    /// Ends the process, where it is the server's own.
+    watchdog: Option<Watchdog>,
 }
 
 impl Driver {
@@ -43,6 +46,7 @@ impl Driver {
         phase: watch::Sender<Phase>,
         turns: Turns,
         observer: Observer,
+        watchdog: Option<Watchdog>,
     ) -> Self {
         Self {
             plan,
@@ -54,6 +58,7 @@ impl Driver {
             closing: CancellationToken::new(),
             accepting: Vec::new(),
             extension_told: false,
+            watchdog,
         }
     }
 
@@ -91,15 +96,11 @@ impl Driver {
             let ring = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let (event, at) = tokio::select! {
                 message = inbox.recv(), if inbox_open => match message {
-                    Some(Message::Happened(event, at)) => {
+                    Some(Message { event, at }) => {
                         if let Event::Signal(signal) = event {
                             self.shared.stats.signalled(signal);
                         }
                         (event, at)
-                    }
-                    Some(Message::Hear(stream, messages)) => {
-                        tokio::spawn(hear(stream, messages));
-                        continue;
                     }
                     None => {
                         inbox_open = false;
@@ -113,9 +114,17 @@ impl Driver {
                 emptied.abort();
                 emptied = tokio::spawn(self.empty());
             }
+            self.bound_exit();
         }
         emptied.abort();
         self.summarize();
+    }
+
+    /// Sees to it that the process is gone in time.
+    fn bound_exit(&self) {
+        if let (Some(watchdog), Some(time)) = (&self.watchdog, self.lifecycle.gone_by(now())) {
+            watchdog.set(time);
+        }
     }
 
     /// When there is something to decide, if nothing happens before.

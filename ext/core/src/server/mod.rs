@@ -6,7 +6,8 @@ mod driver;
 
 use std::{
     fmt, io,
-    sync::Arc,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -21,41 +22,48 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
-pub use crate::operator::Observer;
+pub use crate::notice::Observer;
 use crate::{
     access::AccessLog,
-    admin::{self, Admin},
-    body::Budget,
+    admin::{self, Admin, Asker, Liveness},
+    body::{Budget, Spool},
     clock::now,
     config::Config,
     connection::{Crowd, Shared, Slack},
     descriptors,
     dispatch::DispatchQueue,
     error::Error,
-    lifecycle::{Event, Phase},
+    lifecycle::{Event, Phase, Signal},
     listener::{Accepted, Bound, Listener},
-    metrics::{Bounds, Report},
+    log::{LAST_LINES, Logs},
+    metrics::{Own, Report},
     milestone::{Milestone, Way, milestone},
-    operator::Operator,
-    signals::{Ears, signal_of},
+    notice::Notice,
+    signals::{BootGuard, Ears, signal_of},
     slices::Slices,
     stats::{Snapshot, Stats},
     sys,
     traffic::Traffic,
+    troubles::Troubles,
     wake::Sleeper,
+    watchdog::Watchdog,
 };
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
+/// How long the end of the server waits for the check of TMPDIR, which is over long before.
+const CHECK_PATIENCE: Duration = Duration::from_millis(100);
+/// How long the process's last line may take to be written.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
 const MESSAGE_ROOM: usize = 64;
 
 /// What the driver is told.
-enum Message {
-    /// Something that moves the life on, and when it happened.
-    Happened(Event, Instant),
-    /// Signals arrive on this stream; what they are goes back the other way.
-    Hear(std::os::unix::net::UnixStream, mpsc::Sender<Message>),
+struct Message {
+    /// What moves the life on.
+    event: Event,
+    /// When it happened.
+    at: Instant,
 }
 
 /// A server with bound sockets, on which nothing can connect yet. No thread runs: it may still be forked.
@@ -67,7 +75,10 @@ pub struct Server {
     queue: Arc<DispatchQueue>,
     stats: Arc<Stats>,
     access: Option<AccessLog>,
+    logs: Logs,
     slices: Option<&'static Slices>,
+    /// The signals to hear, where the process is the server's own.
+    own_process: Option<Vec<Signal>>,
 }
 
 impl Server {
@@ -85,19 +96,57 @@ impl Server {
             return Err(Error::configuration("there is no address to listen on"));
         }
         let admin = match &config.admin {
-            Some(address) => Bound::bind(address)?.into_iter().next(),
+            Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
             None => None,
         };
         let stats = Arc::new(Stats::default());
         let queue =
             DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
         queue.retire_idle(config.min_workers, config.idle_worker);
-        Ok(Self { config, bound, admin, queue, stats, access: None, slices: None })
+        Ok(Self {
+            config,
+            bound,
+            admin,
+            queue,
+            stats,
+            access: None,
+            logs: Logs::default(),
+            slices: None,
+            own_process: None,
+        })
     }
 
     /// Writes a line for each request from the start on. The log's thread runs already: not before a fork.
     pub fn log_requests(&mut self, access: AccessLog) {
         self.access = Some(access);
+    }
+
+    /// At its end the server waits for a moment until these are written, and its metrics tell what was lost of them. Who puts
+    /// what into them is the [`Observer`]'s matter.
+    pub fn finish_logs(&mut self, logs: Logs) {
+        self.logs = logs;
+    }
+
+    /// The process is the server's own. From the first moment in which a client can connect the server hears these of its
+    /// signals without the interpreter's help, until [`Running::ignore_signals`]; and once a signal or the platform's hook has
+    /// ended the server, the process is gone a second before the platform would kill it (30 s after the server, where none
+    /// would), whatever its interpreter does.
+    pub fn own_process(&mut self, signals: &[Signal]) {
+        self.own_process = Some(signals.to_vec());
+    }
+
+    /// While this exists, the process ends with 0 within the time that the platform leaves when one of these signals has come,
+    /// whatever the interpreter does. For a process that is the server's own, and that does not fork any more.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptors or threads left.
+    pub fn guard_boot(&self, signals: &[Signal], observer: Observer, logs: Logs) -> io::Result<BootGuard> {
+        BootGuard::start(signals, self.config.plan.boot_end(), move || {
+            // Nothing can be said without it.
+            let _ = logs.start();
+            end_process(&observer, &logs, 0, Phase::Booting)
+        })
     }
 
     /// Keeps the slices of the interpreter's lock short.
@@ -123,6 +172,9 @@ impl Server {
             .thread_name("tidegate-disk")
             .build()
             .map_err(Error::runtime)?;
+        let failed = |cause| Error::runtime(cause);
+        let heard = self.own_process.as_deref().map(Ears::open).transpose().map_err(failed)?;
+        let (ears, signals) = heard.unzip();
         let entered = runtime.enter();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin_address = self.admin.as_ref().map(Bound::address);
@@ -130,7 +182,7 @@ impl Server {
         let admin = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
 
-        let (queue, stats, slices) = (self.queue, self.stats, self.slices);
+        let (queue, stats, slices, logs) = (self.queue, self.stats, self.slices, self.logs);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = milestone();
@@ -140,11 +192,13 @@ impl Server {
         let room = || descriptors::room_for_connections(queue.max_workers());
         let crowd = Crowd::new(self.config.limits.connections.map_or_else(room, |limit| limit as u64));
         let budget = Budget::new(self.config.limits.buffers);
+        let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
             stats: stats.clone(),
             timeouts: self.config.timeouts,
             limits: self.config.limits,
+            spool_directory: self.config.spool_directory,
             phase: phases.clone(),
             marks: self.config.marks,
             probes: self.config.probes,
@@ -153,37 +207,52 @@ impl Server {
             slack: Slack::default(),
             crowd: crowd.clone(),
             budget: budget.clone(),
-            operator: Operator::new(observer.clone()),
+            troubles,
             tasks: TaskTracker::new(),
         });
         let requests = shared.clone();
-        let admin = admin.map(|listener| {
+        let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {
             let ask = messages.clone();
             // Full means that as many events wait already.
-            let drain = Box::new(move || drop(ask.try_send(Message::Happened(Event::Drain, now()))));
-            let report = Report::new(
-                stats.clone(),
-                queue.clone(),
-                traffic,
-                phases.clone(),
-                self.config.about,
-                Bounds { crowd, budget },
-            );
-            (listener, Admin { phase: phases.clone(), stats: stats.clone(), report, drain })
+            let drain = Box::new(move || drop(ask.try_send(Message { event: Event::Drain, at: now() })));
+            let access_log = requests.access.as_ref().map(|log| log.lost().clone());
+            let own = Own { crowd, budget, log: logs.clone(), access_log };
+            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about, own);
+            let access = (address, self.config.admin_access);
+            let liveness = Liveness::new(queue.clone(), requests.probes.unattended, observer.clone());
+            let phase = phases.clone();
+            (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access))
         });
-        let driver = Driver::new(self.config.plan, shared, phase, turns, observer);
+        let watchdog = match ears {
+            Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
+            None => None,
+        };
+        let driver = Driver::new(self.config.plan, shared, phase, turns, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
+        let signals = signals.map(|stream| (stream, messages.clone()));
         let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin, slices);
+            serve(runtime, driver, inbox, listeners, admin, slices, signals);
+            let deadline = Instant::now() + LAST_LINES;
+            // Before the workers come to their end, about which the app may have something to say.
+            logs.finish(deadline);
             ended_queue.close();
-            if let Some(access) = &requests.access {
-                access.finish();
-            }
+            requests.access.iter().for_each(|access| access.finish(deadline));
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
-        Ok(Running { addresses, admin_address, queue, stats, messages, phases, stopped, stopping, closing })
+        Ok(Running {
+            addresses,
+            admin_address,
+            queue,
+            stats,
+            messages,
+            phases,
+            stopped,
+            stopping,
+            closing,
+            ears: Mutex::new(ears),
+        })
     }
 }
 
@@ -198,6 +267,7 @@ pub struct Running {
     stopped: Milestone,
     stopping: Milestone,
     closing: Milestone,
+    ears: Mutex<Option<Ears>>,
 }
 
 /// A turn in a server's life that others wait for.
@@ -267,19 +337,25 @@ impl Running {
     /// Tells the lifecycle what happened, and when. Never blocks.
     pub fn tell(&self, event: Event, at: Instant) {
         // Full means that as many events wait already; closed, that it is over.
-        let _ = self.messages.try_send(Message::Happened(event, at));
+        let _ = self.messages.try_send(Message { event, at });
     }
 
-    /// Hears SIGTERM, SIGQUIT and SIGINT from now on, until the value is dropped, without the interpreter's help.
-    ///
-    /// # Errors
-    ///
-    /// When there are no descriptors left.
-    pub fn hear_signals(&self) -> io::Result<Ears> {
-        let (ears, reader) = Ears::open()?;
-        // Full means that the server has far more to think of than signals; over, that none matters any more.
-        let _ = self.messages.try_send(Message::Hear(reader, self.messages.clone()));
-        Ok(ears)
+    /// The interpreter reports a signal, which the server may have heard by itself already.
+    pub fn signalled(&self, signal: Signal, at: Instant) {
+        let heard = self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
+        if !heard {
+            self.tell(Event::Signal(signal), at);
+        }
+    }
+
+    /// Hears the process's signals no longer.
+    pub fn ignore_signals(&self) {
+        drop(self.ears().take());
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Option<Ears>> {
+        // No code that can panic runs under this lock.
+        self.ears.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Waits until a turn has come: `true`; `false` when `sleeper` was woken.
@@ -307,8 +383,12 @@ fn serve(
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin)>,
     slices: Option<&'static Slices>,
+    signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
     runtime.block_on(async {
+        if let Some((stream, messages)) = signals {
+            tokio::spawn(hear(stream, messages));
+        }
         let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
         for listener in listeners {
             driver.accept_on(listener);
@@ -318,7 +398,15 @@ fn serve(
             tokio::spawn(slices.keep(shared.stats.clone()));
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
+        let shared = driver.shared();
+        let checking = tokio::spawn(async move {
+            if let Err(error) = Spool::check(&shared.spool_directory).await {
+                shared.troubles.spool_failed(&error, &shared.spool_directory, now());
+            }
+        });
         driver.run(inbox).await;
+        // A server that ends at once leaves no file behind; one whose TMPDIR hangs does not wait for it.
+        let _ = tokio::time::timeout(CHECK_PATIENCE, checking).await;
         if let Some(administering) = administering {
             administering.abort();
         }
@@ -327,13 +415,28 @@ fn serve(
     runtime.shutdown_background();
 }
 
-/// Passes signals on to the driver, until nobody hears them any more.
+/// Ends the process when it is time, and says so.
+fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<Phase>) -> io::Result<Watchdog> {
+    Watchdog::start(move || {
+        let phase = *phases.borrow();
+        let status = if let Phase::Stopped { status } = phase { status } else { 1 };
+        end_process(&observer, &logs, status, phase)
+    })
+}
+
+fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
+    observer(&Notice::Overdue { status, phase });
+    logs.finish(Instant::now() + LAST_WORD);
+    sys::exit_now(status)
+}
+
+/// Passes signals on to the driver, until they are ignored.
 async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Message>) {
     let Ok(mut stream) = UnixStream::from_std(stream) else { return };
     while let Ok(byte) = stream.read_u8().await {
         if let Some(signal) = signal_of(byte) {
             // Full means that as many events wait already.
-            let _ = messages.try_send(Message::Happened(Event::Signal(signal), now()));
+            let _ = messages.try_send(Message { event: Event::Signal(signal), at: now() });
         }
     }
 }
@@ -347,8 +450,16 @@ async fn give_back_memory() {
 async fn administer(listener: Listener, admin: Arc<Admin>) {
     loop {
         match listener.accept().await {
-            Ok(Accepted::Tcp(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
-            Ok(Accepted::Unix(socket, peer)) => drop(tokio::spawn(admin::serve(socket, peer, admin.clone()))),
+            Ok(Accepted::Tcp(socket, _)) => {
+                // A client that has gone already needs no answer.
+                let Ok(client) = socket.peer_addr() else { continue };
+                let asker = Asker::Tcp(SocketAddr::new(client.ip().to_canonical(), client.port()));
+                tokio::spawn(admin::serve(socket, asker, admin.clone()));
+            }
+            Ok(Accepted::Unix(socket, _)) => {
+                let asker = Asker::Unix(socket.peer_cred().ok());
+                tokio::spawn(admin::serve(socket, asker, admin.clone()));
+            }
             Err(_) => sleep(PROBE_BACK_OFF).await,
         }
     }

@@ -6,6 +6,7 @@ mod deadlines;
 mod drain;
 mod exchanges;
 mod framing;
+mod guard;
 mod spill;
 mod takeover;
 
@@ -34,12 +35,12 @@ use crate::{
     exchange::Exchange,
     lifecycle::Phase,
     notice::Notice,
-    operator::Operator,
     request::Peer,
     response::Response,
     stats::Stats,
     step,
     traffic::Traffic,
+    troubles::Troubles,
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -70,6 +71,7 @@ impl Stage {
                 stats,
                 timeouts,
                 limits,
+                spool_directory: std::env::temp_dir(),
                 phase: phases,
                 probes: Probes::default(),
                 traffic: Arc::new(Traffic::new(false)),
@@ -78,7 +80,7 @@ impl Stage {
                 slack: Default::default(),
                 crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
                 budget: Budget::new(limits.buffers),
-                operator: Operator::new(observer),
+                troubles: Arc::new(Troubles::told_to(observer)),
                 tasks: TaskTracker::new(),
             }),
             phase,

@@ -136,6 +136,26 @@ impl Stage {
         });
     }
 
+    /// The one who creates workers is ended with a demand in its hands, so many times, and another takes its place.
+    pub(super) fn hires_in_succession(self: &Arc<Self>, app: App, mut ends: usize) {
+        let stage = self.clone();
+        spawn("foremen", move || {
+            let mut sleeper = Sleeper::new();
+            loop {
+                match stage.queue.demand_by(&sleeper, stage.nap_time()) {
+                    Some(Demand::Worker) if ends > 0 => {
+                        ends -= 1;
+                        sleeper = Sleeper::new();
+                        stage.queue.forget_promises();
+                    }
+                    Some(Demand::Worker) => stage.works("hired worker", app),
+                    Some(Demand::Over) => return,
+                    None => {}
+                }
+            }
+        });
+    }
+
     /// The server's runtime.
     pub(super) fn keeps_time(self: &Arc<Self>) {
         let stage = self.clone();

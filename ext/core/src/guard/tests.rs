@@ -1,0 +1,422 @@
+//! What the guard refuses, what it lets pass and what it rewrites: tables, each line once whole and once byte by byte.
+
+use http::{Method, Uri};
+
+use super::*;
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 112 * 1024, fields: 1000 };
+
+/// What came of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// As hyper gets it.
+    pub(super) head: Vec<u8>,
+    pub(super) target: Option<RawTarget>,
+    /// With its framing.
+    pub(super) body: Vec<u8>,
+    pub(super) whole: bool,
+}
+
+/// Has a guard read `bytes`, `step` at a time, as the socket does; what passed, and how it ended.
+pub(super) fn read(bytes: &[u8], limits: HeadLimits, step: usize) -> (Vec<Message>, Option<Refused>) {
+    let mut guard = Guard::new(limits);
+    let mut messages: Vec<Message> = Vec::new();
+    let (mut from, mut to) = (0, 0);
+    loop {
+        if guard.expects_head() {
+            match guard.head(&bytes[from..to]) {
+                Err(reason) => return (messages, Some(reason)),
+                Ok(Some(whole)) => {
+                    let head = bytes[from..from + whole.length].to_vec();
+                    from += whole.length;
+                    let (head, target) = match whole.rewritten {
+                        Some(rewritten) => (rewritten.head.to_vec(), rewritten.target),
+                        None => (head, None),
+                    };
+                    messages.push(Message { head, target, body: Vec::new(), whole: whole.body == Framing::None });
+                    continue;
+                }
+                Ok(None) => {}
+            }
+        } else if from < to {
+            match guard.body(&bytes[from..to]) {
+                Err(reason) => return (messages, Some(reason)),
+                Ok(length) => {
+                    let message = messages.last_mut().unwrap();
+                    message.body.extend_from_slice(&bytes[from..from + length]);
+                    message.whole = guard.expects_head();
+                    from += length;
+                    continue;
+                }
+            }
+        }
+        if to == bytes.len() {
+            return (messages, None);
+        }
+        to = (to + step).min(bytes.len());
+    }
+}
+
+/// The same in one piece and in many: how it arrives must not matter.
+fn read_alike(bytes: &[u8], limits: HeadLimits) -> (Vec<Message>, Option<Refused>) {
+    let read = |step| {
+        let (mut messages, end) = read(bytes, limits, step);
+        // How much of a body passes before it is found to be broken depends on what comes at a time.
+        if let (Some(last), Some(_)) = (messages.last_mut(), end)
+            && !last.whole
+        {
+            last.body.clear();
+        }
+        (messages, end)
+    };
+    let (messages, end) = read(bytes.len().max(1));
+    for step in [1, 2, 7] {
+        let (in_pieces, same_end) = read(step);
+        assert_eq!((&in_pieces, same_end), (&messages, end), "in pieces of {step}: {}", bytes.escape_ascii());
+    }
+    (messages, end)
+}
+
+fn refusal(bytes: impl AsRef<[u8]>) -> Option<Refused> {
+    read_alike(bytes.as_ref(), LIMITS).1
+}
+
+/// Each smuggles a request, or an answer, past some proxy that reads it in another way.
+#[test]
+fn refuses_heads_that_are_read_in_more_than_one_way() {
+    let with = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+    for fields in [
+        // A bare LF is a line's end for some, and part of a value for others.
+        "X: a\nContent-Length: 3",
+        "X: a\n\r\nContent-Length: 3",
+        "X: a\r\n\nContent-Length: 3",
+        "X: a\rContent-Length: 3",
+        "X: a\r\rContent-Length: 3",
+        "X: a\r",
+        "\nX: a",
+        "X:\n",
+        "X: a\0b",
+        "X: a\x0bb",
+        "X: a\x7fb",
+        " X: a",
+        "X: a\r\n folded",
+        "X: a\r\n\tfolded",
+        "X : a",
+        "X\t: a",
+        ": a",
+        "X",
+        "X\r\n: a",
+        "X(: a",
+        "X\u{e9}: a",
+        // Lengths.
+        "Content-Length: ",
+        "Content-Length: +3",
+        "Content-Length: -3",
+        "Content-Length: 3a",
+        "Content-Length: 0x3",
+        "Content-Length: 3 3",
+        "Content-Length: 3, 3",
+        "Content-Length: 3,3",
+        "Content-Length: 3\r\nContent-Length: 3",
+        "Content-Length: 3\r\nX: a\r\ncontent-LENGTH: 4",
+        "Content-Length: 9223372036854775808",
+        "Content-Length: 18446744073709551615",
+        "Content-Length: 18446744073709551616",
+        "Content-Length: 99999999999999999999999999",
+        // Codings.
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nX: a\r\ntransfer-encoding: gzip",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip, chunked, chunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: , chunked",
+        "Transfer-Encoding: identity",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: chunked;a=b",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chun ked",
+        "Transfer-Encoding:",
+        "Transfer-Encoding: \u{e9}, chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+    ] {
+        assert_eq!(refusal(with(fields)), Some(Refused::Malformed), "{fields:?}");
+    }
+    for coding in ["gzip, chunked", "gzip,deflate, Chunked", "GZIP , chunked"] {
+        assert_eq!(refusal(with(&format!("Transfer-Encoding: {coding}"))), Some(Refused::Unsupported), "{coding}");
+    }
+    for fields in [
+        "Content-Length: 0",
+        "Content-Length: 00",
+        "Content-Length:\t0 ",
+        "X:",
+        "X: \t",
+        "X: \u{e9}",
+        "!#$%&'*+-.^_`|~: a",
+    ] {
+        let (messages, end) = read_alike(with(fields).as_bytes(), LIMITS);
+        assert_eq!((messages.len(), end), (1, None), "{fields:?}");
+    }
+}
+
+#[test]
+fn refuses_lines_that_ask_for_nothing() {
+    for line in [
+        "GET /\n",
+        "GET / HTTP/1.1\n",
+        "GET /\r\n",
+        "GET /\rHTTP/1.1\r\n",
+        "GET  / HTTP/1.1\r\n",
+        "GET / HTTP/1.1 \r\n",
+        " GET / HTTP/1.1\r\n",
+        "GET /a b HTTP/1.1\r\n",
+        "GET\t/ HTTP/1.1\r\n",
+        "GET / http/1.1\r\n",
+        "GET / HTTP/1.10\r\n",
+        "GET / HTTP/01.1\r\n",
+        "GET / HTTP/1\r\n",
+        "GET / HTTP/1.x\r\n",
+        "GET / HTTPS/1.1\r\n",
+        "G(T / HTTP/1.1\r\n",
+        "G\u{e9}T / HTTP/1.1\r\n",
+        " / HTTP/1.1\r\n",
+        "GET  HTTP/1.1\r\n",
+        "\nGET / HTTP/1.1\r\n",
+        "\r\n\nGET / HTTP/1.1\r\n",
+        "GET /\x01 HTTP/1.1\r\n",
+        "GET /\x7f HTTP/1.1\r\n",
+        "GET /\0 HTTP/1.1\r\n",
+        "GET /a#b HTTP/1.1\r\n",
+        "GET /?a#b HTTP/1.1\r\n",
+        "GET # HTTP/1.1\r\n",
+        "GET http://a/#b HTTP/1.1\r\n",
+        "GET ftp://a/ HTTP/1.1\r\n",
+        "GET file:///etc/passwd HTTP/1.1\r\n",
+        "GET gopher://a HTTP/1.1\r\n",
+        "GET http:///a HTTP/1.1\r\n",
+        "GET http:// HTTP/1.1\r\n",
+        "GET http:/a HTTP/1.1\r\n",
+        "GET http://\u{e9}/ HTTP/1.1\r\n",
+        "GET http://a^b/ HTTP/1.1\r\n",
+        "GET ?a HTTP/1.1\r\n",
+        "GET a/b HTTP/1.1\r\n",
+        "GET \u{e9} HTTP/1.1\r\n",
+        "GET a?u=http://b/ HTTP/1.1\r\n",
+        "GET javascript:alert(1) HTTP/1.1\r\n",
+        "\u{80}GET / HTTP/1.1\r\n",
+        "\x03\0\0\x13\x0e",
+    ] {
+        let bytes = format!("{line}Host: a\r\n\r\n");
+        assert_eq!(refusal(&bytes), Some(Refused::Malformed), "{line:?}");
+    }
+    // At once, and not when more of it has come.
+    assert_eq!(refusal("\x01"), Some(Refused::Malformed));
+    assert_eq!(refusal(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"), Some(Refused::Tls));
+    assert_eq!(refusal(b"\x16\x00"), Some(Refused::Malformed));
+}
+
+#[test]
+fn speaks_http_1() {
+    for version in ["2.0", "3.0", "0.9", "9.9"] {
+        assert_eq!(refusal(format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n")), Some(Refused::Version), "{version}");
+    }
+    assert_eq!(refusal("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"), Some(Refused::Unsupported));
+    assert_eq!(refusal("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Some(Refused::Version));
+    for minor in 0..=9 {
+        let (messages, end) = read_alike(format!("GET / HTTP/1.{minor}\r\nHost: a\r\n\r\n").as_bytes(), LIMITS);
+        let expected = format!("GET / HTTP/1.{}\r\nHost: a\r\n\r\n", minor.min(1));
+        assert_eq!((messages[0].head.as_slice(), end), (expected.as_bytes(), None));
+    }
+    assert_eq!(refusal("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Some(Refused::Malformed));
+}
+
+/// Old clients and hand-made links have them; Puma passes them on.
+#[test]
+fn encodes_what_hyper_does_not_take_in_a_target_and_keeps_how_it_came() {
+    let passed = |target: &[u8]| {
+        let bytes = [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        let (messages, end) = read_alike(&bytes, LIMITS);
+        assert_eq!((messages.len(), end), (1, None), "{}", target.escape_ascii());
+        let head = String::from_utf8(messages[0].head.clone()).unwrap();
+        let encoded = head.strip_prefix("GET ").unwrap().strip_suffix(" HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        (encoded.to_owned(), messages[0].target.clone())
+    };
+    for (target, encoded) in [
+        (b"/caf\xe9".as_slice(), "/caf%E9"),
+        (b"/?q=\xc4\xe3", "/?q=%C4%E3"),
+        (b"/caf\xc3\xa9?\xc3\xa9", "/caf%C3%A9?%C3%A9"),
+        (b"/\"<>\\^`{|}?\"<>\\^`{|}", "/%22%3C%3E%5C%5E%60%7B%7C%7D?%22%3C%3E%5C%5E%60%7B%7C%7D"),
+        (b"http://a/\xe9", "http://a/%E9"),
+        (b"HTTP://a:80?\xe9", "HTTP://a:80?%E9"),
+    ] {
+        let (as_hyper_has_it, raw) = passed(target);
+        assert_eq!(as_hyper_has_it, encoded);
+        assert_eq!(raw.as_ref().unwrap().as_bytes(), target);
+        assert!(Uri::try_from(as_hyper_has_it).is_ok());
+    }
+    let parts = |target: &[u8]| {
+        let (path, query) = passed(target).1.map(|raw| {
+            let (path, query) = raw.path_and_query();
+            (path.to_vec(), query.map(<[u8]>::to_vec))
+        })?;
+        Some((path, query))
+    };
+    assert_eq!(parts(b"/\xe9?a?\xe9"), Some((b"/\xe9".to_vec(), Some(b"a?\xe9".to_vec()))));
+    assert_eq!(parts(b"https://a:1/\xe9"), Some((b"/\xe9".to_vec(), None)));
+    assert_eq!(parts(b"http://a?\xe9"), Some((b"/".to_vec(), Some(b"\xe9".to_vec()))));
+    assert_eq!(parts(b"/plain?[]:@!$&'()*+,;=-._~%e9"), None);
+}
+
+/// Whatever byte passes the guard, hyper takes.
+#[test]
+fn lets_nothing_pass_in_a_target_or_method_that_hyper_does_not_take() {
+    for byte in 0..=255u8 {
+        for target in [[b"/".as_slice(), &[byte]].concat(), [b"/?", [byte].as_slice()].concat()] {
+            let bytes = [b"GET ", target.as_slice(), b" HTTP/1.1\r\n\r\n"].concat();
+            if let (messages, None) = read_alike(&bytes, LIMITS) {
+                let head = &messages[0].head;
+                assert!(Uri::try_from(&head[4..head.len() - 13]).is_ok(), "{byte:#x}");
+            } else {
+                assert!(byte <= b' ' || byte == 0x7f || byte == b'#', "{byte:#x}");
+            }
+        }
+        let method = [b"A", [byte].as_slice()].concat();
+        let passes = read_alike(&[method.as_slice(), b" / HTTP/1.1\r\n\r\n"].concat(), LIMITS).1.is_none();
+        assert_eq!(passes, byte != b' ' && Method::from_bytes(&method).is_ok(), "{byte:#x}");
+    }
+}
+
+#[test]
+fn bounds_heads_in_bytes_and_in_fields() {
+    let limits = HeadLimits { bytes: 100, fields: 3 };
+    let end = |text: &str| read_alike(text.as_bytes(), limits).1;
+    assert_eq!(end("GET / HTTP/1.1\r\na: 1\r\nb: 1\r\nc: 1\r\n\r\n"), None);
+    assert_eq!(end("GET / HTTP/1.1\r\na: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\n"), Some(Refused::HeadTooLarge));
+    let long = |length| format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(length));
+    assert_eq!((end(&long(77)), long(77).len()), (None, 100));
+    assert_eq!(end(&long(78)), Some(Refused::HeadTooLarge));
+    // Not when it has come to its end: it may have none.
+    assert_eq!(end(&format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(90))), Some(Refused::HeadTooLarge));
+    assert_eq!(end(&format!("GET /{}", "y".repeat(100))), Some(Refused::TargetTooLong));
+    assert_eq!(end(&"\r\n".repeat(51)), Some(Refused::TargetTooLong));
+    // What is rewritten is not larger than what may come.
+    let accents =
+        |count| read_alike(&[b"GET /".as_slice(), &vec![0xe9; count], b" HTTP/1.1\r\n\r\n"].concat(), limits).1;
+    assert_eq!((accents(27), accents(28)), (None, Some(Refused::HeadTooLarge)));
+    let target =
+        |length: usize, byte: &str| refusal(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", byte.repeat(length)));
+    assert_eq!((target(65_533, "a"), target(65_534, "a")), (None, Some(Refused::TargetTooLong)));
+    assert_eq!((target(21_844, "^"), target(21_845, "^")), (None, Some(Refused::TargetTooLong)));
+    let name = |length| refusal(format!("GET / HTTP/1.1\r\n{}: a\r\n\r\n", "x".repeat(length)));
+    assert_eq!((name(65_534), name(65_535)), (None, Some(Refused::HeadTooLarge)));
+}
+
+#[test]
+fn refuses_chunks_that_are_read_in_more_than_one_way() {
+    let end = |chunks: &str| {
+        let bytes = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let (messages, end) = read_alike(bytes.as_bytes(), LIMITS);
+        (messages[0].whole, messages.len(), end)
+    };
+    for chunks in [
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3\t\r\n",
+        "3;\r\n",
+        "3; \r\n",
+        "3 ;a\r\n",
+        "3;a \r\n",
+        "3; a\r\n",
+        "3;a =b\r\n",
+        "3;a=\r\n",
+        "3;a=b=c\r\n",
+        "3;=b\r\n",
+        "3;a=\"b\r\n",
+        "3;a=\"b\"c\r\n",
+        "3;a=\"\n\"\r\n",
+        "3;a\n",
+        "3;;\r\n",
+        "3;a;\r\n",
+        "3;a\rb\r\n",
+        "3\n",
+        "3\r",
+        "3\r\r\n",
+        "\r\n",
+        ";a\r\n",
+        " 3\r\n",
+        "+3\r\n",
+        "-3\r\n",
+        "0x3\r\n",
+        "3h\r\n",
+        "g\r\n",
+        "\n",
+        "FFFFFFFFFFFFFFFFF\r\n",
+        "00000000000000003\r\n",
+        "3\r\nabcd",
+        "3\r\nabc\n",
+        "3\r\nabc\rx",
+        "3\r\nabc0\r\n\r\n",
+        "3\r\nabc\r\n\r\n",
+        "0\n",
+        "0\r\n\n",
+        "0\r\n\rx",
+        "0\r\nX: a\n\r\n",
+        "0\r\nX: a\n\n",
+        "0\r\nX: a\r\n\n",
+        "0\r\nX: a\rb\r\n",
+        "0\r\nX\r\n",
+        "0\r\n: a\r\n",
+        "0\r\n X: a\r\n",
+        "0\r\nX : a\r\n",
+        "0\r\nX: a\r\n b\r\n",
+        "0\r\nX: a\0\r\n",
+        "0 \r\n\r\n",
+        "0;\r\n\r\n",
+    ] {
+        // What has only begun is no error yet; then one more byte makes it one.
+        let end = end(&format!("{chunks}\x01"));
+        assert_eq!(end, (false, 1, Some(Refused::Malformed)), "{chunks:?}");
+    }
+    for chunks in [
+        "0\r\n\r\n",
+        "3\r\nabc\r\n0\r\n\r\n",
+        "0003\r\nabc\r\n000\r\n\r\n",
+        "a\r\n0123456789\r\n0\r\n\r\n",
+        "A\r\n0123456789\r\n0\r\n\r\n",
+        "3;a\r\nabc\r\n0\r\n\r\n",
+        "3;a=b\r\nabc\r\n0;c\r\n\r\n",
+        "3;a=\"b \\\" ; \u{e9}\";c\r\nabc\r\n0\r\n\r\n",
+        "3;chunk-signature=0a;b=1\r\nabc\r\n0\r\n\r\n",
+        "0\r\nX: a\r\n\r\n",
+        "0\r\nX: a\r\nY:\r\n\r\n",
+        "2\r\n\r\n\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(end(chunks), (true, 1, None), "{chunks:?}");
+    }
+}
+
+#[test]
+fn knows_where_a_message_ends() {
+    let bytes = b"\r\nPOST /1 HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcPOST /2 HTTP/1.1\r\nTransfer-Encoding: Chunked \r\n\r\n1\r\nx\r\n0\r\n\r\n\
+        GET /3 HTTP/1.0\r\n\r\n\r\n\r\nGET /4 HTTP/1.1\r\ncontent-length: 5\r\n\r\nhal";
+    let (messages, end) = read_alike(bytes, LIMITS);
+    let bodies: Vec<_> =
+        messages.iter().map(|message| (message.body.escape_ascii().to_string(), message.whole)).collect();
+    assert_eq!(end, None);
+    assert_eq!(
+        bodies,
+        [("abc", true), (r"1\r\nx\r\n0\r\n\r\n", true), ("", true), ("hal", false)]
+            .map(|(body, whole)| (body.to_owned(), whole))
+    );
+}
+
+#[test]
+fn the_log_shows_the_first_line_as_far_as_it_is_there() {
+    let line = |bytes: &'static [u8]| request_line(bytes);
+    assert_eq!(line(b""), None);
+    assert_eq!(line(b"\r\n"), None);
+    assert_eq!(line(b"\r\nGET / HT"), Some(b"GET / HT".as_slice()));
+    assert_eq!(line(b"GET /\nHost: a"), Some(b"GET /".as_slice()));
+    assert_eq!(request_line(&[b'x'; 5000]).map(<[u8]>::len), Some(512));
+}

@@ -1,0 +1,53 @@
+//! A server that has the process to itself hears its signals. Alone in this file: the process ends some time after such a server.
+
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use tidegate_core::{
+    config::{Address, Config, Limits, Timeouts},
+    lifecycle::{Phase, Signal},
+    plan::Plan,
+    server::Server,
+    wake::Sleeper,
+};
+
+/// Signals were heard once the interpreter came to say so; a client could connect before.
+#[test]
+fn signals_are_heard_from_before_the_first_client_can_connect() {
+    let mut server = Server::bind(Config {
+        binds: vec![Address::parse("tcp://127.0.0.1:0").unwrap()],
+        admin: None,
+        admin_access: Default::default(),
+        probes: Default::default(),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+        spool_directory: std::env::temp_dir(),
+        max_workers: 1,
+        min_workers: 0,
+        idle_worker: None,
+        marks: Default::default(),
+        plan: Plan {
+            drain_delay: Duration::ZERO,
+            shutdown_timeout: Duration::from_secs(20),
+            budget: None,
+            until_quiet: false,
+        },
+        about: Default::default(),
+    })
+    .unwrap();
+    server.own_process(&[Signal::Quit]);
+    let (log, lines) = mpsc::channel();
+    let running = server.start(Arc::new(move |notice| drop(log.send(notice.to_string())))).unwrap();
+    let pid = std::process::id().to_string();
+    assert!(std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
+    while !lines.recv_timeout(Duration::from_secs(20)).unwrap().starts_with("closing: SIGQUIT") {}
+    // What the interpreter reports of it afterwards is known already, and does not count as a second.
+    running.signalled(Signal::Quit, Instant::now());
+    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+    assert_eq!(running.phase(), Phase::Stopped { status: 0 });
+    assert!(!lines.try_iter().any(|line| line.contains("still finishing")));
+}

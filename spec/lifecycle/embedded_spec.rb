@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+# A server in a process of its app's own, which is told everything by its keywords.
+RSpec.describe "an embedded server", :in_process do
+  # Runs the block with these variables, as a pod whose volume is gone would have them.
+  def with_env(variables)
+    before = ENV.to_h.slice(*variables.keys)
+    ENV.update(variables)
+    yield
+  ensure
+    variables.each_key { |name| ENV[name] = before[name] }
+  end
+
+  it "does not look where it runs" do
+    with_env("KUBERNETES_SERVICE_HOST" => "10.96.0.1", "container" => "podman") do
+      server = run_server { |_env| [200, {}, []] }
+      expect(server.plan).to include(drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil)
+    end
+  end
+
+  it "keeps request bodies where it was told to, whatever TMPDIR says" do
+    app = ->(env) { [200, {}, [env["rack.input"].read.bytesize.to_s]] }
+    with_env("TMPDIR" => "/nonexistent") do
+      expect(Wire.open(run_server(app).addresses.first) { |wire| wire.post("/", "x" * 300_000) }.body).to eq("300000")
+      elsewhere = run_server(app, spool_directory: "/nonexistent")
+      expect(Wire.open(elsewhere.addresses.first) { |wire| wire.post("/", "x" * 300_000) }.status).to eq(507)
+    end
+  end
+
+  it "reads no variable of the environment and no option from it" do
+    with_env("TIDEGATE_ADMIN_TOKEN" => "0123456789abcdef", "TIDEGATE_ADMIN" => "tcp://127.0.0.1:0", "PORT" => "1") do
+      server = run_server { |_env| [200, {}, []] }
+      expect(server.admin_address).to be_nil
+      expect(get(server, "/").status).to eq(200)
+    end
+  end
+end
