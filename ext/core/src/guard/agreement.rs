@@ -57,7 +57,7 @@ fn read_by_hyper(bytes: &[u8]) -> Vec<Heard> {
 /// The body without its framing, read with no care at all: the guard has seen that it is right.
 fn unframed(message: &Message) -> Vec<u8> {
     let head = String::from_utf8_lossy(&message.head).to_ascii_lowercase();
-    if !head.contains("transfer-encoding") {
+    if !head.contains("\r\ntransfer-encoding:") {
         return message.body.clone();
     }
     let (mut rest, mut body) = (message.body.as_slice(), Vec::new());
