@@ -34,7 +34,8 @@ pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Apache's combined form, with the seconds that the request took at the end.
+    /// Apache's combined form, with the seconds that the request took at the end, and `cut` behind them where the response
+    /// did not reach its end.
     Combined,
     /// One JSON object.
     Json,
@@ -55,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) status: Option<u16>,
     pub(crate) hijacked: bool,
     pub(crate) bytes: u64,
+    /// The response has begun and did not reach its end.
+    pub(crate) cut: bool,
     /// Whether the server has been told to stop.
     pub(crate) draining: bool,
     /// What a worker tells; `None` where none has answered.
@@ -77,6 +80,7 @@ impl Record {
             status: None,
             hijacked: false,
             bytes: 0,
+            cut: false,
             draining: false,
             times: None,
             took: Duration::ZERO,
@@ -109,7 +113,7 @@ impl Record {
         let status = self.status.map_or("-".into(), |status| status.to_string());
         line.extend_from_slice(
             format!(
-                "{} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {:.4}",
+                "{} - - [{}] \"{} {} {}\" {status} {} \"{}\" \"{}\" {:.4}{}",
                 self.peer.remote_addr,
                 self.at().strftime("%d/%b/%Y:%H:%M:%S %z"),
                 self.method,
@@ -119,6 +123,7 @@ impl Record {
                 text(&self.referer),
                 text(&self.user_agent),
                 self.took.as_secs_f64(),
+                if self.cut { " cut" } else { "" },
             )
             .as_bytes(),
         );
@@ -143,6 +148,7 @@ impl Record {
             user_agent: text(&self.user_agent),
             request_id: text(&self.request_id),
             hijacked: self.hijacked,
+            cut: self.cut,
             draining: self.draining,
         };
         // Strings and numbers can always be written, and memory takes what there is.
@@ -169,6 +175,7 @@ struct Entry<'a> {
     user_agent: Option<String>,
     request_id: Option<String>,
     hijacked: bool,
+    cut: bool,
     draining: bool,
 }
 
@@ -182,7 +189,7 @@ fn value(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 }
 
 /// What a client sent, so that it can neither end a field nor a line: as Apache does it.
-fn escaped(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {

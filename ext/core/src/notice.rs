@@ -1,6 +1,6 @@
 //! What the server tells its operator: each notice is one line, a short sentence with its numbers.
 
-use std::{fmt, io, net::IpAddr, time::Duration};
+use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer};
 
@@ -9,6 +9,9 @@ use crate::{
     plan::{Misfit, Plan},
     stats::Snapshot,
 };
+
+/// Hears what the server has to say, on the I/O thread or a worker: it must not block for long.
+pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// Something worth a line in the log.
 #[derive(Debug)]
@@ -59,6 +62,19 @@ pub enum Notice<'a> {
     AcceptFailing(&'a io::Error),
     /// They can again.
     AcceptRecovered,
+    /// The app's response is not as long as its head says.
+    WrongLength {
+        /// The request's method.
+        method: &'a str,
+        /// The request's path, without control characters.
+        path: &'a str,
+        /// What the head says, in bytes.
+        declared: u64,
+        /// How long the body is, in bytes.
+        actual: u64,
+        /// How many more there have been since the last line of this kind.
+        unsaid: u64,
+    },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
@@ -141,6 +157,7 @@ impl Notice<'_> {
             Self::Late(_) => "late",
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
+            Self::WrongLength { .. } => "wrong_length",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
         }
@@ -149,7 +166,11 @@ impl Notice<'_> {
     /// Whether somebody should look into it.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Misfit(_) | Self::Extended { .. } | Self::Late(_) | Self::AcceptFailing(_) => true,
+            Self::Misfit(_)
+            | Self::Extended { .. }
+            | Self::Late(_)
+            | Self::AcceptFailing(_)
+            | Self::WrongLength { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
@@ -211,6 +232,17 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
+            Self::WrongLength { method, path, declared, actual, unsaid } => {
+                let fate = if actual < declared { "it was cut" } else { "the rest was left out" };
+                write!(
+                    f,
+                    "{method} {path}: the app's content-length is {declared}, but its body has {actual} bytes: {fate}"
+                )?;
+                if *unsaid > 0 {
+                    write!(f, " ({unsaid} more such responses since the last line about one)")?;
+                }
+                Ok(())
+            }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")

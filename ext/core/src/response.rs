@@ -30,9 +30,19 @@ impl Response {
     }
 }
 
+/// What a status line says behind the number (RFC 9110 §15): nothing where the status has no name. Clients have no use for it.
+pub(crate) fn reason(status: StatusCode) -> &'static str {
+    match status {
+        // As RFC 9110 calls them.
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
+        other => other.canonical_reason().unwrap_or(""),
+    }
+}
+
 /// A head as HTTP/1.1 has it, for a connection that no longer speaks HTTP through hyper.
 pub fn http1_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
-    let reason = status.canonical_reason().unwrap_or("Status");
+    let reason = reason(status);
     let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     write_headers(&mut message, headers);
     message
@@ -73,7 +83,7 @@ impl Refusal {
 
     /// The response a client gets.
     pub fn into_response(self) -> Response {
-        let reason = self.status.canonical_reason().unwrap_or("Error");
+        let reason = reason(self.status);
         let mut response = Response::text(self.status, format!("{} {reason}\n", self.status.as_u16()));
         if self.closes {
             response.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

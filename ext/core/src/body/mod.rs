@@ -1,5 +1,6 @@
 //! Bodies in both directions: a request body that has arrived whole, or is arriving; a response body on its way out.
 
+mod chunked;
 mod feed;
 mod file;
 mod request;
@@ -10,13 +11,14 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
-pub(crate) use self::feed::Breaker;
 pub use self::{
+    chunked::{BadChunks, Dechunker},
     feed::{Breach, Fed, Feed},
-    file::FileBody,
+    file::{FileBody, Regular},
     request::RequestBody,
     stream::{BodyReceiver, BodySender, SendError, channel},
 };
+pub(crate) use self::{feed::Breaker, stream::Start};
 
 /// A response body.
 #[derive(Debug)]

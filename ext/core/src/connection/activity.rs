@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -60,6 +61,10 @@ struct State {
     forced: bool,
     /// Something was written since hyper last had nothing to write.
     unflushed: bool,
+    /// How often hyper has had nothing more to write.
+    flushes: u64,
+    /// What waits for that.
+    flush_waiter: Option<Waker>,
     /// The app wants the connection for itself.
     take_over: Option<TakeOver>,
     /// A body that the app reads while it arrives.
@@ -89,6 +94,8 @@ impl Activity {
             answered: false,
             forced: false,
             unflushed: false,
+            flushes: 0,
+            flush_waiter: None,
             take_over: None,
             upload: None,
         }))
@@ -137,8 +144,14 @@ impl Activity {
         let mut state = self.state();
         state.stalled = None;
         state.unflushed = false;
+        state.flushes += 1;
+        let waiter = state.flush_waiter.take();
         if state.stage == Stage::Flushing {
             state.stage = Stage::Idle { since: super::now() };
+        }
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 
@@ -178,6 +191,21 @@ impl Activity {
         if let Stage::Exchange | Stage::Responding = state.stage {
             state.stage = Stage::Flushing;
         }
+    }
+
+    /// How often hyper has written all that it had.
+    pub(super) fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    /// Waits until hyper has written all that it had when there had been so many flushes.
+    pub(super) fn poll_flushed_since(&self, flushes: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.flushes != flushes {
+            return Poll::Ready(());
+        }
+        state.flush_waiter = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(super) fn upload_begun(&self, breaker: Breaker) {

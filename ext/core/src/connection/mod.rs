@@ -12,6 +12,7 @@ mod outgoing;
 mod reply;
 mod slack;
 mod transport;
+mod wrong_length;
 
 use std::{
     convert::Infallible,
@@ -49,7 +50,7 @@ use crate::{
     traffic::Traffic,
 };
 
-pub(crate) use self::{slack::Slack, transport::Socket};
+pub(crate) use self::{slack::Slack, transport::Socket, wrong_length::WrongLengths};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
+    /// Where it is told that a response is not as long as its head says.
+    pub(crate) wrong_lengths: WrongLengths,
     pub(crate) slack: Slack,
     /// One task for each connection, and a token for each that is the app's own.
     pub(crate) tasks: TaskTracker,
@@ -365,7 +368,8 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
             shared.stats.cut();
             close::abort(socket, activity);
         }
-        Ending::Unfinished | Ending::Stalled => close::abort(socket, activity),
+        Ending::Unfinished => close::cut(socket, activity, shared).await,
+        Ending::Stalled => close::abort(socket, activity),
     }
 }
 

@@ -20,20 +20,21 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub use crate::notice::Observer;
+
 use self::driver::Driver;
 use crate::{
     access::AccessLog,
     admin::{self, Admin},
     clock::now,
     config::Config,
-    connection::{Shared, Slack},
+    connection::{Shared, Slack, WrongLengths},
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase},
     listener::{Accepted, Bound, Listener},
     metrics::Report,
     milestone::{Milestone, Way, milestone},
-    notice::Notice,
     signals::{Ears, signal_of},
     slices::Slices,
     stats::{Snapshot, Stats},
@@ -41,9 +42,6 @@ use crate::{
     traffic::Traffic,
     wake::Sleeper,
 };
-
-/// Hears what the server has to say, on the I/O thread: it must not block for long.
-pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// How long to wait before trying again to accept a probe, when this process cannot.
 const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
@@ -146,6 +144,7 @@ impl Server {
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
+            wrong_lengths: WrongLengths::new(observer.clone()),
             slack: Slack::default(),
             tasks: TaskTracker::new(),
         });

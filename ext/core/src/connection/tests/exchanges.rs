@@ -148,7 +148,7 @@ async fn asks_for_a_body_that_waits_to_be_asked_for() {
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
     let (text, _) = client.rest().await;
-    assert!(text.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{text}");
+    assert!(text.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ mod takeover;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Waker},
     time::{Duration, Instant},
 };
@@ -24,13 +24,14 @@ use tokio::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, now, serve};
+use super::{Shared, WrongLengths, now, serve};
 use crate::{
     body::ResponseBody,
     config::{Limits, Probes, Timeouts},
     dispatch::{DispatchQueue, Next, Worker},
     exchange::Exchange,
     lifecycle::Phase,
+    notice::Observer,
     request::Peer,
     response::Response,
     stats::Stats,
@@ -47,6 +48,8 @@ struct Stage {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
     worker: Worker,
+    /// What the operator is told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Stage {
@@ -59,6 +62,9 @@ impl Stage {
         let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let lines = told.clone();
+        let observer: Observer = Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string()));
         Self {
             shared: Arc::new(Shared {
                 queue,
@@ -70,11 +76,13 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
+                wrong_lengths: WrongLengths::new(observer),
                 slack: Default::default(),
                 tasks: TaskTracker::new(),
             }),
             phase,
             worker,
+            told,
         }
     }
 
@@ -103,6 +111,11 @@ impl Stage {
                 Next::Over => panic!("the queue is closed"),
             }
         }
+    }
+
+    /// The lines for the operator since the last time.
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap())
     }
 
     async fn answer(&self, response: Response) {
