@@ -124,14 +124,6 @@ async fn sends_what_there_is_of_a_body_that_is_too_short_and_cuts() {
             [format!("GET /: the app's content-length is 3, but its body has {} bytes: it was cut", sent.len())]
         );
     }
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send("GET /a\u{7f}?b HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    if let Ok(exchange) = tokio::time::timeout(s(1), stage.take()).await {
-        exchange.responder.send(response(200, &[("content-length", "3")], ResponseBody::Empty)).unwrap();
-        client.rest().await;
-        assert!(stage.told().concat().starts_with("GET /a\\x7f: "), "no control characters in a line");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,12 +179,13 @@ async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
     file.set_len(400_000).unwrap();
     let body = ResponseBody::File(crate::body::FileBody::new(file.try_clone().unwrap(), 400_000));
     stage.answer(response(200, &[("content-length", "400000")], body)).await;
-    client.expect("HTTP/1.1 200 OK\r\n").await;
+    let mut first = [0; 1000];
+    tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut first).await.unwrap();
     file.set_len(200_000).unwrap();
     let (text, _) = client.rest().await;
-    let (_, sent) = text.split_once("\r\n\r\n").unwrap();
-    assert!((100_000..=262_144).contains(&sent.len()), "what there was, {} bytes", sent.len());
-    let sent = sent.len();
+    let head = std::str::from_utf8(&first).unwrap().find("\r\n\r\n").unwrap() + 4;
+    let sent = first.len() - head + text.len();
+    assert!((100_000..=262_144).contains(&sent), "what there was, {sent} bytes");
     assert_eq!(
         stage.told(),
         [format!("GET /: the app's content-length is 400000, but its body has {sent} bytes: it was cut")]
@@ -211,7 +204,7 @@ async fn what_came_before_a_failure_goes_out_before_the_cut() {
         drop(sender);
         stage.answer(response(200, &[], body)).await;
         let (text, _) = client.rest().await;
-        assert_eq!(text, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na\r\nhalf of it\r\n");
+        assert_eq!(text, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nA\r\nhalf of it\r\n");
     }
 }
 
