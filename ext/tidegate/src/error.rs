@@ -1,6 +1,7 @@
 //! Rust errors as Ruby exceptions. The classes are declared in `lib/tidegate/error.rb`.
 
 use magnus::{Error, ExceptionClass, Module, RModule, Ruby};
+use tidegate_core::body::BadChunks;
 
 fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Error> {
     ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get(name)
@@ -37,6 +38,12 @@ pub(crate) fn errno(ruby: &Ruby, name: &str, message: &'static str) -> Error {
 /// What writing to a client raises that is not there any more.
 pub(crate) fn client_gone(ruby: &Ruby) -> Error {
     errno(ruby, "EPIPE", "the client has gone")
+}
+
+/// That the app has set `transfer-encoding: chunked` and does not frame its body so.
+pub(crate) fn not_in_chunks(ruby: &Ruby, bad: BadChunks) -> Error {
+    let message = format!("the app set transfer-encoding: chunked, and its body is not in chunks: {bad}");
+    Error::new(ruby.exception_type_error(), message)
 }
 
 /// `Tidegate::BodyTooLong`.

@@ -7,6 +7,7 @@
 use std::{
     os::fd::IntoRawFd,
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,7 +20,7 @@ use magnus::{
     value::{Opaque, ReprValue},
 };
 use tidegate_core::{
-    body::{self, ResponseBody},
+    body::ResponseBody,
     exchange::{Answered, Responder},
     response::{Response, http1_head},
     takeover::{Family, Held, Progress},
@@ -32,6 +33,12 @@ use crate::{
     response::{self, Body, Head, Kind, Parts},
     stream::{self, Outlet, Stream},
 };
+
+/// How long the head of a body that yields waits for the first that it yields. An app that fails before it has yielded
+/// anything is answered for with a 500; a body that has nothing to say yet has its head sent all the same.
+const HOLD_EACH: Duration = Duration::from_secs(1);
+/// The same for a body that is called: clients of event streams wait for the head. `flush` sends it at once.
+const HOLD_CALL: Duration = Duration::from_millis(200);
 
 /// `Tidegate::Native::Exchange`. Called, it hijacks the connection.
 #[derive(TypedData)]
@@ -140,7 +147,12 @@ impl Exchange {
             return Ok(None);
         }
         let mut head = parts.head(ruby)?;
-        if let Some(hijack) = head.hijack.take() {
+        let none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+        // Where there is no content, the app must not write any: as in Puma it is not given the connection.
+        if let Some(hijack) = head.hijack.take()
+            && !none
+            && !self.bodiless
+        {
             let io = self.take_over(ruby, Some(head))?;
             return hijack.funcall::<_, _, Value>("call", (io,)).map(|_| None);
         }
@@ -149,14 +161,14 @@ impl Exchange {
         }
         // The length of an array is worth telling even where the array itself is not sent.
         let unsent = self.bodiless && RArray::from_value(parts.body).is_none();
-        if unsent || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        if unsent || none {
             return Ok(self.answer(head, ResponseBody::Empty));
         }
         let Body { kind, closed } = response::body(ruby, parts.body, &mut head)?;
         self.progress().closed = closed;
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
-            Kind::Each(source) => self.stream(head, |outlet| {
+            Kind::Each(source) => self.stream(ruby, head, HOLD_EACH, |outlet| {
                 let block = ruby.proc_from_fn(move |ruby, args, _| match args {
                     [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
                     [] => Ok(()),
@@ -165,7 +177,7 @@ impl Exchange {
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;
-                self.stream(head, |outlet| {
+                self.stream(ruby, head, HOLD_CALL, |outlet| {
                     let stream = ruby.obj_wrap(Stream::new(outlet, input));
                     parts.body.funcall("call", (stream,))
                 })
@@ -173,31 +185,29 @@ impl Exchange {
         }
     }
 
-    /// Sends the head, and the body as `write` makes it.
+    /// Sends the head, and the body as `write` makes it. Where that fails before anything has gone out, the exchange is as it
+    /// was before.
     fn stream(
         &self,
+        ruby: &Ruby,
         head: Head,
+        hold: Duration,
         write: impl FnOnce(Outlet) -> Result<Value, Error>,
     ) -> Result<Option<Answered>, Error> {
-        let (sender, receiver) = body::channel();
-        drop(self.answer(head, ResponseBody::Stream(receiver)));
-        let outlet = Outlet::new(sender);
-        match write(outlet.clone()) {
-            Ok(_) => {
-                outlet.finish();
-                Ok(None)
-            }
-            // The app was told by an exception, which has done its work.
-            Err(error) if outlet.is_gone() && is_exception(&error) => {
-                outlet.abort();
-                self.progress().error = error.value().map(Opaque::from);
-                Ok(None)
-            }
-            Err(error) => {
-                outlet.abort();
-                Err(error)
-            }
+        let Some(responder) = self.responder() else { return Ok(None) };
+        let (sender, recall) = responder.stream(head.status, head.headers, hold);
+        let outlet = Outlet::new(sender, head.chunked);
+        let Err(error) = write(outlet.clone()).and_then(|_| outlet.finish(ruby)) else { return Ok(None) };
+        // The app was told by an exception, which has done its work.
+        let gone = outlet.is_gone() && is_exception(&error);
+        if let Some(responder) = outlet.recall(recall) {
+            self.progress().state = State::Open(responder);
         }
+        if gone {
+            self.progress().error = error.value().map(Opaque::from);
+            return Ok(None);
+        }
+        Err(error)
     }
 
     // ===== the connection itself =====
@@ -283,8 +293,8 @@ fn is_gone(ruby: &Ruby, error: &Error) -> bool {
 /// A head past hyper, for a connection that is no longer HTTP's after it.
 fn to_http1(head: &Head) -> Vec<u8> {
     let mut headers = head.headers.clone();
-    headers.remove(header::TRANSFER_ENCODING);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(header::TRANSFER_ENCODING);
         headers.entry(header::CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
     } else {
         // The app writes the body, and its end is the end of the connection.

@@ -1,14 +1,22 @@
 //! What an app returns, `[status, headers, body]`, as the core sends it. What cannot be sent is the app's fault, and
 //! the error says which part of it.
 
-use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    io,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
-use tidegate_core::body::{FileBody, ResponseBody};
+use tidegate_core::{
+    body::{Dechunker, FileBody, Regular, ResponseBody},
+    wake::Sleeper,
+};
 
 use crate::{
+    error, gvl,
     loan::{self, Gathered},
     stream,
 };
@@ -19,6 +27,8 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     /// What the response header `rack.hijack` holds: it is called with the connection, after the head.
     pub(crate) hijack: Option<Value>,
+    /// The app frames its body itself, as chunks, and has said so.
+    pub(crate) chunked: bool,
 }
 
 /// The three parts an app returned.
@@ -62,7 +72,9 @@ impl Parts {
             headers.insert(header::UPGRADE, name);
             status = StatusCode::SWITCHING_PROTOCOLS;
         }
-        Ok(Head { status, headers, hijack: own.hijack })
+        // What a hijacked connection carries is the app's alone.
+        let chunked = own.hijack.is_none() && take_framing(ruby, &mut headers)?;
+        Ok(Head { status, headers, hijack: own.hijack, chunked })
     }
 }
 
@@ -135,6 +147,34 @@ fn check_length(ruby: &Ruby, headers: &HeaderMap) -> Result<(), Error> {
     Err(invalid(ruby, format!("the app returned the content-length {all:?}, which is no number of bytes")))
 }
 
+/// Takes the transfer-encoding that the app has set, because the server frames messages itself. Whether the body is in chunks.
+///
+/// Other codings than `chunked` are refused: a client would have to ask for them (RFC 9112 §7), and none does.
+fn take_framing(ruby: &Ruby, headers: &mut HeaderMap) -> Result<bool, Error> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(false);
+    }
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase()).collect();
+    let codings = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+    let codings: Vec<_> = codings.filter(|coding| !matches!(*coding, "" | "identity")).collect();
+    let chunked = match codings[..] {
+        [] => false,
+        ["chunked"] => true,
+        _ => {
+            let message = format!("the app returned the transfer-encoding {}: only chunked is known", lines.join(", "));
+            return Err(invalid(ruby, message));
+        }
+    };
+    headers.remove(header::TRANSFER_ENCODING);
+    if chunked {
+        // The chunks say where the body ends (RFC 9112 §6.3); what they announce is not passed on.
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::TRAILER);
+    }
+    Ok(chunked)
+}
+
 fn add_header(ruby: &Ruby, headers: &mut HeaderMap, own: &mut Own, key: Value, value: Value) -> Result<(), Error> {
     let text = stream::string(key)?.to_bytes();
     // Never sent.
@@ -201,9 +241,13 @@ pub(crate) struct Body {
 pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, Error> {
     let open = |kind| Ok(Body { kind, closed: false });
     if let Some(array) = RArray::from_value(value) {
-        return open(Kind::Whole(whole(array)?));
+        return open(Kind::Whole(if head.chunked { unchunked(ruby, array)? } else { whole(array)? }));
     }
     if value.respond_to("each", false)? {
+        if head.chunked {
+            // Only what it yields is in chunks: Rails' to_ary raises for such a body.
+            return open(Kind::Each(value));
+        }
         if value.respond_to("to_ary", false)? {
             let array: Value = value.funcall("to_ary", ())?;
             if let Some(array) = RArray::from_value(array) {
@@ -215,7 +259,7 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
             }
         }
         if value.respond_to("to_path", false)?
-            && let Some(file) = file(value, head)?
+            && let Some(file) = file(ruby, value, head)?
         {
             return open(Kind::Whole(ResponseBody::File(file)));
         }
@@ -244,8 +288,53 @@ fn whole(parts: RArray) -> Result<ResponseBody, Error> {
     })
 }
 
-/// The file behind a body, if it can be opened: the server reads it without Ruby.
-fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+/// What is in the chunks that an array holds.
+fn unchunked(ruby: &Ruby, parts: RArray) -> Result<ResponseBody, Error> {
+    let (mut content, mut chunks) = (Vec::new(), Dechunker::default());
+    let bad = |bad| error::not_in_chunks(ruby, bad);
+    for part in parts {
+        chunks.decode(stream::string(part)?.to_bytes(), |bytes| content.push(bytes)).map_err(bad)?;
+    }
+    chunks.finish().map_err(bad)?;
+    Ok(content.into())
+}
+
+/// The file behind a body, if there is one that holds the bytes that `each` would yield: the server reads it without Ruby.
+fn file(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+    let file = match io(ruby, value)? {
+        Some(io) => opened(ruby, io)?,
+        None => named(ruby, value)?,
+    };
+    if let Some(file) = &file {
+        let length = file.len();
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Ok(file)
+}
+
+/// The IO that a body is, or stands for as a `Tempfile` and a `Rack::BodyProxy` do.
+fn io(ruby: &Ruby, value: Value) -> Result<Option<Value>, Error> {
+    if !value.respond_to("to_io", false)? {
+        return Ok(None);
+    }
+    let io: Value = value.funcall("to_io", ())?;
+    Ok(io.is_kind_of(ruby.class_io()).then_some(io))
+}
+
+/// What is left of an open file: `each` would begin where the app has read or seeked to.
+fn opened(ruby: &Ruby, io: Value) -> Result<Option<FileBody>, Error> {
+    // Ruby transcodes what it reads.
+    if !io.funcall::<_, _, Value>("internal_encoding", ())?.is_nil() {
+        return Ok(None);
+    }
+    let descriptor: RawFd = io.funcall("fileno", ())?;
+    let Some(file) = without_gvl(ruby, || Regular::opened(descriptor))? else { return Ok(None) };
+    let position: u64 = io.funcall("pos", ())?;
+    Ok(Some(file.after(position)))
+}
+
+/// The file of the name that a body has.
+fn named(ruby: &Ruby, value: Value) -> Result<Option<FileBody>, Error> {
     let mut path: Value = value.funcall("to_path", ())?;
     // A Pathname, as Rails' send_file passes it on.
     if RString::from_value(path).is_none() && path.respond_to("to_path", false)? {
@@ -253,13 +342,18 @@ fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
     }
     let Some(path) = RString::from_value(path) else { return Ok(None) };
     let path = path.to_bytes();
-    let Ok(file) = File::open(OsStr::from_bytes(&path)) else { return Ok(None) };
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => {
-            let length = metadata.len();
-            head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-            Ok(Some(FileBody::new(file, length)))
+    let file = without_gvl(ruby, || Regular::open(OsStr::from_bytes(&path)))?;
+    Ok(file.map(|file| file.after(0)))
+}
+
+/// Opens a file, which may take long on a network's; what cannot be opened is left to `each`.
+fn without_gvl(ruby: &Ruby, open: impl Fn() -> io::Result<Option<Regular>>) -> Result<Option<Regular>, Error> {
+    // The system knows no way to end such a call; nothing else in Ruby waits for it.
+    let none = Sleeper::new().waker();
+    loop {
+        if let Some(opened) = gvl::wait(ruby, &none, &open) {
+            return Ok(opened.ok().flatten());
         }
-        _ => Ok(None),
+        ruby.thread_check_ints()?;
     }
 }
