@@ -3,17 +3,13 @@
 
 use std::{
     ffi::OsStr,
-    io,
     os::{fd::RawFd, unix::ffi::OsStrExt},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
-use tidegate_core::{
-    body::{Dechunker, FileBody, Regular, ResponseBody},
-    wake::Sleeper,
-};
+use tidegate_core::body::{Dechunker, FileBody, Regular, ResponseBody};
 
 use crate::{
     error, gvl,
@@ -328,7 +324,8 @@ fn opened(ruby: &Ruby, io: Value) -> Result<Option<FileBody>, Error> {
         return Ok(None);
     }
     let descriptor: RawFd = io.funcall("fileno", ())?;
-    let Some(file) = without_gvl(ruby, || Regular::opened(descriptor))? else { return Ok(None) };
+    let file = gvl::without(ruby, || Regular::opened(descriptor))?;
+    let Ok(Some(file)) = file else { return Ok(None) };
     let position: u64 = io.funcall("pos", ())?;
     Ok(Some(file.after(position)))
 }
@@ -342,18 +339,7 @@ fn named(ruby: &Ruby, value: Value) -> Result<Option<FileBody>, Error> {
     }
     let Some(path) = RString::from_value(path) else { return Ok(None) };
     let path = path.to_bytes();
-    let file = without_gvl(ruby, || Regular::open(OsStr::from_bytes(&path)))?;
-    Ok(file.map(|file| file.after(0)))
-}
-
-/// Opens a file, which may take long on a network's; what cannot be opened is left to `each`.
-fn without_gvl(ruby: &Ruby, open: impl Fn() -> io::Result<Option<Regular>>) -> Result<Option<Regular>, Error> {
-    // The system knows no way to end such a call; nothing else in Ruby waits for it.
-    let none = Sleeper::new().waker();
-    loop {
-        if let Some(opened) = gvl::wait(ruby, &none, &open) {
-            return Ok(opened.ok().flatten());
-        }
-        ruby.thread_check_ints()?;
-    }
+    // On a network's mount that may take long. What can't be opened is left to `each`.
+    let file = gvl::without(ruby, || Regular::open(OsStr::from_bytes(&path)))?;
+    Ok(file.ok().flatten().map(|file| file.after(0)))
 }

@@ -55,6 +55,8 @@ impl DataTypeFunctions for Server {
 /// How far the server has come.
 enum State {
     Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
+    /// Without the GVL: names are looked up, which may take long.
+    Binding,
     Bound(Box<server::Server>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
@@ -96,7 +98,7 @@ impl Server {
             State::Bound(server) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
-            State::Configured(..) => None,
+            State::Configured(..) | State::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
@@ -117,10 +119,17 @@ impl Server {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
+        *rb_self.state() = State::Binding;
         let observer = rb_self.observer();
         misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
-        let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
-        *rb_self.state() = State::Bound(Box::new(bound));
+        let bound = gvl::without(ruby, move || server::Server::bind(*config));
+        let given_up = !matches!(std::mem::replace(&mut *rb_self.state(), State::Over), State::Binding);
+        let bound = bound?.map_err(|error| error::raise(ruby, &error))?;
+        if given_up {
+            bound.queue().close();
+        } else {
+            *rb_self.state() = State::Bound(Box::new(bound));
+        }
         Ok(())
     }
 
@@ -296,7 +305,7 @@ impl Server {
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
         let misfits: Vec<String> = match &*rb_self.state() {
             State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
-            State::Bound(_) | State::Running(_) | State::Over => Vec::new(),
+            State::Binding | State::Bound(_) | State::Running(_) | State::Over => Vec::new(),
         };
         let plan = ruby.hash_new();
         plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
@@ -315,7 +324,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Bound(_) => Phase::Booting,
+            State::Configured(..) | State::Binding | State::Bound(_) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };

@@ -15,13 +15,20 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::Aborted;
 use crate::sys;
 
 /// How much of a file is read at a time.
 const FILE_CHUNK: usize = 128 * 1024;
+
+/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are written to disk
+/// although a network's file system no longer answers. One for the process, as its disks are.
+static READS: Semaphore = Semaphore::const_new(24);
 
 /// A file on its way to the client.
 #[derive(Debug)]
@@ -103,7 +110,9 @@ impl Regular {
     /// What comes behind the first `skipped` bytes.
     pub fn after(self, skipped: u64) -> FileBody {
         let left = self.length.saturating_sub(skipped);
-        FileBody { at: skipped, ..FileBody::new(self.file, left) }
+        let mut body = FileBody::new(self.file, left);
+        body.at = skipped;
+        body
     }
 }
 
@@ -137,10 +146,7 @@ impl FileBody {
                             Err(error) => self.tells = error.kind() == io::ErrorKind::WouldBlock,
                         }
                     }
-                    self.state = State::Reading(tokio::task::spawn_blocking(move || {
-                        let length = source.read(at, want, sys::read_at)?;
-                        Ok((source, length))
-                    }));
+                    self.state = State::Reading(source.read_beside(at, want));
                 }
                 State::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
                     Poll::Pending => {
@@ -167,7 +173,31 @@ impl FileBody {
     }
 }
 
+impl Drop for FileBody {
+    fn drop(&mut self) {
+        // What a read that has not begun would bring is of no use any more.
+        if let State::Reading(reading) = &self.state {
+            reading.abort();
+        }
+    }
+}
+
 impl Source {
+    /// Reads on a thread of its own, when there is one.
+    fn read_beside(mut self, at: u64, want: usize) -> JoinHandle<io::Result<(Self, usize)>> {
+        let read = move |_permit: SemaphorePermit<'static>| {
+            let length = self.read(at, want, sys::read_at)?;
+            Ok((self, length))
+        };
+        match READS.try_acquire() {
+            Ok(permit) => spawn_blocking(move || read(permit)),
+            Err(_) => tokio::spawn(async move {
+                let permit = READS.acquire().await.map_err(io::Error::other)?;
+                spawn_blocking(move || read(permit)).await.map_err(io::Error::other)?
+            }),
+        }
+    }
+
     /// Reads up to `want` bytes at `at` into the buffer, and returns how many.
     fn read(
         &mut self,
@@ -209,7 +239,11 @@ mod tests {
     async fn reads_a_file_to_its_promised_length_or_aborts() {
         let (file, content) = file(300_000);
         for tells in [true, false] {
-            let body = |length| FileBody { tells, ..FileBody::new(file.try_clone().unwrap(), length) };
+            let body = |length| {
+                let mut body = FileBody::new(file.try_clone().unwrap(), length);
+                body.tells = tells;
+                body
+            };
             assert!(read(&mut body(300_000)).await.unwrap() == content);
             assert!(read(&mut body(200_000)).await.unwrap() == content[..200_000]);
             assert!(read(&mut body(300_001)).await.is_err(), "does not end as if whole");
@@ -263,6 +297,22 @@ mod tests {
                 assert!(Regular::open(path.as_os_str()).unwrap().is_none(), "{path:?}");
             }
         }
+    }
+
+    /// Files on a mount that no longer answers took all the threads for disks, and uploads stopped as well.
+    #[tokio::test]
+    async fn reads_that_hang_leave_threads_to_others() {
+        let hanging = READS.acquire_many(24).await.unwrap();
+        let (file, content) = file(1000);
+        let mut body = FileBody::new(file, 1000);
+        body.tells = false;
+        let mut waiting = std::pin::pin!(read(&mut body));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(spawn_blocking(|| "written").await.unwrap(), "written");
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        drop(hanging);
+        assert!(waiting.await.unwrap() == content);
     }
 
     #[tokio::test]
