@@ -27,6 +27,10 @@ module Tidegate
       finish(env, status, headers, error || exchange.error)
     end
 
+    # Writes what +body+ yields to +stream+, a Native::Stream. The block may be kept by the app and called whenever it
+    # likes: the stream knows when the response is over.
+    def each(body, stream) = body.each { |chunk| stream.write(chunk) }
+
     # Has +handler+ answer in the place of the app, which has raised +error+. As in Puma it is called with as many of the
     # error, the env and the status as it takes, and returns a response.
     def answer(handler, exchange, env, error)

@@ -30,7 +30,7 @@ use crate::{
     error, gvl,
     report::is_exception,
     response::{self, Body, Head, Kind, Parts},
-    stream::{self, Outlet, Stream},
+    stream::{Outlet, Stream},
 };
 
 /// `Tidegate::Native::Exchange`. Called, it hijacks the connection.
@@ -43,6 +43,8 @@ pub(crate) struct Exchange {
     /// HTTP/1.1 or newer: the client knows upgrades.
     upgrades: bool,
     env: Opaque<RHash>,
+    /// `Tidegate::Delivery`.
+    delivery: Opaque<RModule>,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     hijacked: Opaque<Value>,
 }
@@ -67,6 +69,7 @@ enum State {
 impl DataTypeFunctions for Exchange {
     fn mark(&self, marker: &Marker) {
         marker.mark(self.env);
+        marker.mark(self.delivery);
         marker.mark(self.hijacked);
         if let Some(error) = self.progress().error {
             marker.mark(error);
@@ -79,12 +82,13 @@ impl Exchange {
         ruby: &Ruby,
         responder: Responder,
         env: RHash,
+        delivery: Opaque<RModule>,
         hijacked: Opaque<Value>,
         bodiless: bool,
         upgrades: bool,
     ) -> Obj<Self> {
         let progress = Progression { state: State::Open(responder), closed: false, error: None };
-        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), hijacked })
+        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), delivery, hijacked })
     }
 
     // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
@@ -157,11 +161,9 @@ impl Exchange {
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
             Kind::Each(source) => self.stream(head, |outlet| {
-                let block = ruby.proc_from_fn(move |ruby, args, _| match args {
-                    [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
-                    [] => Ok(()),
-                });
-                source.funcall_with_block("each", (), block)
+                // The block is Ruby's own: one of magnus' would be read after it was freed (CONTRIBUTING, house rule 5).
+                let stream = ruby.obj_wrap(Stream::new(outlet, ruby.qnil().as_value()));
+                ruby.get_inner(self.delivery).funcall("each", (source, stream))
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;

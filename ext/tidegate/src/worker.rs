@@ -93,7 +93,7 @@ impl App {
             Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
         };
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
-        let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
+        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.hijacked, bodiless, upgrades);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
             Ok(()) => self.call(ruby, &head, env, exchange),
             Err(error) => self.app_failed(ruby, &head, env, exchange, error).map(|()| None),
