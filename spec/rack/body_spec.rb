@@ -487,7 +487,7 @@ RSpec.describe "a response body", :in_process do
     server = run_server(lint: false) { |_env| [200, {}, 42] }
 
     expect(get(server, "/").status).to eq(500)
-    expect(errors.to_s).to include("raised TypeError: the app returned the body 42")
+    expect(errors.wait_for(/raised TypeError: the app returned the body 42/)).to be_truthy
   end
 
   it "that is a String is an error of the app" do

@@ -43,8 +43,8 @@ pub(crate) struct Exchange {
     /// HTTP/1.1 or newer: the client knows upgrades.
     upgrades: bool,
     env: Opaque<RHash>,
-    /// `Tidegate::Delivery`.
-    delivery: Opaque<RModule>,
+    /// The `Tidegate::Delivery` of this server.
+    delivery: Opaque<Value>,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     hijacked: Opaque<Value>,
 }
@@ -62,8 +62,8 @@ enum State {
     Open(Responder),
     /// The head is on its way.
     Sent,
-    /// The connection is the app's.
-    Hijacked,
+    /// The connection is the app's, as this socket once it has been given.
+    Hijacked(Option<Opaque<Value>>),
 }
 
 impl DataTypeFunctions for Exchange {
@@ -71,8 +71,12 @@ impl DataTypeFunctions for Exchange {
         marker.mark(self.env);
         marker.mark(self.delivery);
         marker.mark(self.hijacked);
-        if let Some(error) = self.progress().error {
+        let progress = self.progress();
+        if let Some(error) = progress.error {
             marker.mark(error);
+        }
+        if let State::Hijacked(Some(io)) = progress.state {
+            marker.mark(io);
         }
     }
 }
@@ -82,7 +86,7 @@ impl Exchange {
         ruby: &Ruby,
         responder: Responder,
         env: RHash,
-        delivery: Opaque<RModule>,
+        delivery: Opaque<Value>,
         hijacked: Opaque<Value>,
         bodiless: bool,
         upgrades: bool,
@@ -123,7 +127,7 @@ impl Exchange {
     }
 
     pub(crate) fn is_hijacked(&self) -> bool {
-        matches!(self.progress().state, State::Hijacked)
+        matches!(self.progress().state, State::Hijacked(_))
     }
 
     /// Sends hints ahead of the response; nothing once it has begun.
@@ -139,7 +143,15 @@ impl Exchange {
     }
 
     /// Delivers the parts. A response that is whole is given back, to be sent.
+    ///
+    /// # Errors
+    ///
+    /// What the app raises, or what is wrong with the parts; a panic of ours too.
     pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
+        error::catching(ruby, || self.send(ruby, parts))
+    }
+
+    fn send(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
         if self.is_hijacked() {
             return Ok(None);
         }
@@ -222,7 +234,7 @@ impl Exchange {
 
     /// Takes the connection from the server, after sending `head`, as a socket.
     fn take_over(&self, ruby: &Ruby, head: Option<Head>) -> Result<Value, Error> {
-        let Some(responder) = self.take(State::Hijacked) else {
+        let Some(responder) = self.take(State::Hijacked(None)) else {
             let why = if self.is_hijacked() { "the connection is hijacked already" } else { "the response has begun" };
             return Err(Error::new(ruby.exception_io_error(), why));
         };
@@ -239,7 +251,9 @@ impl Exchange {
         };
         let hold = ruby.wrap(Hold(Mutex::new(Some(taken.held))));
         let arguments = (taken.descriptor.into_raw_fd(), taken.family == Family::Tcp, hold);
-        ruby.get_inner(self.hijacked).funcall("open", arguments)
+        let io: Value = ruby.get_inner(self.hijacked).funcall("open", arguments)?;
+        self.progress().state = State::Hijacked(Some(io.into()));
+        Ok(io)
     }
 
     // ===== methods =====
@@ -258,6 +272,28 @@ impl Exchange {
     fn rb_deliver(ruby: &Ruby, rb_self: &Self, status: Value, headers: Value, body: Value) -> Result<(), Error> {
         // The app goes on, with the callbacks: the response does not wait for it.
         rb_self.deliver(ruby, &Parts { status, headers, body }).map(drop)
+    }
+
+    /// Answers with 500 and `text`, or with what clients may know where it is nil, if nothing was sent.
+    fn refuse(&self, text: Option<String>) {
+        if let Some(responder) = self.responder() {
+            let response = match text {
+                Some(text) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, text),
+                None => Response::app_failed(),
+            };
+            // A client that has gone needs no answer.
+            let _ = responder.send(response);
+        }
+    }
+
+    fn env(ruby: &Ruby, rb_self: &Self) -> RHash {
+        ruby.get_inner(rb_self.env)
+    }
+
+    /// The socket that the app has; nil where it has none.
+    fn io(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
+        let State::Hijacked(Some(io)) = rb_self.progress().state else { return None };
+        Some(ruby.get_inner(io))
     }
 
     fn is_closed(&self) -> bool {
@@ -335,6 +371,10 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("call", method!(Exchange::call, 0))?;
     class.define_method("deliver", method!(Exchange::rb_deliver, 3))?;
+    class.define_method("open?", method!(Exchange::is_open, 0))?;
+    class.define_method("refuse", method!(Exchange::refuse, 1))?;
+    class.define_method("env", method!(Exchange::env, 0))?;
+    class.define_method("io", method!(Exchange::io, 0))?;
     class.define_method("closed?", method!(Exchange::is_closed, 0))?;
     class.define_method("error", method!(Exchange::error, 0))?;
     let class = native.define_class("Hold", ruby.class_object())?;

@@ -6,7 +6,10 @@ use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
-use tidegate_core::body::{FileBody, ResponseBody};
+use tidegate_core::{
+    body::{FileBody, ResponseBody},
+    response::MOST_HEADER_NAMES,
+};
 
 use crate::{
     loan::{self, Gathered},
@@ -59,11 +62,15 @@ impl Parts {
             let name = HeaderValue::from_maybe_shared(stream::string(protocol)?.to_bytes()).map_err(|_| {
                 invalid(ruby, format!("the app returned the rack.protocol {}, which is no name", describe(protocol)))
             })?;
-            headers.insert(header::UPGRADE, name);
+            headers.try_insert(header::UPGRADE, name).map_err(|_| too_many(ruby))?;
             status = StatusCode::SWITCHING_PROTOCOLS;
         }
         Ok(Head { status, headers, hijack: own.hijack })
     }
+}
+
+fn too_many(ruby: &Ruby) -> Error {
+    invalid(ruby, format!("the app returned headers of more than {MOST_HEADER_NAMES} names"))
 }
 
 fn describe(value: Value) -> String {
@@ -95,7 +102,8 @@ pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Err
     let mut own = Own::default();
     match hash_of(value)? {
         Some(hash) => {
-            headers.reserve(hash.len() + 2);
+            // With room for those that the server adds.
+            headers.try_reserve((hash.len() + 2).min(MOST_HEADER_NAMES)).map_err(|_| too_many(ruby))?;
             hash.foreach(|key: Value, value: Value| {
                 add_header(ruby, &mut headers, &mut own, key, value)?;
                 Ok(ForEach::Continue)
@@ -172,8 +180,10 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
                 ),
             )
         })?;
-        headers.append(name, line);
-        Ok(())
+        if headers.keys_len() >= MOST_HEADER_NAMES && !headers.contains_key(name) {
+            return Err(too_many(ruby));
+        }
+        headers.try_append(name, line).map(drop).map_err(|_| too_many(ruby))
     };
     if !text.contains(&b'\n') {
         return add(text);
@@ -215,7 +225,7 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
             }
         }
         if value.respond_to("to_path", false)?
-            && let Some(file) = file(value, head)?
+            && let Some(file) = file(ruby, value, head)?
         {
             return open(Kind::Whole(ResponseBody::File(file)));
         }
@@ -245,7 +255,7 @@ fn whole(parts: RArray) -> Result<ResponseBody, Error> {
 }
 
 /// The file behind a body, if it can be opened: the server reads it without Ruby.
-fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+fn file(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
     let mut path: Value = value.funcall("to_path", ())?;
     // A Pathname, as Rails' send_file passes it on.
     if RString::from_value(path).is_none() && path.respond_to("to_path", false)? {
@@ -257,7 +267,9 @@ fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => {
             let length = metadata.len();
-            head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+            if !head.headers.contains_key(header::CONTENT_LENGTH) {
+                head.headers.try_insert(header::CONTENT_LENGTH, length.into()).map_err(|_| too_many(ruby))?;
+            }
             Ok(Some(FileBody::new(file, length)))
         }
         _ => Ok(None),

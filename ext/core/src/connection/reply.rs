@@ -28,7 +28,7 @@ use crate::{
     interim::Interim,
     marks,
     request::{self, Peer, Request},
-    response::{Refusal, Response},
+    response::{MOST_HEADER_NAMES, Refusal, Response},
     stats::{Shed, Times},
 };
 
@@ -257,7 +257,11 @@ impl Reply {
     }
 
     /// Frames the response and makes it hyper's.
-    fn begin(&mut self, response: Response) -> http::Response<Outgoing> {
+    fn begin(&mut self, mut response: Response) -> http::Response<Outgoing> {
+        if response.headers.keys_len() > MOST_HEADER_NAMES {
+            // No room for those that frame the message: to add one would panic, here or in hyper.
+            response = Response::app_failed();
+        }
         let Response { status, mut headers, body } = response;
         let bodiless = self.framing.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if status == StatusCode::NO_CONTENT {
