@@ -196,6 +196,7 @@ impl Exchange {
         let (sender, receiver) = body::channel();
         drop(self.answer(head, ResponseBody::Stream(receiver)));
         let outlet = Outlet::new(sender);
+        let _cut = outlet.cut_at_end();
         match write(outlet.clone()) {
             Ok(_) => {
                 outlet.finish();
@@ -264,7 +265,7 @@ impl Exchange {
         if rb_self.is_hijacked() {
             return env.lookup("rack.hijack_io");
         }
-        let io = rb_self.take_over(ruby, None)?;
+        let io = error::catching(ruby, || rb_self.take_over(ruby, None))?;
         env.aset("rack.hijack_io", io)?;
         Ok(io)
     }
@@ -358,11 +359,13 @@ impl EarlyHints {
     }
 
     fn call(ruby: &Ruby, rb_self: &Self, headers: Value) -> Result<(), Error> {
-        let headers = response::headers(ruby, headers)?.0;
-        if !headers.is_empty() {
-            ruby.get_inner(rb_self.0).hint(&headers);
-        }
-        Ok(())
+        error::catching(ruby, || {
+            let headers = response::headers(ruby, headers)?.0;
+            if !headers.is_empty() {
+                ruby.get_inner(rb_self.0).hint(&headers);
+            }
+            Ok(())
+        })
     }
 }
 

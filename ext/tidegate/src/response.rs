@@ -12,6 +12,7 @@ use tidegate_core::{
 };
 
 use crate::{
+    error,
     loan::{self, Gathered},
     stream,
 };
@@ -105,7 +106,7 @@ pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Err
             // With room for those that the server adds.
             headers.try_reserve((hash.len() + 2).min(MOST_HEADER_NAMES)).map_err(|_| too_many(ruby))?;
             hash.foreach(|key: Value, value: Value| {
-                add_header(ruby, &mut headers, &mut own, key, value)?;
+                error::catching(ruby, || add_header(ruby, &mut headers, &mut own, key, value))?;
                 Ok(ForEach::Continue)
             })?;
         }

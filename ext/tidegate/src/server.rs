@@ -165,7 +165,7 @@ impl Server {
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
-                    if let Some(answered) = app.run(ruby, *exchange)? {
+                    if let Some(answered) = error::catching(ruby, || app.run(ruby, *exchange))? {
                         worker.hand_in(answered);
                     }
                 }

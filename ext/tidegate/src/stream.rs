@@ -77,6 +77,21 @@ impl Outlet {
     fn is_closed(&self) -> bool {
         self.sender().is_none()
     }
+
+    /// Cuts the response when the value is dropped, by a panic too, unless it was ended before: the object that the app writes
+    /// to may be collected much later.
+    pub(crate) fn cut_at_end(&self) -> CutAtEnd {
+        CutAtEnd(self.clone())
+    }
+}
+
+/// See [`Outlet::cut_at_end`].
+pub(crate) struct CutAtEnd(Outlet);
+
+impl Drop for CutAtEnd {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A Ruby value as a string, which is what a part of a body is.
@@ -110,14 +125,16 @@ impl Stream {
     }
 
     fn write(ruby: &Ruby, rb_self: &Self, value: Value) -> Result<usize, Error> {
-        let chunk = chunk(value)?;
-        let length = chunk.len();
-        rb_self.outlet.write(ruby, chunk)?;
-        Ok(length)
+        error::catching(ruby, || {
+            let chunk = chunk(value)?;
+            let length = chunk.len();
+            rb_self.outlet.write(ruby, chunk)?;
+            Ok(length)
+        })
     }
 
     fn append(ruby: &Ruby, rb_self: Obj<Self>, value: Value) -> Result<Value, Error> {
-        rb_self.outlet.write(ruby, chunk(value)?)?;
+        Self::write(ruby, &rb_self, value)?;
         Ok(rb_self.as_value())
     }
 
