@@ -49,7 +49,7 @@ RSpec.describe "a server whose garbage is collected all the time", :processes do
   end
 
   [[], ["--stream-input"]].each do |options|
-    it "answers each kind of request, several times over, and lives#{", with #{options.first}" if options.any?}" do
+    it "answers each kind of request, several times over, and lives#{", with #{options.first}" if options.any?}", :stress do
       process = serve("gc_stress.ru", "--body-memory-limit", 1000, "--threads", "2:2", "--early-hints", "--request-id", "-v", *options,
                       env: { "RUBYOPT" => "" })
       expect(process.get("/stress").body).to eq("true")
