@@ -25,7 +25,7 @@ module Tidegate
       persistent_timeout write_timeout
       http_content_length_limit body_memory_limit stream_input drain_delay termination_grace prestop
       drain_until_quiet drain_fail_paths probe_paths termination_log
-      allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
+      allow_underscore_headers request_id request_start log_requests log_format
     ].freeze
     private_constant :PASSED_ON
 
@@ -39,6 +39,7 @@ module Tidegate
       @app = app
       @addresses = []
       @hijacked = Hijacked.new
+      @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?)
     end
 
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
@@ -121,7 +122,7 @@ module Tidegate
 
     def pool(max)
       hooks = %i[before_thread_start before_thread_exit].map { |name| Hooks.new(name, @configuration.public_send(name), @log) }
-      WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:)
+      WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:, delivery: @delivery)
     end
 
     def listen(max_threads)
@@ -138,7 +139,7 @@ module Tidegate
         max_threads: ThreadLimit.before_boot(@configuration),
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,
-        development: @configuration.development?,
+        delivery: @delivery,
         early_hints: @configuration.early_hints,
         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,
         hijacked: @hijacked

@@ -160,6 +160,31 @@ RSpec.describe "a response body", :in_process do
     expect(response).not_to be_chunked
   end
 
+  it "whose block is kept cannot be written to once the response is over, wherever that block is called" do
+    kept = Queue.new
+    body = each_body do |&out|
+      kept << out
+      Thread.new { out.call("from a thread, ") }.join
+      Fiber.new { out.call("from a fiber, ") }.resume
+      out.call("from each")
+    end
+    expect(get(answering(body), "/").body).to eq("from a thread, from a fiber, from each")
+    expect_closed_once(body)
+    GC.start
+    out = Patience.pop(kept)
+
+    [-> { out.call("late") }, -> { Thread.new { out.call("late") }.tap { |thread| thread.report_on_exception = false }.value }].each do |late|
+      expect(&late).to raise_error(IOError, "the response is over")
+    end
+  end
+
+  it "that leaves each by a throw, or by a break in an iterator of its own, ends there" do
+    thrown = each_body { |&out| catch(:enough) { 3.times { |number| number == 2 ? throw(:enough) : out.call(number.to_s) } } }
+    broken = each_body { |&out| loop { out.call("once") && break } }
+
+    expect([thrown, broken].map { |body| get(answering(body), "/").body }).to eq(%w[01 once])
+  end
+
   it "is sent as it was when it was yielded, whatever the app does with the string then" do
     body = each_body do |&out|
       buffer = +"first "
@@ -401,7 +426,7 @@ RSpec.describe "a response body", :in_process do
     server = run_server(lint: false) { |_env| [200, {}, 42] }
 
     expect(get(server, "/").status).to eq(500)
-    expect(errors.to_s).to include("raised TypeError: the app returned the body 42")
+    expect(errors.wait_for(/raised TypeError: the app returned the body 42/)).to be_truthy
   end
 
   it "that is a String is an error of the app" do

@@ -5,6 +5,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{body::ResponseBody, interim::write_headers};
 
+/// A response of an app may have headers of that many names. `HeaderMap` holds 24,576 and panics beyond; the difference is left
+/// to those that the server and hyper add.
+pub const MOST_HEADER_NAMES: usize = 24_000;
+
 /// A response head and its body.
 #[derive(Debug)]
 pub struct Response {

@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
-use tidegate_core::body::{Dechunker, FileBody, Regular, ResponseBody};
+use tidegate_core::{
+    body::{Dechunker, FileBody, Regular, ResponseBody},
+    response::MOST_HEADER_NAMES,
+};
 
 use crate::{
     error, gvl,
@@ -65,13 +68,17 @@ impl Parts {
             let name = HeaderValue::from_maybe_shared(stream::string(protocol)?.to_bytes()).map_err(|_| {
                 invalid(ruby, format!("the app returned the rack.protocol {}, which is no name", describe(protocol)))
             })?;
-            headers.insert(header::UPGRADE, name);
+            headers.try_insert(header::UPGRADE, name).map_err(|_| too_many(ruby))?;
             status = StatusCode::SWITCHING_PROTOCOLS;
         }
         // What a hijacked connection carries is the app's alone.
         let chunked = own.hijack.is_none() && take_framing(ruby, &mut headers)?;
         Ok(Head { status, headers, hijack: own.hijack, chunked })
     }
+}
+
+fn too_many(ruby: &Ruby) -> Error {
+    invalid(ruby, format!("the app returned headers of more than {MOST_HEADER_NAMES} names"))
 }
 
 fn describe(value: Value) -> String {
@@ -103,9 +110,10 @@ pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Err
     let mut own = Own::default();
     match hash_of(value)? {
         Some(hash) => {
-            headers.reserve(hash.len() + 2);
+            // With room for those that the server adds.
+            headers.try_reserve((hash.len() + 2).min(MOST_HEADER_NAMES)).map_err(|_| too_many(ruby))?;
             hash.foreach(|key: Value, value: Value| {
-                add_header(ruby, &mut headers, &mut own, key, value)?;
+                error::catching(ruby, || add_header(ruby, &mut headers, &mut own, key, value))?;
                 Ok(ForEach::Continue)
             })?;
         }
@@ -208,8 +216,10 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
                 ),
             )
         })?;
-        headers.append(name, line);
-        Ok(())
+        if headers.keys_len() >= MOST_HEADER_NAMES && !headers.contains_key(name) {
+            return Err(too_many(ruby));
+        }
+        headers.try_append(name, line).map(drop).map_err(|_| too_many(ruby))
     };
     if !text.contains(&b'\n') {
         return add(text);
@@ -301,9 +311,10 @@ fn file(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Option<FileBody>, 
         Some(io) => opened(ruby, io)?,
         None => named(ruby, value)?,
     };
-    if let Some(file) = &file {
-        let length = file.len();
-        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    if let Some(file) = &file
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        head.headers.try_insert(header::CONTENT_LENGTH, file.len().into()).map_err(|_| too_many(ruby))?;
     }
     Ok(file)
 }

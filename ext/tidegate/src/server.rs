@@ -25,7 +25,7 @@ use tidegate_core::{
     watchdog,
 };
 
-use crate::{error, gvl, settings::Settings, worker::App};
+use crate::{error, exchange::Exchange, gvl, settings::Settings, worker::App};
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -174,7 +174,7 @@ impl Server {
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
-                    if let Some(answered) = app.run(ruby, *exchange)? {
+                    if let Some(answered) = error::catching(ruby, || app.run(ruby, *exchange))? {
                         worker.hand_in(answered);
                     }
                 }
@@ -202,10 +202,10 @@ impl Server {
         }
     }
 
-    /// The env of a request that was ended with its thread, and whose callbacks are still to be run; nil for none.
-    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<RHash> {
-        let env = rb_self.app.get()?.next_unfinished()?;
-        Some(ruby.get_inner(env))
+    /// An exchange that was ended with its thread, and whose callbacks are still to be run; nil for none.
+    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<Obj<Exchange>> {
+        let exchange = rb_self.app.get()?.next_unfinished()?;
+        Some(ruby.get_inner(exchange))
     }
 
     /// Waits until the server is told to stop.

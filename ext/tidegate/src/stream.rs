@@ -158,14 +158,16 @@ impl Stream {
     }
 
     fn write(ruby: &Ruby, rb_self: &Self, value: Value) -> Result<usize, Error> {
-        let chunk = chunk(value)?;
-        let length = chunk.len();
-        rb_self.outlet.write(ruby, chunk)?;
-        Ok(length)
+        error::catching(ruby, || {
+            let chunk = chunk(value)?;
+            let length = chunk.len();
+            rb_self.outlet.write(ruby, chunk)?;
+            Ok(length)
+        })
     }
 
     fn append(ruby: &Ruby, rb_self: Obj<Self>, value: Value) -> Result<Value, Error> {
-        rb_self.outlet.write(ruby, chunk(value)?)?;
+        Self::write(ruby, &rb_self, value)?;
         Ok(rb_self.as_value())
     }
 
@@ -181,7 +183,7 @@ impl Stream {
     }
 
     fn close(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.outlet.finish(ruby)
+        error::catching(ruby, || rb_self.outlet.finish(ruby))
     }
 
     fn close_read(&self) {}

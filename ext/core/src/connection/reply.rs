@@ -29,7 +29,7 @@ use crate::{
     interim::Interim,
     marks,
     request::{self, Peer, Request},
-    response::{self, Refusal, Response},
+    response::{self, MOST_HEADER_NAMES, Refusal, Response},
     stats::{Shed, Times},
 };
 
@@ -294,7 +294,11 @@ impl Reply {
     }
 
     /// Frames the response and makes it hyper's.
-    fn begin(&mut self, response: Response) -> http::Response<Outgoing> {
+    fn begin(&mut self, mut response: Response) -> http::Response<Outgoing> {
+        if response.headers.keys_len() > MOST_HEADER_NAMES {
+            // No room for those that frame the message: to add one would panic, here or in hyper.
+            response = Response::app_failed();
+        }
         let Response { status, mut headers, body } = response;
         let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
         let bodiless = self.framing.head_only || none;
