@@ -44,13 +44,19 @@ module Tidegate
       @sockets = ObjectSpace::WeakMap.new
     end
 
-    # The socket for a descriptor, which is its own from now on.
+    # Ends one for an app that has failed: its client is not to wait until the socket is collected. Not by closing alone: a
+    # thread that reads from it would have to be waited for.
+    def self.end(socket)
+      socket.shutdown(Socket::SHUT_RDWR) unless socket.closed?
+    rescue SystemCallError, IOError
+      nil # the client was faster
+    ensure
+      socket.close
+    end
+
+    # The socket for a descriptor, which is its own from now on: what interrupts the thread has to wait until there is one.
     def open(descriptor, tcp, hold)
-      socket = (tcp ? TCP : Unix).for_fd(descriptor)
-      socket.do_not_reverse_lookup = true
-      socket.report_to(hold)
-      @sockets[socket] = true
-      socket
+      Thread.handle_interrupt(Object => :never) { adopt(descriptor, tcp, hold) }
     end
 
     # Ends those that are still open, in both directions. Their owners see the end and close them.
@@ -60,6 +66,16 @@ module Tidegate
       rescue SystemCallError, IOError
         nil # the client was faster
       end
+    end
+
+    private
+
+    def adopt(descriptor, tcp, hold)
+      socket = (tcp ? TCP : Unix).for_fd(descriptor)
+      socket.do_not_reverse_lookup = true
+      socket.report_to(hold)
+      @sockets[socket] = true
+      socket
     end
   end
 end

@@ -20,7 +20,7 @@ module Tidegate
     def attempt(block)
       block.call
     rescue StandardError, ScriptError => error
-      @log.error("the hook #{@name} raised #{error.full_message(highlight: false)}")
+      @log.report(error, event: "hook_error", hook: @name) { |summary| "the hook #{@name} raised #{summary}" }
     end
   end
 end

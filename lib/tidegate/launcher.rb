@@ -155,8 +155,11 @@ module Tidegate
 
     def report(error)
       @server&.stop
-      @log.error(error.message)
-      @log.detail(error.cause.full_message(highlight: false)) if error.is_a?(AppLoadError) && error.cause && backtraces?
+      if error.is_a?(AppLoadError) && error.cause && backtraces?
+        @log.report(error.cause, event: "boot_error", detail: true) { error.message }
+      else
+        @log.error(error.message)
+      end
       1
     end
 

@@ -7,7 +7,8 @@
 module Tidegate
   class Log
     # +silent+ keeps what is wrong and drops the rest; +json+ makes each line an object of time, level and message.
-    def initialize(out: $stdout, err: $stderr, silent: false, json: false)
+    # Without +err+, what is wrong goes to the $stderr of that moment.
+    def initialize(out: $stdout, err: nil, silent: false, json: false)
       @out = out
       @err = err
       @silent = silent
@@ -25,29 +26,55 @@ module Tidegate
     end
 
     # Prints one line about something wrong.
-    def error(text) = write(@err, "error", text)
+    def error(text, **fields) = write(err, "error", text, fields)
 
-    # Prints text as it is, below an error.
-    def detail(text) = @json ? write(@err, "error", text.chomp) : print(@err, text.chomp)
+    # Prints what +error+, an exception, was: in the sentence that the block makes of its class and message, and below that
+    # where it came from. In JSON all of it is one object, with +event+ and +fields+. With +detail+ the sentence has only part of
+    # the exception's message. It is not known whom to tell when that fails: $stderr may be anything that has a write.
+    def report(error, event:, detail: false, **fields)
+      report = ErrorReport.new(error)
+      sentence = yield report.summary
+      line = @json ? json("error", sentence, { event:, **fields, **told(report, detail) }) : in_lines(sentence, report, detail)
+      attempt { print(err, line) }
+    end
 
     # The descriptor that the native side writes its own lines to; nil for none.
     def fileno = (descriptor(@out) unless @silent)
 
     # The one for what is wrong; nil where it is no file.
-    def error_fileno = descriptor(@err)
+    def error_fileno = descriptor(err)
 
     # From now on +native+, a Native::Server that listens, writes the lines.
-    def hand_over(native) = @native = native
+    def hand_over(native)
+      @native = native
+      @handed_over = err
+    end
 
     private
 
-    def write(io, level, text)
-      print(io, @json ? json(level, text) : "tidegate: #{text}")
+    def err = @err || $stderr
+
+    def told(report, detail) = detail ? { detail: report.summary, **report.to_h } : report.to_h
+
+    def in_lines(sentence, report, detail)
+      below = detail ? [*report.summary_lines.map { |line| "  #{line}" }, *report.lines] : report.lines
+      "tidegate: #{Printable.line(sentence)}\n#{below.join}".chomp
     end
 
-    def json(level, text)
-      require "json"
-      JSON.generate(time: Time.now.utc.strftime("%FT%T.%LZ"), level:, message: text.dup.force_encoding(Encoding::UTF_8).scrub)
+    def attempt
+      yield
+    rescue StandardError
+      nil
+    end
+
+    def write(io, level, text, fields = {})
+      print(io, @json ? json(level, text, fields) : "tidegate: #{Printable.line(text)}")
+    end
+
+    def json(level, text, fields)
+      fields = fields.transform_values { |value| value.is_a?(String) ? Printable.unicode(value) : value }
+      event, others = fields.slice(:event), fields.except(:event)
+      Printable.json({ time: Time.now.utc.strftime("%FT%T.%LZ"), level:, **event, message: Printable.unicode(text), **others })
     end
 
     # What Ruby has buffered comes first.
@@ -61,10 +88,11 @@ module Tidegate
     # One write for each line, so that the lines of several threads and processes do not mix.
     def print(io, line)
       line = "#{line}\n"
-      return if @native&.print(line, io.equal?(@err))
+      # An $stderr that was put in the place of the first is the app's, or a test's.
+      return if (io.equal?(@out) || io.equal?(@handed_over)) && @native&.print(line, io.equal?(@handed_over))
 
       io.write(line)
-      io.flush
+      io.flush if io.respond_to?(:flush)
     end
   end
 end

@@ -13,6 +13,9 @@ module Tidegate
     def write
       return unless @path
 
+      # To write to a FIFO waits for a reader.
+      raise ConfigurationError, "the pidfile #{@path} cannot be written: it is a FIFO" if File.pipe?(@path)
+
       File.write(@path, "#{Process.pid}\n")
       @written = true
     rescue SystemCallError => error
@@ -24,7 +27,7 @@ module Tidegate
       return unless @written
 
       @written = false
-      File.delete(@path) if File.read(@path).to_i == Process.pid
+      File.delete(@path) if File.file?(@path) && File.read(@path).to_i == Process.pid
     rescue SystemCallError
       nil # gone, or out of our reach: nothing that a stopping server could do about it
     end

@@ -26,7 +26,7 @@ module Tidegate
       persistent_timeout write_timeout receive_timeout min_data_rate min_data_rate_grace max_connections buffer_limit
       http_content_length_limit body_memory_limit head_limit header_fields_limit stream_input drain_delay termination_grace prestop
       drain_until_quiet drain_fail_paths probe_paths liveness_timeout termination_log
-      allow_underscore_headers request_id request_start lowlevel_error_handler log_requests log_format
+      allow_underscore_headers request_id request_start log_requests log_format
     ].freeze
     private_constant :PASSED_ON
 
@@ -42,6 +42,7 @@ module Tidegate
       @app = app
       @addresses = []
       @hijacked = Hijacked.new
+      @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?)
     end
 
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
@@ -130,7 +131,7 @@ module Tidegate
 
     def pool(max)
       hooks = %i[before_thread_start before_thread_exit].map { |name| Hooks.new(name, @configuration.public_send(name), @log) }
-      WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:)
+      WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:, delivery: @delivery)
     end
 
     def listen(max_threads, signals)
@@ -153,7 +154,7 @@ module Tidegate
         shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
         log: @log.fileno,
         errors: @log.error_fileno,
-        development: @configuration.development?,
+        delivery: @delivery,
         early_hints: @configuration.early_hints,
         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,
         hijacked: @hijacked

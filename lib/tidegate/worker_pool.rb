@@ -15,13 +15,14 @@ module Tidegate
     UNMET = 0.5
 
     # +native+ is the Native::Server; +min+ workers are started at once, +max+ is never exceeded. +hooks+ are the Hooks
-    # that each worker runs first and those that it runs last.
-    def initialize(native, min:, max:, log:, hooks: [])
+    # that each worker runs first and those that it runs last; +delivery+ sees requests to their end.
+    def initialize(native, min:, max:, log:, hooks: [], delivery: Delivery.new(log))
       @native = native
       @min = min
       @max = max
       @log = log
       @first, @last = hooks
+      @delivery = delivery
       @lock = Mutex.new
       @workers = {}
       @stopped = Queue.new # nothing is ever in it; it is closed when the server has stopped
@@ -118,8 +119,8 @@ module Tidegate
     # A request whose thread was ended inside the app is over as well: whoever waits for its end is told so. They may be
     # another thread's; that makes no difference.
     def finish_requests
-      while (env = @native.next_unfinished)
-        Delivery.finish(env, nil, nil, nil)
+      while (exchange = @native.next_unfinished)
+        @delivery.ended(exchange)
       end
     end
 
@@ -132,7 +133,7 @@ module Tidegate
       return leave(place) if @closed || !Thread.main.alive?
 
       spawn(place, failures) or return
-      cause = error ? "was ended by #{error.class}: #{error.message}" : "was killed"
+      cause = error ? "was ended by #{ErrorReport.new(error).summary}" : "was killed"
       @log.error("worker #{place} #{cause}; another takes its place")
     end
 

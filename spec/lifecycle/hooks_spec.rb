@@ -58,6 +58,6 @@ RSpec.describe "hooks", :processes do
     expect(server.get("/").body).to eq("hello\n")
     server.signal(:TERM)
     expect(server.exit_status).to eq(0)
-    expect(server.stderr.to_s).to match(/^tidegate: the hook after_booted raised .*tidegate\.rb:1:.*on purpose/)
+    expect(server.stderr.to_s).to match(/^tidegate: the hook after_booted raised \w+: on purpose\n  .*tidegate\.rb:1:/)
   end
 end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "json"
+
 RSpec.describe "an error of the app", :in_process do
   def raising(error = "a secret", **)
     run_server(**) { |env| env["PATH_INFO"] == "/" ? raise(error) : [200, { "content-type" => "text/plain" }, ["next"]] }
@@ -14,6 +16,7 @@ RSpec.describe "an error of the app", :in_process do
 
   it "is logged with method, path, class, message and backtrace" do
     connect(raising).post("/?token=hidden", "x")
+    errors.wait_for(/^  .*:in /)
     lines = errors.to_a
 
     expect(lines.first).to eq("tidegate: POST / raised RuntimeError: a secret")
@@ -64,7 +67,7 @@ RSpec.describe "an error of the app", :in_process do
 
     expect(get(server, "/").status).to eq(500)
     expect(get(server, "/next").body).to eq("next")
-    expect(errors.to_s).to include("UncaughtThrowError")
+    expect(errors.wait_for(/UncaughtThrowError/)).to be_truthy
   end
 
   it "may have a message that is broken itself" do
@@ -92,6 +95,93 @@ RSpec.describe "an error of the app", :in_process do
     $stderr = before
   end
 
+  # The log was written before the client was answered: with a full pipe that has no reader, no error was ever answered.
+  it "is answered before it is logged, in whatever part of the request it came up" do
+    writing = Queue.new
+    go_on = Queue.new
+    stuck = Class.new { define_method(:write) { |*text| writing << text.join and go_on.pop } }.new
+    apps = {
+      "the app" => ->(_env) { raise "on purpose" },
+      "its headers" => ->(_env) { [200, { "x" => "a\0b" }, ["x"]] },
+      "the headers of a body to be closed" => ->(_env) { [200, { "x" => "a\0b" }, Enumerator.new { |out| out << "x" }] },
+      "its body" => ->(_env) { [200, {}, 42] }
+    }
+    before = $stderr
+    $stderr = stuck
+    apps.each do |where, app|
+      server = run_server(app, lint: false)
+
+      expect([where, get(server, "/").status]).to eq([where, 500])
+      expect(Patience.pop(writing, "#{where} to be logged")).to start_with("tidegate: GET / raised ")
+      go_on << 1
+    end
+  ensure
+    go_on.close
+    $stderr = before
+  end
+
+  # A request's path, an exception's message and the names of its class and its files are the client's or the app's: they
+  # wrote lines of their own into the log, and what a terminal takes for a command.
+  describe "with control characters in all that it says" do
+    hostile = "a\nGET / forged\r\e[31m\u009B2J\u0085\u2028\u202E\x7F\t\u00E4\xFF"
+    type = Class.new(StandardError) { define_singleton_method(:name) { "no name: #{hostile}" } }
+
+    define_method(:raise_hostile) do
+      error = type.new(hostile)
+      error.set_backtrace(["file #{hostile}:1:in `x'", "second"])
+      raise error
+    end
+
+    it "is logged in lines that are text, one for each thing" do
+      server = run_server(lint: false) { |env| env["REQUEST_PATH"] = "/#{hostile}".b and raise_hostile }
+      expect(get(server, "/").status).to eq(500)
+      escaped = 'a\\nGET / forged\\r\\x1b[31m\\u009b2J\\u0085\\u2028\\u202e\\x7f\\t' "\u00E4" '\\xff'
+
+      expect(errors.wait_for(/^  second$/)).to be_truthy
+      expect(errors.to_a).to match([a_string_matching(/\Atidegate: GET \/#{Regexp.escape(escaped)} raised #<Class:0x\h+>: #{Regexp.escape(escaped)}\z/),
+                                    "  file #{escaped}:1:in `x'", "  second"])
+    end
+
+    it "is logged in one line of JSON where the log is JSON" do
+      server = run_server(lint: false, log_format: "json") { |env| env["REQUEST_PATH"] = "/#{hostile}".b and raise_hostile }
+      expect(get(server, "/", "x-request-id" => "one-2").status).to eq(500)
+      line = errors.wait_for(/.+/).string
+
+      expect(line).not_to match(/[[:cntrl:]\u2028\u202E]/)
+      entry = JSON.parse(line)
+      text = hostile.scrub { '\xff' }
+      expect(entry).to include("level" => "error", "event" => "app_error", "method" => "GET", "path" => "/#{text}", "request_id" => "one-2",
+                               "exception" => a_string_starting_with("#<Class:0x"), "backtrace" => ["file #{text}:1:in `x'", "second"])
+      expect(entry["message"]).to start_with("GET /#{text} raised #<Class:0x").and end_with(text)
+      expect(entry["time"]).to match(/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\z/)
+    end
+
+    it "is logged so from a callback as well, in JSON as in text" do
+      app = lambda do |env|
+        env["rack.response_finished"] << ->(*) { raise_hostile }
+        [200, {}, ["x"]]
+      end
+      get(run_server(app, lint: false), "/")
+      expect(errors.wait_for(%r{^tidegate: GET /: rack\.response_finished raised #<Class.*\\nGET / forged})).to be_truthy
+      get(run_server(app, lint: false, log_format: "json"), "/")
+
+      entry = JSON.parse(errors.wait_for(/^\{.*/)[0])
+      expect(entry).to include("event" => "app_error", "message" => a_string_starting_with("GET /: rack.response_finished raised "))
+    end
+  end
+
+  it "is logged with what had caused it" do
+    server = run_server do
+      raise KeyError, "the cause"
+    rescue KeyError
+      raise "the consequence"
+    end
+    get(server, "/")
+
+    expect(errors.wait_for(/^  caused by KeyError: the cause$/)).to be_truthy
+    expect(errors.to_s).to match(/\Atidegate: GET \/ raised RuntimeError: the consequence\n(  .*\n)+  caused by KeyError: the cause\n  .*app_error_spec\.rb/)
+  end
+
   describe "in what it returns" do
     # What comes of an app that returns +value+: the status, and what was logged.
     def returned(value)
@@ -105,7 +195,7 @@ RSpec.describe "an error of the app", :in_process do
     [nil, 42, "text", [], [200, {}], [200, {}, [], 1], {}].each do |value|
       it "is #{value.inspect} in the place of [status, headers, body]" do
         expect(returned(value)).to eq(500)
-        expect(errors.to_s).to start_with("tidegate: GET / raised TypeError: the app returned #{value.inspect}, not [status, headers, body]")
+        expect(errors.wait_for(/./).string).to start_with("tidegate: GET / raised TypeError: the app returned #{value.inspect}, not [status, headers, body]")
       end
     end
 
@@ -176,6 +266,7 @@ RSpec.describe "an error of the app", :in_process do
 
       expect(get(server, "/").status).to eq(500)
       expect(Patience.pop(told)).to eq(4)
+      expect(errors.wait_for(/^tidegate: GET \/ raised RuntimeError: on purpose$/)).to be_truthy
       expect(get(server, "/next").status).to eq(500)
     end
   end

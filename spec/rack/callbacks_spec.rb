@@ -64,7 +64,7 @@ RSpec.describe "the callbacks of a request", :in_process do
   end
 
   it "get the exception when the app raises in the middle of the body" do
-    server = calling_back { |_env| [200, { "content-type" => "text/plain" }, each_body { |_out| raise "on purpose" }] }
+    server = calling_back { |_env| [200, { "content-type" => "text/plain" }, each_body { |out| out.call("x").then { raise "on purpose" } }] }
     expect { get(server, "/") }.to raise_error(HTTPResponse::Cut)
 
     _, status, _, error = told

@@ -68,14 +68,14 @@ RSpec.describe "a response header", :in_process do
       response = sent({ "x-user-input" => value })
 
       expect([response.status, response["x-evil"], response["x-user-input"]]).to eq([500, nil, nil])
-      expect(errors.to_a.first).to match(/\Atidegate: GET \/ raised TypeError: .*"?x-user-input"?/)
+      expect(errors.wait_for(/./).string).to match(/\Atidegate: GET \/ raised TypeError: .*"?x-user-input"?/)
     end
   end
 
   ["x evil", "x:evil", "x\r\nevil", "", "x\0", "caf\u00E9"].each do |name|
     it "named #{name.inspect} is not sent; the log names it" do
       expect(sent({ name => "1" }).status).to eq(500)
-      expect(errors.to_a.first).to include(name.inspect)
+      expect(errors.wait_for(/./).string).to include(name.inspect)
     end
   end
 
@@ -94,5 +94,56 @@ RSpec.describe "a response header", :in_process do
 
   it "says nothing about the server" do
     expect(sent({}).headers.keys - %w[date content-length content-type]).to eq([])
+  end
+
+  # Beyond 24,576 names http::HeaderMap panics where it is not asked first; the client was left without an answer.
+  describe "that is one of very many" do
+    def many(count) = (1..count).to_h { |number| ["x#{number}", "y"] }
+
+    it "is sent, with all the others" do
+      expect(sent(many(20_000)).headers.count { |name, values| name.start_with?("x") && values == ["y"] }).to eq(20_000)
+      expect(sent({ "x-list" => Array.new(2000, "y") }).headers["x-list"].size).to eq(2000)
+    end
+
+    it "is sent if it is very long" do
+      expect(sent({ "x-long" => "y" * 5_000_000 })["x-long"].size).to eq(5_000_000)
+    end
+
+    [24_001, 25_000, 40_000, 100_000].each do |count|
+      it "is not sent where they are #{count}; the log says why" do
+        expect(sent(many(count)).status).to eq(500)
+        expect(sent(many(count).to_a).status).to eq(500)
+        expect(errors.wait_for(/\Atidegate: GET \/ raised TypeError: the app returned headers of more than 24000 names$/)).to be_truthy
+      end
+    end
+
+    it "is not sent where they are too many and the body yields, which is closed all the same" do
+      closed = Queue.new
+      body = Struct.new(:each) { define_method(:close) { closed << 1 } }.new
+      server = run_server(lint: false) { |_env| [200, many(25_000), body] }
+
+      expect(get(server, "/").status).to eq(500)
+      expect(Patience.pop(closed)).to eq(1)
+    end
+
+    it "is not sent in the place of an error either" do
+      server = run_server(lint: false, lowlevel_error_handler: ->(_error) { [503, many(25_000), ["x"]] }) { |_env| raise "on purpose" }
+
+      expect(get(server, "/").status).to eq(500)
+      expect(errors.wait_for(/lowlevel_error_handler raised TypeError: .*24000 names/)).to be_truthy
+    end
+
+    it "is not sent ahead of a response, which goes on" do
+      raised = Queue.new
+      server = run_server(lint: false, early_hints: true) do |env|
+        env["rack.early_hints"].call(many(25_000))
+      rescue TypeError => error
+        raised << error
+        [200, {}, ["after all"]]
+      end
+
+      expect(get(server, "/").body).to eq("after all")
+      expect(Patience.pop(raised).message).to include("24000 names")
+    end
   end
 end

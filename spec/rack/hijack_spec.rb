@@ -194,6 +194,84 @@ RSpec.describe "hijacking", :in_process do
     expect(errors.wait_for(/raised RuntimeError: on purpose/)).to be_truthy
   end
 
+  # The socket was closed only when Ruby happened to collect it.
+  describe "by an app that then fails" do
+    def failing(&) = run_server(lint: false, threads: "1:1") { |env| env["PATH_INFO"] == "/next" ? [200, {}, ["next"]] : instance_exec(env, &) }
+
+    # Whether the client sees the end, although the socket is not forgotten.
+    def expect_end(server, before: "")
+      expect(connect(server).request("GET", "/").rest).to eq(before)
+      expect(get(server, "/next").body).to eq("next")
+      wait_for_stat(server, :hijacked, 0)
+    end
+
+    it "ends for the client at once when it raises" do
+      server = failing do |env|
+        sockets << env["rack.hijack"].call
+        raise "on purpose"
+      end
+      expect_end(server)
+
+      expect(errors.wait_for(/^tidegate: GET \/ raised RuntimeError: on purpose, after it had hijacked the connection$/)).to be_truthy
+      expect(Patience.pop(sockets)).to be_closed
+    end
+
+    it "ends when a middleware of its raises, and when the handler of errors was to answer" do
+      server = run_server(lint: false, lowlevel_error_handler: ->(_error) { [503, {}, ["never"]] }) do |env|
+        sockets << env["rack.hijack"].call
+        throw :async
+      end
+
+      expect(connect(server).request("GET", "/").rest).to eq("")
+    end
+
+    it "ends when its thread is killed" do
+      expect_end(failing { |env| (sockets << env["rack.hijack"].call) && Thread.current.kill })
+    end
+
+    it "ends when the hijack of the response (partial) raises, or its thread is killed in it, after what was written" do
+      [-> { raise "on purpose" }, -> { Thread.current.kill }].each do |fail|
+        server = failing do |_env|
+          [200, { "rack.hijack" => ->(io) { (sockets << io) && io.write("begun") && fail.call } }, []]
+        end
+        wire = connect(server).request("GET", "/")
+
+        expect(wire.rest).to end_with("\r\n\r\nbegun")
+        expect(get(server, "/next").body).to eq("next")
+      end
+    end
+
+    it "ends for a thread that reads from it, too" do
+      read = Queue.new
+      server = failing do |env|
+        io = env["rack.hijack"].call
+        Thread.new do
+          read << io.read
+        rescue IOError
+          read << ""
+        end
+        Patience.until_true("the thread to read") { Thread.list.any? { |thread| thread.status == "sleep" && thread.backtrace.to_a.first&.include?("read") } }
+        raise "on purpose"
+      end
+      expect_end(server)
+
+      expect(Patience.pop(read)).to eq("")
+    end
+
+    it "goes on when only the closing of the body that it returned raises" do
+      body = Struct.new(:each) { define_method(:close) { raise "close failed" } }.new
+      server = failing do |env|
+        sockets << env["rack.hijack"].call
+        [-1, {}, body]
+      end
+      wire = connect(server).request("GET", "/")
+      expect(errors.wait_for(/raised RuntimeError: close failed/)).to be_truthy
+      Patience.pop(sockets).then { |io| io.write("alive") && io.close }
+
+      expect(wire.rest).to eq("alive")
+    end
+  end
+
   it "closes the body that the app returns all the same, and runs the callbacks" do
     log = Queue.new
     body = Object.new

@@ -4,7 +4,7 @@
 # when it is over, the thing that was waited for does not come.
 
 module Patience
-  SECONDS = 20
+  SECONDS = 20 * Integer(ENV.fetch("PATIENCE", "1")) # more where everything is slow: bin/memcheck
 
   # What was waited for did not come.
   class Over < StandardError

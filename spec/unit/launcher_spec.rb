@@ -234,7 +234,7 @@ RSpec.describe Tidegate::Launcher do
       launch(debug: true)
       env["RACK_ENV"] = "development"
       launch
-      expect(err.string.lines.grep(/config.ru:1:in .*no such key/).size).to eq 2
+      expect(err.string.scan(/^  KeyError: no such key\n  .*config\.ru:1:in /).size).to eq 2
     end
 
     it "is a rackup file that does not exist" do

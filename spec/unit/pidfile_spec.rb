@@ -34,6 +34,24 @@ RSpec.describe Tidegate::Pidfile do
     expect(File.exist?("server.pid")).to be true
   end
 
+  # The boot waited for a reader, and the end for a writer.
+  it "waits for nothing at a FIFO" do
+    File.mkfifo("fifo")
+    expect { described_class.new("fifo").write }.to raise_error(Tidegate::ConfigurationError, /the pidfile .*fifo cannot be written: it is a FIFO/)
+    pidfile = described_class.new("server.pid")
+    pidfile.write
+    File.rename("fifo", "server.pid")
+    pidfile.remove
+    expect(File.pipe?("server.pid")).to be true
+  end
+
+  it "may be a device that keeps nothing" do
+    pidfile = described_class.new(File::NULL)
+    pidfile.write
+    pidfile.remove
+    expect(File.exist?(File::NULL)).to be true
+  end
+
   it "does nothing without a path" do
     pidfile = described_class.new(nil)
     pidfile.write

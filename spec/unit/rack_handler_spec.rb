@@ -90,8 +90,8 @@ RSpec.describe Tidegate::RackHandler do
     end
 
     it "shows exceptions in rackup's development only" do
-      expect(settings(**rackup)[:development]).to be true
-      expect(settings(**rackup, environment: "deployment")[:development]).to be false
+      expect(settings(**rackup)[:delivery]).to be_development
+      expect(settings(**rackup, environment: "deployment")[:delivery]).not_to be_development
     end
 
     it "leaves to rackup what is rackup's" do

@@ -31,7 +31,8 @@ pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Apache's combined form, with the seconds that the request took at the end.
+    /// Apache's combined form, with the seconds that the request took at the end, and `cut` behind them where the response
+    /// did not reach its end.
     Combined,
     /// One JSON object.
     Json,
@@ -52,6 +53,8 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// Why the server refused it itself, where it did and that was not for want of room or time.
     pub(crate) refused: Option<Refused>,
+    /// The response has begun and did not reach its end.
+    pub(crate) cut: bool,
     /// Whether the server has been told to stop.
     pub(crate) draining: bool,
     /// What a worker tells; `None` where none has answered.
@@ -103,6 +106,7 @@ impl Record {
             hijacked: false,
             bytes: 0,
             refused: None,
+            cut: false,
             draining: false,
             times: None,
             took: Duration::ZERO,
@@ -133,13 +137,14 @@ impl Record {
         };
         line.extend_from_slice(
             format!(
-                "{} - - [{}] \"{request}\" {status} {} \"{}\" \"{}\" {:.4}",
+                "{} - - [{}] \"{request}\" {status} {} \"{}\" \"{}\" {:.4}{}",
                 self.peer.remote_addr,
                 self.at().strftime("%d/%b/%Y:%H:%M:%S %z"),
                 self.bytes,
                 text(&self.referer),
                 text(&self.user_agent),
                 self.took.as_secs_f64(),
+                if self.cut { " cut" } else { "" },
             )
             .as_bytes(),
         );
@@ -170,6 +175,7 @@ impl Record {
             request_id: text(&self.request_id),
             hijacked: self.hijacked,
             refused: self.refused.map(Refused::name),
+            cut: self.cut,
             draining: self.draining,
         };
         // Strings and numbers can always be written, and memory takes what there is.
@@ -201,6 +207,7 @@ struct Entry<'a> {
     hijacked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'static str>,
+    cut: bool,
     draining: bool,
 }
 
@@ -222,7 +229,7 @@ fn value(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 }
 
 /// What a client sent, so that it can neither end a field nor a line: as Apache does it.
-fn escaped(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {

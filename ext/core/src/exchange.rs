@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::{
+    body::{self, BodySender, ResponseBody},
     interim::Interim,
     request::Request,
     response::Response,
@@ -46,10 +47,22 @@ pub struct Responder {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Response(Response, Times),
+    /// A response whose head waits for the first of its body.
+    Tentative(Box<Tentative>, Times),
     /// The app speaks to the client itself from now on.
     TakeOver(TakeOver, Times),
     /// No worker took it in the time that it may wait, or would have.
     SentBack(Shed),
+}
+
+/// A response that may still be recalled.
+#[derive(Debug)]
+pub(crate) struct Tentative {
+    pub(crate) response: Response,
+    /// How long its head may wait.
+    pub(crate) hold: Duration,
+    /// Where the answer comes from, if it is recalled.
+    pub(crate) instead: Awaited,
 }
 
 /// The connection's end: resolves to the answer, or to an error when the responder was dropped.
@@ -103,6 +116,17 @@ impl Drop for Answered {
     }
 }
 
+/// The chance to send another response in the place of one that has not begun.
+#[derive(Debug)]
+pub struct Recall(Responder);
+
+impl Recall {
+    /// Takes the response back whose body `sender` sends, if nothing of it has gone out: the client is to be answered again.
+    pub fn recall(self, sender: &BodySender) -> Option<Responder> {
+        sender.recall().then_some(self.0)
+    }
+}
+
 impl Responder {
     /// Makes the response ready to be sent.
     pub fn answer(self, response: Response) -> Answered {
@@ -119,8 +143,21 @@ impl Responder {
         let times = self.times();
         self.answer.send(Answer::Response(response, times)).map_err(|answer| match answer {
             Answer::Response(response, _) => Box::new(response),
-            Answer::TakeOver(..) | Answer::SentBack(_) => Box::new(Response::app_failed()),
+            Answer::Tentative(..) | Answer::TakeOver(..) | Answer::SentBack(_) => Box::new(Response::app_failed()),
         })
+    }
+
+    /// Sends a response whose body is made as it goes. Its head waits for the first of the body, but for no longer than
+    /// `hold`; until then the response may be recalled.
+    pub fn stream(self, status: StatusCode, headers: HeaderMap, hold: Duration) -> (BodySender, Recall) {
+        let times = self.times();
+        let (sender, receiver) = body::channel();
+        let (answer, instead) = oneshot::channel();
+        let Self { interim, since, queue_wait, lock_wait, .. } = self;
+        let response = Response { status, headers, body: ResponseBody::Stream(receiver) };
+        // A client that has gone needs no answer, and the body's sender tells of it.
+        drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, hold, instead }), times)));
+        (sender, Recall(Self { answer, interim, since, queue_wait, lock_wait }))
     }
 
     /// How long the exchange waited for its worker.

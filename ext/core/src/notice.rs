@@ -10,7 +10,7 @@ use crate::{
     stats::Snapshot,
 };
 
-/// Hears what the server has to say, on the I/O thread: it must not block.
+/// Hears what the server has to say, on the I/O thread or a worker: it must not block.
 pub type Observer = Arc<dyn Fn(&Notice<'_>) + Send + Sync>;
 
 /// Something worth a line in the log.
@@ -119,6 +119,19 @@ pub enum Notice<'a> {
     },
     /// So many lines of this log were lost.
     LinesLost(u64),
+    /// The app's response is not as long as its head says.
+    WrongLength {
+        /// The request's method.
+        method: &'a str,
+        /// The request's path, without control characters.
+        path: &'a str,
+        /// What the head says, in bytes.
+        declared: u64,
+        /// How long the body is, in bytes.
+        actual: u64,
+        /// How many more there have been since the last line of this kind.
+        unsaid: u64,
+    },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
@@ -216,6 +229,7 @@ impl Notice<'_> {
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
+            Self::WrongLength { .. } => "wrong_length",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
             Self::Overdue { .. } => "overdue",
@@ -235,6 +249,7 @@ impl Notice<'_> {
             | Self::SpoolFailing { .. }
             | Self::Unattended { .. }
             | Self::LinesLost(_)
+            | Self::WrongLength { .. }
             | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,
@@ -346,6 +361,17 @@ impl fmt::Display for Notice<'_> {
             ),
             Self::LinesLost(lost) => {
                 write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
+            }
+            Self::WrongLength { method, path, declared, actual, unsaid } => {
+                let fate = if actual < declared { "it was cut" } else { "the rest was left out" };
+                write!(
+                    f,
+                    "{method} {path}: the app's content-length is {declared}, but its body has {actual} bytes: {fate}"
+                )?;
+                if *unsaid > 0 {
+                    write!(f, " ({unsaid} more such responses since the last line about one)")?;
+                }
+                Ok(())
             }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {

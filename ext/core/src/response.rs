@@ -5,6 +5,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{body::ResponseBody, interim::write_headers};
 
+/// A response of an app may have headers of that many names. `HeaderMap` holds 24,576 and panics beyond; the difference is left
+/// to those that the server and hyper add.
+pub const MOST_HEADER_NAMES: usize = 24_000;
+
 /// A response head and its body.
 #[derive(Debug)]
 pub struct Response {
@@ -30,9 +34,19 @@ impl Response {
     }
 }
 
+/// What a status line says behind the number (RFC 9110 §15): nothing where the status has no name. Clients have no use for it.
+pub(crate) fn reason(status: StatusCode) -> &'static str {
+    match status {
+        // As RFC 9110 calls them.
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        StatusCode::UNPROCESSABLE_ENTITY => "Unprocessable Content",
+        other => other.canonical_reason().unwrap_or(""),
+    }
+}
+
 /// A head as HTTP/1.1 has it, for a connection that no longer speaks HTTP through hyper.
 pub fn http1_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
-    let reason = status.canonical_reason().unwrap_or("Status");
+    let reason = reason(status);
     let mut message = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     write_headers(&mut message, headers);
     message
@@ -73,7 +87,7 @@ impl Refusal {
 
     /// The response a client gets.
     pub fn into_response(self) -> Response {
-        let reason = self.status.canonical_reason().unwrap_or("Error");
+        let reason = reason(self.status);
         let mut response = Response::text(self.status, format!("{} {reason}\n", self.status.as_u16()));
         if self.closes {
             response.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

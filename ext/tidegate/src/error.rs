@@ -1,6 +1,12 @@
 //! Rust errors as Ruby exceptions. The classes are declared in `lib/tidegate/error.rb`.
 
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use magnus::{Error, ExceptionClass, Module, RModule, Ruby};
+use tidegate_core::body::BadChunks;
 
 fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Error> {
     ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get(name)
@@ -39,9 +45,36 @@ pub(crate) fn client_gone(ruby: &Ruby) -> Error {
     errno(ruby, "EPIPE", "the client has gone")
 }
 
+/// That the app has set `transfer-encoding: chunked` and does not frame its body so.
+pub(crate) fn not_in_chunks(ruby: &Ruby, bad: BadChunks) -> Error {
+    let message = format!("the app set transfer-encoding: chunked, and its body is not in chunks: {bad}");
+    Error::new(ruby.exception_type_error(), message)
+}
+
 /// `Tidegate::BodyTooLong`.
 pub(crate) fn body_too_long(ruby: &Ruby) -> Error {
     with_class(ruby, "BodyTooLong", "the request body is longer than http_content_length_limit".to_owned())
+}
+
+/// Does `work`. Where it panics, that is an exception like any other, a `Tidegate::Error`: magnus would make one of it that nothing
+/// is meant to rescue, and only after the caller's frames have gone.
+///
+/// # Errors
+///
+/// As `work`.
+pub(crate) fn catching<T>(ruby: &Ruby, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What `work` was changing is the state of one exchange, which ends with this.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(with_class(ruby, "Error", format!("Tidegate has failed: {}", said(&*panic)))))
+}
+
+/// What a panic says.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "a panic without a message",
+    }
 }
 
 fn with_class(ruby: &Ruby, name: &str, message: String) -> Error {

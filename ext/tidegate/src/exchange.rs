@@ -7,6 +7,7 @@
 use std::{
     os::fd::IntoRawFd,
     sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,7 +20,7 @@ use magnus::{
     value::{Opaque, ReprValue},
 };
 use tidegate_core::{
-    body::{self, ResponseBody},
+    body::ResponseBody,
     exchange::{Answered, Responder},
     response::{Response, http1_head},
     takeover::{Family, Held, Progress},
@@ -30,8 +31,14 @@ use crate::{
     error, gvl,
     report::is_exception,
     response::{self, Body, Head, Kind, Parts},
-    stream::{self, Outlet, Stream},
+    stream::{Outlet, Stream},
 };
+
+/// How long the head of a body that yields waits for the first that it yields. An app that fails before it has yielded
+/// anything is answered for with a 500; a body that has nothing to say yet has its head sent all the same.
+const HOLD_EACH: Duration = Duration::from_secs(1);
+/// The same for a body that is called: clients of event streams wait for the head. `flush` sends it at once.
+const HOLD_CALL: Duration = Duration::from_millis(200);
 
 /// `Tidegate::Native::Exchange`. Called, it hijacks the connection.
 #[derive(TypedData)]
@@ -43,6 +50,8 @@ pub(crate) struct Exchange {
     /// HTTP/1.1 or newer: the client knows upgrades.
     upgrades: bool,
     env: Opaque<RHash>,
+    /// The `Tidegate::Delivery` of this server.
+    delivery: Opaque<Value>,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     hijacked: Opaque<Value>,
 }
@@ -60,16 +69,21 @@ enum State {
     Open(Responder),
     /// The head is on its way.
     Sent,
-    /// The connection is the app's.
-    Hijacked,
+    /// The connection is the app's, as this socket once it has been given.
+    Hijacked(Option<Opaque<Value>>),
 }
 
 impl DataTypeFunctions for Exchange {
     fn mark(&self, marker: &Marker) {
         marker.mark(self.env);
+        marker.mark(self.delivery);
         marker.mark(self.hijacked);
-        if let Some(error) = self.progress().error {
+        let progress = self.progress();
+        if let Some(error) = progress.error {
             marker.mark(error);
+        }
+        if let State::Hijacked(Some(io)) = progress.state {
+            marker.mark(io);
         }
     }
 }
@@ -79,12 +93,13 @@ impl Exchange {
         ruby: &Ruby,
         responder: Responder,
         env: RHash,
+        delivery: Opaque<Value>,
         hijacked: Opaque<Value>,
         bodiless: bool,
         upgrades: bool,
     ) -> Obj<Self> {
         let progress = Progression { state: State::Open(responder), closed: false, error: None };
-        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), hijacked })
+        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), delivery, hijacked })
     }
 
     // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
@@ -119,7 +134,7 @@ impl Exchange {
     }
 
     pub(crate) fn is_hijacked(&self) -> bool {
-        matches!(self.progress().state, State::Hijacked)
+        matches!(self.progress().state, State::Hijacked(_))
     }
 
     /// Sends hints ahead of the response; nothing once it has begun.
@@ -135,12 +150,25 @@ impl Exchange {
     }
 
     /// Delivers the parts. A response that is whole is given back, to be sent.
+    ///
+    /// # Errors
+    ///
+    /// What the app raises, or what is wrong with the parts; a panic of ours too.
     pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
+        error::catching(ruby, || self.send(ruby, parts))
+    }
+
+    fn send(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
         if self.is_hijacked() {
             return Ok(None);
         }
         let mut head = parts.head(ruby)?;
-        if let Some(hijack) = head.hijack.take() {
+        let none = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+        // Where there is no content, the app must not write any: as in Puma it is not given the connection.
+        if let Some(hijack) = head.hijack.take()
+            && !none
+            && !self.bodiless
+        {
             let io = self.take_over(ruby, Some(head))?;
             return hijack.funcall::<_, _, Value>("call", (io,)).map(|_| None);
         }
@@ -149,23 +177,21 @@ impl Exchange {
         }
         // The length of an array is worth telling even where the array itself is not sent.
         let unsent = self.bodiless && RArray::from_value(parts.body).is_none();
-        if unsent || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        if unsent || none {
             return Ok(self.answer(head, ResponseBody::Empty));
         }
         let Body { kind, closed } = response::body(ruby, parts.body, &mut head)?;
         self.progress().closed = closed;
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
-            Kind::Each(source) => self.stream(head, |outlet| {
-                let block = ruby.proc_from_fn(move |ruby, args, _| match args {
-                    [value, ..] => outlet.write(ruby, stream::chunk(*value)?),
-                    [] => Ok(()),
-                });
-                source.funcall_with_block("each", (), block)
+            Kind::Each(source) => self.stream(ruby, head, HOLD_EACH, |outlet| {
+                // The block is Ruby's own: one of magnus' would be read after it was freed (CONTRIBUTING, house rule 5).
+                let stream = ruby.obj_wrap(Stream::new(outlet, ruby.qnil().as_value()));
+                ruby.get_inner(self.delivery).funcall("each", (source, stream))
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;
-                self.stream(head, |outlet| {
+                self.stream(ruby, head, HOLD_CALL, |outlet| {
                     let stream = ruby.obj_wrap(Stream::new(outlet, input));
                     parts.body.funcall("call", (stream,))
                 })
@@ -173,31 +199,34 @@ impl Exchange {
         }
     }
 
-    /// Sends the head, and the body as `write` makes it.
+    /// Sends the head, and the body as `write` makes it. Where that fails before anything has gone out, the exchange is as it
+    /// was before.
     fn stream(
         &self,
+        ruby: &Ruby,
         head: Head,
+        hold: Duration,
         write: impl FnOnce(Outlet) -> Result<Value, Error>,
     ) -> Result<Option<Answered>, Error> {
-        let (sender, receiver) = body::channel();
-        drop(self.answer(head, ResponseBody::Stream(receiver)));
-        let outlet = Outlet::new(sender);
-        match write(outlet.clone()) {
-            Ok(_) => {
-                outlet.finish();
-                Ok(None)
-            }
-            // The app was told by an exception, which has done its work.
-            Err(error) if outlet.is_gone() && is_exception(&error) => {
-                outlet.abort();
-                self.progress().error = error.value().map(Opaque::from);
-                Ok(None)
-            }
-            Err(error) => {
-                outlet.abort();
-                Err(error)
-            }
+        let Some(responder) = self.responder() else { return Ok(None) };
+        let (sender, recall) = responder.stream(head.status, head.headers, hold);
+        let outlet = Outlet::new(sender, head.chunked);
+        // A panic of ours must not leave the body open either: what the app writes to may be collected much later.
+        let written = error::catching(ruby, || {
+            write(outlet.clone())?;
+            outlet.finish(ruby)
+        });
+        let Err(error) = written else { return Ok(None) };
+        // The app was told by an exception, which has done its work.
+        let gone = outlet.is_gone() && is_exception(&error);
+        if let Some(responder) = outlet.recall(recall) {
+            self.progress().state = State::Open(responder);
         }
+        if gone {
+            self.progress().error = error.value().map(Opaque::from);
+            return Ok(None);
+        }
+        Err(error)
     }
 
     // ===== the connection itself =====
@@ -220,7 +249,7 @@ impl Exchange {
 
     /// Takes the connection from the server, after sending `head`, as a socket.
     fn take_over(&self, ruby: &Ruby, head: Option<Head>) -> Result<Value, Error> {
-        let Some(responder) = self.take(State::Hijacked) else {
+        let Some(responder) = self.take(State::Hijacked(None)) else {
             let why = if self.is_hijacked() { "the connection is hijacked already" } else { "the response has begun" };
             return Err(Error::new(ruby.exception_io_error(), why));
         };
@@ -237,7 +266,9 @@ impl Exchange {
         };
         let hold = ruby.wrap(Hold(Mutex::new(Some(taken.held))));
         let arguments = (taken.descriptor.into_raw_fd(), taken.family == Family::Tcp, hold);
-        ruby.get_inner(self.hijacked).funcall("open", arguments)
+        let io: Value = ruby.get_inner(self.hijacked).funcall("open", arguments)?;
+        self.progress().state = State::Hijacked(Some(io.into()));
+        Ok(io)
     }
 
     // ===== methods =====
@@ -248,7 +279,7 @@ impl Exchange {
         if rb_self.is_hijacked() {
             return env.lookup("rack.hijack_io");
         }
-        let io = rb_self.take_over(ruby, None)?;
+        let io = error::catching(ruby, || rb_self.take_over(ruby, None))?;
         env.aset("rack.hijack_io", io)?;
         Ok(io)
     }
@@ -256,6 +287,28 @@ impl Exchange {
     fn rb_deliver(ruby: &Ruby, rb_self: &Self, status: Value, headers: Value, body: Value) -> Result<(), Error> {
         // The app goes on, with the callbacks: the response does not wait for it.
         rb_self.deliver(ruby, &Parts { status, headers, body }).map(drop)
+    }
+
+    /// Answers with 500 and `text`, or with what clients may know where it is nil, if nothing was sent.
+    fn refuse(&self, text: Option<String>) {
+        if let Some(responder) = self.responder() {
+            let response = match text {
+                Some(text) => Response::text(StatusCode::INTERNAL_SERVER_ERROR, text),
+                None => Response::app_failed(),
+            };
+            // A client that has gone needs no answer.
+            let _ = responder.send(response);
+        }
+    }
+
+    fn env(ruby: &Ruby, rb_self: &Self) -> RHash {
+        ruby.get_inner(rb_self.env)
+    }
+
+    /// The socket that the app has; nil where it has none.
+    fn io(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
+        let State::Hijacked(Some(io)) = rb_self.progress().state else { return None };
+        Some(ruby.get_inner(io))
     }
 
     fn is_closed(&self) -> bool {
@@ -283,8 +336,8 @@ fn is_gone(ruby: &Ruby, error: &Error) -> bool {
 /// A head past hyper, for a connection that is no longer HTTP's after it.
 fn to_http1(head: &Head) -> Vec<u8> {
     let mut headers = head.headers.clone();
-    headers.remove(header::TRANSFER_ENCODING);
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(header::TRANSFER_ENCODING);
         headers.entry(header::CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
     } else {
         // The app writes the body, and its end is the end of the connection.
@@ -320,11 +373,13 @@ impl EarlyHints {
     }
 
     fn call(ruby: &Ruby, rb_self: &Self, headers: Value) -> Result<(), Error> {
-        let headers = response::headers(ruby, headers)?.0;
-        if !headers.is_empty() {
-            ruby.get_inner(rb_self.0).hint(&headers);
-        }
-        Ok(())
+        error::catching(ruby, || {
+            let headers = response::headers(ruby, headers)?.0;
+            if !headers.is_empty() {
+                ruby.get_inner(rb_self.0).hint(&headers);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -333,6 +388,10 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("call", method!(Exchange::call, 0))?;
     class.define_method("deliver", method!(Exchange::rb_deliver, 3))?;
+    class.define_method("open?", method!(Exchange::is_open, 0))?;
+    class.define_method("refuse", method!(Exchange::refuse, 1))?;
+    class.define_method("env", method!(Exchange::env, 0))?;
+    class.define_method("io", method!(Exchange::io, 0))?;
     class.define_method("closed?", method!(Exchange::is_closed, 0))?;
     class.define_method("error", method!(Exchange::error, 0))?;
     let class = native.define_class("Hold", ruby.class_object())?;

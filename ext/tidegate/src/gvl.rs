@@ -25,7 +25,7 @@ use rb_sys::{
 use tidegate_core::{
     dispatch::{Watch, Worker},
     slices::Slices,
-    wake::Waker,
+    wake::{Sleeper, Waker},
 };
 
 // ===== waiting =====
@@ -47,6 +47,24 @@ pub(crate) fn wait<R, F: FnOnce() -> R>(_held: &Ruby, waker: &Waker, wait: F) ->
     match call.outcome? {
         Ok(result) => Some(result),
         Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Does what may have to wait for the system, while other threads of Ruby's go on. The system knows no way to end such a wait:
+/// what interrupts this thread meanwhile comes after it.
+///
+/// # Errors
+///
+/// What interrupts the thread before it begins.
+pub(crate) fn without<T>(ruby: &Ruby, act: impl FnOnce() -> T) -> Result<T, Error> {
+    let none = Sleeper::new().waker();
+    let mut act = Some(act);
+    loop {
+        let done = wait(ruby, &none, || act.take().map(|act| act()));
+        if let Some(done) = done.flatten() {
+            return Ok(done);
+        }
+        ruby.thread_check_ints()?;
     }
 }
 

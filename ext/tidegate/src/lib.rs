@@ -11,7 +11,7 @@
 //! | `response` `stream` | a Rack response as the core's |
 //! | `loan` | strings that a connection reads while Ruby keeps them |
 //! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
-//! | `report` | what went wrong in the app, in words |
+//! | `report` | an exception of the app, or the end of its thread |
 //! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class |
 //!

@@ -1,14 +1,21 @@
 //! What an app returns, `[status, headers, body]`, as the core sends it. What cannot be sent is the app's fault, and
 //! the error says which part of it.
 
-use std::{ffi::OsStr, fs::File, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::OsStr,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use magnus::{Error, Integer, RArray, RHash, RString, Ruby, TryConvert, Value, prelude::*, r_hash::ForEach};
-use tidegate_core::body::{FileBody, ResponseBody};
+use tidegate_core::{
+    body::{Dechunker, FileBody, Regular, ResponseBody},
+    response::MOST_HEADER_NAMES,
+};
 
 use crate::{
+    error, gvl,
     loan::{self, Gathered},
     stream,
 };
@@ -19,6 +26,8 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     /// What the response header `rack.hijack` holds: it is called with the connection, after the head.
     pub(crate) hijack: Option<Value>,
+    /// The app frames its body itself, as chunks, and has said so.
+    pub(crate) chunked: bool,
 }
 
 /// The three parts an app returned.
@@ -59,11 +68,17 @@ impl Parts {
             let name = HeaderValue::from_maybe_shared(stream::string(protocol)?.to_bytes()).map_err(|_| {
                 invalid(ruby, format!("the app returned the rack.protocol {}, which is no name", describe(protocol)))
             })?;
-            headers.insert(header::UPGRADE, name);
+            headers.try_insert(header::UPGRADE, name).map_err(|_| too_many(ruby))?;
             status = StatusCode::SWITCHING_PROTOCOLS;
         }
-        Ok(Head { status, headers, hijack: own.hijack })
+        // What a hijacked connection carries is the app's alone.
+        let chunked = own.hijack.is_none() && take_framing(ruby, &mut headers)?;
+        Ok(Head { status, headers, hijack: own.hijack, chunked })
     }
+}
+
+fn too_many(ruby: &Ruby) -> Error {
+    invalid(ruby, format!("the app returned headers of more than {MOST_HEADER_NAMES} names"))
 }
 
 fn describe(value: Value) -> String {
@@ -95,9 +110,10 @@ pub(crate) fn headers(ruby: &Ruby, value: Value) -> Result<(HeaderMap, Own), Err
     let mut own = Own::default();
     match hash_of(value)? {
         Some(hash) => {
-            headers.reserve(hash.len() + 2);
+            // With room for those that the server adds.
+            headers.try_reserve((hash.len() + 2).min(MOST_HEADER_NAMES)).map_err(|_| too_many(ruby))?;
             hash.foreach(|key: Value, value: Value| {
-                add_header(ruby, &mut headers, &mut own, key, value)?;
+                error::catching(ruby, || add_header(ruby, &mut headers, &mut own, key, value))?;
                 Ok(ForEach::Continue)
             })?;
         }
@@ -133,6 +149,34 @@ fn check_length(ruby: &Ruby, headers: &HeaderMap) -> Result<(), Error> {
     }
     let all: Vec<_> = headers.get_all(header::CONTENT_LENGTH).iter().collect();
     Err(invalid(ruby, format!("the app returned the content-length {all:?}, which is no number of bytes")))
+}
+
+/// Takes the transfer-encoding that the app has set, because the server frames messages itself. Whether the body is in chunks.
+///
+/// Other codings than `chunked` are refused: a client would have to ask for them (RFC 9112 §7), and none does.
+fn take_framing(ruby: &Ruby, headers: &mut HeaderMap) -> Result<bool, Error> {
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(false);
+    }
+    let lines = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase()).collect();
+    let codings = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+    let codings: Vec<_> = codings.filter(|coding| !matches!(*coding, "" | "identity")).collect();
+    let chunked = match codings[..] {
+        [] => false,
+        ["chunked"] => true,
+        _ => {
+            let message = format!("the app returned the transfer-encoding {}: only chunked is known", lines.join(", "));
+            return Err(invalid(ruby, message));
+        }
+    };
+    headers.remove(header::TRANSFER_ENCODING);
+    if chunked {
+        // The chunks say where the body ends (RFC 9112 §6.3); what they announce is not passed on.
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::TRAILER);
+    }
+    Ok(chunked)
 }
 
 fn add_header(ruby: &Ruby, headers: &mut HeaderMap, own: &mut Own, key: Value, value: Value) -> Result<(), Error> {
@@ -172,8 +216,10 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
                 ),
             )
         })?;
-        headers.append(name, line);
-        Ok(())
+        if headers.keys_len() >= MOST_HEADER_NAMES && !headers.contains_key(name) {
+            return Err(too_many(ruby));
+        }
+        headers.try_append(name, line).map(drop).map_err(|_| too_many(ruby))
     };
     if !text.contains(&b'\n') {
         return add(text);
@@ -201,9 +247,13 @@ pub(crate) struct Body {
 pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, Error> {
     let open = |kind| Ok(Body { kind, closed: false });
     if let Some(array) = RArray::from_value(value) {
-        return open(Kind::Whole(whole(array)?));
+        return open(Kind::Whole(if head.chunked { unchunked(ruby, array)? } else { whole(array)? }));
     }
     if value.respond_to("each", false)? {
+        if head.chunked {
+            // Only what it yields is in chunks: Rails' to_ary raises for such a body.
+            return open(Kind::Each(value));
+        }
         if value.respond_to("to_ary", false)? {
             let array: Value = value.funcall("to_ary", ())?;
             if let Some(array) = RArray::from_value(array) {
@@ -215,7 +265,7 @@ pub(crate) fn body(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, E
             }
         }
         if value.respond_to("to_path", false)?
-            && let Some(file) = file(value, head)?
+            && let Some(file) = file(ruby, value, head)?
         {
             return open(Kind::Whole(ResponseBody::File(file)));
         }
@@ -244,8 +294,55 @@ fn whole(parts: RArray) -> Result<ResponseBody, Error> {
     })
 }
 
-/// The file behind a body, if it can be opened: the server reads it without Ruby.
-fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+/// What is in the chunks that an array holds.
+fn unchunked(ruby: &Ruby, parts: RArray) -> Result<ResponseBody, Error> {
+    let (mut content, mut chunks) = (Vec::new(), Dechunker::default());
+    let bad = |bad| error::not_in_chunks(ruby, bad);
+    for part in parts {
+        chunks.decode(stream::string(part)?.to_bytes(), |bytes| content.push(bytes)).map_err(bad)?;
+    }
+    chunks.finish().map_err(bad)?;
+    Ok(content.into())
+}
+
+/// The file behind a body, if there is one that holds the bytes that `each` would yield: the server reads it without Ruby.
+fn file(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+    let file = match io(ruby, value)? {
+        Some(io) => opened(ruby, io)?,
+        None => named(ruby, value)?,
+    };
+    if let Some(file) = &file
+        && !head.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        head.headers.try_insert(header::CONTENT_LENGTH, file.len().into()).map_err(|_| too_many(ruby))?;
+    }
+    Ok(file)
+}
+
+/// The IO that a body is, or stands for as a `Tempfile` and a `Rack::BodyProxy` do.
+fn io(ruby: &Ruby, value: Value) -> Result<Option<Value>, Error> {
+    if !value.respond_to("to_io", false)? {
+        return Ok(None);
+    }
+    let io: Value = value.funcall("to_io", ())?;
+    Ok(io.is_kind_of(ruby.class_io()).then_some(io))
+}
+
+/// What is left of an open file: `each` would begin where the app has read or seeked to.
+fn opened(ruby: &Ruby, io: Value) -> Result<Option<FileBody>, Error> {
+    // Ruby transcodes what it reads.
+    if !io.funcall::<_, _, Value>("internal_encoding", ())?.is_nil() {
+        return Ok(None);
+    }
+    let descriptor: RawFd = io.funcall("fileno", ())?;
+    let file = gvl::without(ruby, || Regular::opened(descriptor))?;
+    let Ok(Some(file)) = file else { return Ok(None) };
+    let position: u64 = io.funcall("pos", ())?;
+    Ok(Some(file.after(position)))
+}
+
+/// The file of the name that a body has.
+fn named(ruby: &Ruby, value: Value) -> Result<Option<FileBody>, Error> {
     let mut path: Value = value.funcall("to_path", ())?;
     // A Pathname, as Rails' send_file passes it on.
     if RString::from_value(path).is_none() && path.respond_to("to_path", false)? {
@@ -253,13 +350,7 @@ fn file(value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
     }
     let Some(path) = RString::from_value(path) else { return Ok(None) };
     let path = path.to_bytes();
-    let Ok(file) = File::open(OsStr::from_bytes(&path)) else { return Ok(None) };
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => {
-            let length = metadata.len();
-            head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-            Ok(Some(FileBody::new(file, length)))
-        }
-        _ => Ok(None),
-    }
+    // On a network's mount that may take long. What can't be opened is left to `each`.
+    let file = gvl::without(ruby, || Regular::open(OsStr::from_bytes(&path)))?;
+    Ok(file.ok().flatten().map(|file| file.after(0)))
 }

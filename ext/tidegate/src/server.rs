@@ -25,7 +25,7 @@ use tidegate_core::{
     watchdog,
 };
 
-use crate::{error, gvl, settings::Settings, worker::App};
+use crate::{error, exchange::Exchange, gvl, settings::Settings, worker::App};
 
 /// How long lines may take to be written at the server's beginning and after its end.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -64,6 +64,8 @@ impl Drop for Server {
 /// How far the server has come.
 enum State {
     Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
+    /// Without the GVL: names are looked up, which may take long.
+    Binding,
     Bound(Box<server::Server>, Vec<Misfit>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
@@ -99,7 +101,7 @@ impl Server {
             State::Bound(server, _) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
-            State::Configured(..) => None,
+            State::Configured(..) | State::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
@@ -117,8 +119,15 @@ impl Server {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
-        let bound = server::Server::bind(*config).map_err(|error| error::raise(ruby, &error))?;
-        *rb_self.state() = State::Bound(Box::new(bound), misfits);
+        *rb_self.state() = State::Binding;
+        let bound = gvl::without(ruby, move || server::Server::bind(*config));
+        let given_up = !matches!(std::mem::replace(&mut *rb_self.state(), State::Over), State::Binding);
+        let bound = bound?.map_err(|error| error::raise(ruby, &error))?;
+        if given_up {
+            bound.queue().close();
+        } else {
+            *rb_self.state() = State::Bound(Box::new(bound), misfits);
+        }
         Ok(())
     }
 
@@ -127,7 +136,7 @@ impl Server {
         let signals = signals(ruby, names)?;
         let guard = match &*rb_self.state() {
             State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
-            State::Configured(..) | State::Running(_) | State::Over => None,
+            State::Configured(..) | State::Binding | State::Running(_) | State::Over => None,
         };
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
@@ -195,7 +204,7 @@ impl Server {
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
-                    if let Some(answered) = app.run(ruby, *exchange)? {
+                    if let Some(answered) = error::catching(ruby, || app.run(ruby, *exchange))? {
                         worker.hand_in(answered);
                     }
                 }
@@ -223,10 +232,10 @@ impl Server {
         }
     }
 
-    /// The env of a request that was ended with its thread, and whose callbacks are still to be run; nil for none.
-    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<RHash> {
-        let env = rb_self.app.get()?.next_unfinished()?;
-        Some(ruby.get_inner(env))
+    /// An exchange that was ended with its thread, and whose callbacks are still to be run; nil for none.
+    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<Obj<Exchange>> {
+        let exchange = rb_self.app.get()?.next_unfinished()?;
+        Some(ruby.get_inner(exchange))
     }
 
     /// Waits until the server is told to stop.
@@ -341,7 +350,7 @@ impl Server {
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
         let misfits: Vec<String> = match &*rb_self.state() {
             State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
-            State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
+            State::Binding | State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
         };
         let plan = ruby.hash_new();
         plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
@@ -360,7 +369,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Bound(..) => Phase::Booting,
+            State::Configured(..) | State::Binding | State::Bound(..) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };

@@ -29,16 +29,14 @@ pub(crate) struct Settings {
 
 /// What the Ruby side passes for the calling of the app.
 pub(crate) struct Boundary {
-    /// Whether a client may see what went wrong in the app.
-    pub(crate) development: bool,
     /// Whether the app may send 103 Early Hints.
     pub(crate) early_hints: bool,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
     /// What is to become of header names with underscores.
     pub(crate) underscores: Underscores,
-    /// Answers in the place of an app that has raised; nil for none.
-    pub(crate) error_handler: Value,
+    /// The `Tidegate::Delivery` that sees each response to its end.
+    pub(crate) delivery: Value,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     pub(crate) hijacked: Value,
 }
@@ -81,10 +79,9 @@ const NAMES: &[&str] = &[
     "termination_log",
     "log",
     "errors",
-    "development",
+    "delivery",
     "env_template",
     "allow_underscore_headers",
-    "lowlevel_error_handler",
     "request_id",
     "request_start",
     "log_requests",
@@ -169,7 +166,6 @@ impl Settings {
             access: reader.access()?,
             logs: reader.logs(platform)?,
             boundary: Boundary {
-                development: reader.get("development")?.unwrap_or(false),
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
                 underscores: match reader.get::<Value>("allow_underscore_headers")? {
                     Some(value) if Symbol::from_value(value).is_some() => Underscores::Unambiguous,
@@ -177,7 +173,7 @@ impl Settings {
                     Some(_) => Underscores::None,
                     None => Underscores::Unambiguous,
                 },
-                error_handler: reader.get("lowlevel_error_handler")?.unwrap_or_else(|| ruby.qnil().as_value()),
+                delivery: reader.get("delivery")?.unwrap_or_else(|| ruby.qnil().as_value()),
                 env_template: reader.get("env_template")?.unwrap_or_else(|| ruby.hash_new()),
                 hijacked: reader.get("hijacked")?.unwrap_or_else(|| ruby.qnil().as_value()),
             },

@@ -13,7 +13,8 @@ use magnus::{
     value::{Opaque, ReprValue},
 };
 use tidegate_core::{
-    body::{BodySender, SendError},
+    body::{BodySender, Dechunker, SendError},
+    exchange::{Recall, Responder},
     wake::Sleeper,
 };
 
@@ -21,14 +22,24 @@ use crate::{error, gvl, loan};
 
 /// The writing end, shared by all that may write to it.
 #[derive(Clone)]
-pub(crate) struct Outlet(Arc<Mutex<Option<Arc<BodySender>>>>);
+pub(crate) struct Outlet(Arc<Mutex<State>>);
+
+struct State {
+    /// `None` once the response is over.
+    sender: Option<Arc<BodySender>>,
+    /// Where the app frames its body itself.
+    chunks: Option<Dechunker>,
+}
 
 impl Outlet {
-    pub(crate) fn new(sender: BodySender) -> Self {
-        Self(Arc::new(Mutex::new(Some(Arc::new(sender)))))
+    /// `chunked`: what the app writes is in chunks, which are taken apart.
+    pub(crate) fn new(sender: BodySender, chunked: bool) -> Self {
+        let chunks = chunked.then(Dechunker::default);
+        Self(Arc::new(Mutex::new(State { sender: Some(Arc::new(sender)), chunks })))
     }
 
-    fn sender(&self) -> MutexGuard<'_, Option<Arc<BodySender>>> {
+    // Ruby must not be called under this lock.
+    fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -37,45 +48,82 @@ impl Outlet {
     ///
     /// # Errors
     ///
-    /// `Errno::EPIPE` when the client has gone, `IOError` when the response is over, and whatever interrupts the
-    /// wait.
+    /// `Errno::EPIPE` when the client has gone, `IOError` when the response is over or has long had all the bytes that its
+    /// head declares, `TypeError` when it is to be in chunks and is not, and whatever interrupts the wait.
     pub(crate) fn write(&self, ruby: &Ruby, chunk: Bytes) -> Result<(), Error> {
-        let Some(sender) = self.sender().clone() else {
+        let mut state = self.state();
+        let Some(sender) = state.sender.clone() else {
+            drop(state);
             return Err(Error::new(ruby.exception_io_error(), "the response is over"));
         };
-        let sleeper = Sleeper::new();
-        let mut chunk = chunk;
-        loop {
-            match sender.try_send(chunk, &sleeper.waker()) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Gone) => return Err(error::client_gone(ruby)),
-                Err(SendError::Full(back)) => chunk = back,
-            }
-            gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
-            ruby.thread_check_ints()?;
-        }
+        let Some(chunks) = &mut state.chunks else {
+            drop(state);
+            return send(ruby, &sender, chunk);
+        };
+        let mut content = Vec::new();
+        let decoded = chunks.decode(chunk, |bytes| content.push(bytes));
+        drop(state);
+        content.into_iter().try_for_each(|bytes| send(ruby, &sender, bytes))?;
+        decoded.map_err(|bad| error::not_in_chunks(ruby, bad))
     }
 
     /// Whether the client has gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.sender().as_ref().is_some_and(|sender| sender.is_gone())
+        self.state().sender.as_ref().is_some_and(|sender| sender.is_gone())
     }
 
-    /// Ends the response: it is whole. A thread that is still writing to it spoils that, and aborts it.
-    pub(crate) fn finish(&self) {
-        let sender = self.sender().take();
-        if let Some(sender) = sender.and_then(Arc::into_inner) {
-            sender.finish();
+    /// Has the head go out, if it waits for the first of the body.
+    fn begin(&self) {
+        if let Some(sender) = &self.state().sender {
+            sender.begin();
         }
     }
 
-    /// Ends the response as it is: the client sees that it was cut.
-    pub(crate) fn abort(&self) {
-        drop(self.sender().take());
+    /// Ends the response: it is whole. A thread that is still writing to it spoils that, and aborts it.
+    ///
+    /// # Errors
+    ///
+    /// `TypeError` when it is to be in chunks and is not.
+    pub(crate) fn finish(&self, ruby: &Ruby) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.sender.is_none() {
+            return Ok(());
+        }
+        let whole = state.chunks.as_ref().map_or(Ok(()), Dechunker::finish);
+        let sender = if whole.is_ok() { state.sender.take() } else { None };
+        drop(state);
+        if let Some(sender) = sender.and_then(Arc::into_inner) {
+            sender.finish();
+        }
+        whole.map_err(|bad| error::not_in_chunks(ruby, bad))
+    }
+
+    /// Ends the response as it is. Where nothing of it has gone out, the client is to be answered again; otherwise it sees that
+    /// it was cut.
+    pub(crate) fn recall(&self, recall: Recall) -> Option<Responder> {
+        let sender = self.state().sender.take()?;
+        recall.recall(&sender)
     }
 
     fn is_closed(&self) -> bool {
-        self.sender().is_none()
+        self.state().sender.is_none()
+    }
+}
+
+fn send(ruby: &Ruby, sender: &BodySender, mut chunk: Bytes) -> Result<(), Error> {
+    let sleeper = Sleeper::new();
+    loop {
+        match sender.try_send(chunk, &sleeper.waker()) {
+            Ok(()) => return Ok(()),
+            Err(SendError::Gone) => return Err(error::client_gone(ruby)),
+            Err(SendError::TooLong) => {
+                let message = "the response is longer than its content-length";
+                return Err(Error::new(ruby.exception_io_error(), message));
+            }
+            Err(SendError::Full(back)) => chunk = back,
+        }
+        gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
+        ruby.thread_check_ints()?;
     }
 }
 
@@ -110,19 +158,22 @@ impl Stream {
     }
 
     fn write(ruby: &Ruby, rb_self: &Self, value: Value) -> Result<usize, Error> {
-        let chunk = chunk(value)?;
-        let length = chunk.len();
-        rb_self.outlet.write(ruby, chunk)?;
-        Ok(length)
+        error::catching(ruby, || {
+            let chunk = chunk(value)?;
+            let length = chunk.len();
+            rb_self.outlet.write(ruby, chunk)?;
+            Ok(length)
+        })
     }
 
     fn append(ruby: &Ruby, rb_self: Obj<Self>, value: Value) -> Result<Value, Error> {
-        rb_self.outlet.write(ruby, chunk(value)?)?;
+        Self::write(ruby, &rb_self, value)?;
         Ok(rb_self.as_value())
     }
 
-    /// Everything written is on its way already.
+    /// Everything written is on its way already; the head, where nothing was written yet, is sent now.
     fn flush(rb_self: Obj<Self>) -> Value {
+        rb_self.outlet.begin();
         rb_self.as_value()
     }
 
@@ -131,8 +182,8 @@ impl Stream {
         if input.is_nil() { Ok(input) } else { input.funcall("read", args) }
     }
 
-    fn close(&self) {
-        self.outlet.finish();
+    fn close(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        error::catching(ruby, || rb_self.outlet.finish(ruby))
     }
 
     fn close_read(&self) {}

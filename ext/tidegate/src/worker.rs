@@ -3,8 +3,8 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use http::{Method, StatusCode, Version, request::Parts as Head};
-use magnus::{Error, RArray, RHash, RModule, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
+use http::{Method, Version, request::Parts as Head};
+use magnus::{Error, RArray, RHash, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
 use tidegate_core::{
     exchange::{self, Answered, Responder},
     request::Request,
@@ -15,7 +15,7 @@ use crate::{
     env::{EnvMaker, Times},
     exchange::Exchange,
     input::Inputs,
-    report::{Culprit, Report, exception, is_exception, report},
+    report::{exception, is_exception, tolerate},
     response::Parts,
     settings::Boundary,
 };
@@ -25,30 +25,24 @@ pub(crate) struct App {
     app: Opaque<Value>,
     envs: EnvMaker,
     inputs: Inputs,
-    /// `Tidegate::Delivery`.
-    delivery: Opaque<RModule>,
+    /// The `Tidegate::Delivery` of this server.
+    delivery: Opaque<Value>,
     /// The `Tidegate::Hijacked` of this server.
     hijacked: Opaque<Value>,
     early_hints: bool,
-    /// Answers in the place of an app that has raised; nil for none.
-    error_handler: Opaque<Value>,
-    development: bool,
-    /// The envs of requests whose threads were ended inside the app, before they could run the callbacks.
-    unfinished: Mutex<Vec<Opaque<RHash>>>,
+    /// Exchanges whose threads were ended inside the app, before they could run the callbacks.
+    unfinished: Mutex<Vec<Opaque<Obj<Exchange>>>>,
 }
 
 impl App {
     pub(crate) fn new(ruby: &Ruby, app: Value, boundary: &Boundary) -> Result<Self, Error> {
-        let delivery: RModule = ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get("Delivery")?;
         Ok(Self {
             app: app.into(),
             envs: EnvMaker::new(ruby, boundary.env_template, boundary.underscores)?,
             inputs: Inputs::new(ruby)?,
-            delivery: delivery.into(),
+            delivery: boundary.delivery.into(),
             hijacked: boundary.hijacked.into(),
             early_hints: boundary.early_hints,
-            error_handler: boundary.error_handler.into(),
-            development: boundary.development,
             unfinished: Mutex::default(),
         })
     }
@@ -59,17 +53,16 @@ impl App {
         self.inputs.mark(marker);
         marker.mark(self.delivery);
         marker.mark(self.hijacked);
-        marker.mark(self.error_handler);
-        self.unfinished().iter().for_each(|env| marker.mark(*env));
+        self.unfinished().iter().for_each(|exchange| marker.mark(*exchange));
     }
 
     // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
-    fn unfinished(&self) -> MutexGuard<'_, Vec<Opaque<RHash>>> {
+    fn unfinished(&self) -> MutexGuard<'_, Vec<Opaque<Obj<Exchange>>>> {
         self.unfinished.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The env of a request that was ended with its thread and whose callbacks nobody has run yet.
-    pub(crate) fn next_unfinished(&self) -> Option<Opaque<RHash>> {
+    /// An exchange that was ended with its thread, and whose callbacks are still to be run.
+    pub(crate) fn next_unfinished(&self) -> Option<Opaque<Obj<Exchange>>> {
         self.unfinished().pop()
     }
 
@@ -93,109 +86,80 @@ impl App {
             Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
         };
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
-        let exchange = Exchange::wrap(ruby, responder, env, self.hijacked, bodiless, upgrades);
+        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.hijacked, bodiless, upgrades);
+        let _end = End(exchange);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
-            Ok(()) => self.call(ruby, &head, env, exchange),
-            Err(error) => self.app_failed(ruby, &head, env, exchange, error).map(|()| None),
+            Ok(()) => self.call(ruby, env, exchange),
+            Err(error) => self.tell(ruby, "failed", exchange, error),
         };
         if called.is_err() {
             input.release();
             return called;
         }
-        if let Err(error) = input.close() {
-            report(ruby, &head, &error, Culprit::AppLate)?;
+        match input.close() {
+            Ok(()) => called,
+            Err(error) => self.tell(ruby, "late", exchange, error),
         }
-        called
     }
 
     /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
-    fn call(&self, ruby: &Ruby, head: &Head, env: RHash, exchange: Obj<Exchange>) -> Result<Option<Answered>, Error> {
-        let module = ruby.get_inner(self.delivery);
+    fn call(&self, ruby: &Ruby, env: RHash, exchange: Obj<Exchange>) -> Result<Option<Answered>, Error> {
         let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
             Ok(parts) => parts,
-            Err(error) => {
-                if !is_exception(&error) {
-                    // The client is answered now, and not when the object that holds the responder is collected.
-                    drop(exchange.responder());
-                    self.unfinished().push(env.into());
-                    return Err(error);
-                }
-                let raised = exception(ruby, &error);
-                if let Err(ended) = self.app_failed(ruby, head, env, exchange, error) {
-                    self.unfinished().push(env.into());
-                    return Err(ended);
-                }
-                return module.funcall::<_, _, Value>("finish", (env, ruby.qnil(), ruby.qnil(), raised)).map(|_| None);
-            }
+            Err(error) if is_exception(&error) => return self.tell(ruby, "app_raised", exchange, error),
+            Err(ended) => return Err(self.unfinished_by(exchange, ended)),
         };
         // An array needs no closing, and where nobody waits for the end there is no need of help from Ruby.
         let plain = RArray::from_value(parts.body).is_some() && self.envs.nobody_waits(ruby, env);
-        let delivered = if plain {
-            exchange.deliver(ruby, &parts)
-        } else {
-            let arguments = (exchange, env, parts.status, parts.headers, parts.body);
-            module.funcall::<_, _, Value>("run", arguments).map(|_| None)
-        };
-        delivered.or_else(|error| self.app_failed(ruby, head, env, exchange, error).map(|()| None))
+        if plain {
+            return match exchange.deliver(ruby, &parts) {
+                Err(error) if is_exception(&error) => self.tell(ruby, "failed", exchange, error),
+                // A hijack of the response was in the app's hands.
+                Err(ended) => Err(self.unfinished_by(exchange, ended)),
+                delivered => delivered,
+            };
+        }
+        let arguments = (exchange, parts.status, parts.headers, parts.body);
+        match ruby.get_inner(self.delivery).funcall::<_, _, Value>("run", arguments) {
+            Ok(_) => Ok(None),
+            Err(error) => self.tell(ruby, "late", exchange, error),
+        }
     }
 
-    /// Reports a failure of the app and answers the client, if it can still be answered: as the app's own handler wants
-    /// it, or else with a plain 500.
-    fn app_failed(
-        &self,
-        ruby: &Ruby,
-        head: &Head,
-        env: RHash,
-        exchange: Obj<Exchange>,
-        error: Error,
-    ) -> Result<(), Error> {
-        let answered = self.answer_failure(ruby, head, env, exchange, error);
-        if answered.is_err() {
-            // The thread ends; the client is answered now, as when it ends inside the app.
-            drop(exchange.responder());
-        }
-        answered
+    /// Leaves the end of an exchange to another thread, because this one ends.
+    fn unfinished_by(&self, exchange: Obj<Exchange>, ended: Error) -> Error {
+        self.unfinished().push(exchange.into());
+        ended
     }
 
-    fn answer_failure(
-        &self,
-        ruby: &Ruby,
-        head: &Head,
-        env: RHash,
-        exchange: Obj<Exchange>,
-        error: Error,
-    ) -> Result<(), Error> {
-        let open = exchange.is_open();
-        let failure = report(ruby, head, &error, if open { Culprit::App } else { Culprit::AppLate })?;
-        let handler = ruby.get_inner(self.error_handler);
-        if open && !handler.is_nil() {
-            let arguments = (handler, exchange, env, exception(ruby, &error));
-            match ruby.get_inner(self.delivery).funcall::<_, _, Value>("answer", arguments) {
-                Ok(_) => return Ok(()),
-                Err(error) => drop(report(ruby, head, &error, Culprit::ErrorHandler)?),
-            }
+    /// Tells `Tidegate::Delivery` of an exception. What is none ends the thread, and is passed on.
+    fn tell(&self, ruby: &Ruby, what: &str, exchange: Obj<Exchange>, error: Error) -> Result<Option<Answered>, Error> {
+        if !is_exception(&error) {
+            return Err(error);
         }
-        if let Some(responder) = exchange.responder() {
-            self.refuse(responder, &failure);
-        }
-        Ok(())
+        let arguments = (exchange, exception(ruby, &error));
+        ruby.get_inner(self.delivery).funcall::<_, _, Value>(what, arguments).map(|_| None)
     }
 
-    /// Reports a failure of ours, before the app was called, and answers the client.
+    /// Answers the client and reports a failure of ours, before there was an env.
     fn fail(&self, ruby: &Ruby, head: &Head, error: &Error, responder: Responder) -> Result<(), Error> {
-        let failure = report(ruby, head, error, Culprit::App)?;
-        self.refuse(responder, &failure);
-        Ok(())
-    }
-
-    fn refuse(&self, responder: Responder, report: &Report) {
-        let response = if self.development {
-            Response::text(StatusCode::INTERNAL_SERVER_ERROR, report.text())
-        } else {
-            Response::app_failed()
-        };
         // A client that has gone needs no answer.
-        let _ = responder.send(response);
+        let _ = responder.send(Response::app_failed());
+        if !is_exception(error) {
+            return Err(error.clone());
+        }
+        let arguments = (exception(ruby, error), head.method.as_str(), head.uri.path());
+        tolerate(ruby.get_inner(self.delivery).funcall::<_, _, Value>("report", arguments)).map(drop)
+    }
+}
+
+/// However the run of an exchange ends, by the end of its thread or a panic of ours, its client is answered then, and not when
+/// the object that holds the responder is collected.
+struct End(Obj<Exchange>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        drop(self.0.responder());
     }
 }

@@ -2,21 +2,33 @@
 //! beside it.
 
 use std::{
-    fs::File,
+    ffi::OsStr,
+    fs::{self, File, OpenOptions},
     io,
-    os::fd::AsFd,
+    os::{
+        fd::{AsFd, RawFd},
+        unix::fs::{FileExt, OpenOptionsExt},
+    },
+    path::Path,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::Aborted;
 use crate::sys;
 
 /// How much of a file is read at a time.
 const FILE_CHUNK: usize = 128 * 1024;
+
+/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are written to disk
+/// although a network's file system no longer answers. One for the process, as its disks are.
+static READS: Semaphore = Semaphore::const_new(24);
 
 /// A file on its way to the client.
 #[derive(Debug)]
@@ -40,6 +52,68 @@ enum State {
 struct Source {
     file: File,
     buffer: BytesMut,
+}
+
+/// A regular file that can be sent as it is, and how long it is.
+#[derive(Debug)]
+pub struct Regular {
+    file: File,
+    length: u64,
+}
+
+/// Where a file system makes up a file's content when it is read, as those under /proc and /sys do, the length of a file is
+/// said to be one of these.
+const MADE_UP: [u64; 2] = [0, 4096];
+
+impl Regular {
+    /// Opens a file for reading. May wait for a disk or a network, but not for a process at the other end of a pipe. `None` for
+    /// what is no regular file, and what says of itself that it is of another length than it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn open(path: &OsStr) -> io::Result<Option<Self>> {
+        let path = Path::new(path);
+        // To open some devices, or a pipe, is to do something to them.
+        if !fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        // What is there by now may be another.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        Self::of(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
+    }
+
+    /// The file that is open as `descriptor`, which stays the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn opened(descriptor: RawFd) -> io::Result<Option<Self>> {
+        Self::of(sys::duplicate(descriptor)?.into())
+    }
+
+    fn of(file: File) -> io::Result<Option<Self>> {
+        let metadata = file.metadata()?;
+        let length = metadata.len();
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        if MADE_UP.contains(&length) {
+            let ends = |at| file.read_at(&mut [0], at).map(|count| count == 0);
+            if !ends(length)? || (length > 0 && ends(length - 1)?) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Self { file, length }))
+    }
+
+    /// What comes behind the first `skipped` bytes.
+    pub fn after(self, skipped: u64) -> FileBody {
+        let left = self.length.saturating_sub(skipped);
+        let mut body = FileBody::new(self.file, left);
+        body.at = skipped;
+        body
+    }
 }
 
 impl FileBody {
@@ -72,10 +146,7 @@ impl FileBody {
                             Err(error) => self.tells = error.kind() == io::ErrorKind::WouldBlock,
                         }
                     }
-                    self.state = State::Reading(tokio::task::spawn_blocking(move || {
-                        let length = source.read(at, want, sys::read_at)?;
-                        Ok((source, length))
-                    }));
+                    self.state = State::Reading(source.read_beside(at, want));
                 }
                 State::Reading(mut reading) => match Pin::new(&mut reading).poll(cx) {
                     Poll::Pending => {
@@ -102,7 +173,31 @@ impl FileBody {
     }
 }
 
+impl Drop for FileBody {
+    fn drop(&mut self) {
+        // What a read that has not begun would bring is of no use any more.
+        if let State::Reading(reading) = &self.state {
+            reading.abort();
+        }
+    }
+}
+
 impl Source {
+    /// Reads on a thread of its own, when there is one.
+    fn read_beside(mut self, at: u64, want: usize) -> JoinHandle<io::Result<(Self, usize)>> {
+        let read = move |_permit: SemaphorePermit<'static>| {
+            let length = self.read(at, want, sys::read_at)?;
+            Ok((self, length))
+        };
+        match READS.try_acquire() {
+            Ok(permit) => spawn_blocking(move || read(permit)),
+            Err(_) => tokio::spawn(async move {
+                let permit = READS.acquire().await.map_err(io::Error::other)?;
+                spawn_blocking(move || read(permit)).await.map_err(io::Error::other)?
+            }),
+        }
+    }
+
     /// Reads up to `want` bytes at `at` into the buffer, and returns how many.
     fn read(
         &mut self,
@@ -144,12 +239,80 @@ mod tests {
     async fn reads_a_file_to_its_promised_length_or_aborts() {
         let (file, content) = file(300_000);
         for tells in [true, false] {
-            let body = |length| FileBody { tells, ..FileBody::new(file.try_clone().unwrap(), length) };
+            let body = |length| {
+                let mut body = FileBody::new(file.try_clone().unwrap(), length);
+                body.tells = tells;
+                body
+            };
             assert!(read(&mut body(300_000)).await.unwrap() == content);
             assert!(read(&mut body(200_000)).await.unwrap() == content[..200_000]);
             assert!(read(&mut body(300_001)).await.is_err(), "does not end as if whole");
             assert!(body(0).is_empty() && read(&mut body(0)).await.unwrap().is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn sends_what_comes_behind_a_place_and_leaves_the_descriptor_where_it_is() {
+        use std::{io::Seek, os::fd::AsRawFd};
+        let (mut file, content) = file(200_000);
+        let place = file.stream_position().unwrap();
+        let regular = || Regular::opened(file.as_raw_fd()).unwrap().unwrap();
+        assert_eq!(regular().after(150_000).len(), 50_000);
+        assert!(read(&mut regular().after(150_000)).await.unwrap() == content[150_000..]);
+        assert!(read(&mut regular().after(300_000)).await.unwrap().is_empty());
+        assert_eq!(file.stream_position().unwrap(), place);
+        assert!(Regular::opened(-1).is_err());
+    }
+
+    /// A FIFO stopped all of Ruby until something was written to it; and to open one is to let a writer go on.
+    #[test]
+    fn opens_nothing_but_regular_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let file = directory.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for (path, regular) in
+            [(fifo.as_path(), false), (directory.path(), false), (Path::new("/dev/null"), false), (&file, true)]
+        {
+            assert_eq!(Regular::open(path.as_os_str()).unwrap().is_some(), regular, "{path:?}");
+        }
+        assert!(Regular::open(OsStr::new("/nonexistent")).is_err());
+        assert!(Regular::open(OsStr::new("a\0b")).is_err());
+        let (reader, _writer) = io::pipe().unwrap();
+        assert!(Regular::opened(std::os::fd::AsRawFd::as_raw_fd(&reader)).unwrap().is_none());
+    }
+
+    /// /proc says that its files are empty, /sys that they have 4096 bytes.
+    #[test]
+    fn takes_no_file_that_has_another_length_than_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        for length in MADE_UP {
+            let path = directory.path().join(length.to_string());
+            fs::write(&path, vec![0; length as usize]).unwrap();
+            assert_eq!(Regular::open(path.as_os_str()).unwrap().unwrap().after(0).len(), length);
+        }
+        for path in ["/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"].map(Path::new) {
+            if path.exists() {
+                assert!(Regular::open(path.as_os_str()).unwrap().is_none(), "{path:?}");
+            }
+        }
+    }
+
+    /// Files on a mount that no longer answers took all the threads for disks, and uploads stopped as well.
+    #[tokio::test]
+    async fn reads_that_hang_leave_threads_to_others() {
+        let hanging = READS.acquire_many(24).await.unwrap();
+        let (file, content) = file(1000);
+        let mut body = FileBody::new(file, 1000);
+        body.tells = false;
+        let mut waiting = std::pin::pin!(read(&mut body));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(spawn_blocking(|| "written").await.unwrap(), "written");
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        drop(hanging);
+        assert!(waiting.await.unwrap() == content);
     }
 
     #[tokio::test]

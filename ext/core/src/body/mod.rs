@@ -1,6 +1,7 @@
 //! Bodies in both directions: a request body that has arrived whole, or is arriving; a response body on its way out.
 
 mod budget;
+mod chunked;
 mod feed;
 mod file;
 mod overflow;
@@ -19,10 +20,12 @@ pub(crate) use self::{
     overflow::{Failed, Overflow},
     request::{Terms, Unreceived},
     spool::Spool,
+    stream::Start,
 };
 pub use self::{
+    chunked::{BadChunks, Dechunker},
     feed::{Breach, Fed, Feed},
-    file::FileBody,
+    file::{FileBody, Regular},
     request::RequestBody,
     stream::{BodyReceiver, BodySender, SendError, channel},
 };

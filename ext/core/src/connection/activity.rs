@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard},
-    task::Waker,
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -92,6 +92,8 @@ struct State {
     forced: bool,
     /// Something was written since hyper last had nothing to write.
     unflushed: bool,
+    /// How often hyper has had nothing more to write.
+    flushes: u64,
     /// The response waits for that; with `true` also for the socket to take no more.
     flush_waiter: Option<(Waker, bool)>,
     /// The app wants the connection for itself.
@@ -151,6 +153,7 @@ impl Activity {
             answered: false,
             forced: false,
             unflushed: false,
+            flushes: 0,
             flush_waiter: None,
             take_over: None,
             upload: None,
@@ -237,11 +240,13 @@ impl Activity {
         state.stalled = None;
         state.pace = None;
         state.unflushed = false;
+        state.flushes += 1;
+        let waiter = state.flush_waiter.take();
         if state.stage == Stage::Flushing {
             state.stage = Stage::Idle { since: super::now() };
         }
-        if let Some((waiter, _)) = state.flush_waiter.take() {
-            drop(state);
+        drop(state);
+        if let Some((waiter, _)) = waiter {
             waiter.wake();
         }
     }
@@ -298,6 +303,21 @@ impl Activity {
         if let Stage::Exchange | Stage::Responding = state.stage {
             state.stage = Stage::Flushing;
         }
+    }
+
+    /// How often hyper has written all that it had.
+    pub(super) fn flushes(&self) -> u64 {
+        self.state().flushes
+    }
+
+    /// Waits until hyper has written all that it had when there had been so many flushes.
+    pub(super) fn poll_flushed_since(&self, flushes: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.flushes != flushes {
+            return Poll::Ready(());
+        }
+        state.flush_waiter = Some((cx.waker().clone(), false));
+        Poll::Pending
     }
 
     pub(super) fn upload_begun(&self, breaker: Breaker) {

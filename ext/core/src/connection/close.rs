@@ -63,6 +63,20 @@ pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
     }
 }
 
+/// Ends a response that its app has cut short, and looks cut: what was sent of it arrives first. Where only the end of the
+/// connection marks the end of the body, a reset tells that it was cut.
+pub(super) async fn cut<S: Socket>(socket: Watched<S>, activity: &Activity, shared: &Shared) {
+    if !activity.is_close_delimited() {
+        return linger(socket, shared).await;
+    }
+    let deadline = Instant::now() + LINGER;
+    // A reset destroys what the client's end has not confirmed.
+    while socket.socket().unsent() > 0 && Instant::now() < deadline && !shared.phase().is_forced() {
+        sleep(DELIVERY_POLL).await;
+    }
+    abort(socket, activity);
+}
+
 /// Closes at once, so that a response cut short looks cut: where only the end of the connection marks the end of
 /// the body, by a reset.
 pub(super) fn abort<S: Socket>(socket: Watched<S>, activity: &Activity) {

@@ -14,6 +14,7 @@ mod reply;
 mod slack;
 mod spill;
 mod transport;
+mod wrong_length;
 
 use std::{
     convert::Infallible,
@@ -57,7 +58,7 @@ use crate::{
     troubles::Troubles,
 };
 
-pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket};
+pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket, wrong_length::WrongLengths};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -91,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
+    /// Where it is told that a response is not as long as its head says.
+    pub(crate) wrong_lengths: WrongLengths,
     pub(crate) slack: Slack,
     /// How many connections there may be.
     pub(crate) crowd: Arc<Crowd>,
@@ -438,7 +441,7 @@ async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity,
             shared.stats.too_slow();
             close::abort(socket, activity);
         }
-        Ending::Unfinished => close::abort(socket, activity),
+        Ending::Unfinished => close::cut(socket, activity, shared).await,
     }
 }
 

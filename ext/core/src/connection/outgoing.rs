@@ -16,6 +16,7 @@ use super::{
     activity::Activity,
     meter::Meter,
     spill::{self, Spill},
+    wrong_length::Declared,
 };
 use crate::{
     access::Record,
@@ -31,8 +32,13 @@ pub(super) struct Outgoing {
     pub(super) left: Option<u64>,
     /// What keeps it from filling memory, where it may be long.
     pub(super) spill: Option<Box<Spill>>,
+    /// Of a file: it may get shorter while it is sent.
+    pub(super) declared: Option<Box<Declared>>,
     pub(super) line: Option<Line>,
     pub(super) end: End,
+    /// The body has ended too early. How often hyper had written all that it had by then: what went before the end is to go
+    /// out first.
+    pub(super) cut: Option<u64>,
 }
 
 /// Reports the end of the response, however it ends.
@@ -50,6 +56,23 @@ impl Drop for End {
 }
 
 impl Outgoing {
+    /// Ends the body before it is whole, once what there was of it is written.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let flushes = self.end.activity.flushes();
+        self.cut = Some(flushes);
+        self.source = ResponseBody::Empty;
+        self.spill = None;
+        ready!(self.end.activity.poll_flushed_since(flushes, cx));
+        Poll::Ready(Some(Err(Aborted)))
+    }
+
+    /// Nothing of it is missing.
+    pub(super) fn is_whole(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.cut = false);
+        }
+    }
+
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         match &mut self.spill {
             None => spill::poll_body(&mut self.source, cx),
@@ -64,22 +87,35 @@ impl Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let this = self.get_mut();
+        if let Some(flushes) = this.cut {
+            // hyper forgets what it has not written when a body fails.
+            ready!(this.end.activity.poll_flushed_since(flushes, cx));
+            return Poll::Ready(Some(Err(Aborted)));
+        }
         let chunk = ready!(this.poll_chunk(cx));
         let frame = match (chunk, &mut this.left) {
-            (Some(Err(aborted)), _) => Some(Err(aborted)),
+            (Some(Err(_)), left) => {
+                if let (Some(declared), Some(left)) = (this.declared.take(), left) {
+                    declared.fell_short(*left);
+                }
+                return this.poll_cut(cx);
+            }
+            (None, Some(left)) if *left > 0 => return this.poll_cut(cx),
+            (None, _) => None,
             (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
             (Some(Ok(mut chunk)), Some(left)) => {
                 // What goes past the declared length would be read as the next response.
                 chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= chunk.len() as u64;
                 if *left == 0 {
+                    if let ResponseBody::Stream(stream) = &this.source {
+                        stream.satisfied();
+                    }
                     this.source = ResponseBody::Empty;
                     this.spill = None;
                 }
                 Some(Ok(Frame::data(chunk)))
             }
-            (None, Some(left)) if *left > 0 => Some(Err(Aborted)),
-            (None, _) => None,
         };
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -90,11 +126,15 @@ impl Body for Outgoing {
                 meter.sent(length);
             }
         }
+        if frame.is_none() || this.is_end_stream() {
+            this.is_whole();
+        }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_over()
+        self.cut.is_none()
+            && self.source.is_over()
             && self.spill.as_ref().is_none_or(|spill| spill.is_empty())
             && self.left.is_none_or(|left| left == 0)
     }

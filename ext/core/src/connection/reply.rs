@@ -12,8 +12,8 @@ use std::{
 
 use http::{HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use http_body::Body;
-use hyper::body::Incoming;
-use tokio::sync::oneshot::error::RecvError;
+use hyper::{body::Incoming, ext::ReasonPhrase};
+use tokio::{sync::oneshot::error::RecvError, time::Sleep};
 
 use super::{
     Shared,
@@ -21,18 +21,19 @@ use super::{
     meter::Meter,
     outgoing::{End, Line, Outgoing},
     spill::Spill,
+    wrong_length::{Declared, Target},
 };
 use crate::{
     access::Record,
-    body::{RequestBody, ResponseBody, Terms, Unreceived},
+    body::{RequestBody, ResponseBody, Start, Terms, Unreceived},
     config::Timeouts,
     dispatch::Rejected,
-    exchange::{Answer, Awaited, Exchange},
+    exchange::{Answer, Awaited, Exchange, Tentative},
     interim::Interim,
     marks,
     refused::Refused,
     request::{self, Peer, Request},
-    response::{Refusal, Response},
+    response::{self, MOST_HEADER_NAMES, Refusal, Response},
     stats::{Shed, Times},
 };
 
@@ -69,7 +70,7 @@ impl Service {
     /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
     fn probed(&self, response: Response, framing: Framing, received: Instant) -> Reply {
         let state = State::Probed(Some(response));
-        Reply { service: self.clone(), state, framing, received, id: None, line: None, meter: None }
+        Reply { service: self.clone(), state, framing, received, target: None, id: None, line: None, meter: None }
     }
 
     /// How a request body is received that has to be whole by `until`.
@@ -160,6 +161,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let id = self.shared.marks.make(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
+        let target = Some(Target::of(&head));
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
@@ -189,7 +191,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
                 }))
             }
         };
-        Reply { service: self.clone(), state, framing, received, id, line, meter: Some(meter) }
+        Reply { service: self.clone(), state, framing, received, target, id, line, meter: Some(meter) }
     }
 }
 
@@ -207,6 +209,8 @@ pub(super) struct Reply {
     state: State,
     framing: Framing,
     received: Instant,
+    /// What was asked for; `None` for a probe.
+    target: Option<Target>,
     /// The request's id, where requests have one.
     id: Option<HeaderValue>,
     line: Option<Line>,
@@ -220,6 +224,8 @@ enum State {
     Receiving(Pin<Box<Receiving>>),
     /// The exchange is queued or running.
     Waiting(Awaited),
+    /// The app has answered, and nothing of the body has come yet.
+    Tentative(Box<Tentative>, Times, Pin<Box<Sleep>>),
     /// The app has the connection; there is no response.
     TakenOver,
     /// The server answers by itself.
@@ -249,7 +255,7 @@ impl Future for Reply {
                     refusal.into_response()
                 }
                 State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
-                State::Receiving(_) | State::Waiting(_) if this.service.activity.is_forced() => {
+                State::Receiving(_) | State::Waiting(_) | State::Tentative(..) if this.service.activity.is_forced() => {
                     this.give_up();
                     continue;
                 }
@@ -261,10 +267,32 @@ impl Future for Reply {
                     continue;
                 }
                 State::TakenOver => return Poll::Pending,
+                State::Tentative(tentative, times, timer) => {
+                    let (start, times) = (ready!(poll_start(tentative, timer.as_mut(), cx)), *times);
+                    match (start, std::mem::replace(&mut this.state, State::TakenOver)) {
+                        (Start::Recalled, State::Tentative(tentative, ..)) => {
+                            this.state = State::Waiting(tentative.instead);
+                            continue;
+                        }
+                        (Start::Begins, State::Tentative(tentative, ..)) => {
+                            this.answered(times);
+                            tentative.response
+                        }
+                        _ => {
+                            this.answered(times);
+                            Response::app_failed()
+                        }
+                    }
+                }
                 State::Waiting(answer) => match ready!(this.service.heed(Pin::new(answer), cx)) {
                     Ok(Answer::Response(response, times)) => {
                         this.answered(times);
                         response
+                    }
+                    Ok(Answer::Tentative(tentative, times)) => {
+                        let timer = Box::pin(tokio::time::sleep(tentative.hold));
+                        this.state = State::Tentative(tentative, times, timer);
+                        continue;
                     }
                     Ok(Answer::SentBack(reason)) => {
                         this.service.shared.stats.rejected(reason);
@@ -291,6 +319,15 @@ impl Future for Reply {
     }
 }
 
+/// Waits until it is known whether the response begins.
+fn poll_start(tentative: &mut Tentative, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Start> {
+    let ResponseBody::Stream(stream) = &mut tentative.response.body else { return Poll::Ready(Start::Begins) };
+    match stream.poll_start(cx) {
+        Poll::Pending => timer.poll(cx).map(|()| stream.start()),
+        known => known,
+    }
+}
+
 impl Reply {
     /// A worker has answered.
     fn answered(&mut self, times: Times) {
@@ -302,7 +339,7 @@ impl Reply {
 
     /// The server's patience has ended before there was an answer.
     fn give_up(&mut self) {
-        if let State::Waiting(_) = self.state {
+        if let State::Waiting(_) | State::Tentative(..) = self.state {
             self.service.shared.stats.cut();
         }
         self.service.shared.stats.rejected(Shed::Ending);
@@ -310,21 +347,31 @@ impl Reply {
     }
 
     /// Frames the response and makes it hyper's.
-    fn begin(&mut self, response: Response) -> http::Response<Outgoing> {
+    fn begin(&mut self, mut response: Response) -> http::Response<Outgoing> {
+        if response.headers.keys_len() > MOST_HEADER_NAMES {
+            // No room for those that frame the message: to add one would panic, here or in hyper.
+            response = Response::app_failed();
+        }
         let Response { status, mut headers, body } = response;
-        let bodiless = self.framing.head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if status == StatusCode::NO_CONTENT {
-            headers.remove(header::CONTENT_LENGTH);
+        let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = self.framing.head_only || none;
+        match status {
+            StatusCode::NO_CONTENT => drop(headers.remove(header::CONTENT_LENGTH)),
+            // It says that there is no content (RFC 9110 §15.3.6).
+            StatusCode::RESET_CONTENT => drop(headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"))),
+            _ => {}
         }
         // hyper alone frames the message.
         headers.remove(header::TRANSFER_ENCODING);
         if self.framing.head_only
+            && !none
             && !headers.contains_key(header::CONTENT_LENGTH)
             && let (ResponseBody::Full(_) | ResponseBody::Parts(_), Some(length)) = (&body, body.length())
         {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let declares = if none { None } else { declared.and_then(|declared| self.declares(declared, &body)) };
         let mut source = if bodiless { ResponseBody::Empty } else { body };
         // HTTP/1.0 knows no chunks: where no length is known, the end of the connection is the end of the body.
         let close_delimited =
@@ -343,19 +390,29 @@ impl Reply {
         self.service.activity.response_begun(close_delimited);
         self.service.interim.response_begun();
         if let Some(line) = &mut self.line {
-            line.note(|record| record.status = Some(status.as_u16()));
+            line.note(|record| (record.status, record.cut) = (Some(status.as_u16()), true));
         }
         if let Some(meter) = &mut self.meter {
             meter.answered(status);
         }
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             spill: Spill::of(&mut source, &self.service.shared, &self.service.activity),
             source,
             left: if bodiless { None } else { declared },
+            declared: declares,
             line: self.line.take(),
             end: End { activity: self.service.activity.clone(), meter: self.meter.take() },
+            cut: None,
         };
+        if outgoing.is_end_stream() {
+            outgoing.is_whole();
+        }
         let mut message = http::Response::new(outgoing);
+        let reason = response::reason(status);
+        if status.canonical_reason() != Some(reason) {
+            // hyper would say "<none>", or a name that is out of date.
+            message.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
+        }
         *message.status_mut() = status;
         // To an HTTP/1.0 client that asked for it, hyper says `keep-alive` unless the response is of its version.
         if self.framing.version == Version::HTTP_10 && headers.contains_key(header::CONNECTION) {
@@ -363,6 +420,26 @@ impl Reply {
         }
         *message.headers_mut() = headers;
         message
+    }
+
+    /// Compares the body's length with the one declared, where the app has given both. What can't be known yet is compared
+    /// later: by a stream's end, and by the reader of a file.
+    fn declares(&mut self, declared: u64, body: &ResponseBody) -> Option<Box<Declared>> {
+        // To HEAD, an app may tell the length of a body that it does not make.
+        if self.framing.head_only && matches!(body, ResponseBody::Empty | ResponseBody::Stream(_)) {
+            return None;
+        }
+        let whole = body.length();
+        if whole == Some(declared) && !matches!(body, ResponseBody::File(_)) {
+            return None;
+        }
+        let declares = self.target.take()?.declares(declared, self.service.shared.clone());
+        match (body, whole) {
+            (ResponseBody::Stream(stream), _) => stream.expect(declared, move |actual| declares.compare(actual)),
+            (_, Some(actual)) if actual != declared => declares.compare(actual),
+            _ => return Some(Box::new(declares)),
+        }
+        None
     }
 
     /// Whether a drain wants this connection's client to open its next one elsewhere.

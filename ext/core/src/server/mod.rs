@@ -21,15 +21,16 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use self::driver::Driver;
 pub use crate::notice::Observer;
+
+use self::driver::Driver;
 use crate::{
     access::AccessLog,
     admin::{self, Admin, Asker, Liveness},
     body::{Budget, Spool},
     clock::now,
     config::Config,
-    connection::{Crowd, Shared, Slack},
+    connection::{Crowd, Shared, Slack, WrongLengths},
     descriptors,
     dispatch::DispatchQueue,
     error::Error,
@@ -204,6 +205,7 @@ impl Server {
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
+            wrong_lengths: WrongLengths::new(observer.clone()),
             slack: Slack::default(),
             crowd: crowd.clone(),
             budget: budget.clone(),

@@ -148,7 +148,7 @@ async fn asks_for_a_body_that_waits_to_be_asked_for() {
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
     let (text, _) = client.rest().await;
-    assert!(text.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{text}");
+    assert!(text.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,6 +295,45 @@ async fn a_responder_dropped_unsent_is_a_500() {
     let mut client = stage.connect();
     client.send(GET).await;
     drop(stage.take().await);
+    client
+        .expect(
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n\r\n\
+             500 Internal Server Error\n",
+        )
+        .await;
+}
+
+/// `HeaderMap` panics when it is full and one is added: here, or in hyper, in the connection's task.
+#[tokio::test(start_paused = true)]
+async fn a_response_of_too_many_headers_is_500_and_one_of_very_many_is_sent() {
+    use crate::response::MOST_HEADER_NAMES;
+
+    let many = |count: usize| -> Response {
+        let headers = (0..count)
+            .map(|number| (HeaderName::try_from(format!("x{number}")).unwrap(), HeaderValue::from_static("y")))
+            .collect();
+        Response { status: StatusCode::OK, headers, body: ResponseBody::Full(Bytes::from_static(b"b")) }
+    };
+    let stage = Stage::new();
+    for (count, status) in [(MOST_HEADER_NAMES, "HTTP/1.1 200 "), (MOST_HEADER_NAMES + 1, "HTTP/1.1 500 ")] {
+        let mut client = stage.connect();
+        client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        stage.answer(many(count)).await;
+        assert!(client.rest().await.0.starts_with(status), "{count} headers");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_panics_with_an_exchange_has_answered_500() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let exchange = stage.take().await;
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _exchange = exchange;
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }));
+    assert!(panicked.is_err());
     client
         .expect(
             "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n\r\n\

@@ -73,10 +73,11 @@ async fn sends_a_body_of_parts_with_the_length_of_all() {
     client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     stage.answer(response(200, &[], parts())).await;
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n").await;
+    stage.told();
     client.send(GET).await;
     stage.answer(response(200, &[("content-length", "7")], parts())).await;
     let (text, _) = client.rest().await;
-    assert!("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabcdef".starts_with(&text), "{text}");
+    assert_eq!(text, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabcdef");
 }
 
 #[test]
@@ -105,15 +106,189 @@ async fn cuts_what_goes_past_the_declared_length() {
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nin step").await;
 }
 
+/// Neither head nor body was sent, so that a proxy asked again; and the log said 200.
 #[tokio::test(start_paused = true)]
-async fn ends_the_connection_when_the_declared_length_is_not_reached() {
-    for body in [ResponseBody::Full("ab".into()), ResponseBody::Empty] {
+async fn sends_what_there_is_of_a_body_that_is_too_short_and_cuts() {
+    for (body, sent) in [
+        (ResponseBody::Full("ab".into()), "ab"),
+        (ResponseBody::from(vec!["a".into(), "b".into()]), "ab"),
+        (ResponseBody::Empty, ""),
+    ] {
         let stage = Stage::new();
         let mut client = stage.connect();
         client.send(GET).await;
         stage.answer(response(200, &[("content-length", "3")], body)).await;
+        assert_eq!(client.rest().await.0, format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{sent}"));
+        assert_eq!(
+            stage.told(),
+            [format!("GET /: the app's content-length is 3, but its body has {} bytes: it was cut", sent.len())]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_measured_when_it_ends() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let (sender, body) = stream();
+    stage.answer(response(200, &[("content-length", "3")], body)).await;
+    push(&sender, "ab");
+    push(&sender, "cd");
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").await;
+    push(&sender, "ef");
+    assert!(!sender.is_gone(), "the app goes on to its end");
+    sender.finish();
+    assert_eq!(stage.told(), ["GET /: the app's content-length is 3, but its body has 6 bytes: the rest was left out"]);
+    tokio::time::advance(s(60)).await;
+    client.send(GET).await;
+    let (sender, body) = stream();
+    stage.answer(response(200, &[("content-length", "3")], body)).await;
+    push(&sender, "ab");
+    sender.finish();
+    assert_eq!(client.rest().await.0, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab");
+    assert_eq!(stage.told(), ["GET /: the app's content-length is 3, but its body has 2 bytes: it was cut"]);
+}
+
+/// An app that gets every length wrong would fill the log.
+#[tokio::test(start_paused = true)]
+async fn lengths_that_are_wrong_again_and_again_are_counted() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    let mut ask = async || {
+        client.send(GET).await;
+        stage.answer(response(200, &[("content-length", "1")], ResponseBody::Full("ab".into()))).await;
+        client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").await;
+    };
+    for _ in 0..5 {
+        ask().await;
+    }
+    assert_eq!(stage.told().len(), 1);
+    tokio::time::advance(s(11)).await;
+    ask().await;
+    let told = stage.told();
+    assert!(told[0].ends_with(" (4 more such responses since the last line about one)"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
+    let stage = Stage::new();
+    let mut client = stage.connect_with_buffer(1024);
+    client.send(GET).await;
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(400_000).unwrap();
+    let body = ResponseBody::File(crate::body::FileBody::new(file.try_clone().unwrap(), 400_000));
+    stage.answer(response(200, &[("content-length", "400000")], body)).await;
+    let mut first = [0; 1000];
+    tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut first).await.unwrap();
+    file.set_len(200_000).unwrap();
+    let (text, _) = client.rest().await;
+    let head = std::str::from_utf8(&first).unwrap().find("\r\n\r\n").unwrap() + 4;
+    let sent = first.len() - head + text.len();
+    assert!((100_000..=262_144).contains(&sent), "what there was, {sent} bytes");
+    assert_eq!(
+        stage.told(),
+        [format!("GET /: the app's content-length is 400000, but its body has {sent} bytes: it was cut")]
+    );
+}
+
+/// hyper forgets what it has not written when a body fails: what was yielded, with the head, was lost.
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_failure_goes_out_before_the_cut() {
+    for buffer in [16, 1 << 20] {
+        let stage = Stage::new();
+        let mut client = stage.connect_with_buffer(buffer);
+        client.send(GET).await;
+        let (sender, body) = stream();
+        push(&sender, "half of it");
+        drop(sender);
+        stage.answer(response(200, &[], body)).await;
         let (text, _) = client.rest().await;
-        assert!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab".starts_with(&text), "{text}");
+        assert_eq!(text, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nA\r\nhalf of it\r\n");
+    }
+}
+
+/// A response whose body is made as it goes, with its head held for up to a second.
+async fn tentative(stage: &Stage) -> (BodySender, crate::exchange::Recall) {
+    stage.take().await.responder.stream(StatusCode::OK, HeaderMap::new(), s(1))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_waits_for_the_first_of_the_body() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let (sender, _recall) = tentative(&stage).await;
+    tokio::time::sleep(s(1) / 2).await;
+    assert_eq!(client.here(), "");
+    push(&sender, "x");
+    client.expect(&format!("{HEAD}1\r\nx\r\n")).await;
+    sender.finish();
+    client.expect("0\r\n\r\n").await;
+
+    client.send(GET).await;
+    let (sender, _recall) = tentative(&stage).await;
+    let asked = now();
+    client.expect(HEAD).await;
+    assert_eq!(now() - asked, s(1), "but not for ever");
+    sender.finish();
+    client.expect("0\r\n\r\n").await;
+
+    client.send(GET).await;
+    let (sender, _recall) = tentative(&stage).await;
+    let asked = now();
+    sender.begin();
+    client.expect(HEAD).await;
+    assert_eq!(now(), asked, "nor where the app says that it is to go");
+    sender.finish();
+    client.expect("0\r\n\r\n").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_has_not_begun_gives_way_to_another() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let (sender, recall) = tentative(&stage).await;
+    yield_now().await;
+    let responder = recall.recall(&sender).unwrap();
+    drop(sender);
+    tokio::time::sleep(s(5)).await;
+    responder.send(response(500, &[], ResponseBody::Full("sorry".into()))).unwrap();
+    client.expect("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\n\r\nsorry").await;
+
+    client.send(GET).await;
+    let (sender, recall) = tentative(&stage).await;
+    drop((sender, recall));
+    client
+        .expect(
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n\r\n\
+             500 Internal Server Error\n",
+        )
+        .await;
+
+    client.send(GET).await;
+    let (sender, recall) = tentative(&stage).await;
+    push(&sender, "x");
+    assert!(recall.recall(&sender).is_none(), "what was yielded is on its way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_without_a_name_has_an_empty_reason() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    for (status, line) in [
+        (299, "299 "),
+        (413, "413 Content Too Large"),
+        (422, "422 Unprocessable Content"),
+        (599, "599 "),
+        (418, "418 I'm a teapot"),
+        (999, "999 "),
+    ] {
+        client.send(GET).await;
+        stage.answer(response(status, &[], ResponseBody::Full("x".into()))).await;
+        client.expect(&format!("HTTP/1.1 {line}\r\ncontent-length: 1\r\n\r\nx")).await;
     }
 }
 
@@ -132,6 +307,19 @@ async fn sends_no_body_where_there_is_none() {
     client.send(GET).await;
     stage.answer(response(204, &[("content-length", "5")], ResponseBody::Full("hello".into()))).await;
     client.expect("HTTP/1.1 204 No Content\r\n\r\n").await;
+    for length in ["5", "0"] {
+        client.send(GET).await;
+        stage.answer(response(205, &[("content-length", length)], ResponseBody::Full("hello".into()))).await;
+        client.expect("HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n").await;
+    }
+    client.send(GET).await;
+    stage.answer(response(205, &[], ResponseBody::Empty)).await;
+    client.expect("HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n").await;
+    assert!(stage.told().is_empty());
+    client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    stage.answer(response(200, &[("content-length", "99")], ResponseBody::Full("hello".into()))).await;
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n").await;
+    assert_eq!(stage.told().len(), 1, "GET would be cut");
     client.send(GET).await;
     stage.answer(response(304, &[("etag", "\"x\"")], ResponseBody::Full("hello".into()))).await;
     client.expect("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n").await;

@@ -12,7 +12,7 @@ mod takeover;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Waker},
     time::{Duration, Instant},
 };
@@ -27,14 +27,14 @@ use tokio::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{Crowd, Shared, now, serve};
+use super::{Crowd, Shared, WrongLengths, now, serve};
 use crate::{
     body::{Budget, ResponseBody},
     config::{Limits, Probes, Timeouts},
     dispatch::{DispatchQueue, Next, Worker},
     exchange::Exchange,
     lifecycle::Phase,
-    notice::Notice,
+    notice::Observer,
     request::Peer,
     response::Response,
     stats::Stats,
@@ -52,6 +52,8 @@ struct Stage {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
     worker: Worker,
+    /// What the operator is told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Stage {
@@ -64,7 +66,9 @@ impl Stage {
         let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
-        let observer = Arc::new(|_: &Notice<'_>| {});
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let lines = told.clone();
+        let observer: Observer = Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string()));
         Self {
             shared: Arc::new(Shared {
                 queue,
@@ -77,6 +81,7 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
+                wrong_lengths: WrongLengths::new(observer.clone()),
                 slack: Default::default(),
                 crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
                 budget: Budget::new(limits.buffers),
@@ -85,6 +90,7 @@ impl Stage {
             }),
             phase,
             worker,
+            told,
         }
     }
 
@@ -113,6 +119,11 @@ impl Stage {
                 Next::Over => panic!("the queue is closed"),
             }
         }
+    }
+
+    /// The lines for the operator since the last time.
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap())
     }
 
     async fn answer(&self, response: Response) {
