@@ -30,7 +30,7 @@ RSpec.describe Tidegate::Server do
     expect(fake_native.server.app).to be app
     expect(fake_native.server.settings).to match(
       binds: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
-      queue_timeout: nil, idle_thread_timeout: 30.0, first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
+      queue_timeout: nil, time_slice: 40, idle_thread_timeout: 30.0, first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
       http_content_length_limit: nil, body_memory_limit: 114_688, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, log: nil, development: false, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false, lowlevel_error_handler: nil,

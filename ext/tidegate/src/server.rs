@@ -36,6 +36,8 @@ struct Server {
     log: Option<Arc<Log>>,
     /// Where each request gets a line, and how it looks.
     access: Option<(RawFd, Format)>,
+    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
+    time_slice: Option<Duration>,
     last_words: Option<Arc<TerminationLog>>,
     /// The shutdown's delays as they were resolved.
     plan: Plan,
@@ -63,12 +65,21 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, log, last_words, access, boundary } = Settings::read(ruby, settings)?;
+        let Settings { config, misfits, log, last_words, access, time_slice, boundary } =
+            Settings::read(ruby, settings)?;
         let (log, last_words) = (log.map(Arc::new), last_words.map(Arc::new));
         let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server =
-            ruby.obj_wrap(Self { app: OnceLock::new(), log, access, last_words, plan, ears: Mutex::default(), state });
+        let server = ruby.obj_wrap(Self {
+            app: OnceLock::new(),
+            log,
+            access,
+            time_slice,
+            last_words,
+            plan,
+            ears: Mutex::default(),
+            state,
+        });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -140,7 +151,7 @@ impl Server {
             server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
         }
         if let Some(slices) = gvl::slices() {
-            server.keep_slices(slices);
+            server.keep_slices(slices, rb_self.time_slice);
         }
         let running = server.start(rb_self.observer()).map_err(|error| {
             queue.close();
@@ -165,8 +176,13 @@ impl Server {
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
+                    gvl::begin_request();
                     if let Some(answered) = app.run(ruby, *exchange)? {
                         worker.hand_in(answered);
+                    }
+                    if gvl::is_due() {
+                        worker.end_exchange();
+                        gvl::wait(ruby, &worker.waker(), || worker.deliver());
                     }
                 }
                 Next::Over => return Ok(()),

@@ -10,6 +10,7 @@ use tidegate_core::{
     log::{Log, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
+    slices::SLICE,
 };
 
 use crate::{env::Underscores, error};
@@ -25,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) last_words: Option<TerminationLog>,
     /// Where each request gets a line, and how it looks.
     pub(crate) access: Option<(RawFd, Format)>,
+    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
+    pub(crate) time_slice: Option<Duration>,
     /// What concerns the app.
     pub(crate) boundary: Boundary,
 }
@@ -53,6 +56,7 @@ const NAMES: &[&str] = &[
     "idle_thread_timeout",
     "max_queue",
     "queue_timeout",
+    "time_slice",
     "first_data_timeout",
     "head_timeout",
     "body_timeout",
@@ -145,6 +149,11 @@ impl Settings {
             access: reader.access()?,
             last_words: reader.termination_log(platform)?,
             log: reader.log()?,
+            time_slice: match reader.get::<u64>("time_slice")? {
+                None => Some(SLICE),
+                Some(0) => None,
+                Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
+            },
             boundary: Boundary {
                 development: reader.get("development")?.unwrap_or(false),
                 early_hints: reader.get("early_hints")?.unwrap_or(false),

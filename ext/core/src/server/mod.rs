@@ -67,7 +67,7 @@ pub struct Server {
     queue: Arc<DispatchQueue>,
     stats: Arc<Stats>,
     access: Option<AccessLog>,
-    slices: Option<&'static Slices>,
+    slices: Option<(&'static Slices, Option<Duration>)>,
 }
 
 impl Server {
@@ -100,9 +100,10 @@ impl Server {
         self.access = Some(access);
     }
 
-    /// Keeps the slices of the interpreter's lock short.
-    pub fn keep_slices(&mut self, slices: &'static Slices) {
-        self.slices = Some(slices);
+    /// Interrupts a thread that computes for longer than `slice` while others want the interpreter's lock; `None` interrupts
+    /// none.
+    pub fn keep_slices(&mut self, slices: &'static Slices, slice: Option<Duration>) {
+        self.slices = Some((slices, slice));
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -292,7 +293,7 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin)>,
-    slices: Option<&'static Slices>,
+    slices: Option<(&'static Slices, Option<Duration>)>,
 ) {
     runtime.block_on(async {
         let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
@@ -300,8 +301,8 @@ fn serve(
             driver.accept_on(listener);
         }
         let shared = driver.shared();
-        if let Some(slices) = slices {
-            tokio::spawn(slices.keep(shared.stats.clone()));
+        if let Some((slices, slice)) = slices {
+            tokio::spawn(slices.keep(slice, shared.stats.clone()));
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         driver.run(inbox).await;
