@@ -11,8 +11,10 @@ impl CpuClock {
     /// That of the calling thread. No system call.
     pub fn of_this_thread() -> Option<Self> {
         let mut clock: libc::clockid_t = 0;
-        // SAFETY: the calling thread lives, and `clock` is written before the call returns.
-        let result = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+        // SAFETY: it takes nothing and can't fail.
+        let thread = unsafe { libc::pthread_self() };
+        // SAFETY: `thread` is the calling one and lives, and `clock` is written before the call returns.
+        let result = unsafe { libc::pthread_getcpuclockid(thread, &raw mut clock) };
         (result == 0).then_some(Self(clock))
     }
 
