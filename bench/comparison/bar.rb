@@ -25,7 +25,7 @@ module Comparison
       goal("sleep", "requests/s", "all.rate", :least, 2880, to: :itself),
       goal("mixed", "computing: requests/s", "cpu.rate", :least, 1), goal("mixed", "computing: p99", "cpu.p99", :most, 0.5),
       goal("mixed", "waiting: requests/s", "sleep.rate", :least, 1), goal("mixed", "waiting: p99", "sleep.p99", :most, 0.5),
-      goal("hog", "p99 of the small, ms", "small.p99", :most, 120, to: :itself),
+      goal("hog", "p99 of the small, ms", "small.p99", :most, 60, to: :itself),
       goal("post1m", "requests/s", "all.rate", :least, 3), goal("post1m", "peak memory", "peak", :most, 1),
       goal("open", "CPU per request", "cpu", :most, 0.25), goal("open", "p99", "all.p99", :most, 0.5),
       goal("idle", "KiB per idle connection", "idle_kib", :most, 12, to: :itself),

@@ -22,7 +22,7 @@ module Tidegate
 
     # Options that the native side takes as they are.
     PASSED_ON = %i[
-      min_threads idle_thread_timeout max_queue queue_timeout first_data_timeout head_timeout body_timeout
+      min_threads idle_thread_timeout max_queue queue_timeout time_slice first_data_timeout head_timeout body_timeout
       persistent_timeout write_timeout receive_timeout min_data_rate min_data_rate_grace max_connections buffer_limit
       http_content_length_limit body_memory_limit head_limit header_fields_limit stream_input drain_delay termination_grace prestop
       drain_until_quiet drain_fail_paths probe_paths liveness_timeout termination_log

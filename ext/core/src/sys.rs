@@ -12,8 +12,10 @@ use std::{
     time::Duration,
 };
 
+mod cpu_clock;
 mod read;
 
+pub use self::cpu_clock::CpuClock;
 pub(crate) use self::read::{read_at, read_cached};
 
 #[cfg(target_os = "linux")]

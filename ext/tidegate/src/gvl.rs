@@ -24,7 +24,7 @@ use rb_sys::{
 };
 use tidegate_core::{
     dispatch::{Watch, Worker},
-    slices::Slices,
+    slices::{CpuClock, Slices},
     wake::{Sleeper, Waker},
 };
 
@@ -172,12 +172,14 @@ unsafe extern "C" fn forget() {
 /// Called by Ruby, mostly without the GVL, about every Ruby thread, and about one that is being woken on the thread that
 /// wakes it: touches nothing of Ruby's, and raises nothing.
 unsafe extern "C" fn changed(event: rb_event_flag_t, data: *const rb_internal_thread_event_data_t, _: *mut c_void) {
+    // A thread that gives way does all of it by itself, on its own native thread.
+    let gives_way = GIVES_WAY.try_with(Cell::get) == Ok(true);
     match event {
         RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => SLICES.let_go(),
-        RUBY_INTERNAL_THREAD_EVENT_READY => SLICES.wanted(),
-        _ => SLICES.got(),
+        RUBY_INTERNAL_THREAD_EVENT_READY => SLICES.wanted(gives_way),
+        _ => SLICES.got(gives_way, Instant::now(), CpuClock::of_this_thread()),
     }
-    if event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED && GIVES_WAY.try_with(Cell::get) == Ok(true) {
+    if event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED && gives_way {
         // It wants it back already: that is no pause in which one more could be let in.
         return;
     }
@@ -300,7 +302,17 @@ pub(crate) fn slices() -> Option<&'static Slices> {
     None
 }
 
-/// Has whoever holds the GVL let others go first, at its next safe point: where Ruby's own slices end as well.
+/// A request begins on this thread, which holds the GVL: what it has computed before is no part of that.
+pub(crate) fn begin_request() {
+    SLICES.begin_burst(Instant::now());
+}
+
+/// Whether this thread, which holds the GVL and is done with a request, is to hand the GVL on before it takes the next.
+pub(crate) fn is_due() -> bool {
+    SLICES.is_due()
+}
+
+/// Has the thread that holds the GVL let others go first, at its next safe point: where Ruby's own slices end as well.
 fn interrupt() {
     #[cfg(ruby_gte_3_3)]
     if let Some(job) = JOB.get() {
@@ -315,6 +327,10 @@ fn interrupt() {
 unsafe extern "C" fn let_others_go(_: *mut c_void) {
     unsafe extern "C" fn nothing(_: *mut c_void) -> *mut c_void {
         ptr::null_mut()
+    }
+    if !SLICES.is_asked() {
+        // The request was for what has just ended; this has had no slice yet.
+        return;
     }
     let flags = RB_NOGVL_INTR_FAIL.cast_signed();
     GIVES_WAY.set(true);

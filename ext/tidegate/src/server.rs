@@ -39,6 +39,8 @@ struct Server {
     logs: Logs,
     /// Where each request gets a line, and how it looks.
     access: Option<(RawFd, Format)>,
+    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
+    time_slice: Option<Duration>,
     /// The shutdown's delays as they were resolved.
     plan: Plan,
     state: Mutex<State>,
@@ -74,10 +76,18 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, logs, access, boundary } = Settings::read(ruby, settings)?;
+        let Settings { config, misfits, logs, access, time_slice, boundary } = Settings::read(ruby, settings)?;
         let plan = config.plan;
         let state = Mutex::new(State::Configured(Box::new(config), misfits));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
+        let server = ruby.obj_wrap(Self {
+            app: OnceLock::new(),
+            logs,
+            access,
+            time_slice,
+            plan,
+            state,
+            guard: Mutex::default(),
+        });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -170,7 +180,7 @@ impl Server {
         rb_self.logs.start().map_err(failed)?;
         server.finish_logs(rb_self.logs.clone());
         if let Some(slices) = gvl::slices() {
-            server.keep_slices(slices);
+            server.keep_slices(slices, rb_self.time_slice);
         }
         if let Some(signals) = signals {
             server.own_process(&signals);
@@ -204,8 +214,13 @@ impl Server {
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
+                    gvl::begin_request();
                     if let Some(answered) = error::catching(ruby, || app.run(ruby, *exchange))? {
                         worker.hand_in(answered);
+                    }
+                    if gvl::is_due() {
+                        worker.end_exchange();
+                        gvl::wait(ruby, &worker.waker(), || worker.deliver());
                     }
                 }
                 Next::Over => return Ok(()),

@@ -10,6 +10,7 @@ use tidegate_core::{
     log::{Log, Logs, TerminationLog},
     marks::Marks,
     plan::{Misfit, Plan, Platform, Request, Setting},
+    slices::SLICE,
 };
 
 use crate::{env::Underscores, error};
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) logs: Logs,
     /// Where each request gets a line, and how it looks.
     pub(crate) access: Option<(RawFd, Format)>,
+    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
+    pub(crate) time_slice: Option<Duration>,
     /// What concerns the app.
     pub(crate) boundary: Boundary,
 }
@@ -53,6 +56,7 @@ const NAMES: &[&str] = &[
     "idle_thread_timeout",
     "max_queue",
     "queue_timeout",
+    "time_slice",
     "first_data_timeout",
     "head_timeout",
     "body_timeout",
@@ -165,6 +169,11 @@ impl Settings {
             misfits,
             access: reader.access()?,
             logs: reader.logs(platform)?,
+            time_slice: match reader.get::<u64>("time_slice")? {
+                None => Some(SLICE),
+                Some(0) => None,
+                Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
+            },
             boundary: Boundary {
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
                 underscores: match reader.get::<Value>("allow_underscore_headers")? {

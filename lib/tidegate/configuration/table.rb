@@ -48,7 +48,9 @@ module Tidegate
                shown: "ActiveRecord's pool size up to 32, without it 32"),
         option(:idle_thread_timeout, :TIMEOUT, 30.0, "seconds without work after which a thread beyond min_threads ends"),
         option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
-        option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503")
+        option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503"),
+        option(:time_slice, :COUNT_OR_ZERO, 40,
+               "milliseconds that a thread may compute without a pause while others wait for the GVL; 0: Ruby's own 100")
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),

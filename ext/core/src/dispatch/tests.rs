@@ -80,6 +80,41 @@ fn drops_an_exchange_whose_client_has_gone() {
 }
 
 #[test]
+fn a_worker_that_has_others_go_first_is_on_its_way_meanwhile() {
+    let queue = queue(9, 2);
+    let (busy, other) = (queue.register(), queue.register());
+    let (first, _answer) = exchange("/1");
+    queue.submit(first).unwrap();
+    assert_eq!(path(busy.look()), "/1");
+    let lock = busy.watch();
+    other.look();
+    busy.end_exchange();
+    // It lets go of the interpreter's lock for a hog, and takes it back.
+    lock.suspended(Instant::now);
+    let (second, _answer) = exchange("/2");
+    queue.submit(second).unwrap();
+    assert_eq!(queue.tally().active, 0, "it is in no exchange");
+    assert!(queue.crew().called.is_none(), "no other worker is called for what it will take");
+    lock.resumed(Instant::now);
+    assert_eq!(path(busy.look()), "/2");
+    drop(other);
+}
+
+#[test]
+fn a_worker_that_ends_while_others_go_first_leaves_nothing_behind() {
+    let queue = queue(9, 2);
+    let (busy, other) = (queue.register(), queue.register());
+    let (first, _answer) = exchange("/1");
+    queue.submit(first).unwrap();
+    assert_eq!(path(busy.look()), "/1");
+    busy.end_exchange();
+    let (second, _answer) = exchange("/2");
+    queue.submit(second).unwrap();
+    drop(busy);
+    assert_eq!(path(other.look()), "/2");
+}
+
+#[test]
 fn wakes_the_worker_that_fell_idle_last() {
     let queue = queue(9, 2);
     let (report, reports) = mpsc::channel();

@@ -117,6 +117,27 @@ impl Worker {
         drop(self.answered.replace(kept.then_some(answered)));
     }
 
+    /// Ends the exchange in hand, without a look for the next: other threads have the interpreter's lock first. This worker
+    /// is on its way to the queue meanwhile, and no other is called.
+    pub fn end_exchange(&self) {
+        self.end_exchange_at(Instant::now());
+    }
+
+    pub(super) fn end_exchange_at(&self, now: Instant) {
+        let mut crew = self.queue.crew();
+        if let Some(held) = std::mem::take(&mut crew.turns[self.id]).held(now) {
+            crew.habits.computed(held);
+        }
+        crew.admission.come(self.id);
+    }
+
+    /// Sends the answer that was kept for a moment without the interpreter's lock, which is now.
+    pub fn deliver(&self) {
+        if let Some(answered) = self.answered.take() {
+            answered.deliver();
+        }
+    }
+
     /// Sleeps until there may be something to look for, or [`waker`](Self::waker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
     pub fn sleep(&self) -> Rest {
@@ -126,10 +147,8 @@ impl Worker {
     pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Rest {
         loop {
             let bed = self.lie_down(&now);
-            if !matches!(bed, Bed::None)
-                && let Some(answered) = self.answered.take()
-            {
-                answered.deliver();
+            if !matches!(bed, Bed::None) {
+                self.deliver();
             }
             let needed = match bed {
                 Bed::None => return Rest::Over,

@@ -77,7 +77,7 @@ pub struct Server {
     stats: Arc<Stats>,
     access: Option<AccessLog>,
     logs: Logs,
-    slices: Option<&'static Slices>,
+    slices: Option<(&'static Slices, Option<Duration>)>,
     /// The signals to hear, where the process is the server's own.
     own_process: Option<Vec<Signal>>,
 }
@@ -150,9 +150,10 @@ impl Server {
         })
     }
 
-    /// Keeps the slices of the interpreter's lock short.
-    pub fn keep_slices(&mut self, slices: &'static Slices) {
-        self.slices = Some(slices);
+    /// Interrupts a thread that computes for longer than `slice` while others want the interpreter's lock; `None` interrupts
+    /// none.
+    pub fn keep_slices(&mut self, slices: &'static Slices, slice: Option<Duration>) {
+        self.slices = Some((slices, slice));
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -384,7 +385,7 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin)>,
-    slices: Option<&'static Slices>,
+    slices: Option<(&'static Slices, Option<Duration>)>,
     signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
     runtime.block_on(async {
@@ -396,8 +397,8 @@ fn serve(
             driver.accept_on(listener);
         }
         let shared = driver.shared();
-        if let Some(slices) = slices {
-            tokio::spawn(slices.keep(shared.stats.clone()));
+        if let Some((slices, slice)) = slices {
+            tokio::spawn(slices.keep(slice, shared.stats.clone()));
         }
         tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
         let shared = driver.shared();
