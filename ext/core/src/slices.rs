@@ -65,6 +65,11 @@ impl Slices {
         self.watch_over(self.wanting.load(SeqCst) > 0);
     }
 
+    /// A thread that [wanted](Self::wanted) the lock turns out to want another one.
+    pub fn withdrawn(&self) {
+        let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
+    }
+
     /// A thread lets go of the lock.
     pub fn let_go(&self) {
         self.taken.store(false, SeqCst);
@@ -187,6 +192,17 @@ mod tests {
         tokio::task::yield_now().await;
         pass(1).await;
         assert_eq!(interrupts(), 1, "the second has to wait");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_wanted_another_lock_is_not_waited_for() {
+        let (slices, interrupts) = slices!();
+        tokio::spawn(slices.keep(Arc::default()));
+        slices.got();
+        slices.wanted();
+        slices.withdrawn();
+        pass(9).await;
+        assert_eq!(interrupts(), 0);
     }
 
     #[tokio::test(start_paused = true)]
