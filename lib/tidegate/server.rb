@@ -30,7 +30,7 @@ module Tidegate
     private_constant :PASSED_ON
 
     THREADS_UNKNOWN = "a Ractor was there before Tidegate was loaded, so Ruby does not tell which requests wait for something: " \
-                      "each counts as one that computes, and the time slices are Ruby's. Load Tidegate first: require \"tidegate\""
+                      "each counts as one that computes, and the time slices are Ruby's. Load it first: require \"tidegate/native\""
     private_constant :THREADS_UNKNOWN
 
     # The addresses that are listened on, with their real ports; empty before #start.
