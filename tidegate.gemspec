@@ -26,6 +26,8 @@ Gem::Specification.new do |spec|
   spec.add_dependency "rack", ">= 2.2"
   spec.add_dependency "rb_sys", "~> 0.9"
 
+  # From Ruby 3.5 on fiddle comes with Ruby as a gem, and Bundler hides what is not named.
+  spec.add_development_dependency "fiddle", ">= 1.1"
   spec.add_development_dependency "rackup", ">= 1.0"
   spec.add_development_dependency "rake", ">= 13.0"
   spec.add_development_dependency "rexml", ">= 3.2"

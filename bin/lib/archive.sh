@@ -1,10 +1,8 @@
 # Where this machine's Debian packages come from, for scripts that take some from another suite. To be sourced.
 
-# own_archive SUITE: the address of the archive that apt has this suite from; nothing where it has none.
+# own_archive [SUITE]: the address of the archive of Debian's that apt has this suite from, or any release at all; nothing
+# where it has none. What /etc/os-release says plays no part: packages of another suite may have replaced that file.
 own_archive() {
-  apt-get indextargets --format '$(REPO_URI)	$(RELEASE)	$(CREATED_BY)' 2>/dev/null |
-    awk -F '\t' -v suite="$1" '$2 == suite && $3 == "Packages" { print $1; exit }'
+  apt-get indextargets --format '$(REPO_URI)	$(RELEASE)	$(LABEL)	$(CREATED_BY)' 2>/dev/null |
+    awk -F '\t' -v suite="${1:-}" '$3 == "Debian" && $4 == "Packages" && (suite == "" ? $2 !~ /-/ : $2 == suite) { print $1; exit }'
 }
-
-# own_suite: the codename of the release that this machine runs.
-own_suite() { (. /etc/os-release && printf '%s\n' "${VERSION_CODENAME:-}"); }

@@ -30,6 +30,10 @@ module Tidegate
     ].freeze
     private_constant :PASSED_ON
 
+    THREADS_UNKNOWN = "a Ractor was there before Tidegate was loaded, so Ruby does not tell which requests wait for something: " \
+                      "each counts as one that computes, and the time slices are Ruby's. Load it first: require \"tidegate/native\""
+    private_constant :THREADS_UNKNOWN
+
     # The addresses that are listened on, with their real ports; empty before #start.
     attr_reader :addresses
 
@@ -65,6 +69,7 @@ module Tidegate
       raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
 
       bind
+      @log.error(THREADS_UNKNOWN) unless Native.knows_threads?
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
       listen(max, signals)

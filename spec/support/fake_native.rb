@@ -148,6 +148,7 @@ module FakeNative
     Module.new do
       const_set(:Server, factory)
       define_singleton_method(:exit_within) { |seconds, status| factory.exits << [seconds, status] }
+      define_singleton_method(:knows_threads?) { true }
       define_singleton_method(:limit_arenas) { |count| factory.arenas << count }
     end
   end

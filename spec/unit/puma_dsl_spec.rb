@@ -78,7 +78,8 @@ RSpec.describe Tidegate::PumaDSL do
     file = Gem.path.flat_map { |path| Dir["#{path}/gems/puma-*/lib/puma/dsl.rb"] }.first or skip "there is no puma to compare with"
     inner = %w[self initialize _load_from _offer_plugins default_host add_pem_values_to_options_store process_hook
                warn_if_in_single_mode]
-    names = File.read(file).scan(/^    def ([\w!]+)/).flatten - inner
+    # Puma 8 has some as other names of others.
+    names = File.read(file).scan(/^    (?:def |alias_method :|alias )([\w!]+)/).flatten - inner
     ours = described_class.instance_methods.map(&:to_s)
 
     expect(names).to include("workers", "on_worker_boot", "plugin")

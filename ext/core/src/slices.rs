@@ -111,6 +111,11 @@ impl Slices {
         self.watch_over(self.wanting.load(SeqCst) > 0);
     }
 
+    /// A thread that [wanted](Self::wanted) the lock turns out to want another one.
+    pub fn withdrawn(&self) {
+        let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
+    }
+
     /// A thread lets go of the lock.
     pub fn let_go(&self) {
         self.taken.store(false, SeqCst);

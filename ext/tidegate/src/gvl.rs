@@ -134,19 +134,30 @@ pub(crate) fn step_aside(ruby: &Ruby) -> bool {
 }
 
 fn with_watch<T>(thread: VALUE, tell: impl FnOnce(&Watch) -> T) -> Option<T> {
+    with_post(place::get(thread), tell)
+}
+
+fn with_post<T>(post: *const Post, tell: impl FnOnce(&Watch) -> T) -> Option<T> {
+    if ractor::is_mark(post) {
+        return None;
+    }
     // SAFETY: `watch` has left it there, and `Watched` takes it away before it is freed, on the thread that it is about.
     // Others look here only while Ruby's scheduler keeps that thread from going on: when they wake it.
-    let post = unsafe { place::get(thread).as_ref() }?;
+    let post = unsafe { post.as_ref() }?;
     (post.process == PROCESS.load(SeqCst)).then(|| tell(&post.watch))
 }
 
-/// Makes room for what is known of threads, while there is one Ractor only: Ruby allows it no later.
-///
-/// # Errors
-///
-/// When there are more of them, or when other libraries have taken all the room that there is.
-pub(crate) fn prepare() -> Result<(), Error> {
-    place::prepare()
+/// Makes room for what is known of threads, once, when the extension is loaded. Ruby allows that while there is one Ractor
+/// only: where there are more already, nothing is known of any thread (see [`knows_threads`]).
+pub(crate) fn prepare() {
+    ractor::prepare();
+    place::prepare();
+}
+
+/// Whether Ruby tells which worker lets go of the GVL. If not, a request that waits counts as one that computes, until it
+/// has done so for long enough to be set aside.
+pub(crate) fn knows_threads() -> bool {
+    place::is_prepared()
 }
 
 fn hear_events() {
@@ -172,6 +183,21 @@ unsafe extern "C" fn forget() {
 /// Called by Ruby, mostly without the GVL, about every Ruby thread, and about one that is being woken on the thread that
 /// wakes it: touches nothing of Ruby's, and raises nothing.
 unsafe extern "C" fn changed(event: rb_event_flag_t, data: *const rb_internal_thread_event_data_t, _: *mut c_void) {
+    // SAFETY: Ruby gives the hook its own data.
+    let thread = unsafe { place::of(data) };
+    let mut post = place::get(thread);
+    if event == RUBY_INTERNAL_THREAD_EVENT_RESUMED && post.is_null() {
+        post = ractor::mark();
+        place::set(thread, post);
+        if post == ractor::OTHER {
+            // It was counted while nothing was known of it.
+            return SLICES.withdrawn();
+        }
+    }
+    if post == ractor::OTHER {
+        // It has a GVL of its own.
+        return;
+    }
     // A thread that gives way does all of it by itself, on its own native thread.
     let gives_way = GIVES_WAY.try_with(Cell::get) == Ok(true);
     match event {
@@ -183,19 +209,70 @@ unsafe extern "C" fn changed(event: rb_event_flag_t, data: *const rb_internal_th
         // It wants it back already: that is no pause in which one more could be let in.
         return;
     }
-    // SAFETY: Ruby gives the hook its own data.
-    let thread = unsafe { place::of(data) };
-    let _ = with_watch(thread, |watch| match event {
+    let _ = with_post(post, |watch| match event {
         RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => watch.suspended(Instant::now),
         RUBY_INTERNAL_THREAD_EVENT_READY => watch.ready(Instant::now),
         _ => watch.resumed(Instant::now),
     });
 }
 
+/// Tells the threads of the app's Ractor from those of others: there is a GVL for each Ractor, and ours is the one of the
+/// Ractor that has loaded this extension. What is found is kept where a worker has its post.
+mod ractor {
+    use super::Post;
+    use rb_sys::{
+        rb_ractor_local_key_t, rb_ractor_local_storage_ptr, rb_ractor_local_storage_ptr_newkey,
+        rb_ractor_local_storage_ptr_set, rb_ractor_local_storage_type,
+    };
+    use std::{ffi::c_void, ptr, sync::OnceLock};
+
+    /// The app's Ractor, a thread that is no worker's.
+    pub(super) const OURS: *const Post = ptr::without_provenance(1);
+    /// Another Ractor.
+    pub(super) const OTHER: *const Post = ptr::without_provenance(2);
+
+    /// Ruby's key for what a Ractor keeps.
+    struct Key(rb_ractor_local_key_t);
+    // SAFETY: it is a handle, which Ruby neither changes nor frees.
+    unsafe impl Send for Key {}
+    // SAFETY: as above.
+    unsafe impl Sync for Key {}
+
+    static KEY: OnceLock<Key> = OnceLock::new();
+    static TYPE: rb_ractor_local_storage_type =
+        rb_ractor_local_storage_type { mark: Some(nothing_to_do), free: Some(nothing_to_do) };
+
+    /// Ruby's pointer is to no memory.
+    unsafe extern "C" fn nothing_to_do(_: *mut c_void) {}
+
+    /// On a thread of the app's Ractor, which holds the GVL.
+    pub(super) fn prepare() {
+        let key = KEY.get_or_init(|| {
+            // SAFETY: this thread holds the GVL; the type is static.
+            Key(unsafe { rb_ractor_local_storage_ptr_newkey(&raw const TYPE) })
+        });
+        // SAFETY: the key is Ruby's, and this thread holds the GVL.
+        unsafe { rb_ractor_local_storage_ptr_set(key.0, OURS.cast_mut().cast()) };
+    }
+
+    /// What this thread is, which has just got its Ractor's GVL.
+    pub(super) fn mark() -> *const Post {
+        let Some(key) = KEY.get() else { return OURS };
+        // SAFETY: Ruby calls the hook for RESUMED on the thread itself, when that is the current one and holds the GVL
+        // of its Ractor. This reads from a table of that Ractor.
+        let kept = unsafe { rb_ractor_local_storage_ptr(key.0) };
+        if kept.is_null() { OTHER } else { OURS }
+    }
+
+    pub(super) fn is_mark(post: *const Post) -> bool {
+        post == OURS || post == OTHER
+    }
+}
+
 /// Where a thread's post is kept: with Ruby's thread, because that is woken by others.
 #[cfg(ruby_gte_3_3)]
 mod place {
-    use super::{Error, Post, VALUE, rb_internal_thread_event_data_t};
+    use super::{Post, VALUE, rb_internal_thread_event_data_t};
     use magnus::rb_sys::protect;
     use rb_sys::{
         rb_internal_thread_specific_get, rb_internal_thread_specific_key_create, rb_internal_thread_specific_key_t,
@@ -205,15 +282,19 @@ mod place {
 
     static KEY: OnceLock<rb_internal_thread_specific_key_t> = OnceLock::new();
 
-    pub(super) fn prepare() -> Result<(), Error> {
-        protect(|| {
+    pub(super) fn prepare() {
+        // It raises where there are more Ractors, or where other libraries have taken all the room that there is.
+        let _ = protect(|| {
             // SAFETY: this thread holds the GVL, and what is raised ends at `protect`: nothing is held here.
             let key = unsafe { rb_internal_thread_specific_key_create() };
             // Only the first counts; there is no second.
             let _ = KEY.set(key);
             Qnil.into()
-        })
-        .map(drop)
+        });
+    }
+
+    pub(super) fn is_prepared() -> bool {
+        KEY.get().is_some()
     }
 
     /// The thread that an event is about.
@@ -245,15 +326,17 @@ mod place {
 /// The same before Ruby 3.3, where threads tell of themselves only, and events do not say whom they are about.
 #[cfg(not(ruby_gte_3_3))]
 mod place {
-    use super::{Error, Post, VALUE, rb_internal_thread_event_data_t};
+    use super::{Post, VALUE, rb_internal_thread_event_data_t};
     use std::{cell::Cell, ptr};
 
     thread_local! {
         static POST: Cell<*const Post> = const { Cell::new(ptr::null()) };
     }
 
-    pub(super) fn prepare() -> Result<(), Error> {
-        Ok(())
+    pub(super) fn prepare() {}
+
+    pub(super) fn is_prepared() -> bool {
+        true
     }
 
     pub(super) unsafe fn of(_: *const rb_internal_thread_event_data_t) -> VALUE {
@@ -266,7 +349,8 @@ mod place {
     }
 
     pub(super) fn set(_: VALUE, post: *const Post) -> *const Post {
-        POST.replace(post)
+        // As above.
+        POST.try_with(|place| place.replace(post)).unwrap_or(ptr::null())
     }
 }
 
@@ -284,9 +368,13 @@ static SLICES: Slices = Slices::new(interrupt);
 #[cfg(ruby_gte_3_3)]
 static JOB: OnceLock<rb_sys::rb_postponed_job_handle_t> = OnceLock::new();
 
-/// The slices to be kept; `None` where Ruby can only be asked by its own timer, which is before 3.3.
+/// The slices to be kept; `None` where Ruby can only be asked by its own timer, which is before 3.3, and where nothing is
+/// known of threads.
 #[cfg(ruby_gte_3_3)]
 pub(crate) fn slices() -> Option<&'static Slices> {
+    if !knows_threads() {
+        return None;
+    }
     hear_events();
     let job = *JOB.get_or_init(|| {
         // SAFETY: this thread holds the GVL. `let_others_go` may be called at any time from now on for ever, and takes no

@@ -44,7 +44,7 @@ use magnus::{Error, Module, Ruby};
 /// Defines what Ruby sees.
 #[magnus::init(name = "tidegate")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
-    gvl::prepare()?;
+    gvl::prepare();
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
     exchange::define(ruby, native)?;

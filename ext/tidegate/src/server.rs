@@ -447,6 +447,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("limit_arenas", function!(heap::limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
+    native.define_singleton_method("knows_threads?", function!(gvl::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;

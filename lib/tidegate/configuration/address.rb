@@ -10,7 +10,7 @@ module Tidegate
       def self.parse(text)
         match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text) or
           throw :invalid, "an address is written tcp://HOST:PORT or unix://PATH"
-        new(**match.named_captures(symbolize_names: true)).tap(&:check)
+        new(scheme: match[:scheme], place: match[:place], query: match[:query]).tap(&:check)
       end
 
       # The address that a host and a port make: `::1` gets its brackets, and a path is a Unix socket.

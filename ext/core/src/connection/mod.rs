@@ -180,7 +180,7 @@ async fn work<S: Socket>(mut socket: Watched<S>, service: &Service) -> (Watched<
     let room = socket.make_room(shared.limits.fields);
     let mut http = speak(socket, service.clone(), &shared.limits, room);
     let mut ending = drive(&mut http, activity, shared).await;
-    if activity.break_upload() && matches!(ending, Ending::Silent | Ending::SlowHead | Ending::RefusedHead) {
+    if activity.break_upload() && ending.expects_a_head() {
         // What comes in is no head but the rest of a body that the app has left unread.
         ending = Ending::Finished;
     }
@@ -272,6 +272,13 @@ enum Ending {
     RefusedHead,
     /// A response had begun when the server's patience ended.
     Cut,
+}
+
+impl Ending {
+    /// Whether what comes in next would be taken for the head of a request.
+    fn expects_a_head(&self) -> bool {
+        matches!(self, Self::Silent | Self::Dismissed | Self::SlowHead | Self::RefusedHead)
+    }
 }
 
 /// Polls hyper until it is done, a deadline is reached or the server's phase ends the connection.
@@ -412,6 +419,12 @@ fn forced(activity: &Activity) -> Option<Ending> {
 }
 
 async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
+    let ending = match ending {
+        // The end was quicker than the first look at a request that is here already: to close on it would be a reset,
+        // which tells the client nothing.
+        Ending::Dismissed if socket.holds_unread(&unread) => Ending::RefusedHead,
+        ending => ending,
+    };
     match ending {
         // A rest ends otherwise.
         Ending::Lost | Ending::TakenOver(_) | Ending::Resting | Ending::Crowded => {}

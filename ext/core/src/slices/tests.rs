@@ -45,6 +45,18 @@ async fn a_burst_is_left_alone_for_a_whole_slice() {
     assert_eq!((interrupts(), slices.is_asked()), (1, true));
 }
 
+/// Threads of other Ractors have been counted as wanting the app's lock.
+#[tokio::test(start_paused = true)]
+async fn one_that_wanted_another_lock_is_not_waited_for() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    slices.withdrawn();
+    pass(SLICE * 9).await;
+    assert_eq!(interrupts(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
     let (slices, interrupts) = slices!();

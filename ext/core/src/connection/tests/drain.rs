@@ -3,7 +3,7 @@
 use tokio::time::sleep;
 
 use super::*;
-use crate::body::channel;
+use crate::{body::channel, response::Refusal};
 
 const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
 const KEEP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
@@ -194,4 +194,45 @@ async fn a_forced_end_refuses_what_waits_and_cuts_what_has_begun() {
     assert!(sender.is_gone());
     silent.expect_end().await;
     assert_eq!(stage.shared.stats.snapshot().cut, 2);
+}
+
+/// A request that was in the kernel's buffer when the server's patience ended was reset, where the signals were seen before
+/// the request: INT, QUIT and TERM at once, on a busy machine.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_looked_at_before_a_forced_end_is_refused() {
+    let refused = Refusal::ending().to_http1();
+    for silent_for in [None, Some(Duration::ZERO), Some(s(3))] {
+        let stage = Stage::new();
+        let mut client = stage.connect_through_kernel();
+        if let Some(silence) = silent_for {
+            client.write_all(GET.as_bytes()).await.unwrap();
+            stage.answer(ok("x")).await;
+            let mut answer = [0; 1024];
+            let _ = client.read(&mut answer).await.unwrap();
+            sleep(silence).await;
+        }
+        // Nothing runs between these two.
+        client.try_write(b"GET /late HTTP/1.1\r\nhost").unwrap();
+        stage.enter(Phase::Forcing { until: now() + s(1) });
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8(answer), String::from_utf8(refused.to_vec()), "after {silent_for:?}");
+        assert_eq!(stage.shared.stats.snapshot().rejected, 1);
+    }
+}
+
+/// The same for what is left of a body that the app has not read: the response was on its way, and the reset destroyed it.
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_leaves_a_response_alone_whose_request_body_is_still_coming() {
+    let limits = Limits { stream_bodies: true, ..Limits::default() };
+    let stage = Stage::with(Timeouts::default(), limits);
+    let mut client = stage.connect_through_kernel();
+    client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\nbegun").await.unwrap();
+    stage.answer(ok("x")).await;
+    while client.try_write(&[b'b'; 4096]).is_ok() {}
+    stage.enter(Phase::Forcing { until: now() + s(1) });
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    let answer = without_date(std::str::from_utf8(&answer).unwrap());
+    assert!(answer.ends_with("\r\n\r\nx") && answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf},
+    net::UnixStream,
     sync::watch,
     task::{JoinHandle, yield_now},
 };
@@ -104,6 +105,14 @@ impl Stage {
         let open = self.shared.stats.connection_accepted();
         let serving = tokio::spawn(step::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         Client { stream: ours, serving, started: now() }
+    }
+
+    /// A connection that the kernel has a part in: it knows what is unread, and resets.
+    fn connect_through_kernel(&self) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let open = self.shared.stats.connection_accepted();
+        tokio::spawn(step::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
+        ours
     }
 
     fn enter(&self, phase: Phase) {
