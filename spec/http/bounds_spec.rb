@@ -57,9 +57,12 @@ RSpec.describe "What all clients together may use up", :processes do
     end
 
     it "is used up to twice its bound where there is no file; then a slow reader is cut visibly, and the log says so" do
-      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "3M", env: { "TMPDIR" => "/nonexistent" })
+      directory = Dir.mktmpdir
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "3M", env: { "TMPDIR" => directory })
+      server.get("/")
+      Dir.rmdir(directory)
       kept, cut = Array.new(2) { slow_readers(server, "/string", 1).first.tap { |wire| wire.read_until("\r\n\r\n") } }
-      line = server.wait_for_line(%r{^tidegate: memory beyond buffer_limit is used: .* a file in /nonexistent: .*}i)
+      line = server.wait_for_line(%r{^tidegate: memory beyond buffer_limit is used: .* a file in #{directory}: .*}i)
 
       expect(line[0]).to match(/No such file/)
       expect(kept.bytes(length).bytesize).to eq(length)
