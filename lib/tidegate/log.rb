@@ -3,6 +3,10 @@
 # The lines that Tidegate itself prints: what it does goes to the standard output, what is wrong to the standard error. As
 # sentences for people, or as JSON objects for machines.
 
+# Now, and not when the first exception comes: there may be no descriptor left then to read a file with.
+require_relative "error_report"
+require_relative "printable"
+
 module Tidegate
   class Log
     # +silent+ keeps what is wrong and drops the rest; +json+ makes each line an object of time, level and message.
@@ -12,6 +16,7 @@ module Tidegate
       @err = err
       @silent = silent
       @json = json
+      require "json" if json
     end
 
     # The same log as +configuration+ wants it.
