@@ -4,6 +4,10 @@
 # sentences for people, or as JSON objects for machines. While a server runs, its native side writes them, so that no thread
 # of ours waits for a reader that does not read.
 
+# Now, and not when the first exception comes: there may be no descriptor left then to read a file with.
+require_relative "error_report"
+require_relative "printable"
+
 module Tidegate
   class Log
     # +silent+ keeps what is wrong and drops the rest; +json+ makes each line an object of time, level and message.
@@ -13,6 +17,7 @@ module Tidegate
       @err = err
       @silent = silent
       @json = json
+      require "json" if json
     end
 
     # The same log as +configuration+ wants it.

@@ -4,6 +4,7 @@
 
 require "delegate"
 require "pathname"
+require "tempfile"
 require "tmpdir"
 
 RSpec.describe "a response body that is a file", :in_process do

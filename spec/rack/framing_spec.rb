@@ -2,6 +2,8 @@
 
 # What an app says of its body's length: chunks that it has made itself, and a content-length that is wrong.
 
+require "tmpdir"
+
 RSpec.describe "a response body's framing", :in_process do
   def each_body(*parts, &before_end)
     body = Object.new

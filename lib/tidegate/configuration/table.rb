@@ -50,7 +50,7 @@ module Tidegate
         option(:max_queue, :COUNT, 1024, "requests that may wait for a thread; the next is answered with 503"),
         option(:queue_timeout, :TIMEOUT, nil, "seconds that a request may wait for a thread; then it is answered with 503"),
         option(:time_slice, :COUNT_OR_ZERO, 40,
-               "milliseconds that a thread may compute without a pause while others wait for the GVL; 0: Ruby's own 100")
+               "ms that a thread may compute without a pause while others want the GVL; 0: Ruby's 100")
       ],
       "Requests" => [
         option(:stream_input, :SWITCH, false, "give the app a request body while it arrives, instead of whole"),
@@ -71,12 +71,12 @@ module Tidegate
         option(:write_timeout, :TIMEOUT, 60.0, "seconds without the client taking a byte of the response"),
         option(:receive_timeout, :TIMEOUT, nil, "seconds from a request's first byte to its last, however fast it comes"),
         option(:min_data_rate, :BYTES_OR_NONE, 500,
-               "bytes a second that a client sends of its request body and takes of the response, while there are any"),
+               "bytes a second that a client must send of a request body, or take of a response"),
         option(:min_data_rate_grace, :SECONDS, 20.0, "seconds over which that is measured; at least 1")
       ],
       "Limits" => [
         option(:max_connections, :COUNT_OR_AUTO, :auto,
-               "connections open at a time; beyond, the one that has been silent longest gives way; auto: as ulimit -n allows"),
+               "open connections; beyond, the longest silent one gives way; auto: as ulimit -n allows"),
         option(:buffer_limit, :BYTES_OR_NONE, 64 * 1024 * 1024,
                "bytes of all request and response bodies in memory; what is beyond goes to files", shown: "64M"),
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413"),
