@@ -49,6 +49,13 @@ module Tidegate
   autoload :ThreadLimit, "tidegate/thread_limit"
   autoload :WorkerPool, "tidegate/worker_pool"
 
+  # What a server may come to need when no file can be opened any more.
+  LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks KeptThread Printable Restart Running Systemd WorkerPool].freeze
+  private_constant :LATE
+
+  # Loads that. A server does so before it listens.
+  def self.load_late_parts = LATE.each { |name| const_get(name) }
+
   # Whether a server of this process has been told to stop: for code that holds connections or runs long, and may be
   # without the request's env. In a request `env["tidegate.draining"].call` says it of the server that serves it.
   def self.draining? = Running.servers.any?(&:draining?)

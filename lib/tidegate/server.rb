@@ -51,6 +51,7 @@ module Tidegate
 
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
     def bind
+      Tidegate.load_late_parts
       @native ||= Native::Server.new(@app, settings).tap(&:bind)
       self
     end
