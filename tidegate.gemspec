@@ -26,7 +26,7 @@ Gem::Specification.new do |spec|
   spec.add_dependency "rack", ">= 2.2"
   spec.add_dependency "rb_sys", "~> 0.9"
 
-  # From Ruby 3.5 on fiddle comes with Ruby as a gem, and Bundler hides what is not named.
+  # From Ruby 4.0 on fiddle comes with Ruby as a gem, and Bundler hides what is not named.
   spec.add_development_dependency "fiddle", ">= 1.1"
   spec.add_development_dependency "rackup", ">= 1.0"
   spec.add_development_dependency "rake", ">= 13.0"

@@ -6,7 +6,7 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -133,6 +133,37 @@ fn a_drain_serves_everything_new_then_refuses_and_stops() {
 
     let summary = wait_for(&lines, "drain: done");
     assert!(summary.contains("new_conns=2") && summary.contains("exit=0"), "{summary}");
+    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+}
+
+/// The I/O thread could not run for longer than a forced end takes: it ended before the accept queue was emptied, and what
+/// was in there was reset.
+#[test]
+fn a_forced_end_that_was_overslept_refuses_what_is_in_the_accept_queue() {
+    let server = Server::bind(config(&["tcp://127.0.0.1:0".to_owned()], Duration::ZERO)).unwrap();
+    let (connected, clients) = mpsc::channel();
+    let address = Arc::new(OnceLock::<String>::new());
+    let known = address.clone();
+    let running = server.start(Arc::new(move |notice| {
+        let line = notice.to_string();
+        if line.starts_with("closing") {
+            let mut client = TcpStream::connect(host(known.wait())).unwrap();
+            client.write_all(b"GET /late HTTP/1.1\r\n").unwrap();
+            connected.send(client).unwrap();
+        } else if line.starts_with("forcing") {
+            thread::sleep(Duration::from_millis(600));
+        }
+    }));
+    let running = running.unwrap();
+    address.set(running.addresses()[0].clone()).unwrap();
+    for signal in [Signal::Int, Signal::Quit, Signal::Term] {
+        running.tell(Event::Signal(signal), Instant::now());
+    }
+    let mut client = clients.recv().unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nconnection: close\r\n"), "{text}");
+    drop(client);
     assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
 }
 

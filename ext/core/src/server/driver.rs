@@ -1,10 +1,14 @@
 //! The driver: feeds the lifecycle with signals, deadlines and the end of the last connection, and does what it says.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +25,11 @@ use crate::{
     plan::{MIN_DELAY, Plan},
     watchdog::Watchdog,
 };
+
+/// A forced end whose time is over by so much has not had its time: this thread could not run.
+const OVERSLEPT: Duration = Duration::from_millis(20);
+/// How long it goes on then. Together with its own time this is less than what a process may live on after it.
+const CATCH_UP: Duration = Duration::from_millis(200);
 
 /// Feeds the lifecycle and does what it says.
 pub(super) struct Driver {
@@ -107,8 +116,11 @@ impl Driver {
                         continue;
                     }
                 },
-                () = ring, if deadline.is_some() => (self.rung(now()), now()),
-                _ = &mut emptied => (Event::Emptied { cut: self.shared.stats.snapshot().cut > 0 }, now()),
+                () = ring, if deadline.is_some() => {
+                    let all_gone = self.overslept() && timeout(CATCH_UP, &mut emptied).await.is_ok();
+                    (if all_gone { self.emptied() } else { self.rung(now()) }, now())
+                }
+                _ = &mut emptied => (self.emptied(), now()),
             };
             if self.handle(event, at) == Listening::Ends {
                 emptied.abort();
@@ -125,6 +137,16 @@ impl Driver {
         if let (Some(watchdog), Some(time)) = (&self.watchdog, self.lifecycle.gone_by(now())) {
             watchdog.set(time);
         }
+    }
+
+    /// Whether this thread was kept from running while a forced end was to be made: all that was due meanwhile is due at
+    /// once, and has its turn before the end. Connections in the accept queues would be reset otherwise.
+    fn overslept(&self) -> bool {
+        matches!(self.lifecycle.phase(), Phase::Forcing { until } if now() > until + OVERSLEPT)
+    }
+
+    fn emptied(&self) -> Event {
+        Event::Emptied { cut: self.shared.stats.snapshot().cut > 0 }
     }
 
     /// When there is something to decide, if nothing happens before.
