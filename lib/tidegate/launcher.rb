@@ -49,6 +49,7 @@ module Tidegate
 
     def run_once(&block)
       @signals.install
+      @signals.defer { Native }
       configure
       serve(&block)
     rescue Signals::Stopped => stopped

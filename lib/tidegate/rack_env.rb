@@ -36,8 +36,7 @@ module Tidegate
         "rack.hijack?" => true,
         "tidegate.gvl_wait" => GVL_WAIT,
         "tidegate.io_bound" => IO_BOUND,
-        "puma.mark_as_io_bound" => IO_BOUND,
-        **http_version(release)
+        "puma.mark_as_io_bound" => IO_BOUND
       }.freeze
     end
 
@@ -49,13 +48,8 @@ module Tidegate
       older?(release, 3, 0) ? Rack::VERSION.dup.freeze : LAST_SPEC
     end
 
-    # Rack 3.1 dropped HTTP_VERSION for SERVER_PROTOCOL. Where the key is here, the native side puts in the request's.
-    def http_version(release)
-      older?(release, 3, 1) ? { "HTTP_VERSION" => "HTTP/1.1" } : {}
-    end
-
     def older?(release, *version) = (release.split(".").map(&:to_i) <=> version).negative?
 
-    private_class_method :spec_version, :http_version, :older?
+    private_class_method :spec_version, :older?
   end
 end

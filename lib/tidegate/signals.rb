@@ -65,6 +65,16 @@ module Tidegate
       @handlers.filter_map { |name, handler| name unless Signal.trap(name, handler).equal?(handler) }
     end
 
+    # Runs the block and ends the boot after it if a signal came meanwhile: native code is loaded in it, which nothing may
+    # be raised through.
+    def defer
+      @deferring = true
+      yield
+    ensure
+      @deferring = false
+      check
+    end
+
     # Ends the boot now if a signal came that some `rescue Exception` has swallowed.
     def check
       raise Stopped, @caught if @caught
@@ -110,7 +120,7 @@ module Tidegate
       return @held << name if @held
 
       @caught = name
-      raise Stopped, name
+      raise Stopped, name unless @deferring
     end
 
     # In a process that the app has forked there is no server to tell: do what would have been done without us.

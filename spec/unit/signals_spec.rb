@@ -89,6 +89,19 @@ RSpec.describe Tidegate::Signals do
     end.to raise_error(described_class::Stopped)
   end
 
+  # Raised while the extension was loaded or first looked for its classes, it was a panic of Rust, and the status 1.
+  it "keeps a signal that comes while native code is loaded until that is done" do
+    signals.install
+    done = false
+    expect do
+      signals.defer do
+        send_signal("TERM")
+        done = true
+      end
+    end.to raise_error(described_class::Stopped)
+    expect(done).to be true
+  end
+
   it "remembers a signal that the app has swallowed" do
     signals.install
     begin

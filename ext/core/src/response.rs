@@ -98,6 +98,11 @@ impl Refusal {
         response
     }
 
+    /// How long the text is that the client gets, in bytes.
+    pub(crate) fn body_length(self) -> u64 {
+        self.into_response().body.length().unwrap_or(0)
+    }
+
     /// The whole message as bytes, for a connection that no longer speaks HTTP through hyper.
     pub(crate) fn to_http1(self) -> Vec<u8> {
         let Response { status, mut headers, body } = self.into_response();

@@ -18,8 +18,6 @@ pub(crate) struct EnvMaker {
     template: Opaque<RHash>,
     keys: Keys,
     names: Names,
-    /// Rack before 3.1 wants `HTTP_VERSION`.
-    http_version: bool,
     underscores: Underscores,
 }
 
@@ -90,13 +88,7 @@ keys! {
 
 impl EnvMaker {
     pub(crate) fn new(ruby: &Ruby, template: RHash, underscores: Underscores) -> Result<Self, Error> {
-        Ok(Self {
-            template: template.into(),
-            keys: Keys::new(ruby),
-            names: Names::default(),
-            http_version: template.get("HTTP_VERSION").is_some(),
-            underscores,
-        })
+        Ok(Self { template: template.into(), keys: Keys::new(ruby), names: Names::default(), underscores })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {
@@ -127,9 +119,8 @@ impl EnvMaker {
         let mut put = |key: Opaque<RString>, value: RString| pairs.put(ruby.get_inner(key), value);
         let protocol = shared(if head.version == Version::HTTP_10 { keys.http_1_0 } else { keys.http_1_1 });
         put(keys.server_protocol, protocol)?;
-        if self.http_version {
-            put(keys.http_version, protocol)?;
-        }
+        // Rack has dropped it with 3.1, and Rails 7.2 still decides by it what to stream.
+        put(keys.http_version, protocol)?;
         put(keys.rack_url_scheme, shared(keys.http))?;
         put(keys.remote_addr, bytes(&peer.remote_addr))?;
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;

@@ -348,7 +348,7 @@ fn to_http1(head: &Head) -> Vec<u8> {
 
 /// `Tidegate::Native::Hold`: the server waits for a hijacked connection while this is not released.
 #[magnus::wrap(class = "Tidegate::Native::Hold", free_immediately)]
-struct Hold(Mutex<Option<Held>>);
+pub(crate) struct Hold(Mutex<Option<Held>>);
 
 impl Hold {
     fn release(&self) {

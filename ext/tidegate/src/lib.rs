@@ -50,5 +50,25 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     exchange::define(ruby, native)?;
     feed::define(ruby, native)?;
     loan::define(ruby, native)?;
-    stream::define(ruby, native)
+    stream::define(ruby, native)?;
+    know_classes(ruby);
+    Ok(())
+}
+
+/// magnus looks a class up when it is first needed, and panics when Ruby raises meanwhile, as a signal's trap or
+/// `Thread#raise` may: all are looked up here, while the launcher holds signals back.
+fn know_classes(ruby: &Ruby) {
+    use magnus::TypedData;
+    let classes = [
+        server::Server::class,
+        exchange::Exchange::class,
+        exchange::Hold::class,
+        exchange::EarlyHints::class,
+        feed::Feed::class,
+        loan::Keeper::class,
+        stream::Stream::class,
+    ];
+    for class in classes {
+        class(ruby);
+    }
 }

@@ -116,7 +116,7 @@ impl AsRef<[u8]> for Borrowed {
 /// `Tidegate::Native::Loans`: the one object that marks what is lent.
 #[derive(TypedData)]
 #[magnus(class = "Tidegate::Native::Loans", free_immediately, mark)]
-struct Keeper;
+pub(crate) struct Keeper;
 
 impl DataTypeFunctions for Keeper {
     fn mark(&self, marker: &Marker) {

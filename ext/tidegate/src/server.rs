@@ -33,7 +33,7 @@ const LAST_LINES: Duration = Duration::from_millis(200);
 /// The Ruby object.
 #[derive(TypedData)]
 #[magnus(class = "Tidegate::Native::Server", free_immediately, mark)]
-struct Server {
+pub(crate) struct Server {
     /// Set once the object exists that marks the Ruby values in it.
     app: OnceLock<App>,
     logs: Logs,

@@ -157,17 +157,20 @@ impl Stream {
         Self { outlet, input: input.into() }
     }
 
-    fn write(ruby: &Ruby, rb_self: &Self, value: Value) -> Result<usize, Error> {
+    /// As `IO#write`, of any number of values.
+    fn write(ruby: &Ruby, rb_self: &Self, values: &[Value]) -> Result<usize, Error> {
         error::catching(ruby, || {
-            let chunk = chunk(value)?;
-            let length = chunk.len();
-            rb_self.outlet.write(ruby, chunk)?;
-            Ok(length)
+            values.iter().try_fold(0, |written, value| {
+                let chunk = chunk(*value)?;
+                let length = chunk.len();
+                rb_self.outlet.write(ruby, chunk)?;
+                Ok(written + length)
+            })
         })
     }
 
     fn append(ruby: &Ruby, rb_self: Obj<Self>, value: Value) -> Result<Value, Error> {
-        Self::write(ruby, &rb_self, value)?;
+        Self::write(ruby, &rb_self, &[value])?;
         Ok(rb_self.as_value())
     }
 
@@ -196,7 +199,7 @@ impl Stream {
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Stream", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_method("write", method!(Stream::write, 1))?;
+    class.define_method("write", method!(Stream::write, -1))?;
     class.define_method("<<", method!(Stream::append, 1))?;
     class.define_method("flush", method!(Stream::flush, 0))?;
     class.define_method("read", method!(Stream::read, -1))?;

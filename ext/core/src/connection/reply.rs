@@ -89,6 +89,7 @@ impl Service {
             let began = self.activity.head_since().unwrap_or(now);
             let mut record = Record::of_half_a_head(line, self.peer.clone(), began);
             (record.status, record.refused) = (Some(refusal.status().as_u16()), reason);
+            record.bytes = refusal.body_length();
             record.draining = self.shared.phase().is_stopping();
             access.take(Box::new(record), now);
         }
