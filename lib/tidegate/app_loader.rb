@@ -31,7 +31,15 @@ module Tidegate
       app, = Rack::Builder.parse_file(@path)
       app
     rescue ScriptError, StandardError, SystemStackError => error
-      raise AppLoadError, "#{name} cannot be loaded: #{Fault.describe(error, @path)}"
+      raise AppLoadError, "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}"
+    end
+
+    # Where no file can be opened, Ruby says that there is none.
+    def exhausted
+      Array.new(3) { File.open(File::NULL) }.each(&:close)
+      nil
+    rescue Errno::EMFILE, Errno::ENFILE
+      "too many open files: raise the limit of file descriptors (ulimit -n, LimitNOFILE=)"
     end
 
     def name = Fault.relative(@path)

@@ -236,6 +236,7 @@ RSpec.describe "a response body", :in_process do
 
   it "that is called is whole also where the app leaves the stream open", rack: "3.0".. do
     expect(get(answering(call_body { |stream| stream.write("all of it") }), "/").body).to eq("all of it")
+    expect(get(answering(call_body { |stream| stream.write("as ", :IO, " does") }), "/").body).to eq("as IO does")
   end
 
   it "that is called can be written to by another thread, after the call", rack: "3.0".. do

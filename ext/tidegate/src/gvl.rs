@@ -122,6 +122,11 @@ impl Drop for Watched {
 /// Counts the forks that have led to this process.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
+/// A number for this process: another one in a child that it forks.
+pub(crate) fn process() -> u32 {
+    PROCESS.load(SeqCst)
+}
+
 /// How long the request in this thread's hand has waited for the GVL so far; nothing on a thread that has none.
 pub(crate) fn waited() -> Duration {
     let watched = |ruby: Ruby| with_watch(ruby.thread_current().as_raw(), Watch::lock_wait);

@@ -209,13 +209,21 @@ impl Server {
         let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
         let worker = queue.register();
         let _watched = gvl::watch(ruby, &worker);
+        let process = gvl::process();
         loop {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
                     gvl::begin_request();
-                    if let Some(answered) = error::catching(ruby, || app.run(ruby, *exchange))? {
+                    let answered = error::catching(ruby, || app.run(ruby, *exchange));
+                    if gvl::process() != process {
+                        // The app has forked, and this is the child, which has come back from the app as well. The connection
+                        // is the parent's, and the locks of the queue may be held by threads that are not here.
+                        std::mem::forget((answered, worker));
+                        return Ok(());
+                    }
+                    if let Some(answered) = answered? {
                         worker.hand_in(answered);
                     }
                     if gvl::is_due() {

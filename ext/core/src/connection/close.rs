@@ -69,9 +69,18 @@ pub(super) async fn cut<S: Socket>(socket: Watched<S>, activity: &Activity, shar
     if !activity.is_close_delimited() {
         return linger(socket, shared).await;
     }
-    let deadline = Instant::now() + LINGER;
-    // A reset destroys what the client's end has not confirmed.
-    while socket.socket().unsent() > 0 && Instant::now() < deadline && !shared.phase().is_forced() {
+    // A reset destroys what the client's end has not confirmed. A client that takes of it has all the time that it has for a
+    // response: it is given up when it has taken nothing for as long.
+    let patience = shared.timeouts.write.unwrap_or(LINGER);
+    let (mut left, mut deadline) = (usize::MAX, Instant::now() + patience);
+    while !shared.phase().is_forced() && Instant::now() < deadline {
+        let unsent = socket.socket().unsent();
+        if unsent == 0 {
+            break;
+        }
+        if unsent < left {
+            (left, deadline) = (unsent, Instant::now() + patience);
+        }
         sleep(DELIVERY_POLL).await;
     }
     abort(socket, activity);
