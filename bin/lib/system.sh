@@ -5,6 +5,7 @@
 #   program   what the script is called in its lines
 #   home      a directory for its log, its lock and the system
 #   root      the system's directory
+#   suite     of which it is
 
 log=$home/log
 
@@ -17,9 +18,21 @@ system_obstacle() {
   elif ! command -v apt-get >/dev/null; then echo "takes the system from Debian's packages, and this machine has no apt"
   elif ! command -v cargo >/dev/null; then echo "cargo is not here: install Rust first (rustup)"
   elif [ -z "$(own_archive)" ]; then echo "apt knows no archive of Debian's to take the system from"
-  elif ! unshare --mount --propagation private --pid --fork mount -t tmpfs none /mnt 2>/dev/null; then
-    echo "may not mount anything here: it needs a machine or a container with that right"
+  elif ! unshare --mount --propagation private --pid --fork sh -c \
+    'mount -t tmpfs none /mnt && mknod /mnt/null c 1 3 && : >/mnt/null' 2>/dev/null; then
+    echo "may not mount or make device files here: it needs a machine or a container with those rights"
+  elif ! command -v debootstrap >/dev/null && ! apt-get install -s -q debootstrap >/dev/null 2>&1; then
+    echo "debootstrap is neither here nor among apt's packages"
+  elif ! archive_answers; then echo "the archive $(own_archive) does not answer"
   fi
+}
+
+archive_answers() { # with apt's own settings of proxies
+  local file status=0
+  file=$(mktemp)
+  timeout 60 /usr/lib/apt/apt-helper download-file "$(own_archive | sed 's,/*$,,')/dists/$suite/Release" "$file" >/dev/null 2>&1 || status=$?
+  rm -f "$file"
+  return $status
 }
 
 # Goes on in a mount and process namespace of the script's own; alone. Give it the script and its arguments.
