@@ -60,6 +60,47 @@ async fn the_app_gets_the_connection_and_what_was_read_ahead() {
     assert_eq!(stats().hijacked, 0);
 }
 
+/// The kernel then fails what is written to the pair, or resets it: the answer in it is the client's all the same.
+#[tokio::test]
+async fn an_answer_reaches_the_client_when_the_app_has_not_read_what_the_client_sent() {
+    let answer = "0123456789abcdef".repeat(256);
+    // Left unread in the pair; sent when the app has closed; both.
+    for (early, late) in [("\r\n", ""), ("", "late"), ("early", "late")] {
+        let stage = Stage::new();
+        // Takes the answer piece by piece.
+        let mut client = stage.connect_with_buffer(100);
+        client.send(&format!("{GET}{early}")).await;
+        let sleeper = Sleeper::new();
+        let (mut stream, held) = taken(stage.take().await.responder.take_over(Vec::new(), sleeper.waker())).await;
+        stream.write_all(answer.as_bytes()).unwrap();
+        drop((stream, held));
+        client.send(late).await;
+        assert!(client.rest().await.0 == answer, "lost with {early:?} before and {late:?} after");
+        client.send("What comes then is read and forgotten. ".repeat(100).as_str()).await;
+        client.served().await;
+    }
+}
+
+/// It has said that it reads no more, not that it writes no more.
+#[tokio::test]
+async fn an_app_that_has_closed_its_reading_side_may_go_on_writing() {
+    let stage = Stage::new();
+    let mut client = stage.connect();
+    client.send(GET).await;
+    let sleeper = Sleeper::new();
+    let (mut stream, held) = taken(stage.take().await.responder.take_over(Vec::new(), sleeper.waker())).await;
+    stream.shutdown(std::net::Shutdown::Read).unwrap();
+    client.send("unwanted").await;
+    stream.write_all(b"one ").unwrap();
+    client.expect("one ").await;
+    client.send("unwanted").await;
+    stream.write_all(b"two").unwrap();
+    client.expect("two").await;
+    drop((stream, held));
+    client.expect_end().await;
+    client.served().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pair_that_the_app_has_closed_does_not_wait_for_the_client_for_ever() {
     let stage = Stage::new();
