@@ -41,8 +41,10 @@ module Tidegate
     end
 
     # Answers the client, as the app's own handler wants it or with a plain 500, if it can still be answered, and then reports
-    # what the app has raised: a log that is slow keeps no client waiting.
+    # what the app has raised: a log that is slow keeps no client waiting. A fault of the client's that the app lets through
+    # is refused instead.
     def failed(exchange, error)
+      exchange.refuse_client(error) if error.is_a?(ClientError)
       stage = stage_of(exchange)
       begin
         answer(exchange, error) if @handler && stage == :app
@@ -146,7 +148,10 @@ module Tidegate
       report_of(env, error, name)
     end
 
+    # What a client does wrong is no error of the app's, and must not fill its log.
     def report_of(env, error, stage)
+      return if error.is_a?(ClientError)
+
       report(error, env["REQUEST_METHOD"], env["REQUEST_PATH"] || env["PATH_INFO"], env["HTTP_X_REQUEST_ID"], stage)
     end
   end

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # The rack.input of a request whose body is still arriving (option stream_input). It is read once, from the beginning to
-# the end, and waits for what has not come yet while other threads run. Where the rest does not come it raises: a body
-# that breaks off must not look whole.
+# the end, and waits for what has not come yet while other threads run. Where the rest does not come it raises a
+# ClientError: a body that breaks off must not look whole.
 
 module Tidegate
   class StreamInput

@@ -52,7 +52,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(Patience.pop(seen)).to eq("h")
     wire.close
 
-    expect([Patience.pop(seen), Patience.pop(seen)]).to eq([Errno::ECONNRESET, "alf"])
+    expect([Patience.pop(seen), Patience.pop(seen)]).to eq([Tidegate::BodyCut, "alf"])
   end
 
   it "is there before the body is", rack: "3.0".. do
@@ -180,6 +180,104 @@ RSpec.describe "rack.input with stream_input", :in_process do
     chunked(wire).call("1234", "5678")
 
     expect(wire.response.body).to eq("too long")
+  end
+
+  # Any client could fill the log with backtraces of the app, which had done nothing wrong, and was told 500.
+  describe "of which the app does not rescue that it breaks off" do
+    def refused(server, reason)
+      wait_for_stat(server, :in_flight, 0)
+      Wire.open(server.admin_address) { |wire| wire.get("/metrics").body }[/tidegate_requests_refused_total\{reason="#{reason}"\} (\d+)/, 1]
+    end
+
+    [
+      ["is malformed", {}, "malformed", 400, ["zz\r\n"]],
+      ["is malformed in its middle", {}, "malformed", 400, ["3\r\nabcdef\r\n"]],
+      ["has a chunk size past all bounds", {}, "malformed", 400, ["ffffffffffffffffff\r\n"]],
+      ["ends with the client's half of the connection", {}, "malformed", 400, ["3\r\nabc\r\n", :half_close]],
+      ["stops", { body_timeout: 0.05 }, "body_timeout", 408, ["3\r\nabc\r\n"]],
+      ["is not whole in time", { receive_timeout: 0.05 }, "body_timeout", 408, ["3\r\nabc\r\n"]],
+      ["is too long", { http_content_length_limit: 5 }, "body_too_large", 413, ["8\r\n12345678\r\n"]]
+    ].each do |what, options, reason, status, sent|
+      it "#{what}: the client is told #{status}, it is counted, and the log stays empty" do
+        raised = Queue.new
+        server = run_server(lint: false, stream_input: true, admin: "tcp://127.0.0.1:0", **options) do |env|
+          env["rack.response_finished"]&.push(->(_env, _status, _headers, error) { raised << error })
+          [200, {}, [env["rack.input"].read]]
+        end
+        wire = connect(server)
+        chunked(wire)
+        sent.each { |bytes| bytes == :half_close ? wire.half_close : wire.write(bytes) }
+
+        response = wire.response
+        expect([response.status, response.headers["connection"]]).to eq([status, ["close"]])
+        expect(Patience.pop(raised)).to be_a(Tidegate::ClientError)
+        expect(refused(server, reason)).to eq("1")
+        expect(errors.to_a).to eq([])
+      end
+    end
+
+    it "is refused too where a body that yields has yielded nothing yet" do
+      over = Queue.new
+      body = Object.new
+      server = run_server(lint: false, stream_input: true) do |env|
+        body.define_singleton_method(:each) { |&out| out.call(env["rack.input"].read) }
+        body.define_singleton_method(:close) { over << true }
+        [200, {}, body]
+      end
+      wire = connect(server)
+      chunked(wire)
+      wire.write("zz\r\n")
+
+      expect(wire.response.status).to eq(400)
+      Patience.pop(over)
+      expect(errors.to_a).to eq([])
+    end
+
+    it "is cut where the response has begun, and that is no error of the app's either", rack: "3.0".. do
+      over = Queue.new
+      body = Object.new
+      server = run_server(lint: false, stream_input: true) do |env|
+        body.define_singleton_method(:each) { |&out| env["rack.input"].each { |line| out.call(line) } }
+        body.define_singleton_method(:close) { over << true }
+        [200, {}, body]
+      end
+      wire = connect(server)
+      chunked(wire).call("one\n")
+      wire.read_until("one\n")
+      wire.write("zz\r\n")
+
+      Patience.pop(over)
+      expect { wire.response }.to raise_error(StandardError)
+      wait_for_stat(server, :in_flight, 0)
+      expect(errors.to_a).to eq([])
+    end
+
+    it "is the app's to answer, where it rescues it" do
+      server = reading(lint: false) do |input|
+        input.read
+      rescue Tidegate::BodyMalformed => error
+        error.message
+      end
+      wire = connect(server)
+      chunked(wire)
+      wire.write("zz\r\n")
+
+      expect(wire.response.body).to eq("the client has sent a request body that is not framed as HTTP wants it")
+    end
+
+    it "is an error of the app's where the app makes one of it" do
+      server = reading(lint: false) do |input|
+        input.read
+      rescue Tidegate::ClientError
+        raise "on purpose"
+      end
+      wire = connect(server)
+      chunked(wire)
+      wire.write("zz\r\n")
+
+      expect(wire.response.status).to eq(500)
+      expect(errors.wait_for(/raised RuntimeError: on purpose/)).to be_truthy
+    end
   end
 
   it "that the app leaves unread is no part of the next request" do

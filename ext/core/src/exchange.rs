@@ -9,10 +9,10 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::oneshot;
 
 use crate::{
-    body::{self, BodySender, ResponseBody},
+    body::{self, BodySender, Breach, ResponseBody},
     interim::Interim,
     request::Request,
-    response::Response,
+    response::{Refusal, Response},
     stats::{Shed, Times},
     step,
     takeover::{TakeOver, Takeover},
@@ -51,6 +51,8 @@ pub(crate) enum Answer {
     Tentative(Box<Tentative>, Times),
     /// The app speaks to the client itself from now on.
     TakeOver(TakeOver, Times),
+    /// The client is at fault: its request is refused like one that has not come to the app.
+    Refused(Refusal, Times),
     /// No worker took it in the time that it may wait, or would have.
     SentBack(Shed),
 }
@@ -143,8 +145,15 @@ impl Responder {
         let times = self.times();
         self.answer.send(Answer::Response(response, times)).map_err(|answer| match answer {
             Answer::Response(response, _) => Box::new(response),
-            Answer::Tentative(..) | Answer::TakeOver(..) | Answer::SentBack(_) => Box::new(Response::app_failed()),
+            _ => Box::new(Response::app_failed()),
         })
+    }
+
+    /// Refuses the request for what its client did with the body, as 400, 408 or 413. The connection ends with it.
+    pub fn refuse(self, breach: Breach) {
+        let times = self.times();
+        // A client that has gone needs no answer.
+        let _ = self.answer.send(Answer::Refused(breach.refusal(), times));
     }
 
     /// Sends a response whose body is made as it goes. Its head waits for the first of the body, but for no longer than

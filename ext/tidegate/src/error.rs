@@ -5,8 +5,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use magnus::{Error, ExceptionClass, Module, RModule, Ruby};
-use tidegate_core::body::BadChunks;
+use magnus::{Error, ExceptionClass, Module, RModule, Ruby, Value, prelude::*};
+use tidegate_core::body::{BadChunks, Breach};
 
 fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Error> {
     ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get(name)
@@ -34,15 +34,10 @@ pub(crate) fn configuration(ruby: &Ruby, message: String) -> Error {
     with_class(ruby, "ConfigurationError", message)
 }
 
-/// One of Ruby's `Errno`.
-pub(crate) fn errno(ruby: &Ruby, name: &str, message: &'static str) -> Error {
-    let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get(name));
-    raised(class, message.to_owned())
-}
-
-/// What writing to a client raises that is not there any more.
+/// `Errno::EPIPE`: what writing to a client raises that is not there any more.
 pub(crate) fn client_gone(ruby: &Ruby) -> Error {
-    errno(ruby, "EPIPE", "the client has gone")
+    let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get("EPIPE"));
+    raised(class, "the client has gone".to_owned())
 }
 
 /// That the app has set `transfer-encoding: chunked` and does not frame its body so.
@@ -51,9 +46,30 @@ pub(crate) fn not_in_chunks(ruby: &Ruby, bad: BadChunks) -> Error {
     Error::new(ruby.exception_type_error(), message)
 }
 
-/// `Tidegate::BodyTooLong`.
-pub(crate) fn body_too_long(ruby: &Ruby) -> Error {
-    with_class(ruby, "BodyTooLong", "the request body is longer than http_content_length_limit".to_owned())
+/// What reading a body raises of which the rest will not come: each class has `Tidegate::ClientError` in it.
+pub(crate) fn body_broken(ruby: &Ruby, breach: Breach) -> Error {
+    let (name, message) = match breach {
+        Breach::Lost => ("BodyCut", "the client left before its request was whole"),
+        Breach::Malformed => {
+            ("BodyMalformed", "the client has sent a request body that is not framed as HTTP wants it")
+        }
+        Breach::Late => ("BodyTimeout", "the client has stopped sending its request"),
+        Breach::TooLong => ("BodyTooLong", "the request body is longer than http_content_length_limit"),
+    };
+    with_class(ruby, name, message.to_owned())
+}
+
+/// Which breach an exception tells of; `None` where it is none of [`body_broken`]'s.
+pub(crate) fn breach_of(ruby: &Ruby, error: Value) -> Option<Breach> {
+    let breaches = [
+        ("BodyCut", Breach::Lost),
+        ("BodyMalformed", Breach::Malformed),
+        ("BodyTimeout", Breach::Late),
+        ("BodyTooLong", Breach::TooLong),
+    ];
+    breaches
+        .into_iter()
+        .find_map(|(name, breach)| class(ruby, name).is_ok_and(|class| error.is_kind_of(class)).then_some(breach))
 }
 
 /// Does `work`. Where it panics, that is an exception like any other, a `Tidegate::Error`: magnus would make one of it that nothing

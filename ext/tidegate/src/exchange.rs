@@ -301,6 +301,15 @@ impl Exchange {
         }
     }
 
+    /// Answers with 400, 408 or 413, as `error`, a `Tidegate::ClientError`, has it, if nothing was sent; and counts that.
+    fn refuse_client(ruby: &Ruby, rb_self: &Self, error: Value) {
+        if let Some(breach) = error::breach_of(ruby, error)
+            && let Some(responder) = rb_self.responder()
+        {
+            responder.refuse(breach);
+        }
+    }
+
     fn env(ruby: &Ruby, rb_self: &Self) -> RHash {
         ruby.get_inner(rb_self.env)
     }
@@ -390,6 +399,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("deliver", method!(Exchange::rb_deliver, 3))?;
     class.define_method("open?", method!(Exchange::is_open, 0))?;
     class.define_method("refuse", method!(Exchange::refuse, 1))?;
+    class.define_method("refuse_client", method!(Exchange::refuse_client, 1))?;
     class.define_method("env", method!(Exchange::env, 0))?;
     class.define_method("io", method!(Exchange::io, 0))?;
     class.define_method("closed?", method!(Exchange::is_closed, 0))?;

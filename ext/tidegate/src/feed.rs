@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use magnus::{Error, Module, RModule, RString, Ruby, method, prelude::*};
 use tidegate_core::{
-    body::{self, Breach, Fed},
+    body::{self, Fed},
     wake::Sleeper,
 };
 
@@ -35,7 +35,7 @@ impl Feed {
             match feed.next(&sleeper.waker()) {
                 Fed::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
                 Fed::Whole => return Ok(None),
-                Fed::Broken(breach) => return Err(broken(ruby, breach)),
+                Fed::Broken(breach) => return Err(error::body_broken(ruby, breach)),
                 Fed::Nothing => {}
             }
             gvl::wait(ruby, &sleeper.waker(), || sleeper.sleep());
@@ -46,15 +46,6 @@ impl Feed {
     /// Ends the receiving: nobody wants the rest.
     pub(crate) fn close(&self) {
         drop(self.feed().take());
-    }
-}
-
-/// `Errno::ECONNRESET`, `Errno::ETIMEDOUT` or `Tidegate::BodyTooLong`: a body that breaks off must not look whole.
-fn broken(ruby: &Ruby, breach: Breach) -> Error {
-    match breach {
-        Breach::Lost => error::errno(ruby, "ECONNRESET", "the client left before its request was whole"),
-        Breach::Late => error::errno(ruby, "ETIMEDOUT", "the client has stopped sending its request"),
-        Breach::TooLong => error::body_too_long(ruby),
     }
 }
 

@@ -3,17 +3,21 @@
 
 use std::{
     collections::VecDeque,
+    error::Error,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, Weak},
     task::Poll,
 };
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::Body;
 
-use super::{Budget, pieces::Pieces, request::Terms};
-use crate::{response::Refusal, wake::Waker};
+use super::{
+    Budget,
+    pieces::{Breach, Pieces},
+    request::Terms,
+};
+use crate::wake::Waker;
 
 /// How many bytes may wait for the app. One piece larger than this still passes.
 const FEED_WINDOW: usize = 256 * 1024;
@@ -33,17 +37,6 @@ pub enum Fed {
     Whole,
     /// The rest will not come.
     Broken(Breach),
-}
-
-/// Why the rest of a body will not come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
-    /// The client has gone, or has broken the framing.
-    Lost,
-    /// It sent nothing for too long.
-    Late,
-    /// It sent more than it may.
-    TooLong,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +64,7 @@ impl Feed {
     /// `100 Continue`, only when the app first asks.
     pub(crate) fn of<B>(incoming: B, terms: Terms, when_wanted: bool) -> Self
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
         let budget = Some(terms.budget.clone());
         let state = Arc::new(Mutex::new(State { wanted: !when_wanted, budget, ..State::default() }));
@@ -155,14 +148,14 @@ impl Drop for Feed {
 /// Passes pieces on until the body or the app's interest ends.
 async fn feed<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), Breach>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     while has_room(state).await {
         let received = tokio::select! {
             received = pieces.next() => received,
             () = closed(state) => return Err(Breach::Lost),
         };
-        match received.map_err(breach)? {
+        match received? {
             None => return Ok(()),
             Some(piece) if piece.is_empty() => {}
             Some(piece) => {
@@ -209,14 +202,6 @@ async fn closed(state: &Mutex<State>) {
         Poll::Pending
     })
     .await;
-}
-
-fn breach(refusal: Refusal) -> Breach {
-    match refusal.status() {
-        StatusCode::REQUEST_TIMEOUT => Breach::Late,
-        StatusCode::PAYLOAD_TOO_LARGE => Breach::TooLong,
-        _ => Breach::Lost,
-    }
 }
 
 fn wake_reader(mut state: MutexGuard<'_, State>) {
@@ -347,6 +332,23 @@ mod tests {
         let limits = crate::config::Limits { body: Some(5), ..Default::default() };
         let feed = Feed::of(Full::new(Bytes::from("abcdef")), Terms { limits, ..terms() }, false);
         assert_eq!(next(&feed).await, Fed::Broken(Breach::TooLong));
+    }
+
+    /// A fast client was cut off, with the time for its whole request, by an app that took longer than that to read.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
+        let (sender, body) = scripted();
+        let until = Some(crate::clock::now() + Duration::from_secs(2));
+        let feed = Feed::of(body, Terms { until, ..terms() }, false);
+        for _ in 0..10 {
+            sender.send(vec![0; FEED_WINDOW].into()).unwrap();
+        }
+        drop(sender);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(matches!(next(&feed).await, Fed::Piece(_)));
+        }
+        assert_eq!(next(&feed).await, Fed::Whole);
     }
 
     #[tokio::test]

@@ -24,8 +24,9 @@ pub(crate) use self::{
 };
 pub use self::{
     chunked::{BadChunks, Dechunker},
-    feed::{Breach, Fed, Feed},
+    feed::{Fed, Feed},
     file::{FileBody, Regular},
+    pieces::Breach,
     request::RequestBody,
     stream::{BodyReceiver, BodySender, SendError, channel},
 };

@@ -2,7 +2,9 @@
 //! limit. Only the time in which the client is waited for counts.
 
 use std::{
+    error::Error,
     future::poll_fn,
+    io,
     pin::Pin,
     task::Poll,
     time::{Duration, Instant},
@@ -15,12 +17,48 @@ use http_body::{Body, Frame};
 use super::request::Terms;
 use crate::{clock::now, config::MinRate, response::Refusal};
 
+/// Why the rest of a body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// The client has gone.
+    Lost,
+    /// It has broken the framing.
+    Malformed,
+    /// It sent nothing, or too little, for too long.
+    Late,
+    /// It sent more than it may.
+    TooLong,
+}
+
+impl Breach {
+    /// What the client is told, if it is still there.
+    pub(crate) fn refusal(self) -> Refusal {
+        Refusal::closing(match self {
+            Self::Lost | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        })
+    }
+
+    /// Of what hyper says. It has an `io::Error` behind it: of these kinds where what has come is no chunk.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        match causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind) {
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Self::Malformed,
+            _ => Self::Lost,
+        }
+    }
+}
+
 /// The data frames of a body.
 pub(super) struct Pieces<B> {
     incoming: B,
     limit: Option<u64>,
     patience: Option<Duration>,
+    /// When the body has to be whole; later by all the time in which nothing was asked of the client.
     until: Option<Instant>,
+    /// Since when nothing is asked of it, where there is an `until`.
+    unasked: Option<Instant>,
     pace: Option<Pace>,
     received: u64,
 }
@@ -51,15 +89,11 @@ impl Pace {
     }
 }
 
-fn too_late() -> Refusal {
-    Refusal::closing(StatusCode::REQUEST_TIMEOUT)
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
     pub(super) fn new(incoming: B, terms: &Terms) -> Self {
         let pace = terms.min_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
         let &Terms { limits, patience, until, .. } = terms;
-        Self { incoming, limit: limits.body, patience, until, pace, received: 0 }
+        Self { incoming, limit: limits.body, patience, until, unasked: until.map(|_| now()), pace, received: 0 }
     }
 
     /// Bytes of all pieces so far.
@@ -71,24 +105,24 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
     ///
     /// # Errors
     ///
-    /// 408 where it does not come in time, 413 beyond the limit, 400 where the framing is broken or the client has left.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+    /// Where it does not come in time, goes beyond the limit, breaks the framing, or the client has left.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Breach> {
         loop {
             let Some(frame) = self.frame().await? else { return Ok(None) };
-            let frame = frame.map_err(|_| Refusal::closing(StatusCode::BAD_REQUEST))?;
+            let frame = frame.map_err(|error| Breach::of(&error))?;
             let Ok(piece) = frame.into_data() else { continue };
             self.received += piece.len() as u64;
             if let Some(pace) = &mut self.pace {
                 pace.received += piece.len() as u64;
             }
             if self.limit.is_some_and(|limit| self.received > limit) {
-                return Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE));
+                return Err(Breach::TooLong);
             }
             return Ok(Some(piece));
         }
     }
 
-    async fn frame(&mut self) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Refusal> {
+    async fn frame(&mut self) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Breach> {
         // Most are there already, and need no clock.
         if self.until.is_none() {
             let frame = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.incoming).poll_frame(cx))).await;
@@ -97,6 +131,9 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
             }
         }
         let begun = now();
+        if let (Some(until), Some(unasked)) = (&mut self.until, self.unasked) {
+            *until += begun.saturating_duration_since(unasked);
+        }
         let patience = self.patience.map(|patience| begun + patience);
         let end = [patience, self.until].into_iter().flatten().min();
         let mut since = begun;
@@ -108,6 +145,7 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
                 Some(at) => tokio::time::timeout_at(at.into(), frame).await.ok(),
             };
             let now = now();
+            self.unasked = self.until.map(|_| now);
             let late = match frame {
                 Some(_) => self.until.is_some_and(|until| now >= until),
                 None => end.is_some_and(|end| now >= end),
@@ -117,7 +155,7 @@ impl<B: Body<Data = Bytes> + Unpin> Pieces<B> {
             match frame {
                 // The end is not to be had any sooner.
                 Some(None) => return Ok(None),
-                _ if late || slow => return Err(too_late()),
+                _ if late || slow => return Err(Breach::Late),
                 Some(frame) => return Ok(frame),
                 None => since = now,
             }
@@ -179,7 +217,7 @@ mod tests {
             match pieces.next().await {
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
-                Err(refusal) => break Some(refusal.status()),
+                Err(breach) => break Some(breach.refusal().status()),
             }
         };
         drop(pieces);
@@ -211,17 +249,35 @@ mod tests {
         }
     }
 
-    /// An app that reads slowly is no fault of the client's.
+    /// An app that reads slowly is no fault of the client's: the time for the whole request ran on while the app was busy, and
+    /// cut an upload of which all had come.
     #[tokio::test(start_paused = true)]
-    async fn the_time_in_which_nobody_reads_does_not_count() {
+    async fn the_time_in_which_the_app_does_not_read_does_not_count() {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let mut pieces = Pieces::new(Sent(receiver), &terms());
+        let terms = Terms { until: Some(now() + s(15)), ..terms() };
+        let mut pieces = Pieces::new(Sent(receiver), &terms);
         for _ in 0..5 {
             sender.send("x".into()).unwrap();
             sleep(s(100)).await;
             assert_eq!(pieces.next().await.unwrap(), Some("x".into()));
         }
+        // The client itself is late.
+        sleep(s(100)).await;
+        let asked = now();
+        assert_eq!(pieces.next().await, Err(Breach::Late));
+        assert_eq!(now() - asked, s(15));
         drop(sender);
-        assert_eq!(pieces.next().await.unwrap(), None);
+    }
+
+    #[test]
+    fn broken_framing_is_told_from_a_client_that_has_left() {
+        for (kind, expected) in [
+            (io::ErrorKind::InvalidInput, Breach::Malformed),
+            (io::ErrorKind::InvalidData, Breach::Malformed),
+            (io::ErrorKind::UnexpectedEof, Breach::Lost),
+            (io::ErrorKind::ConnectionReset, Breach::Lost),
+        ] {
+            assert_eq!(Breach::of(&io::Error::from(kind)), expected, "{kind:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! costs the app nothing.
 
 use std::{
+    error::Error,
     fs::File,
     io,
     path::Path,
@@ -15,7 +16,7 @@ use http_body::Body;
 
 use super::{
     Budget, Feed,
-    pieces::Pieces,
+    pieces::{Breach, Pieces},
     spool::{Batch, Spool},
 };
 use crate::{
@@ -63,7 +64,7 @@ impl RequestBody {
     /// 413 when it is known to be longer than [`Limits::body`].
     pub(crate) fn stream<B>(incoming: B, terms: Terms, asked_for: bool) -> Result<Self, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
         check_length(&incoming, terms.limits)?;
         Ok(Self::Stream(Feed::of(incoming, terms, asked_for)))
@@ -77,7 +78,7 @@ impl RequestBody {
     /// is broken or the client left; what the system says when there is no room for it.
     pub(crate) async fn receive<B>(incoming: B, terms: Terms, spool_directory: &Path) -> Result<Self, Unreceived>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
         let expected = check_length(&incoming, terms.limits)?;
         let memory = terms.limits.body_memory as u64;
@@ -120,6 +121,12 @@ impl From<Refusal> for Unreceived {
     }
 }
 
+impl From<Breach> for Unreceived {
+    fn from(breach: Breach) -> Self {
+        Self::Refused(breach.refusal())
+    }
+}
+
 impl From<io::Error> for Unreceived {
     fn from(error: io::Error) -> Self {
         Self::Unwritten(error)
@@ -154,7 +161,7 @@ mod tests {
 
     async fn receive<B>(incoming: B, terms: Terms) -> Result<RequestBody, Unreceived>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
         RequestBody::receive(incoming, terms, &std::env::temp_dir()).await
     }

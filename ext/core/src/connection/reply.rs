@@ -295,6 +295,11 @@ impl Future for Reply {
                         this.state = State::Tentative(tentative, times, timer);
                         continue;
                     }
+                    Ok(Answer::Refused(refusal, times)) => {
+                        this.answered(times);
+                        this.state = State::Refused(refusal);
+                        continue;
+                    }
                     Ok(Answer::SentBack(reason)) => {
                         this.service.shared.stats.rejected(reason);
                         let ends = reason == Shed::Ending;
