@@ -126,6 +126,22 @@ RSpec.describe "What all clients together may use up", :processes do
       idle&.each(&:close)
     end
 
+    # 400 half heads took them all, for ten seconds at the admin port and for the thirty of head_timeout at the app's.
+    it "is kept below what there is for clients that send half a head too, to the admin port and to the app" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "-t", "5", "--head-timeout", "600", rlimit_nofile: [256, 256])
+      half = []
+      [server.admin, server.address].each do |address|
+        half.concat(Array.new(400) { Wire.open(address).tap { |wire| wire.write("GET /livez HT") } })
+        expect(Dir.children("/proc/#{server.pid}/fd").size).to be < 200 if File.exist?("/proc/self/fd")
+        expect([server.probe("/livez"), server.probe("/readyz")]).to eq([200, 200])
+        expect(server.get("/files").body).to eq("20")
+      end
+
+      expect(server.output).not_to include("cannot accept")
+    ensure
+      half&.each(&:close)
+    end
+
     it "is not taken from requests: where no connection is silent, a new one waits for its turn" do
       server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--max-connections", "3")
       busy = Array.new(3) { server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") } }

@@ -18,11 +18,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::unix::UCred,
     sync::watch,
+    time::sleep,
 };
 
 use self::authority::{Authority, Denial};
@@ -30,6 +31,7 @@ use crate::{
     body::ResponseBody,
     clock::now,
     config::{Address, AdminAccess},
+    connection::Crowd,
     dispatch::DispatchQueue,
     lifecycle::Phase,
     metrics::Report,
@@ -39,8 +41,8 @@ use crate::{
     stats::Stats,
 };
 
-/// A client that takes longer than this over its request is dropped.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A client that takes longer than this over its request, or over its answer, is dropped.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// At most one line in this time tells of refusals, so that a client can't fill the log.
 const BETWEEN_REFUSALS: Duration = Duration::from_secs(1);
@@ -184,25 +186,50 @@ fn deny(denial: Denial) -> Response {
     response
 }
 
-/// Answers one request and closes: a probe never keeps a connection alive.
-pub(crate) async fn serve<S>(socket: S, asker: Asker, admin: Arc<Admin>)
+/// Answers one request and closes: a probe never keeps a connection alive. One that waits for its client, to send its request
+/// or to take its answer, gives way to others of the `crowd`; one that waits for the drain does not.
+pub(crate) async fn serve<S>(socket: S, asker: Asker, admin: Arc<Admin>, crowd: Arc<Crowd>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (answering, mut turns) = watch::channel(false);
     let service = service_fn(|request: Request<Incoming>| {
-        let admin = &admin;
+        let (admin, answering) = (&admin, &answering);
         async move {
             let (head, _) = request.into_parts();
-            Ok::<_, Infallible>(whole(admin.answer(&head, asker).await))
+            answering.send_replace(true);
+            let answer = admin.answer(&head, asker).await;
+            answering.send_replace(false);
+            Ok::<_, Infallible>(whole(answer))
         }
     });
+    // The deadline is ours, as for the answer.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(None)
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), service);
-    // Whatever goes wrong with a probe is the prober's to notice.
-    let _ = connection.await;
+    tokio::pin!(connection);
+    loop {
+        let answering = *turns.borrow_and_update();
+        tokio::select! {
+            biased;
+            // Whatever goes wrong with a probe is the prober's to notice.
+            _ = &mut connection => break,
+            // Its sender is as old as the connection.
+            _ = turns.changed() => {}
+            () = patience(&crowd), if !answering => break,
+        }
+    }
+    crowd.has_left();
+}
+
+/// Resolves when the client is waited for no longer.
+async fn patience(crowd: &Arc<Crowd>) {
+    let mut place = crowd.falls_silent();
+    tokio::select! {
+        () = place.is_needed() => {}
+        () = sleep(PATIENCE) => {}
+    }
 }
 
 fn whole(response: Response) -> http::Response<Full<Bytes>> {
@@ -227,7 +254,7 @@ mod tests {
     };
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
         task::JoinHandle,
     };
 
@@ -237,6 +264,7 @@ mod tests {
         admin: Arc<Admin>,
         asked: Arc<AtomicU32>,
         said: Arc<Mutex<Vec<String>>>,
+        crowd: Arc<Crowd>,
     }
 
     impl Stage {
@@ -265,12 +293,12 @@ mod tests {
             let address = Address::parse(address).unwrap();
             let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
             let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
-            Self { phase: sender, queue, admin, asked, said }
+            Self { phase: sender, queue, admin, asked, said, crowd: Crowd::new(4) }
         }
 
         fn ask(&self, asker: Asker, request: &str) -> JoinHandle<String> {
             let (mut client, server) = tokio::io::duplex(4096);
-            tokio::spawn(serve(server, asker, self.admin.clone()));
+            tokio::spawn(serve(server, asker, self.admin.clone(), self.crowd.clone()));
             let request = request.replace('\n', "\r\n");
             tokio::spawn(async move {
                 client.write_all(request.as_bytes()).await.unwrap();
@@ -278,6 +306,16 @@ mod tests {
                 client.read_to_string(&mut text).await.unwrap();
                 text
             })
+        }
+
+        /// A client that has sent so much, with its connection's task.
+        async fn send(&self, asker: Asker, text: &str) -> (DuplexStream, JoinHandle<()>) {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let task = tokio::spawn(serve(server, asker, self.admin.clone(), self.crowd.clone()));
+            client.write_all(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
+            // All that is to be done at once is done before the time goes on.
+            sleep(Duration::from_millis(1)).await;
+            (client, task)
         }
 
         fn asked(&self) -> u32 {
@@ -362,6 +400,39 @@ mod tests {
             stage.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
             assert!(answer.await.unwrap().contains("200 OK"));
         }
+    }
+
+    /// 400 half heads took every descriptor, for 10 s; an answer that its client did not take was waited for without end.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_waited_for_gives_way_and_has_three_seconds() {
+        let stage = Stage::new("unix://x", None);
+        let (half, whole) = ("GET /livez HT", "GET /metrics HTTP/1.1\nhost: localhost\n\n");
+        for text in ["", half, whole] {
+            let begun = now();
+            let (_client, task) = stage.send(neighbour(), text).await;
+            task.await.unwrap();
+            let lasted = now() - begun;
+            assert!(PATIENCE <= lasted && lasted < 2 * PATIENCE, "{text:?} {lasted:?}");
+
+            let (_client, task) = stage.send(neighbour(), text).await;
+            let begun = now();
+            assert!(stage.crowd.gives_way(), "{text:?}");
+            task.await.unwrap();
+            assert!(now() - begun < PATIENCE, "{text:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_waits_for_the_drain_gives_way_to_none() {
+        let stage = Stage::new("unix://x", None);
+        let (mut client, task) = stage.send(Asker::Unix(None), "POST /drain HTTP/1.1\nhost: localhost\n\n").await;
+        assert!(!stage.crowd.gives_way());
+        sleep(10 * PATIENCE).await;
+        assert!(!task.is_finished());
+        stage.phase.send_replace(Phase::Closing { since: now(), deadline: now(), gently: true });
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
     }
 
     fn wait(queue: &Arc<DispatchQueue>, queued: Instant) -> Awaited {

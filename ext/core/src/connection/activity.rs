@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{COLD_AFTER, COLD_AFTER_FIRST, COLD_AFTER_GAPS, REST_AFTER};
+use super::{COLD_AFTER, COLD_AFTER_FIRST, COLD_AFTER_GAPS, LAGS_AFTER, REST_AFTER};
 use crate::{
     body::Breaker,
     config::{MinRate, Timeouts},
@@ -38,6 +38,8 @@ pub(super) enum Stage {
 pub(super) enum Due {
     FirstByte,
     Head,
+    /// A head takes long enough to give way to other connections.
+    Lags,
     Idle,
     Write,
     /// The client's pace is to be looked at.
@@ -414,14 +416,15 @@ impl Activity {
         self.state().due(timeouts, phase)
     }
 
-    /// The same for a connection that hyper has.
-    pub(super) fn due_at_work(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
+    /// The same for a connection that hyper has. `lags` says that it gives way already.
+    pub(super) fn due_at_work(&self, timeouts: &Timeouts, phase: Phase, lags: bool) -> Option<(Instant, Due)> {
         let state = self.state();
-        let rest = match state.stage {
+        let turn = match state.stage {
             Stage::Fresh { since } | Stage::Idle { since } => Some((since + REST_AFTER, Due::Rest)),
+            Stage::Head { since } if !lags => Some((since + LAGS_AFTER, Due::Lags)),
             _ => None,
         };
-        [state.due(timeouts, phase), rest].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [state.due(timeouts, phase), turn].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

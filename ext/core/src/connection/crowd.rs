@@ -1,5 +1,5 @@
 //! How many connections there may be, and which gives way to a new one: the one that has been silent longest, never one with a
-//! request. Where none is silent, the new one waits.
+//! request; after all of those, the one that has been longest over a head. Where there is none, the new one waits.
 
 use std::{
     collections::BTreeMap,
@@ -23,9 +23,16 @@ pub(crate) struct Crowd {
 
 #[derive(Debug, Default)]
 struct Silent {
-    /// By the order in which they fell silent.
-    places: BTreeMap<u64, oneshot::Sender<()>>,
+    /// By what is not heard, and the order in which they fell silent.
+    places: BTreeMap<(Silence, u64), oneshot::Sender<()>>,
     next: u64,
+}
+
+/// What is not heard. The first give way before the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Silence {
+    Request,
+    RestOfHead,
 }
 
 impl Crowd {
@@ -51,16 +58,25 @@ impl Crowd {
 
     /// A connection is silent from now on, until the place is dropped.
     pub(crate) fn falls_silent(self: &Arc<Self>) -> Place {
+        self.place(Silence::Request)
+    }
+
+    /// A connection takes long over a head, until the place is dropped.
+    pub(crate) fn lags(self: &Arc<Self>) -> Place {
+        self.place(Silence::RestOfHead)
+    }
+
+    fn place(self: &Arc<Self>, silence: Silence) -> Place {
         let (sender, told) = oneshot::channel();
-        let number = {
+        let key = {
             let mut silent = self.silent();
             silent.next += 1;
-            let number = silent.next;
-            silent.places.insert(number, sender);
-            number
+            let key = (silence, silent.next);
+            silent.places.insert(key, sender);
+            key
         };
         self.changed.notify_waiters();
-        Place { crowd: self.clone(), number, told }
+        Place { crowd: self.clone(), key, told }
     }
 
     /// Tells the connection that has been silent longest to leave. False where none is silent.
@@ -94,7 +110,7 @@ impl Crowd {
 #[derive(Debug)]
 pub(crate) struct Place {
     crowd: Arc<Crowd>,
-    number: u64,
+    key: (Silence, u64),
     told: oneshot::Receiver<()>,
 }
 
@@ -110,7 +126,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let was_told = self.crowd.silent().places.remove(&self.number).is_none();
+        let was_told = self.crowd.silent().places.remove(&self.key).is_none();
         if was_told {
             self.crowd.leaving.fetch_sub(1, Relaxed);
         }
@@ -133,6 +149,17 @@ mod tests {
         drop(second);
         assert!(!crowd.has_room(3));
         assert!(crowd.gives_way() && !crowd.gives_way());
+    }
+
+    #[tokio::test]
+    async fn one_that_lags_gives_way_after_all_that_say_nothing() {
+        let crowd = Crowd::new(2);
+        let (mut lagging, mut silent) = (crowd.lags(), crowd.falls_silent());
+        assert!(crowd.gives_way());
+        silent.is_needed().await;
+        assert!(crowd.gives_way());
+        lagging.is_needed().await;
+        assert!(!crowd.gives_way());
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ mod wrong_length;
 
 use std::{
     convert::Infallible,
-    future::poll_fn,
+    future::{pending, poll_fn},
     path::PathBuf,
     sync::Arc,
     task::Poll,
@@ -72,6 +72,9 @@ const COLD_AFTER_FIRST: Duration = Duration::from_secs(4);
 /// Not longer, because the memory of many that were busy at a time stays the process's; not shorter, because to make
 /// them again for each request has its price too.
 const REST_AFTER: Duration = Duration::from_millis(200);
+
+/// How long a head may take before its connection gives way to new ones, where all that there may be are open.
+const LAGS_AFTER: Duration = Duration::from_secs(1);
 
 /// How much hyper reads at a time where a lot is coming in, and gathers before it writes. More would make no difference to
 /// the system calls, and a lot to the memory of many uploads at a time.
@@ -260,7 +263,7 @@ enum Ending {
     Resting,
     /// Nothing was heard for as long as is allowed, which in a drain is not long.
     Silent,
-    /// Nothing was heard for longer than from any other connection, and a new one needs the place.
+    /// Nothing, or no whole head, was heard for longer than from any other connection, and a new one needs the place.
     GivesWay,
     /// Nothing was heard when the server's patience ended.
     Dismissed,
@@ -277,7 +280,7 @@ enum Ending {
 impl Ending {
     /// Whether what comes in next would be taken for the head of a request.
     fn expects_a_head(&self) -> bool {
-        matches!(self, Self::Silent | Self::Dismissed | Self::SlowHead | Self::RefusedHead)
+        matches!(self, Self::Silent | Self::GivesWay | Self::Dismissed | Self::SlowHead | Self::RefusedHead)
     }
 }
 
@@ -288,6 +291,8 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
     tokio::pin!(timer);
     // Whether the runtime knows of it.
     let mut set = false;
+    // Among those that give way, while a head takes long.
+    let mut place = None;
     loop {
         let phase = *phases.borrow_and_update();
         if let Some(request) = activity.taken_over() {
@@ -303,16 +308,21 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         {
             return ending;
         }
-        let due = activity.due_at_work(&shared.timeouts, phase);
+        if place.is_some() && activity.head_since().is_none() {
+            place = None;
+        }
+        let lags = place.is_some();
+        let due = activity.due_at_work(&shared.timeouts, phase, lags);
         let mut armed = due.map(|(at, _)| at);
         if let Some((at, due)) = due {
             if now() >= at {
-                if due == Due::Rate {
+                match due {
                     // hyper tries to write when it is polled.
-                    activity.look_at_pace(now(), shared.timeouts.min_rate);
-                    continue;
+                    Due::Rate => activity.look_at_pace(now(), shared.timeouts.min_rate),
+                    Due::Lags => place = Some(shared.crowd.lags()),
+                    due => return overdue(due),
                 }
-                return overdue(due);
+                continue;
             }
             if !set {
                 // A new one says nothing before it is polled; one that is reset does.
@@ -324,8 +334,10 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
         let progress = poll_fn(|cx| match http.poll_without_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(Some(result)),
             Poll::Pending if activity.is_wanted_back() => Poll::Ready(None),
+            // A request is under way, and gives way to none.
+            Poll::Pending if lags && activity.head_since().is_none() => Poll::Ready(None),
             // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
-            Poll::Pending => match (activity.due_at_work(&shared.timeouts, phase), armed) {
+            Poll::Pending => match (activity.due_at_work(&shared.timeouts, phase, lags), armed) {
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
                 (Some(_), None) => Poll::Ready(None),
                 (None, Some(_)) if !set => {
@@ -345,8 +357,16 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shar
             progress = progress => if let Some(result) = progress {
                 return ended(result, activity);
             },
+            () = needed(&mut place) => return Ending::GivesWay,
             _ = phases.changed() => {}
         }
+    }
+}
+
+async fn needed(place: &mut Option<Place>) {
+    match place {
+        Some(place) => place.is_needed().await,
+        None => pending().await,
     }
 }
 
@@ -397,7 +417,7 @@ fn ended(result: hyper::Result<()>, activity: &Activity) -> Ending {
 
 fn overdue(due: Due) -> Ending {
     match due {
-        Due::Head => Ending::SlowHead,
+        Due::Head | Due::Lags => Ending::SlowHead,
         Due::Write | Due::Rate => Ending::Stalled,
         Due::Rest => Ending::Resting,
         Due::FirstByte | Due::Idle | Due::Cold => Ending::Silent,

@@ -125,7 +125,7 @@ impl Door {
 }
 
 /// Whether descriptors have run out, so that a connection that ends helps.
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 

@@ -1,12 +1,12 @@
 //! A server: bound, then running on a thread with a runtime of its own. With its driver and its doors, the only
 //! module that knows both the lifecycle and the connections.
 
+mod administer;
 mod door;
 mod driver;
 
 use std::{
     fmt, io,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
@@ -17,16 +17,15 @@ use tokio::{
     net::UnixStream,
     runtime::{self, Runtime},
     sync::{mpsc, watch},
-    time::sleep,
 };
 use tokio_util::task::TaskTracker;
 
 pub use crate::notice::Observer;
 
-use self::driver::Driver;
+use self::{administer::administer, driver::Driver};
 use crate::{
     access::AccessLog,
-    admin::{self, Admin, Asker, Liveness},
+    admin::{Admin, Liveness},
     body::{Budget, Spool},
     clock::now,
     config::Config,
@@ -35,7 +34,7 @@ use crate::{
     dispatch::DispatchQueue,
     error::Error,
     lifecycle::{Event, Phase, Signal},
-    listener::{Accepted, Bound, Listener},
+    listener::{Bound, Listener},
     log::{LAST_LINES, Logs},
     metrics::{Own, Report},
     milestone::{Milestone, Way, milestone},
@@ -50,8 +49,6 @@ use crate::{
     watchdog::Watchdog,
 };
 
-/// How long to wait before trying again to accept a probe, when this process cannot.
-const PROBE_BACK_OFF: Duration = Duration::from_secs(1);
 /// How long the end of the server waits for the check of TMPDIR, which is over long before.
 const CHECK_PATIENCE: Duration = Duration::from_millis(100);
 /// How long the process's last line may take to be written.
@@ -191,8 +188,9 @@ impl Server {
         let (turns, stopping, closing) = Turns::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
-        let room = || descriptors::room_for_connections(queue.max_workers());
-        let crowd = Crowd::new(self.config.limits.connections.map_or_else(room, |limit| limit as u64));
+        let room = descriptors::room_for_connections(queue.max_workers());
+        let crowd = Crowd::new(self.config.limits.connections.map_or(room.clients, |limit| limit as u64));
+        let askers = Crowd::new(room.admin);
         let budget = Budget::new(self.config.limits.buffers);
         let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
@@ -224,7 +222,7 @@ impl Server {
             let access = (address, self.config.admin_access);
             let liveness = Liveness::new(queue.clone(), requests.probes.unattended, observer.clone());
             let phase = phases.clone();
-            (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access))
+            (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access), askers)
         });
         let watchdog = match ears {
             Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
@@ -384,7 +382,7 @@ fn serve(
     mut driver: Driver,
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
-    admin: Option<(Listener, Admin)>,
+    admin: Option<(Listener, Admin, Arc<Crowd>)>,
     slices: Option<(&'static Slices, Option<Duration>)>,
     signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
@@ -392,7 +390,9 @@ fn serve(
         if let Some((stream, messages)) = signals {
             tokio::spawn(hear(stream, messages));
         }
-        let administering = admin.map(|(listener, admin)| tokio::spawn(administer(listener, Arc::new(admin))));
+        let clients = driver.shared().crowd.clone();
+        let administering =
+            admin.map(|(listener, admin, askers)| tokio::spawn(administer(listener, Arc::new(admin), askers, clients)));
         for listener in listeners {
             driver.accept_on(listener);
         }
@@ -448,22 +448,4 @@ async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Mes
 async fn give_back_memory() {
     // What can't be given back stays.
     let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
-}
-
-async fn administer(listener: Listener, admin: Arc<Admin>) {
-    loop {
-        match listener.accept().await {
-            Ok(Accepted::Tcp(socket, _)) => {
-                // A client that has gone already needs no answer.
-                let Ok(client) = socket.peer_addr() else { continue };
-                let asker = Asker::Tcp(SocketAddr::new(client.ip().to_canonical(), client.port()));
-                tokio::spawn(admin::serve(socket, asker, admin.clone()));
-            }
-            Ok(Accepted::Unix(socket, _)) => {
-                let asker = Asker::Unix(socket.peer_cred().ok());
-                tokio::spawn(admin::serve(socket, asker, admin.clone()));
-            }
-            Err(_) => sleep(PROBE_BACK_OFF).await,
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::{body::channel, wake::Sleeper};
+use crate::{body::channel, connection::LAGS_AFTER, wake::Sleeper};
 
 /// A client that took a byte a minute of a long response was served for as long as it liked.
 #[tokio::test(start_paused = true)]
@@ -108,4 +108,35 @@ async fn the_connection_that_has_been_silent_longest_gives_way() {
     exchange.responder.send(ok("y")).unwrap();
     busy.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
     assert_eq!(stage.shared.stats.snapshot().gave_way, 2);
+}
+
+/// 400 half heads kept new clients out until the head's deadline.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_takes_long_gives_way_after_the_silent_and_a_request_does_not() {
+    let stage = Stage::new();
+    let crowd = &stage.shared.crowd;
+    let (mut half, mut slow) = (stage.connect(), stage.connect());
+    half.send("GET / HT").await;
+    slow.send("GET / HT").await;
+    sleep(LAGS_AFTER / 2).await;
+    assert!(!crowd.gives_way(), "it may be on its way");
+    let mut silent = stage.connect();
+    sleep(LAGS_AFTER).await;
+    assert!(crowd.gives_way());
+    silent.expect_end().await;
+
+    slow.send("TP/1.1\r\nhost: x\r\n\r\n").await;
+    let exchange = stage.take().await;
+    assert!(crowd.gives_way());
+    half.expect_end().await;
+    assert!(!crowd.gives_way(), "a request is under way");
+    exchange.responder.send(ok("y")).unwrap();
+    slow.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
+    assert_eq!(stage.shared.stats.snapshot().gave_way, 2);
+
+    let mut late = stage.connect();
+    late.send("GET / HT").await;
+    let (text, at) = late.rest().await;
+    assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+    assert_eq!(at, s(30), "where there is room it has its time");
 }
