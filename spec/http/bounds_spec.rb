@@ -21,11 +21,11 @@ RSpec.describe "What all clients together may use up", :processes do
 
   # With no more than this in a client's receive buffer, the kernel holds at most some megabytes of each response.
   describe "of memory" do
-    before { skip "without /proc nobody can tell" unless File.exist?("/proc/self/status") }
+    before { skip "memory can be told by /proc only" unless File.exist?("/proc/self/status") }
 
     # 150 responses of 4 MB held 635 MB.
     ["/string", "/each", "/call"].each do |target|
-      it "for responses from #{target} that nobody reads is bounded; nothing is lost, and others are served" do
+      it "for responses from #{target} that are not read is bounded; nothing is lost, and others are served" do
         server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "16M")
         server.get(target)
         before = resident(server)
@@ -154,7 +154,7 @@ RSpec.describe "What all clients together may use up", :processes do
       expect(late.map { |wire| wire.response.body }.uniq).to eq(["hello\n"])
     end
 
-    it "loses nobody who waits at the limit when the server is told to stop" do
+    it "loses no client that waits at the limit when the server is told to stop" do
       server = serve("bounds.ru", "--max-connections", "1", "--drain-delay", "0")
       busy = server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") }
       late = Array.new(5) { server.connect.request("GET", "/") }

@@ -7,7 +7,7 @@ RSpec.describe "an upload of 200 MB", :processes do
   # The most memory that the process has had, in bytes.
   def peak(server) = File.read("/proc/#{server.pid}/status")[/^VmHWM:\s+(\d+)/, 1].to_i * 1024
 
-  before { skip "without /proc nobody can tell" unless File.exist?("/proc/self/status") }
+  before { skip "memory can be told by /proc only" unless File.exist?("/proc/self/status") }
 
   [[], ["--stream-input"]].each do |options|
     [true, false].each do |chunked|

@@ -1,4 +1,4 @@
-//! Where notices go: lines for the operator, written by a thread of the log's own, so that a log that nobody reads stops
+//! Where notices go: lines for the operator, written by a thread of the log's own, so that a log that is not read stops
 //! nothing; and the last of them to where the platform keeps a process's last words.
 
 use std::{

@@ -80,7 +80,7 @@ async fn write(sender: &BodySender, length: usize) {
     }
 }
 
-/// A stream costs its Ruby thread no longer than the app needs for it, whoever reads it.
+/// A stream costs its Ruby thread no longer than the app needs for it, however slow its client reads.
 #[tokio::test]
 async fn a_stream_goes_on_from_a_file_and_holds_up_no_thread() {
     let stage = stage();
