@@ -2,7 +2,6 @@
 
 # A server in a process of its own, as a user starts it: its command line, its output, its signals and its end.
 
-require "io/nonblock"
 require "rbconfig"
 
 class ServerProcess
@@ -170,7 +169,8 @@ class ServerProcess
   def start(env, chdir, limits)
     outputs = [@stdout, @stderr].to_h { |lines| [lines, IO.pipe] }
     (_, out), (_, err) = outputs.values
-    # As a shell or a container's runtime gives them; Ruby's own are non-blocking.
+    # As a shell or a container's runtime gives them; Ruby's own are non-blocking. Not every Ruby that loads this can do it.
+    require "io/nonblock"
     [out, err].each { |pipe| pipe.nonblock = false }
     @pid = Process.spawn(env, *@command, chdir:, in: File::NULL, out:, err:, unsetenv_others: true, pgroup: true, **limits)
     [out, err].each(&:close)
