@@ -1,5 +1,5 @@
-//! Troubles that connections meet and the operator has to mend: each kind is told once, and then at most once a minute with how
-//! often it has come since, because clients decide how often that is.
+//! Troubles that connections meet and the operator has to mend: each kind is told once, and then at most once in a while with
+//! how often it has come since, because clients and the app decide how often that is.
 
 use std::{
     fmt, io,
@@ -15,6 +15,8 @@ use crate::{
 
 /// How long a kind of trouble that was told is only counted.
 const SILENCE: Duration = Duration::from_secs(60);
+/// The same for what an app gets wrong: each such line names another request.
+const APP_SILENCE: Duration = Duration::from_secs(10);
 
 /// Tells of them; of none where nothing observes.
 #[derive(Default)]
@@ -24,6 +26,7 @@ pub(crate) struct Troubles {
     tls: Mutex<Told>,
     crowded: Mutex<Told>,
     spill: Mutex<Told>,
+    length: Mutex<Told>,
 }
 
 impl fmt::Debug for Troubles {
@@ -41,10 +44,10 @@ struct Told {
 
 impl Told {
     /// Whether to tell of it now, and how many went untold.
-    fn again(told: &Mutex<Self>, now: Instant) -> Option<u64> {
+    fn again(told: &Mutex<Self>, silence: Duration, now: Instant) -> Option<u64> {
         // No code that can panic runs under this lock.
         let mut told = told.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if told.last.is_some_and(|last| now.saturating_duration_since(last) < SILENCE) {
+        if told.last.is_some_and(|last| now.saturating_duration_since(last) < silence) {
             told.since += 1;
             return None;
         }
@@ -78,9 +81,30 @@ impl Troubles {
         self.tell(&self.spill, now, |_| Notice::SpillFailed { directory, error, cut });
     }
 
+    /// A response is not as long as its head says: `declared` and `actual`, in bytes.
+    pub(crate) fn length_was_wrong(&self, method: &str, path: &str, (declared, actual): (u64, u64), now: Instant) {
+        self.tell_after(APP_SILENCE, &self.length, now, |unsaid| Notice::WrongLength {
+            method,
+            path,
+            declared,
+            actual,
+            unsaid,
+        });
+    }
+
     fn tell<'a>(&self, told: &Mutex<Told>, now: Instant, notice: impl FnOnce(u64) -> Notice<'a>) {
+        self.tell_after(SILENCE, told, now, notice);
+    }
+
+    fn tell_after<'a>(
+        &self,
+        silence: Duration,
+        told: &Mutex<Told>,
+        now: Instant,
+        notice: impl FnOnce(u64) -> Notice<'a>,
+    ) {
         if let Some(observer) = &self.observer
-            && let Some(more) = Told::again(told, now)
+            && let Some(more) = Told::again(told, silence, now)
         {
             observer(&notice(more));
         }

@@ -58,7 +58,7 @@ use crate::{
     troubles::Troubles,
 };
 
-pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket, wrong_length::WrongLengths};
+pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -95,8 +95,6 @@ pub(crate) struct Shared {
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
-    /// Where it is told that a response is not as long as its head says.
-    pub(crate) wrong_lengths: WrongLengths,
     pub(crate) slack: Slack,
     /// How many connections there may be.
     pub(crate) crowd: Arc<Crowd>,

@@ -28,7 +28,7 @@ use tokio::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{Crowd, Shared, WrongLengths, now, serve};
+use super::{Crowd, Shared, now, serve};
 use crate::{
     body::{Budget, ResponseBody},
     config::{Limits, Probes, Timeouts},
@@ -82,7 +82,6 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
-                wrong_lengths: WrongLengths::new(observer.clone()),
                 slack: Default::default(),
                 crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
                 budget: Budget::new(limits.buffers),
