@@ -5,8 +5,8 @@
 # of ours waits for a reader that does not read.
 
 # Now, and not when the first exception comes: there may be no descriptor left then to read a file with.
-require_relative "error_report"
-require_relative "printable"
+require_relative "log/error_report"
+require_relative "log/printable"
 
 module Tidegate
   class Log

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::arrivals::{Arrivals, EPSILON};
+use tidegate_core::{Arrivals, EPSILON};
 
 /// Traffic before the drain, and the delay, in seconds.
 const BEFORE: f64 = 60.0;

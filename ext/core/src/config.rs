@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use subtle::ConstantTimeEq;
 
-use crate::{error::Error, marks::Marks, plan::Plan};
+use crate::{error::Error, http::added_headers::AddedHeaders, lifecycle::plan::Plan};
 
 /// Everything a server needs to know. Built once by whoever embeds the core.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub struct Config {
     /// How long a worker beyond those may have nothing to do; `None` is for ever.
     pub idle_worker: Option<Duration>,
     /// What is added to requests.
-    pub marks: Marks,
+    pub marks: AddedHeaders,
     /// The shutdown's delays and budget.
     pub plan: Plan,
     /// What it is, for those who ask.

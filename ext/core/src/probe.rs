@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 
-use crate::{config::Probes, lifecycle::Phase, response::Response};
+use crate::{config::Probes, http::response::Response, lifecycle::Phase};
 
 /// How probers of clusters and load balancers begin their `User-Agent`.
 const PROBERS: [&str; 6] = [
@@ -144,7 +144,7 @@ mod tests {
             ["/livez", "/readyz", "/servingz", "/startupz"].map(|path| ask(path).status.as_u16()),
             [503, 200, 200, 200]
         );
-        let crate::body::ResponseBody::Full(text) = ask("/livez").body else { panic!("no text") };
+        let crate::http::body::ResponseBody::Full(text) = ask("/livez").body else { panic!("no text") };
         assert!(text.starts_with(b"dead: requests have waited for 75.0 s"), "{text:?}");
     }
 

@@ -13,13 +13,8 @@ use std::{
 
 use http::StatusCode;
 use tidegate_core::{
-    config::{Address, Config, Limits, Timeouts},
-    dispatch::{DispatchQueue, Next},
-    lifecycle::{Event, Phase, Signal},
-    plan::Plan,
-    response::Response,
-    server::{Running, Server},
-    wake::Sleeper,
+    Address, Config, DispatchQueue, Event, Limits, Next, Parker, Phase, Plan, Response, Running, Server, Signal,
+    Timeouts,
 };
 
 fn config(binds: &[String], delay: Duration) -> Config {
@@ -100,7 +95,7 @@ fn serves_tcp_and_unix_sockets_until_it_is_stopped() {
     assert!(get(&running.addresses()[0], "/tcp").unwrap().ends_with("\r\n\r\n/tcp"));
     assert!(ask(UnixStream::connect(&path).unwrap(), "/unix").ends_with("\r\n\r\n/unix"));
     running.tell(Event::Stop, Instant::now());
-    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+    assert_eq!(running.wait(&Parker::new(), None), Some(true));
     assert_eq!(running.phase(), Phase::Stopped { status: 0 });
     assert!(!path.exists());
 }
@@ -133,7 +128,7 @@ fn a_drain_serves_everything_new_then_refuses_and_stops() {
 
     let summary = wait_for(&lines, "drain: done");
     assert!(summary.contains("new_conns=2") && summary.contains("exit=0"), "{summary}");
-    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+    assert_eq!(running.wait(&Parker::new(), None), Some(true));
 }
 
 /// The I/O thread could not run for longer than a forced end takes: it ended before the accept queue was emptied, and what
@@ -164,16 +159,16 @@ fn a_forced_end_that_was_overslept_refuses_what_is_in_the_accept_queue() {
     client.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nconnection: close\r\n"), "{text}");
     drop(client);
-    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+    assert_eq!(running.wait(&Parker::new(), None), Some(true));
 }
 
 #[test]
 fn waiting_for_the_end_can_be_given_up() {
     let (running, _lines) = start(config(&["tcp://127.0.0.1:0".to_owned()], Duration::ZERO));
-    let sleeper = Sleeper::new();
-    assert_eq!(running.wait(&sleeper, Some(Duration::from_millis(1))), Some(false));
-    sleeper.waker().wake();
-    assert_eq!(running.wait(&sleeper, None), None);
+    let parker = Parker::new();
+    assert_eq!(running.wait(&parker, Some(Duration::from_millis(1))), Some(false));
+    parker.unparker().unpark();
+    assert_eq!(running.wait(&parker, None), None);
     running.tell(Event::Stop, Instant::now());
-    assert_eq!(running.wait(&sleeper, None), Some(true));
+    assert_eq!(running.wait(&parker, None), Some(true));
 }

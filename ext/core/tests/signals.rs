@@ -7,13 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::{
-    config::{Address, Config, Limits, Timeouts},
-    lifecycle::{Phase, Signal},
-    plan::Plan,
-    server::Server,
-    wake::Sleeper,
-};
+use tidegate_core::{Address, Config, Limits, Parker, Phase, Plan, Server, Signal, Timeouts};
 
 /// Signals were heard once the interpreter came to say so; a client could connect before.
 #[test]
@@ -47,7 +41,7 @@ fn signals_are_heard_from_before_the_first_client_can_connect() {
     while !lines.recv_timeout(Duration::from_secs(20)).unwrap().starts_with("closing: SIGQUIT") {}
     // What the interpreter reports of it afterwards is known already, and does not count as a second.
     running.signalled(Signal::Quit, Instant::now());
-    assert_eq!(running.wait(&Sleeper::new(), None), Some(true));
+    assert_eq!(running.wait(&Parker::new(), None), Some(true));
     assert_eq!(running.phase(), Phase::Stopped { status: 0 });
     assert!(!lines.try_iter().any(|line| line.contains("still finishing")));
 }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use magnus::{Error, ExceptionClass, Module, RModule, Ruby, Value, prelude::*};
-use tidegate_core::body::{BadChunks, Breach};
+use tidegate_core::{BadChunks, ReadError};
 
 fn class(ruby: &Ruby, name: &str) -> Result<ExceptionClass, Error> {
     ruby.class_object().const_get::<_, RModule>("Tidegate")?.const_get(name)
 }
 
 /// A core error as `Tidegate::BindError`, `Tidegate::ConfigurationError` or `Tidegate::Error`.
-pub(crate) fn raise(ruby: &Ruby, error: &tidegate_core::error::Error) -> Error {
+pub(crate) fn raise(ruby: &Ruby, error: &tidegate_core::Error) -> Error {
     let name = if error.is_bind() {
         "BindError"
     } else if error.is_configuration() {
@@ -47,25 +47,25 @@ pub(crate) fn not_in_chunks(ruby: &Ruby, bad: BadChunks) -> Error {
 }
 
 /// What reading a body raises of which the rest will not come: each class has `Tidegate::ClientError` in it.
-pub(crate) fn body_broken(ruby: &Ruby, breach: Breach) -> Error {
+pub(crate) fn body_broken(ruby: &Ruby, breach: ReadError) -> Error {
     let (name, message) = match breach {
-        Breach::Lost => ("BodyCut", "the client left before its request was whole"),
-        Breach::Malformed => {
+        ReadError::Lost => ("BodyCut", "the client left before its request was whole"),
+        ReadError::Malformed => {
             ("BodyMalformed", "the client has sent a request body that is not framed as HTTP wants it")
         }
-        Breach::Late => ("BodyTimeout", "the client has stopped sending its request"),
-        Breach::TooLong => ("BodyTooLong", "the request body is longer than http_content_length_limit"),
+        ReadError::Late => ("BodyTimeout", "the client has stopped sending its request"),
+        ReadError::TooLong => ("BodyTooLong", "the request body is longer than http_content_length_limit"),
     };
     with_class(ruby, name, message.to_owned())
 }
 
 /// Which breach an exception tells of; `None` where it is none of [`body_broken`]'s.
-pub(crate) fn breach_of(ruby: &Ruby, error: Value) -> Option<Breach> {
+pub(crate) fn breach_of(ruby: &Ruby, error: Value) -> Option<ReadError> {
     let breaches = [
-        ("BodyCut", Breach::Lost),
-        ("BodyMalformed", Breach::Malformed),
-        ("BodyTimeout", Breach::Late),
-        ("BodyTooLong", Breach::TooLong),
+        ("BodyCut", ReadError::Lost),
+        ("BodyMalformed", ReadError::Malformed),
+        ("BodyTimeout", ReadError::Late),
+        ("BodyTooLong", ReadError::TooLong),
     ];
     breaches
         .into_iter()

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `gvl` | waiting without the GVL; with `loan` this crate's only unsafe code |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
-//! | `settings` | the resolved Ruby configuration as [`tidegate_core::config::Config`] |
+//! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
 //! | `names` `pairs` `env` `input` `feed` | a request as a Rack env |
 //! | `response` `stream` | a Rack response as the core's |
 //! | `loan` | strings that a connection reads while Ruby keeps them |
@@ -23,21 +23,11 @@
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
 
-mod env;
 mod error;
-mod exchange;
-mod feed;
 mod gvl;
-mod input;
-mod loan;
-mod names;
-mod pairs;
-mod report;
-mod response;
+mod rack;
 mod server;
 mod settings;
-mod stream;
-mod worker;
 
 use magnus::{Error, Module, Ruby};
 
@@ -47,10 +37,10 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     gvl::prepare();
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
-    exchange::define(ruby, native)?;
-    feed::define(ruby, native)?;
-    loan::define(ruby, native)?;
-    stream::define(ruby, native)?;
+    rack::exchange::define(ruby, native)?;
+    rack::request_stream::define(ruby, native)?;
+    rack::lent_string::define(ruby, native)?;
+    rack::response_stream::define(ruby, native)?;
     know_classes(ruby);
     Ok(())
 }
@@ -61,12 +51,12 @@ fn know_classes(ruby: &Ruby) {
     use magnus::TypedData;
     let classes = [
         server::Server::class,
-        exchange::Exchange::class,
-        exchange::Hold::class,
-        exchange::EarlyHints::class,
-        feed::Feed::class,
-        loan::Keeper::class,
-        stream::Stream::class,
+        rack::exchange::Exchange::class,
+        rack::exchange::Hold::class,
+        rack::exchange::EarlyHints::class,
+        rack::request_stream::RequestStream::class,
+        rack::lent_string::Keeper::class,
+        rack::response_stream::Stream::class,
     ];
     for class in classes {
         class(ruby);

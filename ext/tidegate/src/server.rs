@@ -12,20 +12,15 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    access::{AccessLog, Format},
-    dispatch::{Demand, DispatchQueue, Next, Rest},
-    heap,
-    lifecycle::{Event, Phase, Signal},
-    log::Logs,
-    notice::Notice,
-    plan::{Misfit, Plan},
-    server::{self, Observer, Running, Turn},
-    signals::BootGuard,
-    wake::Sleeper,
-    watchdog,
+    AccessLog, BootGuard, Clamped, Demand, DispatchQueue, Event, Format, LogEvent, Logs, Next, Observer, Parker, Phase,
+    Plan, Rest, Running, Signal, StopPoint, limit_arenas,
 };
 
-use crate::{error, exchange::Exchange, gvl, settings::Settings, worker::App};
+use crate::{
+    error, gvl,
+    rack::{app::App, exchange::Exchange},
+    settings::Settings,
+};
 
 /// How long lines may take to be written at the server's beginning and after its end.
 const LAST_LINES: Duration = Duration::from_millis(200);
@@ -65,10 +60,10 @@ impl Drop for Server {
 
 /// How far the server has come.
 enum State {
-    Configured(Box<tidegate_core::config::Config>, Vec<Misfit>),
+    Configured(Box<tidegate_core::Config>, Vec<Clamped>),
     /// Without the GVL: names are looked up, which may take long.
     Binding,
-    Bound(Box<server::Server>, Vec<Misfit>),
+    Bound(Box<tidegate_core::Server>, Vec<Clamped>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
     Over,
@@ -76,9 +71,9 @@ enum State {
 
 impl Server {
     fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, misfits, logs, access, time_slice, boundary } = Settings::read(ruby, settings)?;
+        let Settings { config, clamped, logs, access, time_slice, boundary } = Settings::read(ruby, settings)?;
         let plan = config.plan;
-        let state = Mutex::new(State::Configured(Box::new(config), misfits));
+        let state = Mutex::new(State::Configured(Box::new(config), clamped));
         let server = ruby.obj_wrap(Self {
             app: OnceLock::new(),
             logs,
@@ -125,18 +120,18 @@ impl Server {
 
     fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Configured(config, misfits) = taken else {
+        let State::Configured(config, clamped) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
         *rb_self.state() = State::Binding;
-        let bound = gvl::without(ruby, move || server::Server::bind(*config));
+        let bound = gvl::without(ruby, move || tidegate_core::Server::bind(*config));
         let given_up = !matches!(std::mem::replace(&mut *rb_self.state(), State::Over), State::Binding);
         let bound = bound?.map_err(|error| error::raise(ruby, &error))?;
         if given_up {
             bound.queue().close();
         } else {
-            *rb_self.state() = State::Bound(Box::new(bound), misfits);
+            *rb_self.state() = State::Bound(Box::new(bound), clamped);
         }
         Ok(())
     }
@@ -165,7 +160,7 @@ impl Server {
         let (max_workers, signals) = args.optional;
         let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(mut server, misfits) = taken else {
+        let State::Bound(mut server, clamped) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
@@ -186,7 +181,7 @@ impl Server {
             server.own_process(&signals);
         }
         let observer = rb_self.observer();
-        misfits.into_iter().for_each(|misfit| observer(&Notice::Misfit(misfit)));
+        clamped.into_iter().for_each(|clamped| observer(&LogEvent::Clamped(clamped)));
         let running = server.start(observer).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)
@@ -228,12 +223,12 @@ impl Server {
                     }
                     if gvl::is_due() {
                         worker.end_exchange();
-                        gvl::wait(ruby, &worker.waker(), || worker.deliver());
+                        gvl::wait(ruby, &worker.unparker(), || worker.deliver());
                     }
                 }
                 Next::Over => return Ok(()),
                 Next::Nothing => {
-                    if gvl::wait(ruby, &worker.waker(), || worker.sleep()) == Some(Rest::Surplus) {
+                    if gvl::wait(ruby, &worker.unparker(), || worker.sleep()) == Some(Rest::Surplus) {
                         return Ok(());
                     }
                 }
@@ -243,10 +238,10 @@ impl Server {
 
     fn demand(ruby: &Ruby, rb_self: &Self) -> Result<Symbol, Error> {
         let Some(queue) = rb_self.queue(ruby)? else { return Ok(ruby.to_symbol("stopped")) };
-        let sleeper = Sleeper::new();
+        let parker = Parker::new();
         loop {
             ruby.thread_check_ints()?;
-            let demand = gvl::wait(ruby, &sleeper.waker(), || queue.demand(&sleeper)).flatten();
+            let demand = gvl::wait(ruby, &parker.unparker(), || queue.demand(&parker)).flatten();
             match demand {
                 Some(Demand::Worker) => return Ok(ruby.to_symbol("spawn")),
                 Some(Demand::Over) => return Ok(ruby.to_symbol("stopped")),
@@ -263,20 +258,20 @@ impl Server {
 
     /// Waits until the server is told to stop.
     fn await_stop(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.await_turn(ruby, Turn::Stopping)
+        rb_self.await_turn(ruby, StopPoint::Stopping)
     }
 
     /// Waits until everything new has stopped being served.
     fn await_closing(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.await_turn(ruby, Turn::Closing)
+        rb_self.await_turn(ruby, StopPoint::Closing)
     }
 
-    fn await_turn(&self, ruby: &Ruby, turn: Turn) -> Result<(), Error> {
-        let sleeper = Sleeper::new();
+    fn await_turn(&self, ruby: &Ruby, turn: StopPoint) -> Result<(), Error> {
+        let parker = Parker::new();
         let Some(running) = self.running() else { return Ok(()) };
         loop {
             ruby.thread_check_ints()?;
-            if gvl::wait(ruby, &sleeper.waker(), || running.wait_for(turn, &sleeper)) == Some(true) {
+            if gvl::wait(ruby, &parker.unparker(), || running.wait_for(turn, &parker)) == Some(true) {
                 return Ok(());
             }
         }
@@ -328,7 +323,7 @@ impl Server {
     /// Waits until what was said is written, but not for long.
     fn finish_logs(&self, ruby: &Ruby) {
         let deadline = Instant::now() + LAST_LINES;
-        gvl::wait(ruby, &Sleeper::new().waker(), || self.logs.finish(deadline));
+        gvl::wait(ruby, &Parker::new().unparker(), || self.logs.finish(deadline));
     }
 
     fn stop(&self, drain: bool) {
@@ -351,14 +346,14 @@ impl Server {
         let args = scan_args::scan_args::<(), (Option<Option<f64>>,), (), (), (), ()>(args)?;
         let limit = args.optional.0.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let sleeper = Sleeper::new();
+        let parker = Parker::new();
         let Some(running) = rb_self.running() else {
             return Err(error::misuse(ruby, "the server does not listen"));
         };
         loop {
             ruby.thread_check_ints()?;
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if let Some(stopped) = gvl::wait(ruby, &sleeper.waker(), || running.wait(&sleeper, left)).flatten() {
+            if let Some(stopped) = gvl::wait(ruby, &parker.unparker(), || running.wait(&parker, left)).flatten() {
                 return Ok(stopped);
             }
         }
@@ -369,17 +364,17 @@ impl Server {
         self.plan.drain_delay.as_secs_f64()
     }
 
-    /// Seconds; no `budget` where the platform sets none. `misfits` are sentences, until the server is bound.
+    /// Seconds; no `budget` where the platform sets none. `clamped` are sentences, until the server is bound.
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
-        let misfits: Vec<String> = match &*rb_self.state() {
-            State::Configured(_, misfits) => misfits.iter().map(ToString::to_string).collect(),
+        let clamped: Vec<String> = match &*rb_self.state() {
+            State::Configured(_, clamped) => clamped.iter().map(ToString::to_string).collect(),
             State::Binding | State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
         };
         let plan = ruby.hash_new();
         plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
         plan.aset(ruby.to_symbol("shutdown_timeout"), rb_self.plan.shutdown_timeout.as_secs_f64())?;
         plan.aset(ruby.to_symbol("budget"), rb_self.plan.budget.map(|budget| budget.as_secs_f64()))?;
-        plan.aset(ruby.to_symbol("misfits"), misfits)?;
+        plan.aset(ruby.to_symbol("clamped"), clamped)?;
         Ok(plan)
     }
 
@@ -442,7 +437,8 @@ fn signals(ruby: &Ruby, names: RArray) -> Result<Vec<Signal>, Error> {
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
-    watchdog::exit_within(limit, status).map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
+    tidegate_core::exit_within(limit, status)
+        .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
@@ -452,7 +448,7 @@ fn gvl_wait() -> f64 {
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
-    native.define_singleton_method("limit_arenas", function!(heap::limit_arenas, 1))?;
+    native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
     native.define_singleton_method("knows_threads?", function!(gvl::knows_threads, 0))?;

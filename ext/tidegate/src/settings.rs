@@ -5,21 +5,17 @@ use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use magnus::{Error, Module, RHash, RModule, Ruby, Symbol, TryConvert, Value, value::ReprValue};
 use tidegate_core::{
-    access::Format,
-    config::{About, Address, AdminAccess, Config, Interpreter, Limits, MinRate, Probes, Timeouts, Token},
-    log::{Log, Logs, TerminationLog},
-    marks::Marks,
-    plan::{Misfit, Plan, Platform, Request, Setting},
-    slices::SLICE,
+    About, AddedHeaders, Address, AdminAccess, Clamped, Config, Format, Interpreter, Limits, Log, Logs, MinRate, Plan,
+    PlanOptions, Platform, Probes, SLICE, Setting, TerminationLog, Timeouts, Token,
 };
 
-use crate::{env::Underscores, error};
+use crate::{error, rack::env::Underscores};
 
 /// What the Ruby side passes.
 pub(crate) struct Settings {
     pub(crate) config: Config,
     /// What of the shutdown plan did not fit.
-    pub(crate) misfits: Vec<Misfit>,
+    pub(crate) clamped: Vec<Clamped>,
     /// Where what the server says goes.
     pub(crate) logs: Logs,
     /// Where each request gets a line, and how it looks.
@@ -27,11 +23,11 @@ pub(crate) struct Settings {
     /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
     pub(crate) time_slice: Option<Duration>,
     /// What concerns the app.
-    pub(crate) boundary: Boundary,
+    pub(crate) boundary: AppSettings,
 }
 
 /// What the Ruby side passes for the calling of the app.
-pub(crate) struct Boundary {
+pub(crate) struct AppSettings {
     /// Whether the app may send 103 Early Hints.
     pub(crate) early_hints: bool,
     /// The env entries that are the same for every request.
@@ -104,7 +100,7 @@ impl Settings {
             Err(Error::new(ruby.exception_arg_error(), format!("unknown setting: {name}")))
         })?;
         let reader = Reader { ruby, hash };
-        let request = Request {
+        let request = PlanOptions {
             drain_delay: reader.setting("drain_delay")?,
             shutdown_timeout: reader.seconds("shutdown_timeout")?,
             termination_grace: reader.setting("termination_grace")?,
@@ -112,7 +108,7 @@ impl Settings {
             until_quiet: reader.get("drain_until_quiet")?.unwrap_or(false),
         };
         let platform = reader.platform()?;
-        let (plan, misfits) = Plan::resolve(request, platform);
+        let (plan, clamped) = Plan::resolve(request, platform);
         let defaults = Limits::default();
         let config = Config {
             binds: reader
@@ -154,7 +150,7 @@ impl Settings {
                 queue_wait: reader.seconds("queue_timeout")?,
             },
             spool_directory: reader.get::<String>("spool_directory")?.unwrap_or_else(|| "/tmp".into()).into(),
-            marks: Marks {
+            marks: AddedHeaders {
                 request_id: reader.get("request_id")?.unwrap_or(false),
                 request_start: reader.get("request_start")?.unwrap_or(false),
             },
@@ -166,7 +162,7 @@ impl Settings {
         };
         Ok(Self {
             config,
-            misfits,
+            clamped,
             access: reader.access()?,
             logs: reader.logs(platform)?,
             time_slice: match reader.get::<u64>("time_slice")? {
@@ -174,7 +170,7 @@ impl Settings {
                 Some(0) => None,
                 Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
             },
-            boundary: Boundary {
+            boundary: AppSettings {
                 early_hints: reader.get("early_hints")?.unwrap_or(false),
                 underscores: match reader.get::<Value>("allow_underscore_headers")? {
                     Some(value) if Symbol::from_value(value).is_some() => Underscores::Unambiguous,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Shared, Socket, activity::Activity, transport::Watched};
-use crate::response::Refusal;
+use super::{Shared, Socket, socket::TrackedSocket, state::ConnectionState};
+use crate::http::response::Refusal;
 
 /// How long a client may take to notice that we have ended. What it still sends meanwhile is read and forgotten.
 const LINGER: Duration = Duration::from_secs(2);
@@ -14,14 +14,14 @@ const LINGER: Duration = Duration::from_secs(2);
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
 
 /// Answers past hyper, and closes. A client that does not take the answer is closed all the same.
-pub(super) async fn refuse<S: Socket>(mut socket: Watched<S>, refusal: Refusal, shared: &Shared) {
+pub(super) async fn refuse<S: Socket>(mut socket: TrackedSocket<S>, refusal: Refusal, shared: &Shared) {
     if let Ok(Ok(())) = timeout(LINGER, socket.write_last(&refusal.to_http1())).await {
         linger(socket, shared).await;
     }
 }
 
 /// Ends our side towards a client that has said it sends no more, and closes.
-pub(super) async fn part<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
+pub(super) async fn part<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
     if socket.holds_unread(&[]) {
         return linger(socket, shared).await;
     }
@@ -31,7 +31,7 @@ pub(super) async fn part<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
 }
 
 /// Ends our side, reads on until the client has ended its own, and closes.
-pub(super) async fn linger<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
+pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
     let polite = async {
         if socket.shut_down().await.is_ok() {
             socket.discard_input().await;
@@ -44,7 +44,7 @@ pub(super) async fn linger<S: Socket>(mut socket: Watched<S>, shared: &Shared) {
 
 /// Closes. When the process is about to end, only after the peer has confirmed every byte: a pod's network
 /// disappears soon after its process, and what the kernel still held is lost.
-pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
+pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared) {
     if !shared.phase().is_stopping() {
         return;
     }
@@ -65,7 +65,7 @@ pub(super) async fn deliver<S: Socket>(socket: Watched<S>, shared: &Shared) {
 
 /// Ends a response that its app has cut short, and looks cut: what was sent of it arrives first. Where only the end of the
 /// connection marks the end of the body, a reset tells that it was cut.
-pub(super) async fn cut<S: Socket>(socket: Watched<S>, activity: &Activity, shared: &Shared) {
+pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, activity: &ConnectionState, shared: &Shared) {
     if !activity.is_close_delimited() {
         return linger(socket, shared).await;
     }
@@ -88,7 +88,7 @@ pub(super) async fn cut<S: Socket>(socket: Watched<S>, activity: &Activity, shar
 
 /// Closes at once, so that a response cut short looks cut: where only the end of the connection marks the end of
 /// the body, by a reset.
-pub(super) fn abort<S: Socket>(socket: Watched<S>, activity: &Activity) {
+pub(super) fn abort<S: Socket>(socket: TrackedSocket<S>, activity: &ConnectionState) {
     if activity.is_close_delimited() {
         socket.socket().reset_on_close();
     }

@@ -4,17 +4,17 @@
 //! it closes idle connections whose next request is already in a buffer. Instead a response says `close`, and an
 //! idle connection is closed only when it is provably cold.
 
-mod activity;
-mod close;
-mod crowd;
-mod handover;
-mod meter;
-mod outgoing;
-mod reply;
-mod slack;
-mod spill;
-mod transport;
-mod wrong_length;
+pub(crate) mod close;
+pub(crate) mod crowd;
+pub(crate) mod hijack;
+pub(crate) mod memory_trim;
+pub(crate) mod meter;
+pub(crate) mod response_body;
+pub(crate) mod service;
+pub(crate) mod socket;
+pub(crate) mod spill;
+pub(crate) mod state;
+pub(crate) mod wrong_length;
 
 use std::{
     convert::Infallible,
@@ -33,32 +33,34 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    activity::{Activity, Due, Interruption, Stage},
     crowd::Place,
-    reply::Service,
-    transport::{USUAL_FIELDS, Watched},
+    service::Service,
+    socket::{TrackedSocket, USUAL_FIELDS},
+    state::{ConnectionState, Due, Interruption, Stage},
 };
 use crate::{
-    access::AccessLog,
-    body::Budget,
-    clock::now,
     config::{Limits, Probes, Timeouts},
-    dispatch::DispatchQueue,
-    guard::HeadLimits,
-    interim::Interim,
+    drain::Traffic,
+    exchange::{
+        hijack::{HijackGuard, HijackRequest},
+        interim::Interim,
+    },
+    http::{
+        added_headers::AddedHeaders,
+        body::Budget,
+        guard::HeadLimits,
+        request::Peer,
+        response::{Refusal, Response},
+    },
     lifecycle::Phase,
-    marks::Marks,
+    log::{access::AccessLog, troubles::Troubles},
+    pool::DispatchQueue,
     probe,
-    refused::Refused,
-    request::Peer,
-    response::{Refusal, Response},
-    stats::{OpenConnection, Shed, Stats},
-    takeover::{Held, TakeOver},
-    traffic::Traffic,
-    troubles::Troubles,
+    stats::{OpenConnection, Shed, Stats, refused::Refused},
+    sync::now,
 };
 
-pub(crate) use self::{crowd::Crowd, slack::Slack, transport::Socket};
+pub(crate) use self::{crowd::Crowd, memory_trim::MemoryTrim, socket::Socket};
 
 /// How long a connection must have been silent before it may be closed in a drain. Where nobody waits for the end, also how
 /// many times as long as any silence it has broken, because a client that asks every three seconds will do so again and is
@@ -90,12 +92,12 @@ pub(crate) struct Shared {
     /// Where request bodies wait that are too large for memory.
     pub(crate) spool_directory: PathBuf,
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) marks: Marks,
+    pub(crate) marks: AddedHeaders,
     pub(crate) probes: Probes,
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
     pub(crate) access: Option<AccessLog>,
-    pub(crate) slack: Slack,
+    pub(crate) memory_trim: MemoryTrim,
     /// How many connections there may be.
     pub(crate) crowd: Arc<Crowd>,
     /// How much of bodies may be in memory.
@@ -123,8 +125,8 @@ impl Shared {
     }
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
-    fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> Held {
-        Held { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
+    fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> HijackGuard {
+        HijackGuard { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
     }
 }
 
@@ -136,18 +138,18 @@ pub(crate) fn serve<S: Socket>(
     open: OpenConnection,
 ) -> impl Future<Output = ()> + Send {
     let accepted_in_drain = shared.phase().is_stopping();
-    let activity = Arc::new(Activity::new(now()));
+    let activity = Arc::new(ConnectionState::new(now()));
     let interim = Arc::new(Interim::default());
     let limits = HeadLimits { bytes: shared.limits.head, fields: shared.limits.fields };
-    let socket = Watched::new(socket, limits, activity.clone(), interim.clone());
+    let socket = TrackedSocket::new(socket, limits, activity.clone(), interim.clone());
     let service = Service::new(shared, activity, interim, Arc::new(peer), accepted_in_drain);
     live(socket, service, open)
 }
 
 /// Works, rests and works again. What is large of it is boxed, so that a connection that rests is small.
-async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenConnection) {
+async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection) {
     let (activity, shared) = (service.activity(), service.shared());
-    let _need = shared.slack.need(slack::OPEN);
+    let _need = shared.memory_trim.need(memory_trim::OPEN);
     let (ending, unread) = loop {
         let (ending, unread);
         (socket, ending, unread) = Box::pin(work(socket, &service)).await;
@@ -175,9 +177,9 @@ async fn live<S: Socket>(mut socket: Watched<S>, service: Service, open: OpenCon
 }
 
 /// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
-async fn work<S: Socket>(mut socket: Watched<S>, service: &Service) -> (Watched<S>, Ending, Bytes) {
+async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (TrackedSocket<S>, Ending, Bytes) {
     let (activity, shared) = (service.activity(), service.shared());
-    let _need = shared.slack.need(slack::AT_WORK);
+    let _need = shared.memory_trim.need(memory_trim::AT_WORK);
     let room = socket.make_room(shared.limits.fields);
     let mut http = speak(socket, service.clone(), &shared.limits, room);
     let mut ending = drive(&mut http, activity, shared).await;
@@ -191,7 +193,7 @@ async fn work<S: Socket>(mut socket: Watched<S>, service: &Service) -> (Watched<
 
 /// Ends a connection, or our part in it.
 async fn finish<S: Socket>(
-    mut socket: Watched<S>,
+    mut socket: TrackedSocket<S>,
     ending: Ending,
     unread: Bytes,
     service: &Service,
@@ -202,7 +204,7 @@ async fn finish<S: Socket>(
         socket.put_back(unread);
         socket.lift_guard();
         drop(open);
-        return handover::give(socket, request, shared).await;
+        return hijack::give(socket, request, shared).await;
     }
     let refusal = match ending {
         Ending::RefusedHead => Some((Refusal::ending(), None)),
@@ -224,9 +226,9 @@ fn because(reason: Refused) -> (Refusal, Option<Refused>) {
     (Refusal::closing(reason.status()), Some(reason))
 }
 
-type Http<S> = http1::Connection<TokioIo<Watched<S>>, Service>;
+type Http<S> = http1::Connection<TokioIo<TrackedSocket<S>>, Service>;
 
-fn speak<S: Socket>(socket: Watched<S>, service: Service, limits: &Limits, room: usize) -> Http<S> {
+fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits, room: usize) -> Http<S> {
     let mut builder = http1::Builder::new();
     if room > USUAL_FIELDS {
         // Not always, because hyper then asks for memory for each head.
@@ -256,7 +258,7 @@ enum Ending {
     /// The app did not finish its response.
     Unfinished,
     /// The app speaks to the client itself from now on.
-    TakenOver(TakeOver),
+    TakenOver(HijackRequest),
     /// Nothing was heard for a while: what comes next can be waited for without hyper.
     Resting,
     /// Nothing was heard for as long as is allowed, which in a drain is not long.
@@ -283,7 +285,7 @@ impl Ending {
 }
 
 /// Polls hyper until it is done, a deadline is reached or the server's phase ends the connection.
-async fn drive<S: Socket>(http: &mut Http<S>, activity: &Activity, shared: &Shared) -> Ending {
+async fn drive<S: Socket>(http: &mut Http<S>, activity: &ConnectionState, shared: &Shared) -> Ending {
     let mut phases = shared.phase.clone();
     let timer = tokio::time::sleep(Duration::MAX / 4);
     tokio::pin!(timer);
@@ -370,8 +372,8 @@ async fn needed(place: &mut Option<Place>) {
 
 /// Waits until something comes in, with nothing allocated for it; or says why not.
 async fn rest<S: Socket>(
-    socket: &mut Watched<S>,
-    activity: &Activity,
+    socket: &mut TrackedSocket<S>,
+    activity: &ConnectionState,
     shared: &Shared,
     mut place: Place,
 ) -> Result<(), Ending> {
@@ -403,7 +405,7 @@ async fn rest<S: Socket>(
     }
 }
 
-fn ended(result: hyper::Result<()>, activity: &Activity) -> Ending {
+fn ended(result: hyper::Result<()>, activity: &ConnectionState) -> Ending {
     match result {
         Ok(()) if activity.peer_closed() => Ending::Lost,
         Ok(()) => Ending::Finished,
@@ -423,7 +425,7 @@ fn overdue(due: Due) -> Ending {
 }
 
 /// What a forced end means for a connection; `None` where a request waits for its response, which is refused.
-fn forced(activity: &Activity) -> Option<Ending> {
+fn forced(activity: &ConnectionState) -> Option<Ending> {
     match activity.stage() {
         Stage::Fresh { .. } | Stage::Idle { .. } => Some(Ending::Dismissed),
         Stage::Head { .. } => Some(Ending::RefusedHead),
@@ -436,7 +438,13 @@ fn forced(activity: &Activity) -> Option<Ending> {
     }
 }
 
-async fn end<S: Socket>(socket: Watched<S>, ending: Ending, activity: &Activity, shared: &Shared, unread: Bytes) {
+async fn end<S: Socket>(
+    socket: TrackedSocket<S>,
+    ending: Ending,
+    activity: &ConnectionState,
+    shared: &Shared,
+    unread: Bytes,
+) {
     let ending = match ending {
         // The end was quicker than the first look at a request that is here already: to close on it would be a reset,
         // which tells the client nothing.

@@ -12,9 +12,9 @@ use bytes::{Buf, Bytes};
 
 use super::{
     Shared,
-    activity::{Activity, HandedOver},
+    state::{ConnectionState, HandedOver},
 };
-use crate::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
+use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body that is no larger counts for nothing, and goes to hyper whole: a connection's own buffers are larger.
 const SMALL: u64 = 16 * 1024;
@@ -32,7 +32,7 @@ type Piece = Option<Result<Bytes, Aborted>>;
 #[derive(Debug)]
 pub(super) struct Spill {
     shared: Arc<Shared>,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionState>,
     /// Taken from the body and not handed to hyper yet. Older than what is in the body, newer than what is in the file.
     next: VecDeque<Bytes>,
     overflow: Overflow,
@@ -44,7 +44,11 @@ pub(super) struct Spill {
 
 impl Spill {
     /// `None` for a body that needs none of this.
-    pub(super) fn of(body: &mut ResponseBody, shared: &Arc<Shared>, activity: &Arc<Activity>) -> Option<Box<Self>> {
+    pub(super) fn of(
+        body: &mut ResponseBody,
+        shared: &Arc<Shared>,
+        activity: &Arc<ConnectionState>,
+    ) -> Option<Box<Self>> {
         let length = body.length();
         match body {
             ResponseBody::Empty => return None,
@@ -79,7 +83,7 @@ impl Spill {
     pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
-                Ok(piece) if piece.is_empty() => self.shared.slack.freed(std::mem::take(&mut self.under_way)),
+                Ok(piece) if piece.is_empty() => self.shared.memory_trim.freed(std::mem::take(&mut self.under_way)),
                 Ok(piece) => return Poll::Ready(self.hand(piece)),
                 Err(failed) => {
                     let kept = self.keep(failed);

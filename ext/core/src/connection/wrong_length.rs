@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, request::Parts, uri::PathAndQuery};
 
 use super::Shared;
-use crate::{access::escaped, clock::now};
+use crate::{log::access::escaped, sync::now};
 
 /// What a request was for.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{task::yield_now, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::door::is_exhausted;
+use super::acceptor::is_exhausted;
 use crate::{
     admin::{self, Admin, Asker},
     connection::Crowd,
-    listener::{Accepted, Listener, gone_already},
+    server::listener::{Accepted, Listener, gone_already},
 };
 
 /// How long to wait before trying again to accept, when this process cannot, and before connections are counted again.

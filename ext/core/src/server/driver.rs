@@ -13,17 +13,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Message, Observer, Turns,
-    door::{Closed, Door},
+    Message, Observer, StopWaiters,
+    acceptor::{Acceptor, Closed},
     now,
 };
 use crate::{
     connection::Shared,
-    lifecycle::{Action, Event, Lifecycle, Phase},
-    listener::Listener,
-    notice::{LateComers, Notice, Summary},
-    plan::{MIN_DELAY, Plan},
-    watchdog::Watchdog,
+    lifecycle::{
+        Action, Event, Lifecycle, Phase,
+        plan::{MIN_DELAY, Plan},
+    },
+    log::event::{LateComers, LogEvent, Summary},
+    server::listener::Listener,
+    sys::process::Watchdog,
 };
 
 /// A forced end whose time is over by so much has not had its time: this thread could not run.
@@ -36,7 +38,7 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
-    turns: Turns,
+    turns: StopWaiters,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
@@ -53,7 +55,7 @@ impl Driver {
         plan: Plan,
         shared: Arc<Shared>,
         phase: watch::Sender<Phase>,
-        turns: Turns,
+        turns: StopWaiters,
         observer: Observer,
         watchdog: Option<Watchdog>,
     ) -> Self {
@@ -80,7 +82,7 @@ impl Driver {
     pub(super) fn announce_ready(&self, addresses: &[String], admin: Option<&str>) {
         let url = |address: &str| address.replacen("tcp://", "http://", 1);
         let addresses: Vec<String> = addresses.iter().map(|address| url(address)).collect();
-        (self.observer)(&Notice::Ready {
+        (self.observer)(&LogEvent::Ready {
             addresses: &addresses,
             admin: admin.map(url).as_deref(),
             max_workers: self.shared.queue.max_workers(),
@@ -90,7 +92,7 @@ impl Driver {
 
     /// Lets connections in through a listener, from now on.
     pub(super) fn accept_on(&mut self, listener: Listener) {
-        let door = Door::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
+        let door = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
         self.accepting.push(tokio::spawn(door.keep(listener)));
     }
 
@@ -203,7 +205,7 @@ impl Driver {
                     self.turns.entered(phase);
                     let lasts = self.lifecycle.deadline().map(|end| end.saturating_duration_since(at));
                     if !matches!(phase, Phase::Ready | Phase::Stopped { .. }) {
-                        (self.observer)(&Notice::Entered { phase, cause, now: counted, lasts });
+                        (self.observer)(&LogEvent::Entered { phase, cause, now: counted, lasts });
                     }
                 }
                 Action::Extend(phase) => {
@@ -213,7 +215,7 @@ impl Driver {
                 Action::CloseListeners => listening = Listening::Ends,
                 // Connections see the phase.
                 Action::Force => {}
-                Action::Unmoved(signal) => (self.observer)(&Notice::Unmoved(signal, self.lifecycle.phase())),
+                Action::Unmoved(signal) => (self.observer)(&LogEvent::Unmoved(signal, self.lifecycle.phase())),
             }
         }
         listening
@@ -223,7 +225,7 @@ impl Driver {
     fn tell_late_comers(&self) {
         let (drain, last) = (self.shared.traffic.drain(), self.shared.traffic.last());
         if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
-            (self.observer)(&Notice::Late(LateComers {
+            (self.observer)(&LogEvent::Late(LateComers {
                 connections: drain.late,
                 after: last.at.saturating_duration_since(drain.begun),
                 source: last.source,
@@ -235,7 +237,7 @@ impl Driver {
     fn tell_extension(&mut self, now: Instant) {
         if let (false, Some(last)) = (self.extension_told, self.shared.traffic.last()) {
             self.extension_told = true;
-            (self.observer)(&Notice::Extended { ago: now.saturating_duration_since(last.at), source: last.source });
+            (self.observer)(&LogEvent::Extended { ago: now.saturating_duration_since(last.at), source: last.source });
         }
     }
 
@@ -254,7 +256,7 @@ impl Driver {
                 }
             }
             let took = now().saturating_duration_since(begun);
-            observer(&Notice::ListenersClosed { took, late: all.late, lossless: all.lossless });
+            observer(&LogEvent::ListenersClosed { took, late: all.late, lossless: all.lossless });
             tasks.close();
             tasks.wait().await;
         }
@@ -266,7 +268,7 @@ impl Driver {
         };
         let (begun, before) = (drain.begun, drain.before);
         let after = self.shared.stats.snapshot();
-        (self.observer)(&Notice::Summary(Summary {
+        (self.observer)(&LogEvent::Summary(Summary {
             took: now().saturating_duration_since(begun),
             plan: self.plan,
             delay: self.lifecycle.drained_for(),

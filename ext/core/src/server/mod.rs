@@ -1,9 +1,12 @@
 //! A server: bound, then running on a thread with a runtime of its own. With its driver and its doors, the only
 //! module that knows both the lifecycle and the connections.
 
-mod administer;
-mod door;
-mod driver;
+pub(crate) mod acceptor;
+pub(crate) mod administer;
+pub(crate) mod descriptors;
+pub(crate) mod driver;
+pub(crate) mod listener;
+pub(crate) mod signals;
 
 use std::{
     fmt, io,
@@ -20,33 +23,33 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-pub use crate::notice::Observer;
+pub use crate::log::event::Observer;
 
 use self::{administer::administer, driver::Driver};
 use crate::{
-    access::AccessLog,
-    admin::{Admin, Liveness},
-    body::{Budget, Spool},
-    clock::now,
+    admin::{
+        Admin, Liveness,
+        report::{Own, Report},
+    },
     config::Config,
-    connection::{Crowd, Shared, Slack},
-    descriptors,
-    dispatch::DispatchQueue,
+    connection::{Crowd, MemoryTrim, Shared},
+    drain::Traffic,
     error::Error,
+    http::body::{Budget, Spool},
     lifecycle::{Event, Phase, Signal},
-    listener::{Bound, Listener},
-    log::{LAST_LINES, Logs},
-    metrics::{Own, Report},
-    milestone::{Milestone, Way, milestone},
-    notice::Notice,
-    signals::{BootGuard, Ears, signal_of},
-    slices::Slices,
+    log::{LAST_LINES, Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
+    pool::{DispatchQueue, time_slice::TimeSlicer},
+    server::{
+        listener::{Bound, Listener},
+        signals::{BootGuard, SignalListener, signal_of},
+    },
     stats::{Snapshot, Stats},
-    sys,
-    traffic::Traffic,
-    troubles::Troubles,
-    wake::Sleeper,
-    watchdog::Watchdog,
+    sync::{
+        latch::{Latch, LatchTrigger, latch},
+        now,
+        wake::Parker,
+    },
+    sys::{self, process::Watchdog},
 };
 
 /// How long the end of the server waits for the check of TMPDIR, which is over long before.
@@ -74,7 +77,7 @@ pub struct Server {
     stats: Arc<Stats>,
     access: Option<AccessLog>,
     logs: Logs,
-    slices: Option<(&'static Slices, Option<Duration>)>,
+    slices: Option<(&'static TimeSlicer, Option<Duration>)>,
     /// The signals to hear, where the process is the server's own.
     own_process: Option<Vec<Signal>>,
 }
@@ -149,7 +152,7 @@ impl Server {
 
     /// Interrupts a thread that computes for longer than `slice` while others want the interpreter's lock; `None` interrupts
     /// none.
-    pub fn keep_slices(&mut self, slices: &'static Slices, slice: Option<Duration>) {
+    pub fn keep_slices(&mut self, slices: &'static TimeSlicer, slice: Option<Duration>) {
         self.slices = Some((slices, slice));
     }
 
@@ -172,8 +175,8 @@ impl Server {
             .build()
             .map_err(Error::runtime)?;
         let failed = |cause| Error::runtime(cause);
-        let heard = self.own_process.as_deref().map(Ears::open).transpose().map_err(failed)?;
-        let (ears, signals) = heard.unzip();
+        let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(failed)?;
+        let (listener, signals) = heard.unzip();
         let entered = runtime.enter();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin_address = self.admin.as_ref().map(Bound::address);
@@ -184,8 +187,8 @@ impl Server {
         let (queue, stats, slices, logs) = (self.queue, self.stats, self.slices, self.logs);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
-        let (alive, stopped) = milestone();
-        let (turns, stopping, closing) = Turns::new();
+        let (alive, stopped) = latch();
+        let (turns, stopping, closing) = StopWaiters::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(queue.max_workers());
@@ -204,7 +207,7 @@ impl Server {
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
-            slack: Slack::default(),
+            memory_trim: MemoryTrim::default(),
             crowd: crowd.clone(),
             budget: budget.clone(),
             troubles,
@@ -223,7 +226,7 @@ impl Server {
             let phase = phases.clone();
             (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access), askers)
         });
-        let watchdog = match ears {
+        let watchdog = match listener {
             Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
             None => None,
         };
@@ -251,7 +254,7 @@ impl Server {
             stopped,
             stopping,
             closing,
-            ears: Mutex::new(ears),
+            signal_listener: Mutex::new(listener),
         })
     }
 }
@@ -264,15 +267,15 @@ pub struct Running {
     stats: Arc<Stats>,
     messages: mpsc::Sender<Message>,
     phases: watch::Receiver<Phase>,
-    stopped: Milestone,
-    stopping: Milestone,
-    closing: Milestone,
-    ears: Mutex<Option<Ears>>,
+    stopped: Latch,
+    stopping: Latch,
+    closing: Latch,
+    signal_listener: Mutex<Option<SignalListener>>,
 }
 
 /// A turn in a server's life that others wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum StopPoint {
     /// It was told to stop.
     Stopping,
     /// Everything new has stopped being served.
@@ -280,15 +283,15 @@ pub enum Turn {
 }
 
 /// What the driver drops when a turn has come.
-struct Turns {
-    stopping: Option<Way>,
-    closing: Option<Way>,
+struct StopWaiters {
+    stopping: Option<LatchTrigger>,
+    closing: Option<LatchTrigger>,
 }
 
-impl Turns {
-    fn new() -> (Self, Milestone, Milestone) {
-        let (stopping, told) = milestone();
-        let (closing, closed) = milestone();
+impl StopWaiters {
+    fn new() -> (Self, Latch, Latch) {
+        let (stopping, told) = latch();
+        let (closing, closed) = latch();
         (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
     }
 
@@ -342,7 +345,7 @@ impl Running {
 
     /// The interpreter reports a signal, which the server may have heard by itself already.
     pub fn signalled(&self, signal: Signal, at: Instant) {
-        let heard = self.ears().as_ref().is_some_and(|ears| ears.heard(signal));
+        let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
         if !heard {
             self.tell(Event::Signal(signal), at);
         }
@@ -350,27 +353,27 @@ impl Running {
 
     /// Hears the process's signals no longer.
     pub fn ignore_signals(&self) {
-        drop(self.ears().take());
+        drop(self.signal_listener().take());
     }
 
-    fn ears(&self) -> MutexGuard<'_, Option<Ears>> {
+    fn signal_listener(&self) -> MutexGuard<'_, Option<SignalListener>> {
         // No code that can panic runs under this lock.
-        self.ears.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.signal_listener.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until a turn has come: `true`; `false` when `sleeper` was woken.
-    pub fn wait_for(&self, turn: Turn, sleeper: &Sleeper) -> bool {
+    /// Waits until a turn has come: `true`; `false` when `parker` was woken.
+    pub fn wait_for(&self, turn: StopPoint, parker: &Parker) -> bool {
         let turned = match turn {
-            Turn::Stopping => &self.stopping,
-            Turn::Closing => &self.closing,
+            StopPoint::Stopping => &self.stopping,
+            StopPoint::Closing => &self.closing,
         };
-        turned.wait(sleeper, None).is_some()
+        turned.wait(parker, None).is_some()
     }
 
-    /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `sleeper` was
+    /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was
     /// woken.
-    pub fn wait(&self, sleeper: &Sleeper, limit: Option<Duration>) -> Option<bool> {
-        self.stopped.wait(sleeper, limit)
+    pub fn wait(&self, parker: &Parker, limit: Option<Duration>) -> Option<bool> {
+        self.stopped.wait(parker, limit)
     }
 }
 
@@ -382,7 +385,7 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin, Arc<Crowd>)>,
-    slices: Option<(&'static Slices, Option<Duration>)>,
+    slices: Option<(&'static TimeSlicer, Option<Duration>)>,
     signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
     runtime.block_on(async {
@@ -399,7 +402,9 @@ fn serve(
         if let Some((slices, slice)) = slices {
             tokio::spawn(slices.keep(slice, shared.stats.clone()));
         }
-        tokio::spawn(async move { tokio::join!(shared.queue.keep_time(), shared.slack.keep_small(give_back_memory)) });
+        tokio::spawn(
+            async move { tokio::join!(shared.queue.keep_time(), shared.memory_trim.keep_small(give_back_memory)) },
+        );
         let shared = driver.shared();
         let checking = tokio::spawn(async move {
             if let Err(error) = Spool::check(&shared.spool_directory).await {
@@ -427,7 +432,7 @@ fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<Phase>) -> i
 }
 
 fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
-    observer(&Notice::Overdue { status, phase });
+    observer(&LogEvent::Overdue { status, phase });
     logs.finish(Instant::now() + LAST_WORD);
     sys::exit_now(status)
 }

@@ -51,7 +51,7 @@ impl From<StatusCode> for StatusClass {
 
 /// What a worker tells of an exchange it has answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
+pub(crate) struct Times {
     /// From the queue's door to the worker.
     pub queue_wait: Duration,
     /// What of [`app`](Self::app) was spent in waiting for the interpreter's lock.

@@ -3,7 +3,7 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::{body::channel, connection::LAGS_AFTER, wake::Sleeper};
+use crate::{connection::LAGS_AFTER, http::body::channel, sync::wake::Parker};
 
 /// A client that took a byte a minute of a long response was served for as long as it liked.
 #[tokio::test(start_paused = true)]
@@ -13,7 +13,7 @@ async fn cuts_a_response_whose_client_takes_it_in_drops() {
     client.send(GET).await;
     let (sender, receiver) = channel();
     stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
-    sender.try_send(vec![b'x'; 50_000].into(), &Sleeper::new().waker()).unwrap();
+    sender.try_send(vec![b'x'; 50_000].into(), &Parker::new().unparker()).unwrap();
     // Fast enough for a minute, then in drops.
     for _ in 0..3 {
         client.stream.read_exact(&mut [0; 11_000]).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_stream_of_few_events_is_not_slow() {
     client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
     for _ in 0..10 {
         sleep(s(300)).await;
-        sender.try_send("x".into(), &Sleeper::new().waker()).unwrap();
+        sender.try_send("x".into(), &Parker::new().unparker()).unwrap();
         client.expect("1\r\nx\r\n").await;
     }
     assert!(!sender.is_gone());

@@ -3,7 +3,7 @@
 use tokio::time::sleep;
 
 use super::*;
-use crate::{body::channel, wake::Sleeper};
+use crate::{http::body::channel, sync::wake::Parker};
 
 #[tokio::test(start_paused = true)]
 async fn closes_a_connection_that_says_nothing() {
@@ -79,7 +79,7 @@ async fn gives_a_stream_all_the_time_it_takes_between_chunks() {
     let (sender, receiver) = channel();
     stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
     sleep(s(3600)).await;
-    sender.try_send("x".into(), &Sleeper::new().waker()).unwrap();
+    sender.try_send("x".into(), &Parker::new().unparker()).unwrap();
     sender.finish();
     client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").await;
 }
@@ -91,7 +91,7 @@ async fn aborts_when_the_client_takes_nothing() {
     client.send(GET).await;
     let (sender, receiver) = channel();
     stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
-    sender.try_send(vec![b'x'; 1000].into(), &Sleeper::new().waker()).unwrap();
+    sender.try_send(vec![b'x'; 1000].into(), &Parker::new().unparker()).unwrap();
     sleep(s(59)).await;
     assert!(!sender.is_gone());
     // A byte taken is a new lease.

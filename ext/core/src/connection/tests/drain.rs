@@ -3,7 +3,7 @@
 use tokio::time::sleep;
 
 use super::*;
-use crate::{body::channel, response::Refusal};
+use crate::http::{body::channel, response::Refusal};
 
 const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
 const KEEP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";

@@ -1,7 +1,7 @@
 //! Requests and their responses: keep-alive, pipelining, refusals, clients that leave.
 
 use super::*;
-use crate::{body::RequestBody, config::Limits};
+use crate::{config::Limits, http::body::RequestBody};
 
 #[tokio::test(start_paused = true)]
 async fn serves_one_request_after_another() {
@@ -116,24 +116,24 @@ async fn hands_over_the_whole_body() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut() {
     use crate::{
-        body::{Breach, Fed},
-        wake::Sleeper,
+        http::body::{Chunk, ReadError},
+        sync::wake::Parker,
     };
     let stage = Stage::with(Timeouts::default(), Limits { stream_bodies: true, ..Limits::default() });
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     let exchange = stage.take().await;
     let RequestBody::Stream(feed) = exchange.request.body else { panic!("not streamed") };
-    let sleeper = Sleeper::new();
+    let parker = Parker::new();
     let next = async || loop {
-        match feed.next(&sleeper.waker()) {
-            Fed::Nothing => yield_now().await,
+        match feed.next(&parker.unparker()) {
+            Chunk::Nothing => yield_now().await,
             fed => return fed,
         }
     };
-    assert_eq!(next().await, Fed::Piece("abc".into()));
+    assert_eq!(next().await, Chunk::Piece("abc".into()));
     stage.enter(Phase::Forcing { until: now() + s(1) });
-    assert_eq!(next().await, Fed::Broken(Breach::Lost));
+    assert_eq!(next().await, Chunk::Broken(ReadError::Lost));
     assert!(client.rest().await.0.starts_with("HTTP/1.1 503 "));
 }
 
@@ -306,7 +306,7 @@ async fn a_responder_dropped_unsent_is_a_500() {
 /// `HeaderMap` panics when it is full and one is added: here, or in hyper, in the connection's task.
 #[tokio::test(start_paused = true)]
 async fn a_response_of_too_many_headers_is_500_and_one_of_very_many_is_sent() {
-    use crate::response::MOST_HEADER_NAMES;
+    use crate::http::response::MOST_HEADER_NAMES;
 
     let many = |count: usize| -> Response {
         let headers = (0..count)

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    body::{BodySender, channel},
-    wake::Sleeper,
+    http::body::{BodySender, channel},
+    sync::wake::Parker,
 };
 
 fn stream() -> (BodySender, ResponseBody) {
@@ -12,7 +12,7 @@ fn stream() -> (BodySender, ResponseBody) {
 }
 
 fn push(sender: &BodySender, text: &'static str) {
-    sender.try_send(Bytes::from_static(text.as_bytes()), &Sleeper::new().waker()).unwrap();
+    sender.try_send(Bytes::from_static(text.as_bytes()), &Parker::new().unparker()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +177,7 @@ async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
     client.send(GET).await;
     let file = tempfile::tempfile().unwrap();
     file.set_len(400_000).unwrap();
-    let body = ResponseBody::File(crate::body::FileBody::new(file.try_clone().unwrap(), 400_000));
+    let body = ResponseBody::File(crate::http::body::FileBody::new(file.try_clone().unwrap(), 400_000));
     stage.answer(response(200, &[("content-length", "400000")], body)).await;
     let mut first = [0; 1000];
     tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut first).await.unwrap();

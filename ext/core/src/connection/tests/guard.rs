@@ -2,7 +2,7 @@
 //! goes to the app as it came.
 
 use super::*;
-use crate::refused::Refused;
+use crate::stats::refused::Refused;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -156,12 +156,12 @@ async fn the_app_gets_a_target_as_it_came() {
     let exchange = stage.take().await;
     let head = &exchange.request.head;
     assert_eq!((head.uri.to_string().as_str(), head.version), ("/caf%E9?q=%7B%C4%7D", http::Version::HTTP_11));
-    let raw = head.extensions.get::<crate::request::RawTarget>().unwrap();
+    let raw = head.extensions.get::<crate::http::request::RawTarget>().unwrap();
     assert_eq!(raw.path_and_query(), (b"/caf\xe9".as_slice(), Some(b"q={\xc4}".as_slice())));
     exchange.responder.send(ok("ok")).unwrap();
     client.expect(OK).await;
     let exchange = stage.take().await;
-    assert!(exchange.request.head.extensions.get::<crate::request::RawTarget>().is_none());
+    assert!(exchange.request.head.extensions.get::<crate::http::request::RawTarget>().is_none());
     exchange.responder.send(ok("ok")).unwrap();
     client.expect(OK).await;
 }
@@ -169,7 +169,7 @@ async fn the_app_gets_a_target_as_it_came() {
 /// What comes behind a request is HTTP only if the app does not take the connection: it must neither be refused nor rewritten.
 #[tokio::test]
 async fn what_the_app_takes_over_is_what_came() {
-    use crate::{takeover::Progress, wake::Sleeper};
+    use crate::{exchange::hijack::Progress, sync::wake::Parker};
     use std::io::Read;
 
     for behind in
@@ -180,7 +180,7 @@ async fn what_the_app_takes_over_is_what_came() {
         let upgrade = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: y\r\n\r\n";
         client.stream.write_all(&[upgrade.as_bytes(), behind].concat()).await.unwrap();
         let exchange = stage.take().await;
-        let takeover = exchange.responder.take_over(b"HTTP/1.1 101 X\r\n\r\n".to_vec(), Sleeper::new().waker());
+        let takeover = exchange.responder.hijack(b"HTTP/1.1 101 X\r\n\r\n".to_vec(), Parker::new().unparker());
         let taken = loop {
             match takeover.progress() {
                 Progress::Taken(taken) => break taken,

@@ -1,14 +1,14 @@
 //! Connections on the wire, byte by byte, with time that stands still unless a test moves it. The test itself plays
 //! the client, the app and the server's lifecycle.
 
-mod crowd;
-mod deadlines;
-mod drain;
-mod exchanges;
-mod framing;
-mod guard;
-mod spill;
-mod takeover;
+pub(crate) mod crowd;
+pub(crate) mod deadlines;
+pub(crate) mod drain;
+pub(crate) mod exchanges;
+pub(crate) mod framing;
+pub(crate) mod guard;
+pub(crate) mod hijack;
+pub(crate) mod spill;
 
 use std::{
     pin::Pin,
@@ -30,18 +30,19 @@ use tokio_util::task::TaskTracker;
 
 use super::{Crowd, Shared, now, serve};
 use crate::{
-    body::{Budget, ResponseBody},
     config::{Limits, Probes, Timeouts},
-    dispatch::{DispatchQueue, Next, Worker},
+    drain::Traffic,
     exchange::Exchange,
+    http::{
+        body::{Budget, ResponseBody},
+        request::Peer,
+        response::Response,
+    },
     lifecycle::Phase,
-    notice::Observer,
-    request::Peer,
-    response::Response,
+    log::{event::Observer, troubles::Troubles},
+    pool::{DispatchQueue, Next, Worker},
     stats::Stats,
-    step,
-    traffic::Traffic,
-    troubles::Troubles,
+    sync::inline_task,
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -82,7 +83,7 @@ impl Stage {
                 traffic: Arc::new(Traffic::new(false)),
                 marks: Default::default(),
                 access: None,
-                slack: Default::default(),
+                memory_trim: Default::default(),
                 crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
                 budget: Budget::new(limits.buffers),
                 troubles: Arc::new(Troubles::told_to(observer)),
@@ -102,7 +103,7 @@ impl Stage {
     fn connect_with_buffer(&self, size: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(size);
         let open = self.shared.stats.connection_accepted();
-        let serving = tokio::spawn(step::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
+        let serving = tokio::spawn(inline_task::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         Client { stream: ours, serving, started: now() }
     }
 
@@ -110,7 +111,7 @@ impl Stage {
     fn connect_through_kernel(&self) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let open = self.shared.stats.connection_accepted();
-        tokio::spawn(step::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
+        tokio::spawn(inline_task::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         ours
     }
 

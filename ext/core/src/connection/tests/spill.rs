@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    body::{BodySender, SendError, channel},
-    wake::Sleeper,
+    http::body::{BodySender, SendError, channel},
+    sync::wake::Parker,
 };
 
 const LIMIT: u64 = 300_000;
@@ -73,7 +73,7 @@ fn chunked(chunks: &[usize]) -> String {
 /// Hands over so many bytes as soon as they are taken.
 async fn write(sender: &BodySender, length: usize) {
     let mut chunk = letters(length);
-    while let Err(error) = sender.try_send(chunk, &Sleeper::new().waker()) {
+    while let Err(error) = sender.try_send(chunk, &Parker::new().unparker()) {
         let SendError::Full(back) = error else { panic!("{error:?}") };
         chunk = back;
         yield_now().await;
@@ -165,7 +165,7 @@ async fn request_bodies_go_to_a_file_where_memory_is_used_up() {
         client.send(&upload).await;
         let exchange = stage.take().await;
         assert!(budget.held() <= LIMIT, "{index}: {}", budget.held());
-        let in_file = matches!(exchange.request.body, crate::body::RequestBody::File { len: 100_000, .. });
+        let in_file = matches!(exchange.request.body, crate::http::body::RequestBody::File { len: 100_000, .. });
         assert_eq!(in_file, index >= 3, "{index}: {:?}", exchange.request.body);
         waiting.push((client, exchange));
     }

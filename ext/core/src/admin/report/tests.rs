@@ -1,0 +1,171 @@
+//! What the pages say, without a socket.
+
+use super::*;
+use crate::{
+    config::Interpreter,
+    http::body::ResponseBody,
+    lifecycle::Signal,
+    stats::{MethodClass, Shed, StatusClass, Times},
+};
+use std::time::{Duration, Instant};
+
+fn report() -> Arc<Report> {
+    let stats = Arc::<Stats>::default();
+    let queue = DispatchQueue::new(7, None, 3, stats.clone());
+    let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
+    let about = About { version: "1.2.3".into(), interpreter: Some(interpreter) };
+    Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about, Own::default())
+}
+
+fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (String, String) {
+    let accept = accept.map(HeaderValue::from_static);
+    let response = report.answer(&Method::GET, path, accept.as_ref()).unwrap();
+    let ResponseBody::Full(body) = response.body else { panic!("{response:?}") };
+    let kind = response.headers[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+    (kind, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// The value of a series.
+fn value(page: &str, series: &str) -> f64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in:\n{page}")).parse().unwrap()
+}
+
+#[test]
+fn prometheus_reads_what_was_counted() {
+    let report = report();
+    let stats = &report.stats;
+    let get_class = MethodClass::from(&Method::GET);
+    (0..3).for_each(|_| stats.request_begun());
+    stats.request_ended(get_class, StatusCode::OK.into(), Duration::from_millis(3));
+    stats.request_ended(get_class, StatusClass::NONE, Duration::from_secs(100));
+    let ms = Duration::from_millis;
+    stats.answered(&Times { queue_wait: ms(1), lock_wait: ms(20), app: ms(30) });
+    stats.rejected(Shed::QueueTimeout);
+    let open = stats.connection_accepted();
+    let (kind, page) = get(&report, "/metrics", None);
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    for (series, expected) in [
+        ("tidegate_requests_total{method=\"GET\",status=\"2xx\"}", 1.0),
+        ("tidegate_requests_total{method=\"GET\",status=\"none\"}", 1.0),
+        ("tidegate_requests_total{method=\"other\",status=\"5xx\"}", 0.0),
+        ("tidegate_request_duration_seconds_bucket{le=\"0.0025\"}", 0.0),
+        ("tidegate_request_duration_seconds_bucket{le=\"0.005\"}", 1.0),
+        ("tidegate_request_duration_seconds_bucket{le=\"60\"}", 1.0),
+        ("tidegate_request_duration_seconds_bucket{le=\"+Inf\"}", 2.0),
+        ("tidegate_request_duration_seconds_count", 2.0),
+        ("tidegate_request_duration_seconds_sum", 100.003),
+        ("tidegate_queue_wait_seconds_sum", 0.001),
+        ("tidegate_gvl_wait_seconds_sum", 0.02),
+        ("tidegate_app_time_seconds_sum", 0.03),
+        ("tidegate_requests_in_flight", 1.0),
+        ("tidegate_requests_shed_total{reason=\"queue_full\"}", 0.0),
+        ("tidegate_requests_shed_total{reason=\"queue_timeout\"}", 1.0),
+        ("tidegate_queue_limit", 7.0),
+        ("tidegate_threads_limit", 3.0),
+        ("tidegate_connections{state=\"open\"}", 1.0),
+        ("tidegate_connections_accepted_total", 1.0),
+        ("tidegate_phase{phase=\"ready\"}", 1.0),
+        ("tidegate_phase{phase=\"draining\"}", 0.0),
+        ("tidegate_unattended_seconds", 0.0),
+        ("tidegate_log_lines_lost_total{log=\"server\"}", 0.0),
+        ("tidegate_log_lines_lost_total{log=\"access\"}", 0.0),
+        ("tidegate_info{version=\"1.2.3\"}", 1.0),
+    ] {
+        assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
+    }
+    assert!(value(&page, "tidegate_resident_memory_bytes") > 0.0);
+    drop(open);
+    assert_eq!(value(&get(&report, "/metrics", None).1, "tidegate_connections{state=\"open\"}").to_string(), "0");
+}
+
+#[test]
+fn a_drain_shows_while_it_lasts() {
+    let report = report();
+    let page = || get(&report, "/metrics", None).1;
+    assert_eq!(value(&page(), "tidegate_drain_connections_total"), 0.0);
+    let now = Instant::now();
+    drop(report.stats.connection_accepted());
+    let plan = crate::lifecycle::plan::Plan {
+        drain_delay: Duration::from_secs(10),
+        shutdown_timeout: Duration::from_secs(10),
+        budget: None,
+        until_quiet: false,
+    };
+    report.traffic.drain_begins(now, &plan, report.stats.snapshot());
+    drop(report.stats.connection_accepted());
+    report.traffic.arrived(None, now + Duration::from_secs(9));
+    report.stats.request_begun();
+    report.stats.signalled(Signal::Term);
+    let page = page();
+    for (series, expected) in [
+        ("tidegate_drain_connections_total", 1.0),
+        ("tidegate_drain_requests_total", 1.0),
+        ("tidegate_drain_late_connections_total", 1.0),
+        ("tidegate_drain_last_connection_seconds", 9.0),
+        ("tidegate_signals_total{signal=\"SIGTERM\"}", 1.0),
+        ("tidegate_signals_total{signal=\"SIGHUP\"}", 0.0),
+        ("tidegate_drain_left_seconds", 0.0),
+    ] {
+        assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
+    }
+}
+
+#[test]
+fn open_metrics_is_for_those_who_ask_for_it() {
+    let report = report();
+    let asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4";
+    let (kind, page) = get(&report, "/metrics", Some(asked));
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(page.ends_with("# EOF\n"), "{page}");
+    assert!(page.contains("# TYPE tidegate_requests counter\n"), "{page}");
+    assert!(page.contains("# UNIT tidegate_queue_wait_seconds seconds\n"), "{page}");
+    assert!(page.contains("tidegate_queue_wait_seconds_bucket{le=\"+Inf\"} 0\n"), "{page}");
+    let (kind, page) = get(&report, "/metrics", Some("*/*"));
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!page.contains("# EOF"), "{page}");
+}
+
+#[test]
+fn stats_have_pumas_keys() {
+    let report = report();
+    report.stats.request_begun();
+    let worker = report.queue.register();
+    let (kind, text) = get(&report, "/stats", None);
+    assert_eq!(kind, "application/json");
+    let stats: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let numbers =
+        ["backlog", "running", "pool_capacity", "busy_threads", "backlog_max", "max_threads", "requests_count"]
+            .map(|key| stats[key].as_u64().unwrap());
+    assert_eq!(numbers, [0, 1, 3, 0, 0, 3, 1]);
+    let started: jiff::Timestamp = stats["started_at"].as_str().unwrap().parse().unwrap();
+    assert!(started <= jiff::Timestamp::now());
+    assert_eq!(stats["versions"]["ruby"]["engine"], "ruby");
+    assert_eq!(stats["versions"]["ruby"]["patchlevel"], 144);
+    assert_eq!(stats["tidegate"]["phase"], "ready");
+    assert_eq!(stats["tidegate"]["shed"]["queue_full"], 0);
+    drop(worker);
+}
+
+#[test]
+fn every_phase_has_its_gauge() {
+    let now = Instant::now();
+    let phases = [
+        Phase::Booting,
+        Phase::Ready,
+        Phase::Draining { since: now, pace: Duration::ZERO, until: now },
+        Phase::Closing { since: now, deadline: now, gently: true },
+        Phase::Forcing { until: now },
+        Phase::Stopped { status: 0 },
+    ];
+    assert_eq!(phases.map(Phase::name), prometheus::PHASES);
+}
+
+#[test]
+fn nothing_is_changed_here_and_other_paths_are_others() {
+    let report = report();
+    let refused = report.answer(&Method::POST, "/metrics", None).unwrap();
+    assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(report.answer(&Method::HEAD, "/stats", None).is_some());
+    assert!(report.answer(&Method::GET, "/livez", None).is_none());
+}

@@ -1,0 +1,114 @@
+//! Giving a connection to the app. Where the socket can be given as it is, the server is out of the way from then on;
+//! bytes that were read ahead, and streams that are no sockets, go through a socket pair.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
+    sync::oneshot,
+    time::timeout,
+};
+
+use super::{
+    Shared, Socket,
+    socket::{Released, TrackedSocket},
+};
+use crate::{
+    exchange::hijack::{Family, HijackRequest, Taken},
+    lifecycle::Phase,
+};
+
+/// Bytes passed on at a time.
+const CHUNK: usize = 8192;
+
+/// Sends the head that the app wants, if any, and gives it the connection. A client that has gone, or does not take
+/// the head, is the app's to notice: its request is dropped.
+pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) {
+    if !request.head().is_empty() {
+        let sending = socket.write_last(request.head());
+        let sent = match shared.timeouts.write {
+            Some(limit) => timeout(limit, sending).await.unwrap_or_else(|late| Err(late.into())),
+            None => sending.await,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+    // What fails here fails for want of descriptors, and the app learns of it as of a client that has gone.
+    let _ = match socket.try_release() {
+        Ok(Released::Descriptor(descriptor, family)) => {
+            request.grant(Taken { descriptor, family, held: shared.hold(None) });
+            Ok(())
+        }
+        Ok(Released::Stream(socket)) => pass_on(socket, request, shared).await,
+        Err(error) => Err(error),
+    };
+}
+
+/// Gives the app one end of a pair, and passes bytes on between the other end and the client until both have ended,
+/// or the server's patience has.
+async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) -> io::Result<()> {
+    let (mut ours, theirs) = UnixStream::pair()?;
+    let theirs = theirs.into_std()?.into();
+    let (tell, closed) = oneshot::channel();
+    request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hold(Some(tell)) });
+    let (from_client, to_client) = tokio::io::split(socket);
+    let (from_app, to_app) = ours.split();
+    // An error is the client's: there is nothing more to be had from it, and nothing to be given to it.
+    let passing = async { tokio::try_join!(pass_to_app(from_client, to_app), pass_to_client(from_app, to_client)) };
+    let mut phase = shared.phase.clone();
+    let forced = async { drop(phase.wait_for(|phase: &Phase| phase.is_forced()).await) };
+    // As the kernel does it for a socket that is closed: what was written is delivered, to a client that takes it.
+    let patience = async {
+        let _ = closed.await;
+        tokio::time::sleep(shared.timeouts.write.unwrap_or(Duration::MAX / 4)).await;
+    };
+    tokio::select! {
+        passed = passing => passed.map(drop),
+        () = forced => Ok(()),
+        () = patience => Ok(()),
+    }
+}
+
+/// Passes on what the client sends, until it ends. An app that has closed, or reads no more, does not get it; it is read
+/// all the same, because a connection closed with unread bytes is reset, and the client may lose the app's last ones.
+async fn pass_to_app(mut client: impl AsyncRead + Unpin, mut app: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut wanted = true;
+    loop {
+        let length = match client.read(&mut chunk).await {
+            // A TLS client that ends without saying so.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        if length == 0 {
+            // Fails for an app that has closed.
+            let _ = app.shutdown().await;
+            return Ok(());
+        }
+        wanted = wanted && app.write_all(&chunk[..length]).await.is_ok();
+    }
+}
+
+/// Passes on what the app writes, until it ends.
+async fn pass_to_client(mut app: impl AsyncRead + Unpin, mut client: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let mut chunk = vec![0; CHUNK];
+    let mut reset = false;
+    loop {
+        let length = match app.read(&mut chunk).await {
+            Ok(length) => length,
+            // The app has closed without reading all that came. What it wrote before may still be there to be read.
+            Err(_) if !reset => {
+                reset = true;
+                continue;
+            }
+            Err(_) => 0,
+        };
+        if length == 0 {
+            return client.shutdown().await;
+        }
+        client.write_all(&chunk[..length]).await?;
+        client.flush().await?;
+    }
+}

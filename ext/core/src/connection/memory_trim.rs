@@ -1,0 +1,182 @@
+//! The memory that many connections have needed, after most of them have gone to rest or ended. The allocator keeps it for the
+//! next, and where they come one by one that is right; after a rush it would stay the process's for ever.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+
+/// About what a connection needs, in KiB: all the time, and beside that while it works.
+pub(super) const OPEN: usize = 2;
+pub(super) const AT_WORK: usize = 16;
+
+/// How much less than before has to be needed until it is worth giving back, in KiB.
+const WORTH: usize = 8 * 1024;
+/// How long it has to stay so.
+const CALM: Duration = Duration::from_secs(1);
+/// To give back takes some milliseconds, in which nobody gets memory: not more often than so.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Shared by the connections.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryTrim {
+    state: Mutex<State>,
+    /// Rings when there may be something to give back.
+    due: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In KiB.
+    needed: usize,
+    /// The most that was needed at a time, since something was given back.
+    most: usize,
+}
+
+/// Memory that is needed, for as long as this exists.
+#[derive(Debug)]
+pub(super) struct MemoryUse<'a> {
+    memory_trim: &'a MemoryTrim,
+    size: usize,
+}
+
+impl MemoryTrim {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// So many KiB are needed from now on.
+    pub(super) fn need(&self, size: usize) -> MemoryUse<'_> {
+        let mut state = self.state();
+        state.needed += size;
+        state.most = state.most.max(state.needed);
+        MemoryUse { memory_trim: self, size }
+    }
+
+    /// So many KiB of bodies are in memory no more.
+    pub(super) fn freed(&self, size: usize) {
+        let mut state = self.state();
+        state.most += size;
+        if state.is_worth_it() {
+            drop(state);
+            self.due.notify_one();
+        }
+    }
+
+    /// Has memory given back whenever it is worth while. Never ends.
+    pub(crate) async fn keep_small<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
+        loop {
+            self.due.notified().await;
+            sleep(CALM).await;
+            if self.state().settle() {
+                give_back().await;
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Drop for MemoryUse<'_> {
+    fn drop(&mut self) {
+        let mut state = self.memory_trim.state();
+        state.needed -= self.size;
+        if state.is_worth_it() {
+            drop(state);
+            self.memory_trim.due.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn is_worth_it(&self) -> bool {
+        self.most - self.needed >= WORTH
+    }
+
+    /// Whether it is worth it now; then what was is forgotten.
+    fn settle(&mut self) -> bool {
+        let worth_it = self.is_worth_it();
+        if worth_it {
+            self.most = self.needed;
+        }
+        worth_it
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        time::Duration,
+    };
+
+    use tokio::time::sleep;
+
+    use crate::connection::memory_trim::{CALM, MemoryTrim, PAUSE, WORTH};
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// A memory_trim that is kept small, and how often it was.
+    fn kept() -> (Arc<MemoryTrim>, Arc<AtomicUsize>) {
+        let (memory_trim, given) = (Arc::new(MemoryTrim::default()), Arc::new(AtomicUsize::new(0)));
+        let (watched, count) = (memory_trim.clone(), given.clone());
+        tokio::spawn(async move {
+            let give_back = || {
+                count.fetch_add(1, SeqCst);
+                std::future::ready(())
+            };
+            watched.keep_small(give_back).await;
+        });
+        (memory_trim, given)
+    }
+
+    fn rush(memory_trim: &MemoryTrim) {
+        drop((memory_trim.need(WORTH / 2), memory_trim.need(WORTH / 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_given_back_once_after_a_rush() {
+        let (memory_trim, given) = kept();
+        rush(&memory_trim);
+        sleep(CALM - MOMENT).await;
+        assert_eq!(given.load(SeqCst), 0, "the next may come at once");
+        sleep(2 * MOMENT).await;
+        assert_eq!(given.load(SeqCst), 1);
+        sleep(2 * PAUSE).await;
+        assert_eq!(given.load(SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stays_where_it_is_needed_again() {
+        let (memory_trim, given) = kept();
+        rush(&memory_trim);
+        let _need = memory_trim.need(1);
+        sleep(2 * CALM).await;
+        assert_eq!(given.load(SeqCst), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_come_one_by_one_leave_none() {
+        let (memory_trim, given) = kept();
+        (0..10 * WORTH).for_each(|_| drop(memory_trim.need(1)));
+        sleep(2 * CALM).await;
+        assert_eq!(given.load(SeqCst), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_rush_waits_for_the_pause() {
+        let (memory_trim, given) = kept();
+        rush(&memory_trim);
+        sleep(CALM + MOMENT).await;
+        rush(&memory_trim);
+        sleep(PAUSE).await;
+        assert_eq!(given.load(SeqCst), 1);
+        sleep(CALM + MOMENT).await;
+        assert_eq!(given.load(SeqCst), 2);
+    }
+}

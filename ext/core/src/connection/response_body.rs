@@ -1,0 +1,180 @@
+//! A response on its way out: the body that hyper writes, held to its length, and what is told when it is over.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    Shared,
+    meter::Meter,
+    spill::{self, Spill},
+    state::ConnectionState,
+    wrong_length::Declared,
+};
+use crate::{
+    http::{
+        body::{Aborted, ResponseBody},
+        request::Peer,
+    },
+    log::access::Record,
+};
+
+/// A response body as hyper takes it, held to the length the app declared.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) source: ResponseBody,
+    /// Bytes still to come, where the head declares a length.
+    pub(super) left: Option<u64>,
+    /// What keeps it from filling memory, where it may be long.
+    pub(super) spill: Option<Box<Spill>>,
+    /// Of a file: it may get shorter while it is sent.
+    pub(super) declared: Option<Box<Declared>>,
+    pub(super) line: Option<Line>,
+    pub(super) end: End,
+    /// The body has ended too early. How often hyper had written all that it had by then: what went before the end is to go
+    /// out first.
+    pub(super) cut: Option<u64>,
+}
+
+/// Reports the end of the response, however it ends.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) activity: Arc<ConnectionState>,
+    /// `None` where it did not count as a request.
+    pub(super) meter: Option<Meter>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.activity.response_ended();
+    }
+}
+
+impl Outgoing {
+    /// Ends the body before it is whole, once what there was of it is written.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let flushes = self.end.activity.flushes();
+        self.cut = Some(flushes);
+        self.source = ResponseBody::Empty;
+        self.spill = None;
+        ready!(self.end.activity.poll_flushed_since(flushes, cx));
+        Poll::Ready(Some(Err(Aborted)))
+    }
+
+    /// Nothing of it is missing.
+    pub(super) fn is_whole(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.cut = false);
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        match &mut self.spill {
+            None => spill::poll_body(&mut self.source, cx),
+            Some(spill) => spill.poll_next(&mut self.source, cx),
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        let this = self.get_mut();
+        if let Some(flushes) = this.cut {
+            // hyper forgets what it has not written when a body fails.
+            ready!(this.end.activity.poll_flushed_since(flushes, cx));
+            return Poll::Ready(Some(Err(Aborted)));
+        }
+        let chunk = ready!(this.poll_chunk(cx));
+        let frame = match (chunk, &mut this.left) {
+            (Some(Err(_)), left) => {
+                if let (Some(declared), Some(left)) = (this.declared.take(), left) {
+                    declared.fell_short(*left);
+                }
+                return this.poll_cut(cx);
+            }
+            (None, Some(left)) if *left > 0 => return this.poll_cut(cx),
+            (None, _) => None,
+            (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
+            (Some(Ok(mut chunk)), Some(left)) => {
+                // What goes past the declared length would be read as the next response.
+                chunk.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= chunk.len() as u64;
+                if *left == 0 {
+                    if let ResponseBody::Stream(stream) = &this.source {
+                        stream.satisfied();
+                    }
+                    this.source = ResponseBody::Empty;
+                    this.spill = None;
+                }
+                Some(Ok(Frame::data(chunk)))
+            }
+        };
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            if let Some(line) = &mut this.line {
+                line.note(|record| record.bytes += length);
+            }
+            if let Some(meter) = &mut this.end.meter {
+                meter.sent(length);
+            }
+        }
+        if frame.is_none() || this.is_end_stream() {
+            this.is_whole();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.cut.is_none()
+            && self.source.is_over()
+            && self.spill.as_ref().is_none_or(|spill| spill.is_empty())
+            && self.left.is_none_or(|left| left == 0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.left, self.source.length()) {
+            (Some(left), _) => SizeHint::with_exact(left),
+            (None, Some(length)) => SizeHint::with_exact(length),
+            (None, None) => SizeHint::default(),
+        }
+    }
+}
+
+/// The line in the access log that a request will have, however it ends.
+#[derive(Debug)]
+pub(super) struct Line {
+    record: Option<Box<Record>>,
+    shared: Arc<Shared>,
+}
+
+impl Line {
+    pub(super) fn new(head: &Parts, peer: Arc<Peer>, shared: Arc<Shared>, received: Instant) -> Self {
+        let record = Record::new(head, peer, received);
+        Self { record: Some(Box::new(record)), shared }
+    }
+
+    pub(super) fn note(&mut self, note: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.access) {
+            record.draining = self.shared.phase().is_stopping();
+            access.take(record, super::now());
+        }
+    }
+}

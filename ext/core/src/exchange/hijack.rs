@@ -1,0 +1,115 @@
+//! A connection that becomes the app's own: asked for by the app in place of a response, given with the socket itself
+//! where that can be, otherwise with one end of a socket pair.
+
+use std::{convert::Infallible, os::fd::OwnedFd};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::oneshot;
+
+use crate::{stats::Hijacked, sync::wake::Unparker};
+
+/// What the app gets.
+#[derive(Debug)]
+pub struct Taken {
+    /// The connection, open in both directions, and non-blocking.
+    pub descriptor: OwnedFd,
+    /// What kind of socket it is.
+    pub family: Family,
+    /// The server waits for it at the end of a drain, for as long as it exists.
+    pub held: HijackGuard,
+}
+
+/// The kind of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// TCP, the client's own connection.
+    Tcp,
+    /// A Unix socket: the client's own connection, or one end of a pair behind which the server passes the bytes on.
+    Unix,
+}
+
+/// Counts a connection as the app's while it exists.
+#[derive(Debug)]
+pub struct HijackGuard {
+    /// Dropped, it says that the app has closed the connection.
+    pub(crate) _tell: Option<oneshot::Sender<Infallible>>,
+    pub(crate) _count: Hijacked,
+    pub(crate) _token: tokio_util::task::task_tracker::TaskTrackerToken,
+}
+
+/// The app's request, at the connection.
+#[derive(Debug)]
+pub(crate) struct HijackRequest {
+    /// What is sent to the client first.
+    head: Vec<u8>,
+    grant: Sender<Taken>,
+    /// Rings when it was granted, or dropped.
+    unparker: Unparker,
+}
+
+/// The app's request, at the app.
+#[derive(Debug)]
+pub struct Hijack(Receiver<Taken>);
+
+/// How far a takeover has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// The unparker rings when there is more to say.
+    Pending,
+    /// Here it is.
+    Taken(Box<Taken>),
+    /// The client has gone.
+    Gone,
+}
+
+impl HijackRequest {
+    pub(crate) fn new(head: Vec<u8>, unparker: Unparker) -> (Self, Hijack) {
+        let (grant, granted) = bounded(1);
+        (Self { head, grant, unparker }, Hijack(granted))
+    }
+
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Gives the connection away. An app that no longer waits for it loses it.
+    pub(crate) fn grant(self, taken: Taken) {
+        let _ = self.grant.try_send(taken);
+    }
+}
+
+impl Drop for HijackRequest {
+    fn drop(&mut self) {
+        // Whoever wakes finds what was granted, or a channel without a sender.
+        let (closed, _) = bounded(0);
+        self.grant = closed;
+        self.unparker.unpark();
+    }
+}
+
+impl Hijack {
+    /// What there is to say now.
+    pub fn progress(&self) -> Progress {
+        match self.0.try_recv() {
+            Ok(taken) => Progress::Taken(Box::new(taken)),
+            Err(crossbeam_channel::TryRecvError::Empty) => Progress::Pending,
+            Err(crossbeam_channel::TryRecvError::Disconnected) => Progress::Gone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::wake::Parker;
+
+    #[test]
+    fn a_request_that_is_dropped_tells_the_app() {
+        let parker = Parker::new();
+        let (request, takeover) = HijackRequest::new(Vec::new(), parker.unparker());
+        assert!(matches!(takeover.progress(), Progress::Pending));
+        drop(request);
+        parker.park();
+        assert!(matches!(takeover.progress(), Progress::Gone));
+    }
+}

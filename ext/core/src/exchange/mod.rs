@@ -1,0 +1,213 @@
+//! An exchange: one request and the one chance to answer it, on its way from a connection to a worker.
+
+pub(crate) mod hijack;
+pub(crate) mod interim;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
+
+use crate::{
+    exchange::{
+        hijack::{Hijack, HijackRequest},
+        interim::Interim,
+    },
+    http::{
+        body::{self, BodySender, ReadError, ResponseBody},
+        request::Request,
+        response::{Refusal, Response},
+    },
+    stats::{Shed, Times},
+    sync::{inline_task, wake::Unparker},
+};
+
+/// After so little nobody asks a thread yet to let go of the interpreter's lock.
+const SOON: Duration = Duration::from_millis(1);
+
+/// A request with its responder.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What the client wants.
+    pub request: Request,
+    /// Where the answer goes.
+    pub responder: Responder,
+}
+
+/// Sends the response, once. Dropped unsent, the client gets 500.
+#[derive(Debug)]
+pub struct Responder {
+    answer: oneshot::Sender<Answer>,
+    /// Where hints go; none where the client's HTTP knows no interim responses.
+    interim: Option<Arc<Interim>>,
+    /// When a worker took the exchange; before that, when it was queued.
+    since: Instant,
+    queue_wait: Duration,
+    lock_wait: Duration,
+}
+
+/// How an exchange ends.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Response(Response, Times),
+    /// A response whose head waits for the first of its body.
+    Tentative(Box<Tentative>, Times),
+    /// The app speaks to the client itself from now on.
+    HijackRequest(HijackRequest, Times),
+    /// The client is at fault: its request is refused like one that has not come to the app.
+    Refused(Refusal, Times),
+    /// No worker took it in the time that it may wait, or would have.
+    SentBack(Shed),
+}
+
+/// A response that may still be recalled.
+#[derive(Debug)]
+pub(crate) struct Tentative {
+    pub(crate) response: Response,
+    /// How long its head may wait.
+    pub(crate) hold: Duration,
+    /// Where the answer comes from, if it is recalled.
+    pub(crate) instead: Awaited,
+}
+
+/// The connection's end: resolves to the answer, or to an error when the responder was dropped.
+pub(crate) type Awaited = oneshot::Receiver<Answer>;
+
+impl Exchange {
+    pub(crate) fn new(request: Request, interim: Option<Arc<Interim>>) -> (Self, Awaited) {
+        let (answer, awaited) = oneshot::channel();
+        let since = request.queued;
+        let responder = Responder { answer, interim, since, queue_wait: Duration::ZERO, lock_wait: Duration::ZERO };
+        (Self { request, responder }, awaited)
+    }
+
+    /// A worker takes it, at `now`, or just after: it may have come while the worker was looking already.
+    pub(crate) fn taken(&mut self, now: Instant) {
+        let since = now.max(self.request.queued);
+        self.responder.queue_wait = since - self.request.queued;
+        self.responder.since = since;
+    }
+
+    /// It will not be run, for that reason.
+    pub(crate) fn send_back(self, reason: Shed) {
+        // A client that has gone needs no answer.
+        let _ = self.responder.answer.send(Answer::SentBack(reason));
+    }
+}
+
+/// An answer that is ready, and sent when this is dropped.
+#[derive(Debug)]
+pub struct Answered(Option<(oneshot::Sender<Answer>, Answer)>);
+
+impl Answered {
+    /// Whether the app was so quick that its thread will not lose the interpreter's lock before it is done.
+    pub(crate) fn came_soon(&self) -> bool {
+        matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
+    }
+
+    /// Sends it and does on this thread what the connection has to do with it, so that no other thread is woken. For one that
+    /// has nothing else to do.
+    pub fn deliver(self) {
+        inline_task::help(|| drop(self));
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some((sender, answer)) = self.0.take() {
+            // A client that has gone needs no answer.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+/// The chance to send another response in the place of one that has not begun.
+#[derive(Debug)]
+pub struct Recall(Responder);
+
+impl Recall {
+    /// Takes the response back whose body `sender` sends, if nothing of it has gone out: the client is to be answered again.
+    pub fn recall(self, sender: &BodySender) -> Option<Responder> {
+        sender.recall().then_some(self.0)
+    }
+}
+
+impl Responder {
+    /// Makes the response ready to be sent.
+    pub fn answer(self, response: Response) -> Answered {
+        let times = self.times();
+        Answered(Some((self.answer, Answer::Response(response, times))))
+    }
+
+    /// Sends the response head, with its body or the first of it.
+    ///
+    /// # Errors
+    ///
+    /// The response, when the client has gone.
+    pub fn send(self, response: Response) -> Result<(), Box<Response>> {
+        let times = self.times();
+        self.answer.send(Answer::Response(response, times)).map_err(|answer| match answer {
+            Answer::Response(response, _) => Box::new(response),
+            _ => Box::new(Response::app_failed()),
+        })
+    }
+
+    /// Refuses the request for what its client did with the body, as 400, 408 or 413. The connection ends with it.
+    pub fn refuse(self, breach: ReadError) {
+        let times = self.times();
+        // A client that has gone needs no answer.
+        let _ = self.answer.send(Answer::Refused(breach.refusal(), times));
+    }
+
+    /// Sends a response whose body is made as it goes. Its head waits for the first of the body, but for no longer than
+    /// `hold`; until then the response may be recalled.
+    pub fn stream(self, status: StatusCode, headers: HeaderMap, hold: Duration) -> (BodySender, Recall) {
+        let times = self.times();
+        let (sender, receiver) = body::channel();
+        let (answer, instead) = oneshot::channel();
+        let Self { interim, since, queue_wait, lock_wait, .. } = self;
+        let response = Response { status, headers, body: ResponseBody::Stream(receiver) };
+        // A client that has gone needs no answer, and the body's sender tells of it.
+        drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, hold, instead }), times)));
+        (sender, Recall(Self { answer, interim, since, queue_wait, lock_wait }))
+    }
+
+    /// How long the exchange waited for its worker.
+    pub fn queue_wait(&self) -> Duration {
+        self.queue_wait
+    }
+
+    /// Notes how long its worker has waited for the interpreter's lock.
+    pub fn waited_for_lock(&mut self, duration: Duration) {
+        self.lock_wait = duration;
+    }
+
+    fn times(&self) -> Times {
+        Times { queue_wait: self.queue_wait, lock_wait: self.lock_wait, app: self.since.elapsed() }
+    }
+
+    /// Sends `head` and asks for the connection itself, in place of a response. `unparker` rings when
+    /// [`Hijack::progress`] has something to say.
+    pub fn hijack(self, head: Vec<u8>, unparker: Unparker) -> Hijack {
+        let (request, takeover) = HijackRequest::new(head, unparker);
+        let times = self.times();
+        // Dropped unseen, it says by itself that the client has gone.
+        drop(self.answer.send(Answer::HijackRequest(request, times)));
+        takeover
+    }
+
+    /// Sends 103 Early Hints (RFC 8297) ahead of the response, if the client's HTTP has such a thing. May be repeated.
+    pub fn hint(&self, headers: &HeaderMap) {
+        if let Some(interim) = &self.interim {
+            interim.hint(headers);
+        }
+    }
+
+    /// Whether the client has gone, so that nobody waits for an answer.
+    pub fn is_gone(&self) -> bool {
+        self.answer.is_closed()
+    }
+}

@@ -1,0 +1,283 @@
+//! The pieces of a request body as they arrive: each waited for with patience, all of them fast enough, in time and within the
+//! limit. Only the time in which the client is waited for counts.
+
+use std::{
+    error::Error,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame};
+
+use super::buffered::Terms;
+use crate::{config::MinRate, http::response::Refusal, sync::now};
+
+/// Why the rest of a body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The client has gone.
+    Lost,
+    /// It has broken the framing.
+    Malformed,
+    /// It sent nothing, or too little, for too long.
+    Late,
+    /// It sent more than it may.
+    TooLong,
+}
+
+impl ReadError {
+    /// What the client is told, if it is still there.
+    pub(crate) fn refusal(self) -> Refusal {
+        Refusal::closing(match self {
+            Self::Lost | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        })
+    }
+
+    /// Of what hyper says. It has an `io::Error` behind it: of these kinds where what has come is no chunk.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        match causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind) {
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Self::Malformed,
+            _ => Self::Lost,
+        }
+    }
+}
+
+/// The data frames of a body.
+pub(super) struct Pieces<B> {
+    incoming: B,
+    limit: Option<u64>,
+    patience: Option<Duration>,
+    /// When the body has to be whole; later by all the time in which nothing was asked of the client.
+    until: Option<Instant>,
+    /// Since when nothing is asked of it, where there is an `until`.
+    unasked: Option<Instant>,
+    pace: Option<Pace>,
+    received: u64,
+}
+
+/// How much has come in how much time of waiting, since that was last looked at.
+struct Pace {
+    rate: MinRate,
+    waited: Duration,
+    received: u64,
+}
+
+impl Pace {
+    /// Until when the client has to be looked at, if it is waited for from `begun` on.
+    fn end(&self, begun: Instant) -> Instant {
+        begun + self.rate.window().saturating_sub(self.waited)
+    }
+
+    /// It was waited for, and is fast enough.
+    fn suffices(&mut self, waited: Duration) -> bool {
+        self.waited += waited;
+        if self.waited < self.rate.window() {
+            return true;
+        }
+        let received = std::mem::take(&mut self.received);
+        self.waited = Duration::ZERO;
+        // Silence has its own limit, the patience.
+        received == 0 || received >= self.rate.quota()
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
+    pub(super) fn new(incoming: B, terms: &Terms) -> Self {
+        let pace = terms.min_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
+        let &Terms { limits, patience, until, .. } = terms;
+        Self { incoming, limit: limits.body, patience, until, unasked: until.map(|_| now()), pace, received: 0 }
+    }
+
+    /// Bytes of all pieces so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Where it does not come in time, goes beyond the limit, breaks the framing, or the client has left.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            let Some(frame) = self.frame().await? else { return Ok(None) };
+            let frame = frame.map_err(|error| ReadError::of(&error))?;
+            let Ok(piece) = frame.into_data() else { continue };
+            self.received += piece.len() as u64;
+            if let Some(pace) = &mut self.pace {
+                pace.received += piece.len() as u64;
+            }
+            if self.limit.is_some_and(|limit| self.received > limit) {
+                return Err(ReadError::TooLong);
+            }
+            return Ok(Some(piece));
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Option<Result<Frame<Bytes>, B::Error>>, ReadError> {
+        // Most are there already, and need no clock.
+        if self.until.is_none() {
+            let frame = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.incoming).poll_frame(cx))).await;
+            if let Poll::Ready(frame) = frame {
+                return Ok(frame);
+            }
+        }
+        let begun = now();
+        if let (Some(until), Some(unasked)) = (&mut self.until, self.unasked) {
+            *until += begun.saturating_duration_since(unasked);
+        }
+        let patience = self.patience.map(|patience| begun + patience);
+        let end = [patience, self.until].into_iter().flatten().min();
+        let mut since = begun;
+        loop {
+            let look = self.pace.as_ref().map(|pace| pace.end(since));
+            let frame = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
+            let frame = match [end, look].into_iter().flatten().min() {
+                None => Some(frame.await),
+                Some(at) => tokio::time::timeout_at(at.into(), frame).await.ok(),
+            };
+            let now = now();
+            self.unasked = self.until.map(|_| now);
+            let late = match frame {
+                Some(_) => self.until.is_some_and(|until| now >= until),
+                None => end.is_some_and(|end| now >= end),
+            };
+            let waited = now.saturating_duration_since(since);
+            let slow = self.pace.as_mut().is_some_and(|pace| !pace.suffices(waited));
+            match frame {
+                // The end is not to be had any sooner.
+                Some(None) => return Ok(None),
+                _ if late || slow => return Err(ReadError::Late),
+                Some(frame) => return Ok(frame),
+                None => since = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Limits, http::body::Budget};
+    use std::{convert::Infallible, task::Context};
+    use tokio::{sync::mpsc, time::sleep};
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A body whose pieces come when the test sends them.
+    struct Sent(mpsc::UnboundedReceiver<Bytes>);
+
+    impl Body for Sent {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    fn terms() -> Terms {
+        let rate = MinRate { bytes: 10, over: s(20) };
+        Terms {
+            limits: Limits::default(),
+            patience: Some(s(60)),
+            min_rate: Some(rate),
+            until: None,
+            budget: Budget::new(None),
+        }
+    }
+
+    /// How long a client is put up with that sends so many bytes so often, of 1,000; and what it hears.
+    async fn sends(bytes: usize, every: Duration, within: Option<Duration>, terms: Terms) -> (u64, Option<StatusCode>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let begun = now();
+        let terms = Terms { until: within.map(|within| begun + within), ..terms };
+        let sending = tokio::spawn(async move {
+            for _ in 0..1000 / bytes {
+                sleep(every).await;
+                if sender.send(vec![b'x'; bytes].into()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut pieces = Pieces::new(Sent(receiver), &terms);
+        let refusal = loop {
+            match pieces.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
+                Err(breach) => break Some(breach.refusal().status()),
+            }
+        };
+        drop(pieces);
+        let after = now() - begun;
+        sending.abort();
+        (after.as_secs(), refusal)
+    }
+
+    /// A byte every 59 seconds made an upload of a kilobyte last for sixteen hours.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_to_send_so_much_in_so_much_time() {
+        const LATE: Option<StatusCode> = Some(StatusCode::REQUEST_TIMEOUT);
+        let off = || Terms { min_rate: None, ..terms() };
+        for (bytes, every, within, terms, expected) in [
+            (1, s(19), None, terms(), (20, LATE)),
+            (1, s(59), None, terms(), (60, LATE)),
+            (1, s(61), None, terms(), (60, LATE)),
+            (1, s(1), None, terms(), (20, LATE)),
+            (20, s(1), None, terms(), (50, None)),
+            (500, s(50), None, terms(), (100, None)),
+            (9, s(1), None, terms(), (20, LATE)),
+            (1, s(59), None, off(), (59_000, None)),
+            (1, s(61), None, off(), (60, LATE)),
+            (500, s(50), Some(s(70)), off(), (70, LATE)),
+            (500, s(5), Some(s(70)), off(), (10, None)),
+            (1, s(1), Some(s(30)), off(), (30, LATE)),
+        ] {
+            assert_eq!(sends(bytes, every, within, terms).await, expected, "{bytes} bytes every {every:?}");
+        }
+    }
+
+    /// An app that reads slowly is no fault of the client's: the time for the whole request ran on while the app was busy, and
+    /// cut an upload of which all had come.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_the_app_does_not_read_does_not_count() {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let terms = Terms { until: Some(now() + s(15)), ..terms() };
+        let mut pieces = Pieces::new(Sent(receiver), &terms);
+        for _ in 0..5 {
+            sender.send("x".into()).unwrap();
+            sleep(s(100)).await;
+            assert_eq!(pieces.next().await.unwrap(), Some("x".into()));
+        }
+        // The client itself is late.
+        sleep(s(100)).await;
+        let asked = now();
+        assert_eq!(pieces.next().await, Err(ReadError::Late));
+        assert_eq!(now() - asked, s(15));
+        drop(sender);
+    }
+
+    #[test]
+    fn broken_framing_is_told_from_a_client_that_has_left() {
+        for (kind, expected) in [
+            (io::ErrorKind::InvalidInput, ReadError::Malformed),
+            (io::ErrorKind::InvalidData, ReadError::Malformed),
+            (io::ErrorKind::UnexpectedEof, ReadError::Lost),
+            (io::ErrorKind::ConnectionReset, ReadError::Lost),
+        ] {
+            assert_eq!(ReadError::of(&io::Error::from(kind)), expected, "{kind:?}");
+        }
+    }
+}

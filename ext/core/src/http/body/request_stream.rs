@@ -1,0 +1,360 @@
+//! A request body handed to the app while it arrives: a channel from the connection to the app's thread, bounded in
+//! bytes, so that a client that is faster than the app is held back by TCP instead of filling memory.
+
+use std::{
+    collections::VecDeque,
+    error::Error,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use http_body::Body;
+
+use super::{
+    Budget,
+    buffered::Terms,
+    pieces::{Pieces, ReadError},
+};
+use crate::sync::wake::Unparker;
+
+/// How many bytes may wait for the app. One piece larger than this still passes.
+const FEED_WINDOW: usize = 256 * 1024;
+
+/// The app's end of a body that is still arriving. Dropped, it ends the receiving.
+#[derive(Debug)]
+pub struct RequestStream(Arc<Mutex<State>>);
+
+/// What there is to read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// The next bytes, never none.
+    Piece(Bytes),
+    /// Nothing yet; the waker rings when there is more to say.
+    Nothing,
+    /// The body is whole, and read.
+    Whole,
+    /// The rest will not come.
+    Broken(ReadError),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    end: Option<Result<(), ReadError>>,
+    /// The app has asked for the first piece.
+    wanted: bool,
+    /// The app wants no more.
+    closed: bool,
+    /// What the pieces are counted in until the app has read them.
+    budget: Option<Arc<Budget>>,
+    reader: Option<Unparker>,
+    feeder: Option<std::task::Waker>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No code that can panic runs under this lock.
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl RequestStream {
+    /// Begins to receive `incoming`, on a task of its own. With `when_wanted`, which is for clients that wait for
+    /// `100 Continue`, only when the app first asks.
+    pub(crate) fn of<B>(incoming: B, terms: Terms, when_wanted: bool) -> Self
+    where
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
+    {
+        let budget = Some(terms.budget.clone());
+        let state = Arc::new(Mutex::new(State { wanted: !when_wanted, budget, ..State::default() }));
+        let feeding = state.clone();
+        tokio::spawn(async move {
+            // Dropped in the middle, with the server, it says so.
+            let unfinished = Unfinished(&feeding);
+            let end = feed(&feeding, Pieces::new(incoming, &terms)).await;
+            finish(&feeding, end);
+            drop(unfinished);
+        });
+        Self(state)
+    }
+
+    /// For the connection, to say that it is no more.
+    pub(crate) fn breaker(&self) -> AbortHandle {
+        AbortHandle(Arc::downgrade(&self.0))
+    }
+
+    /// The next piece, if it is there.
+    pub fn next(&self, waker: &Unparker) -> Chunk {
+        let mut state = lock(&self.0);
+        let Some(piece) = state.pieces.pop_front() else {
+            match state.end {
+                Some(Ok(())) => return Chunk::Whole,
+                Some(Err(breach)) => return Chunk::Broken(breach),
+                None => {}
+            }
+            state.reader = Some(waker.clone());
+            if !std::mem::replace(&mut state.wanted, true) {
+                wake_feeder(state);
+            }
+            return Chunk::Nothing;
+        };
+        state.bytes -= piece.len();
+        if state.bytes <= FEED_WINDOW / 2 {
+            wake_feeder(state);
+        }
+        Chunk::Piece(piece)
+    }
+}
+
+/// Ends a body with its connection. To hyper's body, a connection that is dropped looks like the end of the request.
+#[derive(Debug)]
+pub(crate) struct AbortHandle(Weak<Mutex<State>>);
+
+impl AbortHandle {
+    /// What has not come will not come; whether anything had not. Changes nothing for a body that is whole.
+    pub(crate) fn break_off(self) -> bool {
+        self.0.upgrade().is_some_and(|state| finish(&state, Err(ReadError::Lost)))
+    }
+}
+
+/// Settles how the body has ended, and returns whether that was open. The first word counts.
+fn finish(state: &Mutex<State>, end: Result<(), ReadError>) -> bool {
+    let mut state = lock(state);
+    let open = state.end.is_none();
+    state.end.get_or_insert(end);
+    wake_reader(state);
+    open
+}
+
+/// A body that is being received: lost, unless something else is said.
+struct Unfinished<'a>(&'a Mutex<State>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        finish(self.0, Err(ReadError::Lost));
+    }
+}
+
+impl Drop for RequestStream {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        state.closed = true;
+        state.pieces.clear();
+        wake_feeder(state);
+    }
+}
+
+/// Passes pieces on until the body or the app's interest ends.
+async fn feed<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), ReadError>
+where
+    B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
+{
+    while has_room(state).await {
+        let received = tokio::select! {
+            received = pieces.next() => received,
+            () = closed(state) => return Err(ReadError::Lost),
+        };
+        match received? {
+            None => return Ok(()),
+            Some(piece) if piece.is_empty() => {}
+            Some(piece) => {
+                let mut state = lock(state);
+                state.bytes += piece.len();
+                let piece = match &state.budget {
+                    Some(budget) => budget.count(piece),
+                    None => piece,
+                };
+                state.pieces.push_back(piece);
+                wake_reader(state);
+            }
+        }
+    }
+    Err(ReadError::Lost)
+}
+
+/// Waits for room; false when the app wants no more.
+async fn has_room(state: &Mutex<State>) -> bool {
+    poll_fn(|cx| {
+        let mut state = lock(state);
+        if state.closed {
+            return Poll::Ready(false);
+        }
+        // Where the server has no room, one piece at a time.
+        let crowded = state.budget.as_ref().is_some_and(|budget| budget.is_over());
+        if state.wanted && state.bytes < if crowded { 1 } else { FEED_WINDOW } {
+            return Poll::Ready(true);
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}
+
+/// Resolves when the app wants no more.
+async fn closed(state: &Mutex<State>) {
+    poll_fn(|cx| {
+        let mut state = lock(state);
+        if state.closed {
+            return Poll::Ready(());
+        }
+        state.feeder = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+fn wake_reader(mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    if let Some(reader) = reader {
+        reader.unpark();
+    }
+}
+
+fn wake_feeder(mut state: MutexGuard<'_, State>) {
+    let feeder = state.feeder.take();
+    drop(state);
+    if let Some(feeder) = feeder {
+        feeder.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::wake::Parker;
+    use http_body_util::Full;
+    use std::convert::Infallible;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    fn terms() -> Terms {
+        Terms {
+            limits: crate::config::Limits::default(),
+            patience: None,
+            min_rate: None,
+            until: None,
+            budget: Budget::new(None),
+        }
+    }
+
+    /// A body whose pieces the test sends; without them it waits.
+    fn scripted() -> (mpsc::UnboundedSender<Bytes>, impl Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static)
+    {
+        let (sender, mut pieces) = mpsc::unbounded_channel();
+        let body = Polled(move |cx: &mut std::task::Context<'_>| {
+            pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece))))
+        });
+        (sender, body)
+    }
+
+    struct Polled<F>(F);
+
+    impl<F> Body for Polled<F>
+    where
+        F: FnMut(&mut std::task::Context<'_>) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> + Unpin,
+    {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            (self.0)(cx)
+        }
+    }
+
+    async fn next(feed: &RequestStream) -> Chunk {
+        let parker = Parker::new();
+        loop {
+            match feed.next(&parker.unparker()) {
+                Chunk::Nothing => tokio::task::yield_now().await,
+                fed => return fed,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
+        let (sender, body) = scripted();
+        let feed = RequestStream::of(body, terms(), false);
+        sender.send("one".into()).unwrap();
+        assert_eq!(next(&feed).await, Chunk::Piece("one".into()));
+        sender.send("two".into()).unwrap();
+        drop(sender);
+        assert_eq!(next(&feed).await, Chunk::Piece("two".into()));
+        assert_eq!(next(&feed).await, Chunk::Whole);
+    }
+
+    #[tokio::test]
+    async fn holds_back_a_client_that_is_faster_than_the_app() {
+        let (sender, body) = scripted();
+        let feed = RequestStream::of(body, terms(), false);
+        for _ in 0..10 {
+            sender.send(vec![0; FEED_WINDOW / 2].into()).unwrap();
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lock(&feed.0).bytes, FEED_WINDOW);
+        drop(sender);
+        let mut total = 0;
+        while let Chunk::Piece(piece) = next(&feed).await {
+            total += piece.len();
+        }
+        assert_eq!(total, 5 * FEED_WINDOW);
+    }
+
+    #[tokio::test]
+    async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
+        let (sender, body) = scripted();
+        sender.send("x".into()).unwrap();
+        let feed = RequestStream::of(body, terms(), true);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lock(&feed.0).pieces.is_empty());
+        assert_eq!(next(&feed).await, Chunk::Piece("x".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_breaks_off_does_not_look_whole() {
+        let (_keep, body) = scripted();
+        let feed = RequestStream::of(body, Terms { patience: Some(Duration::from_secs(3)), ..terms() }, false);
+        let late = async {
+            while feed.next(&Parker::new().unparker()) == Chunk::Nothing {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            feed.next(&Parker::new().unparker())
+        };
+        assert_eq!(late.await, Chunk::Broken(ReadError::Late));
+        let limits = crate::config::Limits { body: Some(5), ..Default::default() };
+        let feed = RequestStream::of(Full::new(Bytes::from("abcdef")), Terms { limits, ..terms() }, false);
+        assert_eq!(next(&feed).await, Chunk::Broken(ReadError::TooLong));
+    }
+
+    /// A fast client was cut off, with the time for its whole request, by an app that took longer than that to read.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
+        let (sender, body) = scripted();
+        let until = Some(crate::sync::now() + Duration::from_secs(2));
+        let feed = RequestStream::of(body, Terms { until, ..terms() }, false);
+        for _ in 0..10 {
+            sender.send(vec![0; FEED_WINDOW].into()).unwrap();
+        }
+        drop(sender);
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(matches!(next(&feed).await, Chunk::Piece(_)));
+        }
+        assert_eq!(next(&feed).await, Chunk::Whole);
+    }
+
+    #[tokio::test]
+    async fn an_app_that_wants_no_more_ends_the_receiving() {
+        let (sender, body) = scripted();
+        drop(RequestStream::of(body, terms(), false));
+        sender.closed().await;
+    }
+}

@@ -1,0 +1,7 @@
+//! What is said in HTTP: heads and bodies in both directions, and the guard in front of hyper. Knows no connection.
+
+pub(crate) mod added_headers;
+pub(crate) mod body;
+pub(crate) mod guard;
+pub(crate) mod request;
+pub(crate) mod response;

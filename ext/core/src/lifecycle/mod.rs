@@ -1,0 +1,415 @@
+//! The life of a server, from boot to exit, as a pure value: events and the time go in, actions come out.
+//!
+//! ```text
+//! Booting ─booted─▶ Ready ─TERM, QUIT, drain─▶ Draining ─delay over, 2nd signal─▶ Closing ─emptied─▶ Stopped
+//!                     └───────────INT, stop──────────────────────────────────────┘ └─deadline, 3rd signal─▶ Forcing ─▶ Stopped
+//! ```
+//!
+//! States only move forward. Nothing here reads a clock, does I/O or knows a connection.
+
+pub(crate) mod plan;
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use crate::lifecycle::plan::{MIN_DELAY, Plan, SETTLE_MAX};
+
+/// How long a forced end may take before the server counts as stopped all the same.
+const FORCING: Duration = Duration::from_millis(500);
+/// How long the process may live on after a forced end: its patience has ended already.
+const FORCED_EXIT: Duration = Duration::from_millis(500);
+
+/// Where the server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not accepting yet.
+    Booting,
+    /// Serving.
+    Ready,
+    /// Told to stop, and still serving everything, because requests are still being routed here.
+    Draining {
+        /// When the signal came.
+        since: Instant,
+        /// The time in which clients are told to leave: at its half, all of them are.
+        pace: Duration,
+        /// When the delay is over.
+        until: Instant,
+    },
+    /// Accepting nothing new; finishing what is in flight.
+    Closing {
+        /// When it began.
+        since: Instant,
+        /// When patience ends.
+        deadline: Instant,
+        /// Whether clients are waited for whose next request may be on its way: not where a person waits for the end.
+        gently: bool,
+    },
+    /// The budget is spent: what is left is refused or cut.
+    Forcing {
+        /// When the server counts as stopped whatever is left.
+        until: Instant,
+    },
+    /// Over.
+    Stopped {
+        /// The process's exit status: 0, or 1 when a request was cut.
+        status: i32,
+    },
+}
+
+impl Phase {
+    /// The phase's name, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Booting => "booting",
+            Self::Ready => "ready",
+            Self::Draining { .. } => "draining",
+            Self::Closing { .. } => "closing",
+            Self::Forcing { .. } => "forcing",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// Whether the server has been told to stop.
+    pub fn is_stopping(self) -> bool {
+        !matches!(self, Self::Booting | Self::Ready)
+    }
+
+    /// Whether everything new has stopped being served.
+    pub fn refuses_new(self) -> bool {
+        self.is_stopping() && !matches!(self, Self::Draining { .. })
+    }
+
+    /// Whether its patience has ended.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::Forcing { .. } | Self::Stopped { .. })
+    }
+
+    /// How likely a response sent `now` should tell its client to close: none while ready, rising from a tenth of
+    /// the drain's pace to certainty at its half, so that clients move away a few at a time; always from then on.
+    pub fn close_probability(self, now: Instant) -> f64 {
+        match self {
+            Self::Booting | Self::Ready => 0.0,
+            Self::Draining { since, pace, .. } => {
+                let pace = pace.as_secs_f64();
+                let gone = now.saturating_duration_since(since).as_secs_f64();
+                ((gone - 0.1 * pace) / (0.4 * pace)).clamp(0.0, 1.0)
+            }
+            Self::Closing { .. } | Self::Forcing { .. } | Self::Stopped { .. } => 1.0,
+        }
+    }
+}
+
+/// A signal the server understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The platform wants the process gone: drain.
+    Term,
+    /// The same, from images whose stop signal it is.
+    Quit,
+    /// A developer's Ctrl-C: no delay.
+    Int,
+    /// The terminal is gone: the same, but it never hastens a stop that is under way.
+    Hup,
+}
+
+impl Signal {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Term, Self::Quit, Self::Int, Self::Hup];
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Term => "SIGTERM",
+            Self::Quit => "SIGQUIT",
+            Self::Int => "SIGINT",
+            Self::Hup => "SIGHUP",
+        })
+    }
+}
+
+/// Something that moves the life on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Listening, and a worker can take the first request.
+    Booted,
+    /// A signal came.
+    Signal(Signal),
+    /// The embedding program asks for a drain, as SIGTERM would.
+    Drain,
+    /// The embedding program asks for a stop without the delay, as SIGINT would.
+    Stop,
+    /// In a drain: all who sent connections have fallen silent.
+    Quiet,
+    /// The drain delay is over, and new connections still come.
+    StillArriving {
+        /// When the last of them came.
+        last: Instant,
+        /// What requests in flight need of the budget.
+        reserve: Duration,
+    },
+    /// Listeners closed, no connection left.
+    Emptied {
+        /// Whether a request was cut on the way.
+        cut: bool,
+    },
+    /// The instant of [`Lifecycle::deadline`] has come.
+    DeadlineReached {
+        /// Whether a request is still unfinished.
+        unfinished: bool,
+    },
+}
+
+/// What the driver has to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Tell connections and probes the new phase, and the operator why it came.
+    Announce(Phase, Cause),
+    /// Let no new connection in, empty the accept queues, close the listeners.
+    CloseListeners,
+    /// Tell connections and probes that the drain goes on until then.
+    Extend(Phase),
+    /// Refuse or cut what is left.
+    Force,
+    /// A signal changed nothing; tell the operator what one more would do.
+    Unmoved(Signal),
+}
+
+/// Why a phase was entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The server is up.
+    Booted,
+    /// A signal.
+    Signal(Signal),
+    /// A call of the embedding program.
+    Request,
+    /// Nobody sends any more.
+    Quiet,
+    /// The phase before has lasted as long as planned.
+    TimeIsUp,
+    /// Nothing is left to do.
+    Emptied,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Booted => f.write_str("booted"),
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Request => f.write_str("asked to stop"),
+            Self::Quiet => f.write_str("no more connections come"),
+            Self::TimeIsUp => f.write_str("time is up"),
+            Self::Emptied => f.write_str("nothing left"),
+        }
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    plan: Plan,
+    phase: Phase,
+    /// When the first request to stop came; the platform's budget runs from there.
+    stopping_since: Option<Instant>,
+    /// When everything new stopped being served.
+    closing_since: Option<Instant>,
+    signals: u32,
+    interrupts: u32,
+    /// Whether the process is to end with the server: a signal or the platform's hook has asked for that, and not the
+    /// program that the server is a part of.
+    ends_process: bool,
+    /// When a forced end is over at the latest.
+    forced_until: Option<Instant>,
+}
+
+impl Lifecycle {
+    /// A server that has not booted.
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            phase: Phase::Booting,
+            stopping_since: None,
+            closing_since: None,
+            signals: 0,
+            interrupts: 0,
+            ends_process: false,
+            forced_until: None,
+        }
+    }
+
+    /// Where the server is.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When [`Event::DeadlineReached`] is due, if nothing comes before.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
+            Phase::Draining { until, .. } | Phase::Forcing { until } => Some(until),
+            Phase::Closing { deadline, .. } => Some(deadline),
+        }
+    }
+
+    /// When a process that is the server's own has to be gone, whatever its interpreter does; `None` as long as it goes on, or
+    /// may go on without the server. The server's own end, which may come much earlier, leaves it the whole time: what the
+    /// app has registered for the exit runs then.
+    pub(crate) fn gone_by(&self, now: Instant) -> Option<Instant> {
+        let since = self.stopping_since.filter(|_| self.ends_process && self.phase.refuses_new())?;
+        let limit = match (self.plan.gone_after(), self.phase) {
+            (Some(budget), _) => since + budget,
+            (None, Phase::Closing { deadline, .. }) => deadline + FORCING + Plan::exit_limit(),
+            (None, _) => now + Plan::exit_limit(),
+        };
+        match (self.forced_until, self.phase) {
+            (Some(_), Phase::Stopped { status: 0 }) | (None, _) => Some(limit),
+            (Some(forced), _) => Some(limit.min(forced + FORCED_EXIT)),
+        }
+    }
+
+    /// How long everything new was served after the first request to stop.
+    pub(crate) fn drained_for(&self) -> Duration {
+        match (self.stopping_since, self.closing_since) {
+            (Some(since), Some(until)) => until.saturating_duration_since(since),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Takes in what happened at `now`, and says what to do. For a signal, `now` is the moment it was delivered.
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        match event {
+            Event::Booted => match self.phase {
+                Phase::Booting => self.enter(Phase::Ready, Cause::Booted),
+                _ => Vec::new(),
+            },
+            Event::Signal(signal) => self.signalled(signal, now),
+            Event::Drain => {
+                self.ends_process = true;
+                self.stop_from(Cause::Request, now, self.plan.drain_delay)
+            }
+            Event::Stop => self.stop_from(Cause::Request, now, Duration::ZERO),
+            Event::Quiet => match self.phase {
+                Phase::Draining { .. } => self.close(Cause::Quiet, now),
+                _ => Vec::new(),
+            },
+            Event::StillArriving { last, reserve } => self.extend(last, reserve, now),
+            Event::Emptied { cut } => match self.phase {
+                Phase::Closing { .. } | Phase::Forcing { .. } => {
+                    self.enter(Phase::Stopped { status: cut.into() }, Cause::Emptied)
+                }
+                _ => Vec::new(),
+            },
+            Event::DeadlineReached { unfinished } => self.deadline_reached(now, unfinished),
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Instant) -> Vec<Action> {
+        if signal == Signal::Hup && self.phase.is_stopping() {
+            return vec![Action::Unmoved(signal)];
+        }
+        self.signals += 1;
+        self.ends_process = true;
+        self.interrupts += u32::from(signal == Signal::Int);
+        let cause = Cause::Signal(signal);
+        match self.phase {
+            Phase::Booting | Phase::Ready => {
+                let delay = match signal {
+                    Signal::Term | Signal::Quit => self.plan.drain_delay,
+                    Signal::Int | Signal::Hup => Duration::ZERO,
+                };
+                self.stop_from(cause, now, delay)
+            }
+            // A first signal after a drain that was asked for is the platform's, which goes on as planned.
+            Phase::Draining { .. } if self.signals >= 2 || signal == Signal::Int => self.close(cause, now),
+            Phase::Closing { .. } if self.signals >= 3 || self.interrupts >= 2 => self.force(cause, now),
+            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => {
+                vec![Action::Unmoved(signal)]
+            }
+        }
+    }
+
+    /// The first request to stop, or one that shortens the delay already running.
+    fn stop_from(&mut self, cause: Cause, now: Instant, delay: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Booting => self.enter(Phase::Stopped { status: 0 }, cause),
+            Phase::Ready => {
+                self.stopping_since = Some(now);
+                if delay.is_zero() {
+                    self.close(cause, now)
+                } else {
+                    let pace = if self.plan.until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
+                    self.enter(Phase::Draining { since: now, pace, until: now + delay }, cause)
+                }
+            }
+            Phase::Draining { .. } if delay.is_zero() => self.close(cause, now),
+            Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn deadline_reached(&mut self, now: Instant, unfinished: bool) -> Vec<Action> {
+        match self.phase {
+            Phase::Draining { until, .. } if now >= until => self.close(Cause::TimeIsUp, now),
+            Phase::Closing { deadline, .. } if now >= deadline => self.force(Cause::TimeIsUp, now),
+            Phase::Forcing { until } if now >= until => {
+                self.enter(Phase::Stopped { status: unfinished.into() }, Cause::TimeIsUp)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The drain goes on while connections come, as far as the budget allows.
+    fn extend(&mut self, last: Instant, reserve: Duration, now: Instant) -> Vec<Action> {
+        let Phase::Draining { since, pace, until } = self.phase else { return Vec::new() };
+        if now < until {
+            return Vec::new();
+        }
+        let limit = match self.plan.budget {
+            Some(budget) => budget.saturating_sub(reserve + SETTLE_MAX),
+            None => 2 * self.plan.drain_delay,
+        };
+        let until = (last + self.plan.extension()).min(since + limit);
+        if until <= now {
+            return self.close(Cause::TimeIsUp, now);
+        }
+        self.phase = Phase::Draining { since, pace, until };
+        vec![Action::Extend(self.phase)]
+    }
+
+    fn close(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
+        self.closing_since = Some(now);
+        let planned = now + self.plan.shutdown_timeout;
+        let deadline = match (self.plan.budget, self.stopping_since) {
+            (Some(budget), Some(since)) => planned.min(since + budget).max(now),
+            _ => planned,
+        };
+        let gently = match cause {
+            Cause::Signal(Signal::Term | Signal::Quit) => self.signals < 2,
+            Cause::Signal(Signal::Int | Signal::Hup) | Cause::Request => false,
+            Cause::Booted | Cause::Quiet | Cause::TimeIsUp | Cause::Emptied => true,
+        };
+        let mut actions = self.enter(Phase::Closing { since: now, deadline, gently }, cause);
+        actions.push(Action::CloseListeners);
+        actions
+    }
+
+    fn force(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
+        let until = now + FORCING;
+        self.forced_until = Some(until);
+        let mut actions = self.enter(Phase::Forcing { until }, cause);
+        actions.push(Action::Force);
+        actions
+    }
+
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Vec<Action> {
+        self.phase = phase;
+        vec![Action::Announce(phase, cause)]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! The shutdown plan: how long to keep serving after SIGTERM and how long to finish, inside the time the
+//! platform leaves between SIGTERM and SIGKILL. Pure arithmetic, done once at boot.
+
+use std::{fmt, time::Duration};
+
+/// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
+const EXIT_MARGIN: Duration = Duration::from_secs(2);
+/// How much of that is left when the process has to be gone, whatever the interpreter does.
+const BEFORE_KILL: Duration = Duration::from_secs(1);
+/// How long the process may take to end after its server, where no platform sets a limit.
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
+/// The longest automatic delay. Endpoint changes reach all of a cluster's nodes well within it.
+const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
+/// The least time that a drain serves everything new where it may end early.
+pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
+/// The longest that the closing of the listeners waits for handshakes under way.
+pub(crate) const SETTLE_MAX: Duration = Duration::from_millis(500);
+/// The last part of the delay: who still comes in it may well come after it.
+const LATE_PART: f64 = 0.2;
+/// How long an extended drain goes on at least after a new connection.
+const EXTENSION_MIN: Duration = Duration::from_secs(1);
+/// Time for requests in flight where no platform sets a limit.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What runs this process, as far as shutdown is concerned. Who has the process to itself finds it out; the core looks at
+/// no environment variable and no file for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// Routes requests to a pod for a while after SIGTERM; 30 s of grace unless the pod says otherwise.
+    Kubernetes,
+    /// Docker and its kin stop routing themselves or not at all; 10 s of grace by default.
+    Container,
+    /// No platform is known to send SIGKILL.
+    #[default]
+    Plain,
+}
+
+impl Platform {
+    /// The platform of that name: `kubernetes`, `container` or `plain`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "kubernetes" => Some(Self::Kubernetes),
+            "container" => Some(Self::Container),
+            "plain" => Some(Self::Plain),
+            _ => None,
+        }
+    }
+
+    fn grace(self) -> Option<Duration> {
+        match self {
+            Self::Kubernetes => Some(Duration::from_secs(30)),
+            Self::Container => Some(Duration::from_secs(10)),
+            Self::Plain => None,
+        }
+    }
+}
+
+/// A setting that may be left to the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// Derived from the platform.
+    Auto,
+    /// As given.
+    Fixed(Duration),
+}
+
+/// What the operator asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanOptions {
+    /// How long everything new is served after SIGTERM.
+    pub drain_delay: Setting,
+    /// How long requests in flight may take after that; `None`: what is left of the budget.
+    pub shutdown_timeout: Option<Duration>,
+    /// The platform's time from SIGTERM to SIGKILL.
+    pub termination_grace: Setting,
+    /// What a preStop hook uses of the grace before SIGTERM comes.
+    pub prestop: Duration,
+    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    pub until_quiet: bool,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            drain_delay: Setting::Auto,
+            shutdown_timeout: None,
+            termination_grace: Setting::Auto,
+            prestop: Duration::ZERO,
+            until_quiet: false,
+        }
+    }
+}
+
+/// The delays that a drain keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How long everything new is served after SIGTERM.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take after that.
+    pub shutdown_timeout: Duration,
+    /// All there is from SIGTERM to the exit, where a platform sets it.
+    pub budget: Option<Duration>,
+    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    pub until_quiet: bool,
+}
+
+/// A part of the request that did not fit into the platform's grace period and was cut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clamped {
+    setting: &'static str,
+    asked: Duration,
+    used: Duration,
+    budget: Duration,
+    grace: Duration,
+    prestop: Duration,
+    assumed: bool,
+}
+
+impl Plan {
+    /// Fits `request` into what `platform` allows, and tells what had to be cut.
+    pub fn resolve(request: PlanOptions, platform: Platform) -> (Self, Vec<Clamped>) {
+        let until_quiet = request.until_quiet;
+        let (grace, assumed) = match request.termination_grace {
+            Setting::Fixed(grace) => (Some(grace), false),
+            Setting::Auto => (platform.grace(), true),
+        };
+        let Some(grace) = grace else {
+            let drain_delay = match request.drain_delay {
+                Setting::Fixed(delay) => delay,
+                Setting::Auto => Duration::ZERO,
+            };
+            let shutdown_timeout = request.shutdown_timeout.unwrap_or(DEFAULT_TIMEOUT);
+            return (Self { drain_delay, shutdown_timeout, budget: None, until_quiet }, Vec::new());
+        };
+        let budget = grace.saturating_sub(request.prestop).saturating_sub(EXIT_MARGIN);
+        let mut clamped = Vec::new();
+        let mut cut = |setting, asked, used| {
+            clamped.push(Clamped { setting, asked, used, budget, grace, prestop: request.prestop, assumed });
+            used
+        };
+        let drain_delay = match request.drain_delay {
+            Setting::Auto if platform == Platform::Kubernetes => AUTO_DELAY_MAX.min(budget / 3),
+            Setting::Auto => Duration::ZERO,
+            Setting::Fixed(delay) if !delay.is_zero() && delay + Duration::from_secs(1) > budget => {
+                cut("drain_delay", delay, budget.saturating_sub(Duration::from_secs(5).min(budget / 2)))
+            }
+            Setting::Fixed(delay) => delay,
+        };
+        let left = budget - drain_delay;
+        let shutdown_timeout = match request.shutdown_timeout {
+            None => left,
+            Some(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
+            Some(timeout) => timeout,
+        };
+        (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, clamped)
+    }
+
+    /// How long after the first request to stop the process has to be gone, where a platform kills it a second later.
+    pub(crate) fn gone_after(&self) -> Option<Duration> {
+        self.budget.map(|budget| budget + EXIT_MARGIN - BEFORE_KILL)
+    }
+
+    /// How long the process may live on after its server, where no platform kills it.
+    pub(crate) fn exit_limit() -> Duration {
+        EXIT_LIMIT
+    }
+
+    /// How long a boot may go on after the signal that is to end it.
+    pub fn boot_end(&self) -> Duration {
+        self.gone_after().unwrap_or(EXIT_LIMIT)
+    }
+
+    /// The last part of the delay, in which a new connection is a bad sign.
+    pub(crate) fn late_part(&self) -> Duration {
+        self.drain_delay.mul_f64(LATE_PART)
+    }
+
+    /// How long an extended drain goes on after a new connection.
+    pub(crate) fn extension(&self) -> Duration {
+        self.late_part().max(EXTENSION_MIN)
+    }
+}
+
+impl fmt::Display for Clamped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {:.1} s does not fit: the platform gives {:.1} s{}, less {:.1} s for preStop and {:.1} s to exit leaves {:.1} s; using {:.1} s",
+            self.setting,
+            self.asked.as_secs_f64(),
+            self.grace.as_secs_f64(),
+            if self.assumed { " (assumed: set termination_grace to what it really gives)" } else { "" },
+            self.prestop.as_secs_f64(),
+            EXIT_MARGIN.as_secs_f64(),
+            self.budget.as_secs_f64(),
+            self.used.as_secs_f64(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn waits_for_nobody_outside_kubernetes() {
+        let (plan, clamped) = Plan::resolve(PlanOptions::default(), Platform::Plain);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None, until_quiet: false });
+        assert!(clamped.is_empty());
+        let (plan, _) = Plan::resolve(PlanOptions::default(), Platform::Container);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)), until_quiet: false });
+    }
+
+    #[test]
+    fn takes_a_third_of_the_budget_in_kubernetes_and_never_more_than_ten_seconds() {
+        let (plan, _) = Plan::resolve(PlanOptions::default(), Platform::Kubernetes);
+        assert_eq!(plan.budget, Some(s(28)));
+        assert_eq!(plan.drain_delay, s(28) / 3);
+        assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
+        let request = PlanOptions { termination_grace: Setting::Fixed(s(120)), ..PlanOptions::default() };
+        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.drain_delay, s(10));
+    }
+
+    #[test]
+    fn counts_what_a_prestop_hook_has_used() {
+        let request = PlanOptions { prestop: s(8), ..PlanOptions::default() };
+        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.budget, Some(s(20)));
+    }
+
+    #[test]
+    fn cuts_a_delay_that_does_not_fit_and_names_the_numbers() {
+        let request = PlanOptions { drain_delay: Setting::Fixed(s(40)), ..PlanOptions::default() };
+        let (plan, clamped) = Plan::resolve(request, Platform::Kubernetes);
+        assert_eq!(plan, Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)), until_quiet: false });
+        let text = clamped[0].to_string();
+        for part in ["drain_delay 40.0 s", "gives 30.0 s", "leaves 28.0 s", "using 23.0 s", "termination_grace"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn cuts_a_timeout_that_does_not_fit_behind_the_delay() {
+        let request = PlanOptions { shutdown_timeout: Some(s(60)), ..PlanOptions::default() };
+        let (plan, clamped) = Plan::resolve(request, Platform::Kubernetes);
+        assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
+        assert_eq!(clamped.len(), 1);
+    }
+
+    #[test]
+    fn survives_a_grace_shorter_than_its_margin() {
+        let request = PlanOptions {
+            termination_grace: Setting::Fixed(s(1)),
+            drain_delay: Setting::Fixed(s(5)),
+            ..PlanOptions::default()
+        };
+        let (plan, clamped) = Plan::resolve(request, Platform::Plain);
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)), until_quiet: false });
+        assert_eq!(clamped.len(), 1);
+    }
+
+    #[test]
+    fn knows_platforms_by_name() {
+        assert_eq!(Platform::named("kubernetes"), Some(Platform::Kubernetes));
+        assert_eq!(Platform::named("container"), Some(Platform::Container));
+        assert_eq!(Platform::named("plain"), Some(Platform::default()));
+        assert_eq!(Platform::named("Plain"), None);
+    }
+}

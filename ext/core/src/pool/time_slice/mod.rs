@@ -1,0 +1,276 @@
+//! Time slices: how long one thread may keep the interpreter's lock while others want it.
+//!
+//! What an app does between two points where it lets go of the lock has always been nearly atomic: Ruby takes the lock away
+//! after 100 ms only, and transactions of 5 to 30 ms rely on that (SQLite refuses to upgrade a snapshot that another has
+//! overtaken, whatever the busy timeout). 100 ms are a long time on the other hand for a request that needs the lock for one.
+//! So there are two ends to a slice:
+//!
+//! - Between two requests, where nothing is interrupted, a worker hands the lock on soon ([`TimeSlicer::is_due`]).
+//! - A *burst*, which is what one thread computes without a pause and in one request, is interrupted only once it has had a
+//!   whole slice, at least half of it since another thread wants the lock. Then it may have as much again.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+pub use crate::sys::CpuClock;
+use crate::{stats::Stats, sync::now};
+
+/// The slice unless it is set: longer than most requests compute in one go, and short enough for those that wait.
+pub const SLICE: Duration = Duration::from_millis(40);
+
+/// How often it is looked who has the lock, while another thread wants it. A worker between two requests hands the lock on
+/// after as long, for a thread that has not had a slice of its own just now.
+pub(crate) const STEP: Duration = Duration::from_millis(5);
+
+/// A thread that has kept the lock for so long beyond its slice shows that none waits after all, as when a thread that was
+/// begun can't be created; or it can't be asked, and then there is no hurry.
+const MAX_REFUSED: Duration = Duration::from_millis(500);
+
+/// Where the thread with the lock has no clock of its own (a kernel's numbers for those of threads are negative).
+const NO_CLOCK: i32 = 0;
+
+/// The threads that have the interpreter's lock and that want it. One for each interpreter; any number of servers may look
+/// after it.
+#[derive(Debug)]
+pub struct TimeSlicer {
+    wanting: AtomicUsize,
+    /// How many of those have been interrupted, and so had a whole slice just before.
+    interrupted: AtomicUsize,
+    /// Whether a thread has it, as far as we have heard.
+    taken: AtomicBool,
+    /// How often it has gone to a thread.
+    turns: AtomicU64,
+    /// The number of the burst that goes on.
+    burst: AtomicU64,
+    /// When that began, in nanoseconds since the first.
+    since: AtomicU64,
+    first: OnceLock<Instant>,
+    /// The clock of the thread that has the lock.
+    clock: AtomicI32,
+    /// The turn that ends at the next request.
+    due: AtomicU64,
+    /// The burst that has been asked to let others go first.
+    asked: AtomicU64,
+    /// Whether a watch is kept, or has been called for.
+    watched: AtomicBool,
+    bell: Notify,
+    /// Asks the thread that has the lock to let go for a moment. The request may reach that thread late, or the next one:
+    /// [`is_asked`](Self::is_asked) tells.
+    interrupt: fn(),
+}
+
+impl TimeSlicer {
+    /// A lock of which nothing has been heard.
+    pub const fn new(interrupt: fn()) -> Self {
+        Self {
+            wanting: AtomicUsize::new(0),
+            interrupted: AtomicUsize::new(0),
+            taken: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            burst: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            first: OnceLock::new(),
+            clock: AtomicI32::new(NO_CLOCK),
+            due: AtomicU64::new(u64::MAX),
+            asked: AtomicU64::new(u64::MAX),
+            watched: AtomicBool::new(false),
+            bell: Notify::const_new(),
+            interrupt,
+        }
+    }
+
+    /// A thread wants the lock; `interrupted` if it had to let go of it at the end of a slice.
+    pub fn wanted(&self, interrupted: bool) {
+        if interrupted {
+            self.interrupted.fetch_add(1, SeqCst);
+        }
+        self.wanting.fetch_add(1, SeqCst);
+        self.watch_over(self.taken.load(SeqCst));
+    }
+
+    /// A thread that [wanted](Self::wanted) the lock has it, at `now`; or one that wanted it before we listened. Its `clock`
+    /// tells what it computes; without one, real time counts.
+    pub fn got(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
+        let less = |count: usize| count.checked_sub(1);
+        if interrupted {
+            let _ = self.interrupted.fetch_update(SeqCst, SeqCst, less);
+        }
+        let _ = self.wanting.fetch_update(SeqCst, SeqCst, less);
+        self.turns.fetch_add(1, SeqCst);
+        self.clock.store(clock.map_or(NO_CLOCK, |clock| clock.0), SeqCst);
+        self.begin_burst(now);
+        self.taken.store(true, SeqCst);
+        // Those that wanted it when it was free have called for no watch.
+        self.watch_over(self.wanting.load(SeqCst) > 0);
+    }
+
+    /// A thread that [wanted](Self::wanted) the lock turns out to want another one.
+    pub fn withdrawn(&self) {
+        let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
+    }
+
+    /// A thread lets go of the lock.
+    pub fn let_go(&self) {
+        self.taken.store(false, SeqCst);
+    }
+
+    /// What the thread with the lock does from `now` on is another matter than before: a request begins.
+    pub fn begin_burst(&self, now: Instant) {
+        let first = *self.first.get_or_init(|| now);
+        let since = u64::try_from(now.saturating_duration_since(first).as_nanos()).unwrap_or(u64::MAX);
+        self.since.store(since, SeqCst);
+        self.burst.fetch_add(1, SeqCst);
+    }
+
+    /// Whether the thread with the lock, a worker between two requests, is to hand it on before it takes the next.
+    pub fn is_due(&self) -> bool {
+        self.due.load(SeqCst) == self.turns.load(SeqCst) && self.wanting.load(SeqCst) > 0
+    }
+
+    /// Whether it is what the thread with the lock does now that has been interrupted, and not what another did before.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(SeqCst) == self.burst.load(SeqCst)
+    }
+
+    /// In a child of this process, which has one thread: none wants the lock there, nor is a watch called for any more, over
+    /// something that may have been in use at the fork. A server that begins there sees to that anew.
+    pub fn forget(&self) {
+        self.wanting.store(0, SeqCst);
+        self.interrupted.store(0, SeqCst);
+        self.watched.store(true, SeqCst);
+    }
+
+    /// What the thread with the lock has computed in its life.
+    fn computed(&self) -> Option<Duration> {
+        let clock = self.clock.load(SeqCst);
+        if clock == NO_CLOCK { None } else { CpuClock(clock).read() }
+    }
+
+    fn watch_over(&self, contended: bool) {
+        if contended && !self.watched.swap(true, SeqCst) {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Sees to it that no burst goes on for longer than `slice` while another thread wants the lock, and counts those that
+    /// had to be interrupted; `None` interrupts none. Never ends.
+    pub(crate) async fn keep(&self, slice: Option<Duration>, stats: Arc<Stats>) {
+        let _relief = Relief(self);
+        loop {
+            let mut seen = Seen::new(self, slice, now());
+            while self.is_wanted() {
+                let step = seen.next_step(slice);
+                tokio::time::sleep(step).await;
+                seen.look(self, slice, step, now());
+                if seen.turn_lasted >= slice.unwrap_or(SLICE) + MAX_REFUSED {
+                    self.wanting.store(0, SeqCst);
+                    self.interrupted.store(0, SeqCst);
+                }
+                if !self.is_wanted() {
+                    break;
+                }
+                if seen.turn_lasted >= self.turn_limit(slice) {
+                    self.due.store(seen.turn, SeqCst);
+                }
+                if slice.is_some_and(|slice| seen.burst_lasted >= slice) {
+                    self.asked.store(seen.burst, SeqCst);
+                    (self.interrupt)();
+                    stats.preempted();
+                }
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// How long a worker may go from request to request while the lock is wanted: not for long, unless only by threads that
+    /// have had their slice. Those get as much as they leave to others.
+    fn turn_limit(&self, slice: Option<Duration>) -> Duration {
+        if self.wanting.load(SeqCst) > self.interrupted.load(SeqCst) { STEP } else { slice.unwrap_or(SLICE) }
+    }
+
+    /// Whether there is something to watch over; if not, the next thread that wants the lock calls again.
+    fn is_wanted(&self) -> bool {
+        if self.wanting.load(SeqCst) == 0 {
+            self.watched.store(false, SeqCst);
+            // A thread may have found a watch that was just ending.
+            return self.wanting.load(SeqCst) > 0 && !self.watched.swap(true, SeqCst);
+        }
+        true
+    }
+}
+
+/// What the watch knows of the thread that has the lock.
+///
+/// A burst's age is taken from the clock when the watch first sees it, up to half a slice: so it has at least the other half
+/// from the moment when another thread wants the lock. From then on it is the thread's CPU time that counts: where the CPU is
+/// shared with others, or the quota of the container is used up, a transaction takes longer and computes no more than it does
+/// elsewhere. (Ruby's own slices go by real time, and end those that keep the lock while they sleep.)
+struct Seen {
+    turn: u64,
+    turn_lasted: Duration,
+    burst: u64,
+    burst_lasted: Duration,
+    /// What the thread had computed in all when it was last looked at.
+    computed: Option<Duration>,
+}
+
+impl Seen {
+    fn new(slices: &TimeSlicer, slice: Option<Duration>, now: Instant) -> Self {
+        let turn = slices.turns.load(SeqCst);
+        let mut seen =
+            Self { turn, turn_lasted: Duration::ZERO, burst: 0, burst_lasted: Duration::ZERO, computed: None };
+        seen.first_sight(slices, slice, now);
+        seen
+    }
+
+    fn first_sight(&mut self, slices: &TimeSlicer, slice: Option<Duration>, now: Instant) {
+        self.burst = slices.burst.load(SeqCst);
+        let since = Duration::from_nanos(slices.since.load(SeqCst));
+        let began = slices.first.get().map(|first| *first + since);
+        let most = slice.unwrap_or_default() / 2;
+        self.burst_lasted = began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began)).min(most);
+        self.computed = slices.computed();
+    }
+
+    /// When to look next: at the end of the burst's slice, and every [`STEP`] before and after it.
+    fn next_step(&self, slice: Option<Duration>) -> Duration {
+        let left = slice.unwrap_or_default().saturating_sub(self.burst_lasted);
+        if left.is_zero() { STEP } else { left.clamp(STEP / 5, STEP) }
+    }
+
+    /// A `step` later.
+    fn look(&mut self, slices: &TimeSlicer, slice: Option<Duration>, step: Duration, now: Instant) {
+        let turn = slices.turns.load(SeqCst);
+        if turn == self.turn {
+            self.turn_lasted += step;
+        } else {
+            (self.turn, self.turn_lasted) = (turn, Duration::ZERO);
+        }
+        if slices.burst.load(SeqCst) != self.burst {
+            return self.first_sight(slices, slice, now);
+        }
+        let before = std::mem::replace(&mut self.computed, slices.computed());
+        let computed = self.computed.zip(before).map(|(now, before)| now.saturating_sub(before));
+        self.burst_lasted += computed.unwrap_or(step);
+    }
+}
+
+/// When a server ends, another server's watch takes over.
+struct Relief<'a>(&'a TimeSlicer);
+
+impl Drop for Relief<'_> {
+    fn drop(&mut self) {
+        self.0.watched.store(true, SeqCst);
+        self.0.bell.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

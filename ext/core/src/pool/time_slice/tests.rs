@@ -1,0 +1,233 @@
+use super::*;
+use std::thread;
+
+/// A lock, with a count of its interrupts.
+macro_rules! slices {
+    () => {{
+        static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+        static SLICES: TimeSlicer = TimeSlicer::new(|| {
+            INTERRUPTS.fetch_add(1, SeqCst);
+        });
+        (&SLICES, || INTERRUPTS.load(SeqCst))
+    }};
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+    tokio::task::yield_now().await;
+}
+
+/// A thread wants the lock, and the watch hears of it.
+async fn want(slices: &TimeSlicer) {
+    slices.wanted(false);
+    tokio::task::yield_now().await;
+}
+
+fn keep(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(slices.keep(Some(SLICE), Arc::default()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_is_left_alone_for_a_whole_slice() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    pass(SLICE * 9).await;
+    assert_eq!(interrupts(), 0, "no thread wants it");
+    slices.begin_burst(now());
+    pass(SLICE / 2).await;
+    want(slices).await;
+    pass(SLICE / 2 - MS).await;
+    assert_eq!((interrupts(), slices.is_asked()), (0, false), "it has had less than a slice");
+    pass(2 * MS).await;
+    assert_eq!((interrupts(), slices.is_asked()), (1, true));
+}
+
+/// Threads of other Ractors have been counted as wanting the app's lock.
+#[tokio::test(start_paused = true)]
+async fn one_that_wanted_another_lock_is_not_waited_for() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    slices.withdrawn();
+    pass(SLICE * 9).await;
+    assert_eq!(interrupts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    pass(SLICE * 4).await;
+    want(slices).await;
+    pass(SLICE / 2 - MS).await;
+    assert_eq!(interrupts(), 0);
+    pass(2 * MS).await;
+    assert_eq!(interrupts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_asked_until_it_hands_the_lock_on_and_then_has_a_slice_again() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    pass(SLICE + 2 * STEP + MS).await;
+    assert_eq!(interrupts(), 3);
+    slices.let_go();
+    slices.wanted(true);
+    slices.got(false, now(), None);
+    assert!(!slices.is_asked(), "a request that comes late is not for this thread");
+    pass(SLICE - STEP).await;
+    assert_eq!(interrupts(), 3, "the other's slice begins anew");
+    slices.let_go();
+    slices.got(true, now(), None);
+    want(slices).await;
+    pass(SLICE - STEP).await;
+    assert_eq!(interrupts(), 3, "as does its own");
+    pass(2 * STEP).await;
+    assert!(interrupts() > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow_each_other() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    for _ in 0..20 {
+        slices.begin_burst(now());
+        pass(SLICE * 2 / 3).await;
+    }
+    assert_eq!(interrupts(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_hands_the_lock_on_between_requests_after_a_step() {
+    let (slices, _) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    pass(SLICE).await;
+    assert!(!slices.is_due(), "no thread wants it");
+    want(slices).await;
+    assert!(!slices.is_due());
+    pass(STEP + MS).await;
+    assert!(slices.is_due());
+    slices.let_go();
+    slices.got(false, now(), None);
+    assert!(!slices.is_due(), "it has been handed on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
+    let (slices, _) = slices!();
+    keep(slices);
+    slices.wanted(true);
+    slices.wanted(false);
+    slices.got(false, now(), None);
+    tokio::task::yield_now().await;
+    pass(SLICE - STEP).await;
+    assert!(!slices.is_due());
+    pass(2 * STEP).await;
+    assert!(slices.is_due());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
+    let (slices, interrupts) = slices!();
+    tokio::spawn(slices.keep(None, Arc::default()));
+    slices.got(false, now(), None);
+    want(slices).await;
+    pass(MAX_REFUSED).await;
+    assert_eq!((interrupts(), slices.is_due()), (0, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_come_when_the_lock_is_free_are_not_forgotten() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.wanted(false);
+    slices.wanted(false);
+    slices.got(false, now(), None);
+    tokio::task::yield_now().await;
+    pass(SLICE + MS).await;
+    assert_eq!(interrupts(), 1, "the second has to wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_comes_is_forgotten() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    pass(SLICE + MAX_REFUSED * 2).await;
+    let in_vain = interrupts();
+    pass(MAX_REFUSED).await;
+    assert_eq!(interrupts(), in_vain);
+    want(slices).await;
+    pass(SLICE).await;
+    assert!(interrupts() > in_vain, "the next is heard");
+}
+
+// On a busy machine, and where a container's quota is used up, the time passes and nothing is computed.
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn only_what_it_has_computed_counts() {
+    let (slices, interrupts) = slices!();
+    keep(slices);
+    let (tell, told) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let idle = thread::spawn(move || {
+        tell.send(CpuClock::of_this_thread()).unwrap();
+        ended.recv()
+    });
+    let clock = told.recv().unwrap();
+    assert!(clock.is_some());
+    slices.got(false, now(), clock);
+    want(slices).await;
+    pass(SLICE * 5).await;
+    assert_eq!(interrupts(), 0);
+    drop(end);
+    idle.join().unwrap().unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_server_goes_on_with_the_watch() {
+    let (slices, interrupts) = slices!();
+    let first = keep(slices);
+    keep(slices);
+    slices.got(false, now(), None);
+    want(slices).await;
+    pass(SLICE + MS).await;
+    first.abort();
+    let before = interrupts();
+    pass(SLICE).await;
+    assert!(interrupts() > before);
+}
+
+#[tokio::test]
+async fn no_call_is_lost_when_a_watch_ends() {
+    let (slices, interrupts) = slices!();
+    let keeping = keep(slices);
+    let threads = (0..4).map(|_| {
+        thread::spawn(move || {
+            for _ in 0..2000 {
+                slices.got(false, Instant::now(), None);
+                slices.wanted(false);
+                slices.got(false, Instant::now(), None);
+            }
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
+    slices.wanted(false);
+    let before = interrupts();
+    while interrupts() == before {
+        tokio::time::sleep(STEP).await;
+    }
+    keeping.abort();
+}

@@ -1,0 +1,167 @@
+//! A door: lets connections in through one listener, each into a task of its own, until the server closes.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::Observer;
+use crate::{
+    connection::{self, Shared},
+    log::event::LogEvent,
+    server::listener::{Accepted, Listener, gone_already},
+    sync::{inline_task, now},
+};
+
+/// How long to wait before trying again to accept, when this process cannot: at first, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How often connections are counted again while a new one waits for its place.
+const RECOUNT: Duration = Duration::from_millis(100);
+
+/// One in so many connections is asked for its round-trip time, which costs a system call; of the first and in a drain,
+/// each is.
+const SAMPLED: u64 = 16;
+const FIRST: u64 = 64;
+
+/// What was found when a listener closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    /// Connections that were on their way or in the queue.
+    pub(super) late: u64,
+    /// The kernel refused the new ones and lost none of the others.
+    pub(super) lossless: bool,
+}
+
+/// Lets connections in through one listener.
+pub(super) struct Acceptor {
+    shared: Arc<Shared>,
+    observer: Observer,
+    closing: CancellationToken,
+}
+
+impl Acceptor {
+    pub(super) fn new(shared: Arc<Shared>, observer: Observer, closing: CancellationToken) -> Self {
+        Self { shared, observer, closing }
+    }
+
+    /// Accepts until the server closes, then closes the listener.
+    pub(super) async fn keep(self, listener: Listener) -> Closed {
+        let mut failing = Failing::default();
+        let mut slowest = Slowest::default();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(accepted) => {
+                    if failing.recovered() {
+                        (self.observer)(&LogEvent::AcceptRecovered);
+                    }
+                    slowest.sample(&accepted, self.shared.phase().is_stopping());
+                    self.make_room().await;
+                    self.welcome(accepted);
+                }
+                Err(error) if gone_already(&error) => {}
+                Err(error) => {
+                    if is_exhausted(&error) {
+                        self.shared.crowd.gives_way();
+                    }
+                    let pause = failing.again(&error, &self.observer);
+                    tokio::select! {
+                        () = self.closing.cancelled() => break,
+                        () = sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        let mut late = 0;
+        let lossless = listener
+            .close(slowest.round_trip, |accepted| {
+                late += 1;
+                self.welcome(accepted);
+            })
+            .await;
+        Closed { late, lossless }
+    }
+
+    /// Returns when the connection that was accepted has a place: a silent one is told to leave; where there is none, this
+    /// one waits, and those behind it in the kernel's queue. When the server closes, all come in.
+    async fn make_room(&self) {
+        let crowd = &self.shared.crowd;
+        loop {
+            let change = crowd.change();
+            if crowd.has_room(self.shared.stats.all_connections()) {
+                return;
+            }
+            let gives_way = crowd.gives_way();
+            self.shared.troubles.crowded(crowd.limit(), gives_way, now());
+            if !gives_way {
+                tokio::select! {
+                    () = self.closing.cancelled() => return,
+                    () = change => {}
+                    // One that the app gives back is told by nothing else.
+                    () = sleep(RECOUNT) => {}
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, accepted: Accepted) {
+        let open = self.shared.stats.connection_accepted();
+        let shared = self.shared.clone();
+        match accepted {
+            Accepted::Tcp(socket, peer) => {
+                self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
+            }
+            Accepted::Unix(socket, peer) => {
+                self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
+            }
+        };
+    }
+}
+
+/// Whether descriptors have run out, so that a connection that ends helps.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// The longest round trip of the clients seen, which says how long a handshake takes.
+#[derive(Debug, Default)]
+struct Slowest {
+    round_trip: Duration,
+    seen: u64,
+}
+
+impl Slowest {
+    fn sample(&mut self, accepted: &Accepted, always: bool) {
+        self.seen += 1;
+        if always || self.seen <= FIRST || self.seen.is_multiple_of(SAMPLED) {
+            self.round_trip = self.round_trip.max(accepted.round_trip());
+        }
+    }
+}
+
+/// A row of failed accepts, as when descriptors have run out: told once, tried again ever more patiently.
+#[derive(Debug, Default)]
+struct Failing(Option<Duration>);
+
+impl Failing {
+    fn again(&mut self, error: &io::Error, observer: &Observer) -> Duration {
+        let pause = match self.0 {
+            None => {
+                observer(&LogEvent::AcceptFailing(error));
+                BACK_OFF.0
+            }
+            Some(pause) => (2 * pause).min(BACK_OFF.1),
+        };
+        self.0 = Some(pause);
+        pause
+    }
+
+    fn recovered(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}

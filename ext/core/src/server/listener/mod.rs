@@ -1,0 +1,260 @@
+//! A listener: bound before the app boots, listening when it can serve, and closed in two stages so that no
+//! connection is lost. Knows sockets; knows nothing of HTTP.
+
+pub(crate) mod socket_file;
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    os::fd::AsFd,
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::Instant,
+};
+
+use self::socket_file::SocketFile;
+use crate::{config::Address, error::Error, http::request::Peer, lifecycle::plan::SETTLE_MAX, sys};
+
+/// The least time in which handshakes under way are let complete, once new ones are refused.
+const SETTLE_MIN: Duration = Duration::from_millis(100);
+/// How long to go on trying to empty a queue when this process has no descriptors left, and how often.
+const EMPTYING_MAX: Duration = Duration::from_secs(5);
+const EMPTYING_PAUSE: Duration = Duration::from_millis(10);
+
+// ===== bound =====
+
+/// A socket with its address, on which nothing can connect yet: a busy port shows before the app boots, and no
+/// client waits while it does.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    socket: Socket,
+    place: Place,
+    backlog: i32,
+}
+
+#[derive(Debug)]
+enum Place {
+    Tcp(SocketAddr),
+    Unix(SocketFile),
+}
+
+impl Bound {
+    /// Binds all that `address` names: `localhost` is one address per IP version.
+    pub(crate) fn bind(address: &Address) -> Result<Vec<Self>, Error> {
+        match address {
+            Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
+            Address::Unix { path, mode, backlog } => {
+                let (socket, file) = SocketFile::bind(address, path, *mode)?;
+                Ok(vec![Self { socket, place: Place::Unix(file), backlog: *backlog }])
+            }
+        }
+    }
+
+    /// The address as a client writes it, with the port the kernel chose.
+    pub(crate) fn address(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => format!("tcp://{address}"),
+            Place::Unix(file) => format!("unix://{}", file.path().display()),
+        }
+    }
+
+    /// Lets clients connect. Needs the runtime.
+    pub(crate) fn listen(self) -> Result<Listener, Error> {
+        let address = self.address();
+        let failed = |cause| Error::bind(&address, cause);
+        self.socket.listen(self.backlog).map_err(failed)?;
+        Ok(match self.place {
+            Place::Tcp(local) => {
+                let socket = TcpListener::from_std(self.socket.into()).map_err(failed)?;
+                Listener::Tcp(socket, local)
+            }
+            Place::Unix(file) => {
+                let socket = UnixListener::from_std(self.socket.into()).map_err(failed)?;
+                Listener::Unix(socket, file)
+            }
+        })
+    }
+}
+
+fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Vec<Bound>, Error> {
+    let resolved: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|_| Error::bind_refused(address, format_args!("the host name {host:?} has no address")))?
+        .collect();
+    let mut bound: Vec<Bound> = Vec::new();
+    let mut failure = None;
+    for mut target in resolved {
+        if bound.iter().any(|other| matches!(&other.place, Place::Tcp(taken) if taken.ip() == target.ip())) {
+            continue;
+        }
+        // The second address of a name gets the port that was chosen for the first.
+        if let Some(Place::Tcp(first)) = bound.first().map(|first| &first.place) {
+            target.set_port(first.port());
+        }
+        match bind_tcp_socket(target) {
+            Ok((socket, local)) => bound.push(Bound { socket, place: Place::Tcp(local), backlog }),
+            // A machine without IPv6 has a localhost all the same.
+            Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
+                failure = Some(cause)
+            }
+            Err(cause) => return Err(Error::bind(address, cause)),
+        }
+    }
+    match failure {
+        Some(cause) if bound.is_empty() => Err(Error::bind(address, cause)),
+        _ => Ok(bound),
+    }
+}
+
+fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it, which saves a call for each.
+    socket.set_tcp_nodelay(true)?;
+    if target.is_ipv6() && target.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&target.into())?;
+    let local = socket.local_addr()?.as_socket().unwrap_or(target);
+    Ok((socket, local))
+}
+
+// ===== listening =====
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, SocketFile),
+}
+
+/// A connection, just accepted.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream, Peer),
+}
+
+impl Accepted {
+    /// How long the client's handshake took; zero where there was none.
+    pub(crate) fn round_trip(&self) -> Duration {
+        match self {
+            Self::Tcp(socket, _) => sys::round_trip(socket.as_fd()).unwrap_or_default(),
+            Self::Unix(..) => Duration::ZERO,
+        }
+    }
+
+    fn tcp(socket: TcpStream, remote: SocketAddr, listening: SocketAddr) -> Self {
+        // Our end is the listener's address, unless that listens on all.
+        let local = if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening };
+        Self::Tcp(socket, Peer::tcp(remote, local))
+    }
+}
+
+impl Listener {
+    /// Waits for the next connection.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, local) => {
+                let (socket, remote) = listener.accept().await?;
+                Ok(Accepted::tcp(socket, remote, *local))
+            }
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0, Peer::unix())),
+        }
+    }
+
+    /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
+    /// each; says whether the kernel could refuse the new without losing the others. `round_trip` is that of the slowest
+    /// client seen.
+    pub(crate) async fn close(self, round_trip: Duration, mut take: impl FnMut(Accepted)) -> bool {
+        match self {
+            Self::Unix(listener, file) => {
+                drop(file);
+                empty(
+                    listener.into_std(),
+                    |listener| listener.accept().map(|(socket, _)| socket),
+                    |socket| {
+                        socket.set_nonblocking(true)?;
+                        take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
+                        Ok(())
+                    },
+                )
+                .await;
+                true
+            }
+            Self::Tcp(listener, local) => {
+                let lossless = sys::unlisten(listener.as_fd()).is_ok();
+                if lossless {
+                    settle(&listener, local, round_trip, &mut take).await;
+                }
+                empty(
+                    listener.into_std(),
+                    |listener| listener.accept(),
+                    |(socket, remote)| {
+                        socket.set_nonblocking(true)?;
+                        take(Accepted::tcp(TcpStream::from_std(socket)?, remote, local));
+                        Ok(())
+                    },
+                )
+                .await;
+                lossless
+            }
+        }
+    }
+}
+
+/// Accepts while handshakes that had begun come to their end: several round trips, of the slowest client seen before and of
+/// those that do.
+async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
+    let begun = Instant::now();
+    let mut patience = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
+    while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
+        let (socket, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if gone_already(&error) => continue,
+            // Out of descriptors: those who wait are taken when the queue is emptied.
+            Err(_) => return tokio::time::sleep_until(begun + patience).await,
+        };
+        if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
+            patience = patience.max(4 * round_trip).min(SETTLE_MAX);
+        }
+        take(Accepted::tcp(socket, remote, local));
+    }
+}
+
+/// Accepts all that a listener's queue holds. The runtime's own readiness is not asked: it may not have heard of the
+/// last ones yet. Where descriptors have run out, the connections that end meanwhile give some back.
+async fn empty<L, A>(
+    listener: io::Result<L>,
+    accept: impl Fn(&L) -> io::Result<A>,
+    mut take: impl FnMut(A) -> io::Result<()>,
+) {
+    let Ok(listener) = listener else { return };
+    let give_up = Instant::now() + EMPTYING_MAX;
+    loop {
+        match accept(&listener) {
+            // A connection that cannot be taken up is closed; the others go on.
+            Ok(accepted) => drop(take(accepted)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if gone_already(&error) => {}
+            Err(_) if Instant::now() >= give_up => return,
+            Err(_) => tokio::time::sleep(EMPTYING_PAUSE).await,
+        }
+    }
+}
+
+/// Whether accepting failed because of that one client, and not because of this process.
+pub(crate) fn gone_already(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Signals, heard by the I/O thread the moment they are delivered, whatever the interpreter is doing.
+//!
+//! An interpreter runs its signal handlers when it gets to it; an extension that holds its lock for ten seconds would
+//! take them from the platform's grace. The interpreter's handler still runs after ours, and reports the same signal
+//! again: [`SignalListener::heard`] tells the two apart.
+
+use std::{
+    io::{self, Read},
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    lifecycle::Signal,
+    sys::{self, SignalAction},
+};
+
+const SIGNALS: [(Signal, libc::c_int); 4] = [
+    (Signal::Term, libc::SIGTERM),
+    (Signal::Quit, libc::SIGQUIT),
+    (Signal::Int, libc::SIGINT),
+    (Signal::Hup, libc::SIGHUP),
+];
+
+/// Hears the process's signals until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SignalListener {
+    actions: Vec<SignalAction>,
+    heard: [Heard; SIGNALS.len()],
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// How often the kernel delivered the signal.
+    delivered: Arc<AtomicU64>,
+    /// How often of those the interpreter has reported it too.
+    reported: AtomicU64,
+}
+
+impl SignalListener {
+    /// Begins to hear these signals; others are left alone, as one that is to be ignored. The stream yields a byte for each;
+    /// [`signal_of`] reads it.
+    pub(crate) fn open(signals: &[Signal]) -> io::Result<(Self, UnixStream)> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        let pipe: Arc<OwnedFd> = Arc::new(writer.into());
+        let mut listener = Self { actions: Vec::new(), heard: Default::default() };
+        let wanted = SIGNALS.into_iter().enumerate().filter(|(_, (signal, _))| signals.contains(signal));
+        for (index, (_, number)) in wanted {
+            let count = listener.heard[index].delivered.clone();
+            listener.actions.push(sys::on_signal(number, count, pipe.clone(), index as u8)?);
+        }
+        Ok((listener, reader))
+    }
+
+    /// Whether a signal that the interpreter reports was heard already. Each is counted off once.
+    pub(crate) fn heard(&self, signal: Signal) -> bool {
+        let Some(index) = SIGNALS.iter().position(|(known, _)| *known == signal) else { return false };
+        let Heard { delivered, reported } = &self.heard[index];
+        let one_more = |reported| (reported < delivered.load(Ordering::SeqCst)).then_some(reported + 1);
+        reported.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+}
+
+impl Drop for SignalListener {
+    fn drop(&mut self) {
+        self.actions.drain(..).for_each(sys::ignore_signal);
+    }
+}
+
+/// Bounds the end of a boot, until it is dropped: an app may hold the interpreter's lock while it is loaded, so that nothing
+/// of the interpreter's hears a signal. Nothing has been accepted yet, and nothing is lost.
+#[derive(Debug)]
+pub struct BootGuard {
+    stream: UnixStream,
+    over: Arc<AtomicBool>,
+    _listener: SignalListener,
+}
+
+impl BootGuard {
+    /// Calls `bite`, which ends the process, when `limit` has passed since the first of these signals. It runs on a thread of
+    /// its own: not before a fork.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no descriptors or threads left.
+    pub fn start(signals: &[Signal], limit: Duration, bite: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (listener, stream) = SignalListener::open(signals)?;
+        stream.set_nonblocking(false)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (mut hearing, done) = (stream.try_clone()?, over.clone());
+        let guard = move || {
+            if hearing.read_exact(&mut [0]).is_ok() && !has_ended(&hearing, limit) && !done.load(Ordering::SeqCst) {
+                bite();
+            }
+        };
+        thread::Builder::new().name("tidegate-boot".into()).spawn(guard)?;
+        Ok(Self { stream, over, _listener: listener })
+    }
+}
+
+/// Waits for the end of the stream, at most for `limit`; whether it has come.
+fn has_ended(mut stream: &UnixStream, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        if stream.read(&mut [0]).is_ok_and(|bytes| bytes == 0) {
+            return true;
+        }
+    }
+}
+
+impl Drop for BootGuard {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // A child that the app has forked may hold the other end; this ends the stream all the same.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// The signal that a byte stands for.
+pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
+    SIGNALS.get(usize::from(byte)).map(|(signal, _)| *signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// SIGQUIT, because nobody else in the test process has a use for it.
+    #[test]
+    fn hears_a_signal_and_knows_it_again_once() {
+        let (signals, mut reader) = SignalListener::open(&[Signal::Quit]).unwrap();
+        reader.set_nonblocking(false).unwrap();
+        assert!(!signals.heard(Signal::Quit), "nothing was delivered");
+        sys::raise(libc::SIGQUIT);
+        let mut byte = [0];
+        reader.read_exact(&mut byte).unwrap();
+        assert_eq!(signal_of(byte[0]), Some(Signal::Quit));
+        assert!(signals.heard(Signal::Quit));
+        assert!(!signals.heard(Signal::Quit), "a second report is of a second signal");
+        drop(signals);
+
+        // Ruby's `trap` puts its own handler in the place of what was there; signals that were opened after that heard nothing.
+        sys::ignore_from_now_on(libc::SIGQUIT);
+        let (_listener, mut reader) = SignalListener::open(&[Signal::Quit]).unwrap();
+        reader.set_nonblocking(false).unwrap();
+        sys::raise(libc::SIGQUIT);
+        reader.read_exact(&mut byte).unwrap();
+    }
+
+    fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {
+        let (bites, bitten) = mpsc::channel();
+        (BootGuard::start(&[Signal::Hup], limit, move || bites.send(()).unwrap()).unwrap(), bitten)
+    }
+
+    /// SIGHUP, which the other test does not use: they run at the same time.
+    #[test]
+    fn bounds_a_boot_that_was_told_to_end_and_no_other() {
+        let (long, unbitten) = guard(Duration::from_secs(3600));
+        let (short, bitten) = guard(Duration::ZERO);
+        sys::raise(libc::SIGHUP);
+        assert_eq!(bitten.recv(), Ok(()));
+        drop(short);
+        drop(long);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "it was over before its time");
+        let (quiet, unbitten) = guard(Duration::ZERO);
+        drop(quiet);
+        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "no signal came");
+    }
+}

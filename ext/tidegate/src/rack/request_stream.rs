@@ -1,0 +1,54 @@
+//! `Tidegate::Native::RequestStream`: a request body that is still arriving, piece by piece. `lib/tidegate/rack/stream_input.rb` makes a
+//! `rack.input` of it.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use magnus::{Error, Module, RModule, RString, Ruby, method, prelude::*};
+use tidegate_core::{Chunk, Parker};
+
+use crate::{error, gvl};
+
+/// The Ruby object.
+#[magnus::wrap(class = "Tidegate::Native::RequestStream", free_immediately)]
+pub(crate) struct RequestStream(Mutex<Option<Arc<tidegate_core::RequestStream>>>);
+
+impl RequestStream {
+    pub(crate) fn new(feed: tidegate_core::RequestStream) -> Self {
+        Self(Mutex::new(Some(Arc::new(feed))))
+    }
+
+    fn feed(&self) -> MutexGuard<'_, Option<Arc<tidegate_core::RequestStream>>> {
+        // No code that can panic runs under this lock, and none of Ruby's.
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The next bytes; nil after the last. Waits for them without the GVL.
+    fn next(ruby: &Ruby, rb_self: &Self) -> Result<Option<RString>, Error> {
+        let Some(feed) = rb_self.feed().clone() else {
+            return Err(Error::new(ruby.exception_io_error(), "the request is over, and its body with it"));
+        };
+        let parker = Parker::new();
+        loop {
+            match feed.next(&parker.unparker()) {
+                Chunk::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
+                Chunk::Whole => return Ok(None),
+                Chunk::Broken(breach) => return Err(error::body_broken(ruby, breach)),
+                Chunk::Nothing => {}
+            }
+            gvl::wait(ruby, &parker.unparker(), || parker.park());
+            ruby.thread_check_ints()?;
+        }
+    }
+
+    /// Ends the receiving: nobody wants the rest.
+    pub(crate) fn close(&self) {
+        drop(self.feed().take());
+    }
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("RequestStream", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("next", method!(RequestStream::next, 0))?;
+    class.define_method("close", method!(RequestStream::close, 0))
+}

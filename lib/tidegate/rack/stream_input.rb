@@ -1,0 +1,120 @@
+# frozen_string_literal: true
+
+# The rack.input of a request whose body is still arriving (option stream_input). It is read once, from the beginning to
+# the end, and waits for what has not come yet while other threads run. Where the rest does not come it raises a
+# ClientError: a body that breaks off must not look whole.
+
+module Tidegate
+  class StreamInput
+    # The input for a Native::RequestStream. Rack 2 apps rewind it, so that it keeps what was read for them.
+    def self.open(feed)
+      input = new(feed)
+      return input unless RackEnv.rewindable?
+
+      require "rack/rewindable_input"
+      Rack::RewindableInput.new(input)
+    end
+
+    def initialize(feed)
+      @feed = feed
+      @buffer = String.new(encoding: Encoding::BINARY)
+    end
+
+    # As IO#read: all of the rest without +length+; else +length+ bytes, fewer only at the end, nil after it.
+    def read(length = nil, buffer = nil)
+      raise ArgumentError, "negative length #{length} given" if length&.negative?
+
+      length ? fill { @buffer.bytesize >= length } : gather
+      taken = length ? @buffer.slice!(0, length) : @buffer.slice!(0..)
+      taken = nil if taken.empty? && length&.positive?
+      return taken unless buffer
+
+      buffer.replace(taken || "")
+      taken && buffer
+    end
+
+    # What has arrived, at most +length+ bytes; waits only if nothing has. Raises EOFError after the end.
+    def readpartial(length, buffer = nil)
+      fill { !@buffer.empty? }
+      raise EOFError, "end of file reached" if @buffer.empty? && length.positive?
+
+      taken = @buffer.slice!(0, length)
+      buffer ? buffer.replace(taken) : taken
+    end
+
+    # The next line with its end; nil after the last. +separator+ nil is for all of the rest.
+    def gets(separator = $/)
+      return read.then { |rest| rest unless rest.empty? } if separator.nil?
+
+      searched = 0
+      fill do
+        found = @buffer.index(separator, searched)
+        searched = [@buffer.bytesize - separator.bytesize + 1, 0].max
+        found
+      end
+      take_line(separator)
+    end
+
+    # Yields line by line.
+    def each
+      return to_enum(:each) unless block_given?
+
+      while (line = gets)
+        yield line
+      end
+      self
+    end
+
+    def eof?
+      fill { !@buffer.empty? }
+      @buffer.empty?
+    end
+
+    def binmode = self
+
+    def external_encoding = Encoding::BINARY
+
+    # Nobody wants the rest.
+    def close
+      @closed = true
+      @feed.close
+    end
+
+    def closed? = @closed == true
+
+    private
+
+    # Takes in pieces until the block says that it is enough, or until the end.
+    def fill
+      raise IOError, "closed stream" if @closed
+
+      until @over || yield
+        piece = @feed.next
+        if piece.nil? then @over = true
+        elsif @buffer.empty? then @buffer = piece
+        else @buffer << piece
+        end
+      end
+    end
+
+    # Takes in all of the rest, or what comes of it, and puts it together once: a buffer that grows with each piece is copied
+    # again and again.
+    def gather
+      pieces = []
+      fill do
+        pieces << @buffer
+        @buffer = String.new(encoding: Encoding::BINARY)
+        false
+      end
+    ensure
+      @buffer = [*pieces, @buffer].join
+    end
+
+    def take_line(separator)
+      return if @buffer.empty?
+
+      ending = @buffer.index(separator)
+      ending ? @buffer.slice!(0, ending + separator.bytesize) : @buffer.slice!(0..)
+    end
+  end
+end
