@@ -1,4 +1,26 @@
 //! The Tidegate web server, without Ruby.
+//!
+//! # Layout
+//!
+//! Each module names only those of the layers above its own; `bin/layers` checks that.
+//!
+//! | layer | modules | subject |
+//! |---|---|---|
+//! | 1 | `error` `sys` `sync` | errors by whose fault they are; the system calls that no safe crate wraps; how threads wake each other and share a task |
+//! | 2 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
+//! | 3 | `config` `stats` | the resolved settings; what is counted |
+//! | 4 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
+//! | 5 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
+//! | 6 | `pool` `drain` `log` | the queue to the workers and who of them may run; the traffic during a drain; lines for operators |
+//! | 7 | `connection` | one task for each connection: its state, deadlines and close |
+//! | 8 | `admin` | the admin listener's endpoints |
+//! | 9 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
+//!
+//! # What takes part
+//!
+//! An application takes part by running worker threads: each registers with the [`DispatchQueue`], takes [`Exchange`]s and
+//! sends a [`Response`] for each. Worker threads of one interpreter share its lock, which is called the GVL here, as in Ruby;
+//! the core never takes it, and only hears from the binding who has it.
 
 #![deny(unsafe_code)]
 
@@ -12,14 +34,15 @@ mod http;
 mod lifecycle;
 mod log;
 mod pool;
-mod probe;
 mod server;
 mod stats;
 mod sync;
 mod sys;
 
 pub use self::{
-    config::{About, Address, AdminAccess, Config, Interpreter, Limits, MinRate, Probes, Timeouts, Token},
+    config::{
+        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, MinRate, Probes, Timeouts, Token,
+    },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
     exchange::{
@@ -27,7 +50,6 @@ pub use self::{
         hijack::{Family, HijackGuard, Progress},
     },
     http::{
-        added_headers::AddedHeaders,
         body::{
             BadChunks, BodySender, Chunk, Dechunker, FileBody, ReadError, Regular, RequestBody, RequestStream,
             ResponseBody, SendError,

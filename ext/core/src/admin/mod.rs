@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use self::authority::{Authority, Denial};
+use crate::http::probe;
 use crate::{
     admin::report::Report,
     config::{Address, AdminAccess},
@@ -36,7 +37,6 @@ use crate::{
     lifecycle::Phase,
     log::event::{LogEvent, Observer},
     pool::DispatchQueue,
-    probe,
     stats::Stats,
     sync::now,
 };

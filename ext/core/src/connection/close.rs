@@ -48,7 +48,7 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
     if !shared.phase().is_stopping() {
         return;
     }
-    let patience = shared.timeouts.write.map(|limit| Instant::now() + limit);
+    let patience = shared.timeouts.write_timeout.map(|limit| Instant::now() + limit);
     loop {
         let unsent = socket.socket().unsent();
         if unsent == 0 {
@@ -71,7 +71,7 @@ pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, activity: &Connecti
     }
     // A reset destroys what the client's end has not confirmed. A client that takes of it has all the time that it has for a
     // response: it is given up when it has taken nothing for as long.
-    let patience = shared.timeouts.write.unwrap_or(LINGER);
+    let patience = shared.timeouts.write_timeout.unwrap_or(LINGER);
     let (mut left, mut deadline) = (usize::MAX, Instant::now() + patience);
     while !shared.phase().is_forced() && Instant::now() < deadline {
         let unsent = socket.socket().unsent();

@@ -27,7 +27,7 @@ const CHUNK: usize = 8192;
 pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) {
     if !request.head().is_empty() {
         let sending = socket.write_last(request.head());
-        let sent = match shared.timeouts.write {
+        let sent = match shared.timeouts.write_timeout {
             Some(limit) => timeout(limit, sending).await.unwrap_or_else(|late| Err(late.into())),
             None => sending.await,
         };
@@ -62,7 +62,7 @@ async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, sh
     // As the kernel does it for a socket that is closed: what was written is delivered, to a client that takes it.
     let patience = async {
         let _ = closed.await;
-        tokio::time::sleep(shared.timeouts.write.unwrap_or(Duration::MAX / 4)).await;
+        tokio::time::sleep(shared.timeouts.write_timeout.unwrap_or(Duration::MAX / 4)).await;
     };
     tokio::select! {
         passed = passing => passed.map(drop),

@@ -38,15 +38,15 @@ use self::{
     socket::{TrackedSocket, USUAL_FIELDS},
     state::{ConnectionState, Due, Interruption, Stage},
 };
+use crate::http::probe;
 use crate::{
-    config::{Limits, Probes, Timeouts},
+    config::{AddedHeaders, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::{
         hijack::{HijackGuard, HijackRequest},
         interim::Interim,
     },
     http::{
-        added_headers::AddedHeaders,
         body::Budget,
         guard::HeadLimits,
         request::Peer,
@@ -55,7 +55,6 @@ use crate::{
     lifecycle::Phase,
     log::{access::AccessLog, troubles::Troubles},
     pool::DispatchQueue,
-    probe,
     stats::{OpenConnection, Shed, Stats, refused::Refused},
     sync::now,
 };
@@ -92,7 +91,7 @@ pub(crate) struct Shared {
     /// Where request bodies wait that are too large for memory.
     pub(crate) spool_directory: PathBuf,
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) marks: AddedHeaders,
+    pub(crate) added_headers: AddedHeaders,
     pub(crate) probes: Probes,
     pub(crate) traffic: Arc<Traffic>,
     /// Where each request gets its line, if it gets one.
@@ -119,7 +118,7 @@ impl Shared {
             return None;
         }
         let in_flight = || self.stats.snapshot().in_flight;
-        let unattended = || self.queue.unattended_for_too_long(self.probes.unattended, now);
+        let unattended = || self.queue.unattended_for_too_long(self.probes.liveness_timeout, now);
         let (method, path) = (&head.method, head.uri.path());
         probe::answer_beside_app(&self.probes, method, path, self.phase(), now, in_flight, unattended)
     }
@@ -140,7 +139,7 @@ pub(crate) fn serve<S: Socket>(
     let accepted_in_drain = shared.phase().is_stopping();
     let activity = Arc::new(ConnectionState::new(now()));
     let interim = Arc::new(Interim::default());
-    let limits = HeadLimits { bytes: shared.limits.head, fields: shared.limits.fields };
+    let limits = HeadLimits { bytes: shared.limits.head_limit, fields: shared.limits.header_fields_limit };
     let socket = TrackedSocket::new(socket, limits, activity.clone(), interim.clone());
     let service = Service::new(shared, activity, interim, Arc::new(peer), accepted_in_drain);
     live(socket, service, open)
@@ -180,7 +179,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
 async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (TrackedSocket<S>, Ending, Bytes) {
     let (activity, shared) = (service.activity(), service.shared());
     let _need = shared.memory_trim.need(memory_trim::AT_WORK);
-    let room = socket.make_room(shared.limits.fields);
+    let room = socket.make_room(shared.limits.header_fields_limit);
     let mut http = speak(socket, service.clone(), &shared.limits, room);
     let mut ending = drive(&mut http, activity, shared).await;
     if activity.break_upload() && ending.expects_a_head() {
@@ -237,8 +236,8 @@ fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits,
     builder
         // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
         .header_read_timeout(None)
-        .max_header_size(limits.head)
-        .max_buf_size(limits.head.max(BUFFER))
+        .max_header_size(limits.head_limit)
+        .max_buf_size(limits.head_limit.max(BUFFER))
         .serve_connection(TokioIo::new(socket), service)
 }
 
@@ -318,7 +317,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, activity: &ConnectionState, shared
             if now() >= at {
                 match due {
                     // hyper tries to write when it is polled.
-                    Due::Rate => activity.look_at_pace(now(), shared.timeouts.min_rate),
+                    Due::Rate => activity.look_at_pace(now(), shared.timeouts.min_data_rate),
                     Due::Lags => place = Some(shared.crowd.lags()),
                     due => return overdue(due),
                 }

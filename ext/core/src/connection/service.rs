@@ -75,7 +75,7 @@ impl Service {
 
     /// How a request body is received that has to be whole by `until`.
     fn terms(&self, until: Option<Instant>) -> Terms {
-        let Timeouts { body, min_rate, .. } = self.shared.timeouts;
+        let Timeouts { body_timeout: body, min_data_rate: min_rate, .. } = self.shared.timeouts;
         Terms { limits: self.shared.limits, patience: body, min_rate, until, budget: self.shared.budget.clone() }
     }
 
@@ -138,7 +138,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
     fn call(&self, request: http::Request<Incoming>) -> Reply {
         let received = super::now();
         let (mut head, incoming) = request.into_parts();
-        let whole = self.shared.timeouts.whole_request;
+        let whole = self.shared.timeouts.receive_timeout;
         let until = whole.map(|limit| self.activity.head_since().unwrap_or(received) + limit);
         let Begun { arrival, target } = self.activity.request_begun(request::wants_keep_alive(&head));
         if let Some(target) = target {
@@ -159,14 +159,14 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             self.shared.traffic.arrived(self.peer.source, at);
         }
         let meter = Meter::start(self.shared.clone(), &head.method, received);
-        let id = self.shared.marks.make(&mut head.headers);
+        let id = self.shared.added_headers.add_to(&mut head.headers);
         let line =
             self.shared.access.as_ref().map(|_| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
         let target = Some(Target::of(&head));
         let state = match request::check(&head) {
             Err(refusal) => State::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
-            Ok(()) if self.shared.limits.stream_bodies => {
+            Ok(()) if self.shared.limits.stream_input => {
                 let asked_for = head.headers.contains_key(header::EXPECT);
                 match RequestBody::stream(incoming, self.terms(until), asked_for) {
                     Ok(body) => {

@@ -429,14 +429,14 @@ impl ConnectionState {
 
 impl State {
     fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
-        let stalled = self.stalled.zip(timeouts.write).map(|(since, limit)| (since + limit, Due::Write));
+        let stalled = self.stalled.zip(timeouts.write_timeout).map(|(since, limit)| (since + limit, Due::Write));
         let waited = match self.stage {
-            Stage::Fresh { since } => timeouts.first_byte.map(|limit| (since + limit, Due::FirstByte)),
+            Stage::Fresh { since } => timeouts.first_data_timeout.map(|limit| (since + limit, Due::FirstByte)),
             Stage::Head { since } => {
-                let limit = [timeouts.head, timeouts.whole_request].into_iter().flatten().min();
+                let limit = [timeouts.head_timeout, timeouts.receive_timeout].into_iter().flatten().min();
                 limit.map(|limit| (since + limit, Due::Head))
             }
-            Stage::Idle { since } => timeouts.idle.map(|limit| (since + limit, Due::Idle)),
+            Stage::Idle { since } => timeouts.persistent_timeout.map(|limit| (since + limit, Due::Idle)),
             Stage::Exchange | Stage::Responding | Stage::Flushing => None,
         };
         let cold = match (self.stage, phase) {
@@ -451,7 +451,7 @@ impl State {
             }
             _ => None,
         };
-        let pace = match (self.pace, timeouts.min_rate) {
+        let pace = match (self.pace, timeouts.min_data_rate) {
             (Some(Pace { since, too_slow: true, .. }), Some(_)) => Some((since, Due::Write)),
             (Some(Pace { since, .. }), Some(rate)) => Some((since + rate.window(), Due::Rate)),
             _ => None,
@@ -472,12 +472,12 @@ mod tests {
     fn timeouts() -> Timeouts {
         let timeouts = Timeouts::default();
         Timeouts {
-            first_byte: Some(s(1)),
-            head: Some(s(2)),
-            body: Some(s(3)),
-            idle: Some(s(4)),
-            write: Some(s(5)),
-            min_rate: None,
+            first_data_timeout: Some(s(1)),
+            head_timeout: Some(s(2)),
+            body_timeout: Some(s(3)),
+            persistent_timeout: Some(s(4)),
+            write_timeout: Some(s(5)),
+            min_data_rate: None,
             ..timeouts
         }
     }
@@ -510,7 +510,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_client_has_taken_counts_and_not_what_the_kernel_has() {
         let activity = ConnectionState::new(super::super::now());
-        let timeouts = Timeouts { min_rate: Some(MinRate { bytes: 500, over: s(20) }), ..Timeouts::default() };
+        let timeouts = Timeouts { min_data_rate: Some(MinRate { bytes: 500, over: s(20) }), ..Timeouts::default() };
         let mut due = Vec::new();
         activity.request_begun(true);
         activity.response_begun(false);
@@ -521,7 +521,7 @@ mod tests {
             let (at, what) = activity.due(&timeouts, Phase::Ready).unwrap();
             due.push(what);
             tokio::time::advance(at - super::super::now()).await;
-            activity.look_at_pace(super::super::now(), timeouts.min_rate);
+            activity.look_at_pace(super::super::now(), timeouts.min_data_rate);
             unsent -= taken;
             activity.write_blocked(|| unsent);
         }
@@ -538,7 +538,7 @@ mod tests {
         let activity = ConnectionState::new(start);
         let closing = Phase::Closing { since: start, deadline: start + s(9), gently: true };
         let draining = Phase::Draining { since: start, pace: s(9), until: start + s(9) };
-        let due = |phase| activity.due(&Timeouts { first_byte: Some(s(30)), ..timeouts() }, phase);
+        let due = |phase| activity.due(&Timeouts { first_data_timeout: Some(s(30)), ..timeouts() }, phase);
         assert_eq!(due(closing), Some((start + COLD_AFTER, Due::Cold)));
         assert_eq!(due(draining), Some((start + s(30), Due::FirstByte)), "kept while everything new is served");
         activity.bytes_read();
@@ -560,7 +560,7 @@ mod tests {
         ask();
         let idle = super::super::now();
         let closing = |gently| Phase::Closing { since: idle, deadline: idle + s(30), gently };
-        let after_one = |gently| activity.due(&Timeouts { idle: None, ..timeouts() }, closing(gently));
+        let after_one = |gently| activity.due(&Timeouts { persistent_timeout: None, ..timeouts() }, closing(gently));
         assert_eq!(after_one(true), Some((idle + COLD_AFTER_FIRST, Due::Cold)));
         assert_eq!(after_one(false), Some((idle + COLD_AFTER, Due::Cold)), "somebody waits for the end");
         tokio::time::advance(s(3)).await;
@@ -568,7 +568,7 @@ mod tests {
         let idle = super::super::now();
         let due = |patience| {
             let closing = Phase::Closing { since: idle, deadline: idle + s(patience), gently: true };
-            activity.due(&Timeouts { idle: None, ..timeouts() }, closing)
+            activity.due(&Timeouts { persistent_timeout: None, ..timeouts() }, closing)
         };
         assert_eq!(due(20), Some((idle + s(6), Due::Cold)));
         assert_eq!(due(8), Some((idle + s(4), Due::Cold)));

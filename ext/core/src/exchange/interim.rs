@@ -10,6 +10,8 @@ use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use crate::http::response::write_headers;
+
 /// More bytes than this do not wait for a client; what comes then is dropped, as hints may be.
 const ROOM: usize = 64 * 1024;
 
@@ -92,17 +94,6 @@ impl Interim {
     fn clear(&self) {
         drop(self.before_write());
     }
-}
-
-/// Header lines, and the empty one that ends them.
-pub(crate) fn write_headers(message: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        message.extend_from_slice(name.as_str().as_bytes());
-        message.extend_from_slice(b": ");
-        message.extend_from_slice(value.as_bytes());
-        message.extend_from_slice(b"\r\n");
-    }
-    message.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

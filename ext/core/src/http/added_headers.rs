@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::config::AddedHeaders;
+
 /// The header of the id, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
@@ -12,18 +14,9 @@ const QUEUE_START: HeaderName = HeaderName::from_static("x-queue-start");
 /// A longer id is not an id.
 const LONGEST: usize = 200;
 
-/// Which marks are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AddedHeaders {
-    /// `X-Request-Id`, unless the client or a proxy has sent one; it is sent back with the response.
-    pub request_id: bool,
-    /// `X-Request-Start: t=<milliseconds since 1970>`, unless a proxy has said when the request came.
-    pub request_start: bool,
-}
-
 impl AddedHeaders {
-    /// AddedHeaders a request that has just come, and returns its id.
-    pub(crate) fn make(self, headers: &mut HeaderMap) -> Option<HeaderValue> {
+    /// Adds them to a request that has just come, and returns its id.
+    pub(crate) fn add_to(self, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if self.request_start && !headers.contains_key(REQUEST_START) && !headers.contains_key(QUEUE_START) {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
             if let Ok(value) = HeaderValue::from_str(&format!("t={since}")) {
@@ -56,24 +49,24 @@ mod tests {
 
     const ALL: AddedHeaders = AddedHeaders { request_id: true, request_start: true };
 
-    fn marked(marks: AddedHeaders, sent: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn added(wanted: AddedHeaders, sent: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers: HeaderMap =
             sent.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        assert_eq!(marks.make(&mut headers).is_some(), marks.request_id);
+        assert_eq!(wanted.add_to(&mut headers).is_some(), wanted.request_id);
         headers
     }
 
     #[test]
-    fn marks_what_comes_without() {
-        let headers = marked(ALL, &[]);
+    fn adds_what_comes_without() {
+        let headers = added(ALL, &[]);
         assert_eq!(headers[REQUEST_ID].len(), 32);
         assert!(headers[REQUEST_START].to_str().unwrap().starts_with("t=1"));
-        assert!(marked(AddedHeaders::default(), &[]).is_empty());
+        assert!(added(AddedHeaders::default(), &[]).is_empty());
     }
 
     #[test]
     fn keeps_what_a_proxy_has_said() {
-        let headers = marked(ALL, &[("x-request-id", "abc-1.2"), ("x-queue-start", "t=5")]);
+        let headers = added(ALL, &[("x-request-id", "abc-1.2"), ("x-queue-start", "t=5")]);
         assert_eq!(headers[REQUEST_ID], "abc-1.2");
         assert!(!headers.contains_key(REQUEST_START));
     }
@@ -81,7 +74,7 @@ mod tests {
     #[test]
     fn replaces_an_id_that_is_none() {
         for id in ["", "a b", "a\"b"] {
-            assert_ne!(marked(ALL, &[("x-request-id", id)])[REQUEST_ID], id);
+            assert_ne!(added(ALL, &[("x-request-id", id)])[REQUEST_ID], id);
         }
     }
 }

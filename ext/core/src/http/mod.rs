@@ -3,5 +3,6 @@
 pub(crate) mod added_headers;
 pub(crate) mod body;
 pub(crate) mod guard;
+pub(crate) mod probe;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::{exchange::interim::write_headers, http::body::ResponseBody};
+use crate::http::body::ResponseBody;
 
 /// A response of an app may have headers of that many names. `HeaderMap` holds 24,576 and panics beyond; the difference is left
 /// to those that the server and hyper add.
@@ -112,6 +112,17 @@ impl Refusal {
         message.extend_from_slice(&text);
         message
     }
+}
+
+/// Header lines, and the empty one that ends them.
+pub(crate) fn write_headers(message: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        message.extend_from_slice(name.as_str().as_bytes());
+        message.extend_from_slice(b": ");
+        message.extend_from_slice(value.as_bytes());
+        message.extend_from_slice(b"\r\n");
+    }
+    message.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

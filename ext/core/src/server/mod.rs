@@ -102,8 +102,8 @@ impl Server {
         };
         let stats = Arc::new(Stats::default());
         let queue =
-            DispatchQueue::new(config.limits.queue, config.limits.queue_wait, config.max_workers, stats.clone());
-        queue.retire_idle(config.min_workers, config.idle_worker);
+            DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
+        queue.retire_idle(config.min_threads, config.idle_thread_timeout);
         Ok(Self {
             config,
             bound,
@@ -192,9 +192,9 @@ impl Server {
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(queue.max_workers());
-        let crowd = Crowd::new(self.config.limits.connections.map_or(room.clients, |limit| limit as u64));
+        let crowd = Crowd::new(self.config.limits.max_connections.map_or(room.clients, |limit| limit as u64));
         let askers = Crowd::new(room.admin);
-        let budget = Budget::new(self.config.limits.buffers);
+        let budget = Budget::new(self.config.limits.buffer_limit);
         let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
             queue: queue.clone(),
@@ -203,7 +203,7 @@ impl Server {
             limits: self.config.limits,
             spool_directory: self.config.spool_directory,
             phase: phases.clone(),
-            marks: self.config.marks,
+            added_headers: self.config.added_headers,
             probes: self.config.probes,
             traffic: traffic.clone(),
             access: self.access,
@@ -222,7 +222,7 @@ impl Server {
             let own = Own { crowd, budget, log: logs.clone(), access_log };
             let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about, own);
             let access = (address, self.config.admin_access);
-            let liveness = Liveness::new(queue.clone(), requests.probes.unattended, observer.clone());
+            let liveness = Liveness::new(queue.clone(), requests.probes.liveness_timeout, observer.clone());
             let phase = phases.clone();
             (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access), askers)
         });

@@ -101,7 +101,7 @@ pub struct Snapshot {
     pub stalls: u64,
     /// How often a worker that was done let another, which had waited in the app, go before the next exchange.
     pub yields: u64,
-    /// How often whoever had the interpreter's lock for a [slice](crate::pool::time_slice) was asked to let others go first.
+    /// How often a worker that had held the GVL for a whole time slice was asked to hand it on.
     pub preemptions: u64,
     /// Bytes of response bodies.
     pub sent: u64,

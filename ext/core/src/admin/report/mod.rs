@@ -9,6 +9,7 @@ use std::{sync::Arc, time::SystemTime};
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
+use crate::http::probe;
 use crate::{
     config::About,
     connection::Crowd,
@@ -17,7 +18,6 @@ use crate::{
     lifecycle::Phase,
     log::{Logs, output::Lost},
     pool::DispatchQueue,
-    probe,
     stats::Stats,
 };
 

@@ -48,7 +48,7 @@ async fn a_stream_of_few_events_is_not_slow() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
-    let timeouts = Timeouts { whole_request: Some(s(45)), ..Timeouts::default() };
+    let timeouts = Timeouts { receive_timeout: Some(s(45)), ..Timeouts::default() };
     let stage = Stage::with(timeouts, Limits::default());
     let mut client = stage.connect();
     sleep(s(5)).await;
@@ -63,7 +63,7 @@ async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
     assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
     assert_eq!(at, s(5 + 45));
 
-    let timeouts = Timeouts { whole_request: Some(s(10)), ..Timeouts::default() };
+    let timeouts = Timeouts { receive_timeout: Some(s(10)), ..Timeouts::default() };
     let stage = Stage::with(timeouts, Limits::default());
     let mut client = stage.connect();
     client.send("GET / HT").await;
@@ -75,7 +75,7 @@ async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
 /// The app's time is its own.
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_with_the_request() {
-    let timeouts = Timeouts { whole_request: Some(s(10)), ..Timeouts::default() };
+    let timeouts = Timeouts { receive_timeout: Some(s(10)), ..Timeouts::default() };
     let stage = Stage::with(timeouts, Limits::default());
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx").await;
@@ -88,7 +88,7 @@ async fn the_deadline_ends_with_the_request() {
 /// Connections that say nothing, whether ever used or not, give way in the order in which they fell silent.
 #[tokio::test(start_paused = true)]
 async fn the_connection_that_has_been_silent_longest_gives_way() {
-    let stage = Stage::with(Timeouts::default(), Limits { connections: Some(3), ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { max_connections: Some(3), ..Limits::default() });
     let (mut used, mut fresh, mut busy) = (stage.connect(), stage.connect(), stage.connect());
     busy.send(GET).await;
     let exchange = stage.take().await;

@@ -37,7 +37,7 @@ async fn waits_for_nobody_to_take_a_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_a_body_that_stops_arriving_with_408() {
-    let stage = Stage::with(Timeouts { min_rate: None, ..Timeouts::default() }, Limits::default());
+    let stage = Stage::with(Timeouts { min_data_rate: None, ..Timeouts::default() }, Limits::default());
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345").await;
     sleep(s(50)).await;
@@ -86,7 +86,7 @@ async fn gives_a_stream_all_the_time_it_takes_between_chunks() {
 
 #[tokio::test(start_paused = true)]
 async fn aborts_when_the_client_takes_nothing() {
-    let stage = Stage::with(Timeouts { min_rate: None, ..Timeouts::default() }, Limits::default());
+    let stage = Stage::with(Timeouts { min_data_rate: None, ..Timeouts::default() }, Limits::default());
     let mut client = stage.connect_with_buffer(64);
     client.send(GET).await;
     let (sender, receiver) = channel();
@@ -105,13 +105,13 @@ async fn aborts_when_the_client_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn has_no_deadline_that_is_switched_off() {
     let timeouts = Timeouts {
-        first_byte: None,
-        head: None,
-        body: None,
-        idle: None,
-        write: None,
-        whole_request: None,
-        min_rate: None,
+        first_data_timeout: None,
+        head_timeout: None,
+        body_timeout: None,
+        persistent_timeout: None,
+        write_timeout: None,
+        receive_timeout: None,
+        min_data_rate: None,
     };
     let stage = Stage::with(timeouts, Limits::default());
     let mut client = stage.connect();

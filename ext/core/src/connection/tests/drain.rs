@@ -224,7 +224,7 @@ async fn a_request_that_was_not_looked_at_before_a_forced_end_is_refused() {
 /// The same for what is left of a body that the app has not read: the response was on its way, and the reset destroyed it.
 #[tokio::test(start_paused = true)]
 async fn a_forced_end_leaves_a_response_alone_whose_request_body_is_still_coming() {
-    let limits = Limits { stream_bodies: true, ..Limits::default() };
+    let limits = Limits { stream_input: true, ..Limits::default() };
     let stage = Stage::with(Timeouts::default(), limits);
     let mut client = stage.connect_through_kernel();
     client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\nbegun").await.unwrap();

@@ -119,7 +119,7 @@ async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut(
         http::body::{Chunk, ReadError},
         sync::wake::Parker,
     };
-    let stage = Stage::with(Timeouts::default(), Limits { stream_bodies: true, ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { stream_input: true, ..Limits::default() });
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     let exchange = stage.take().await;
@@ -139,7 +139,7 @@ async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut(
 
 #[tokio::test(start_paused = true)]
 async fn asks_for_a_body_that_waits_to_be_asked_for() {
-    let stage = Stage::with(Timeouts::default(), Limits { body: Some(4), ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { http_content_length_limit: Some(4), ..Limits::default() });
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
     client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
@@ -219,7 +219,7 @@ async fn refuses_what_is_malformed() {
 /// once, it would see a reset instead of the answer.
 #[tokio::test(start_paused = true)]
 async fn lingers_where_an_upload_was_refused() {
-    let stage = Stage::with(Timeouts::default(), Limits { body: Some(4), ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { http_content_length_limit: Some(4), ..Limits::default() });
     let mut client = stage.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n").await;
     let (text, _) = client.rest().await;
@@ -246,7 +246,7 @@ const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_answered_and_the_connection_stays() {
-    let stage = Stage::with(Timeouts::default(), Limits { queue: 1, ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { max_queue: 1, ..Limits::default() });
     let mut first = stage.connect();
     first.send(GET).await;
     while stage.shared.queue.is_empty() {
@@ -264,7 +264,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
-    let stage = Stage::with(Timeouts::default(), Limits { queue_wait: Some(s(2)), ..Limits::default() });
+    let stage = Stage::with(Timeouts::default(), Limits { queue_timeout: Some(s(2)), ..Limits::default() });
     let queue = stage.shared.queue.clone();
     let clock = tokio::spawn(async move { queue.keep_time().await });
     let mut client = stage.connect();

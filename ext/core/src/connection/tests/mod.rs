@@ -65,7 +65,7 @@ impl Stage {
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
         let stats = Arc::new(Stats::default());
-        let queue = DispatchQueue::new(limits.queue, limits.queue_wait, 1, stats.clone());
+        let queue = DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -81,11 +81,11 @@ impl Stage {
                 phase: phases,
                 probes: Probes::default(),
                 traffic: Arc::new(Traffic::new(false)),
-                marks: Default::default(),
+                added_headers: Default::default(),
                 access: None,
                 memory_trim: Default::default(),
-                crowd: Crowd::new(limits.connections.unwrap_or(1000) as u64),
-                budget: Budget::new(limits.buffers),
+                crowd: Crowd::new(limits.max_connections.unwrap_or(1000) as u64),
+                budget: Budget::new(limits.buffer_limit),
                 troubles: Arc::new(Troubles::told_to(observer)),
                 tasks: TaskTracker::new(),
             }),

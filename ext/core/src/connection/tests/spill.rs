@@ -10,7 +10,7 @@ const LIMIT: u64 = 300_000;
 const LENGTH: usize = 200_000;
 
 fn stage() -> Stage {
-    Stage::with(Timeouts::default(), Limits { buffers: Some(LIMIT), ..Limits::default() })
+    Stage::with(Timeouts::default(), Limits { buffer_limit: Some(LIMIT), ..Limits::default() })
 }
 
 fn letters(length: usize) -> Bytes {

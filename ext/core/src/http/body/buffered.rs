@@ -81,7 +81,7 @@ impl RequestBody {
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
         let expected = check_length(&incoming, terms.limits)?;
-        let memory = terms.limits.body_memory as u64;
+        let memory = terms.limits.body_memory_limit as u64;
         let mut hold = terms.budget.hold();
         let mut pieces = Pieces::new(incoming, &terms);
         let mut batch = Batch::default();
@@ -136,7 +136,7 @@ impl From<io::Error> for Unreceived {
 /// The length of a body, where it is known; one that is known to be too long is refused unread.
 fn check_length<B: Body>(incoming: &B, limits: Limits) -> Result<Option<u64>, Refusal> {
     let expected = incoming.size_hint().exact();
-    match (limits.body, expected) {
+    match (limits.http_content_length_limit, expected) {
         (Some(limit), Some(length)) if length > limit => Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE)),
         _ => Ok(expected),
     }
@@ -155,7 +155,7 @@ mod tests {
     use http_body_util::Full;
 
     fn limits(memory: usize, body: Option<u64>) -> Terms {
-        let limits = Limits { body_memory: memory, body, ..Limits::default() };
+        let limits = Limits { body_memory_limit: memory, http_content_length_limit: body, ..Limits::default() };
         Terms { limits, patience: None, min_rate: None, until: None, budget: Budget::new(None) }
     }
 

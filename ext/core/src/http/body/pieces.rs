@@ -93,7 +93,15 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
     pub(super) fn new(incoming: B, terms: &Terms) -> Self {
         let pace = terms.min_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
         let &Terms { limits, patience, until, .. } = terms;
-        Self { incoming, limit: limits.body, patience, until, unasked: until.map(|_| now()), pace, received: 0 }
+        Self {
+            incoming,
+            limit: limits.http_content_length_limit,
+            patience,
+            until,
+            unasked: until.map(|_| now()),
+            pace,
+            received: 0,
+        }
     }
 
     /// Bytes of all pieces so far.

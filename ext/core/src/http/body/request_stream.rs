@@ -329,7 +329,7 @@ mod tests {
             feed.next(&Parker::new().unparker())
         };
         assert_eq!(late.await, Chunk::Broken(ReadError::Late));
-        let limits = crate::config::Limits { body: Some(5), ..Default::default() };
+        let limits = crate::config::Limits { http_content_length_limit: Some(5), ..Default::default() };
         let feed = RequestStream::of(Full::new(Bytes::from("abcdef")), Terms { limits, ..terms() }, false);
         assert_eq!(next(&feed).await, Chunk::Broken(ReadError::TooLong));
     }

@@ -60,10 +60,10 @@ pub(crate) fn answer_beside_app(
     in_flight: impl FnOnce() -> u64,
     unattended: impl FnOnce() -> Option<Duration>,
 ) -> Option<Response> {
-    if phase.is_stopping() && probes.fail_paths.iter().any(|failing| failing == path) {
+    if phase.is_stopping() && probes.drain_fail_paths.iter().any(|failing| failing == path) {
         return Some(text(StatusCode::SERVICE_UNAVAILABLE, describe(phase, now, in_flight())));
     }
-    if probes.mounted { answer(method, path, phase, now, in_flight, unattended) } else { None }
+    if probes.probe_paths { answer(method, path, phase, now, in_flight, unattended) } else { None }
 }
 
 /// What is said in plain text, and never kept for later.
@@ -86,14 +86,14 @@ fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
 impl Probes {
     /// Whether all that comes to an address of the app is the app's.
     pub(crate) fn are_off(&self) -> bool {
-        !self.mounted && self.fail_paths.is_empty()
+        !self.probe_paths && self.drain_fail_paths.is_empty()
     }
 
     /// Whether a request to an address of the app comes from a prober, and so says nothing about where clients are sent.
     pub(crate) fn is_probe(&self, head: &Parts) -> bool {
         let agent = head.headers.get(header::USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
         PROBERS.iter().any(|prober| agent.starts_with(prober.as_bytes()))
-            || self.fail_paths.iter().any(|path| path == head.uri.path())
+            || self.drain_fail_paths.iter().any(|path| path == head.uri.path())
     }
 }
 
@@ -150,14 +150,14 @@ mod tests {
 
     #[test]
     fn fails_the_apps_own_health_check_once_it_was_told_to_stop() {
-        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()], ..Default::default() };
+        let probes = Probes { probe_paths: false, drain_fail_paths: vec!["/up".into()], ..Default::default() };
         let statuses = phases().map(|phase| {
             ["/up", "/readyz", "/up/"].map(|path| {
                 status(answer_beside_app(&probes, &Method::GET, path, phase, Instant::now(), || 0, || None))
             })
         });
         assert_eq!(statuses, [[0, 0, 0], [0, 0, 0], [503, 0, 0], [503, 0, 0], [503, 0, 0]]);
-        let probes = Probes { mounted: true, ..Default::default() };
+        let probes = Probes { probe_paths: true, ..Default::default() };
         assert_eq!(
             status(answer_beside_app(&probes, &Method::GET, "/readyz", phases()[2], Instant::now(), || 0, || None)),
             503
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn knows_probers_by_their_name_and_by_what_they_ask_for() {
-        let probes = Probes { mounted: false, fail_paths: vec!["/up".into()], ..Default::default() };
+        let probes = Probes { probe_paths: false, drain_fail_paths: vec!["/up".into()], ..Default::default() };
         let head = |path: &str, agent: &str| {
             let request = http::Request::get(path).header("user-agent", agent).body(()).unwrap();
             request.into_parts().0

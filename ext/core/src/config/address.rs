@@ -1,0 +1,176 @@
+//! Addresses to listen on, as the configuration writes them.
+
+use std::{fmt, path::PathBuf};
+
+use crate::error::Error;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `tcp://HOST:PORT`, the host a name or an IP address (`[::1]` for IPv6), port 0 for any free port.
+    Tcp {
+        /// Without brackets.
+        host: String,
+        /// 0 lets the kernel choose.
+        port: u16,
+        /// Connections the kernel may keep for us; the system's own maximum caps it.
+        backlog: i32,
+    },
+    /// `unix:///path`, or `unix://@name` for Linux's abstract namespace.
+    Unix {
+        /// Absolute or relative to the working directory; an abstract name keeps its `@`.
+        path: PathBuf,
+        /// The socket's permissions; `None` leaves them to the umask.
+        mode: Option<u32>,
+        /// As for TCP.
+        backlog: i32,
+    },
+}
+
+const BACKLOG: i32 = 1024;
+
+impl Address {
+    /// Reads `tcp://host:port?backlog=N` or `unix:///path?mode=0660&umask=0117&backlog=N`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names what is wrong with the address.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let wrong = |why: &str| Error::configuration(format!("{text:?} is not an address to listen on: {why}"));
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| wrong("it starts with neither tcp:// nor unix://"))?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut options = Query::parse(query).map_err(|why| wrong(&why))?;
+        let backlog = options.take_number("backlog", 10).map_err(|why| wrong(&why))?;
+        let backlog = backlog.map_or(BACKLOG, |n| i32::try_from(n).unwrap_or(i32::MAX));
+        let address = match scheme {
+            "tcp" => {
+                let (host, port) = split_host_port(place)
+                    .ok_or_else(|| wrong("it needs a host and a port, as in tcp://0.0.0.0:9292"))?;
+                Self::Tcp { host, port, backlog }
+            }
+            "unix" => {
+                if place.is_empty() {
+                    return Err(wrong("it needs a path, as in unix:///run/app.sock"));
+                }
+                let mode = options.take_number("mode", 8).map_err(|why| wrong(&why))?;
+                let umask = options.take_number("umask", 8).map_err(|why| wrong(&why))?;
+                Self::Unix { path: place.into(), mode: mode.or(umask.map(|mask| 0o777 & !mask)), backlog }
+            }
+            other => return Err(wrong(&format!("{other}:// is not supported; use tcp:// or unix://"))),
+        };
+        options.finish().map_err(|why| wrong(&why))?;
+        Ok(address)
+    }
+}
+
+impl Address {
+    /// The same for a listener whose clients may change the server: where nothing else was said, a Unix socket is for this
+    /// user's processes alone.
+    pub(crate) fn private(mut self) -> Self {
+        if let Self::Unix { mode, .. } = &mut self {
+            mode.get_or_insert(0o600);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+fn split_host_port(place: &str) -> Option<(String, u16)> {
+    let (host, port) = place.rsplit_once(':')?;
+    let host = match host.strip_prefix('[') {
+        Some(inner) => inner.strip_suffix(']')?,
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    if host.is_empty() {
+        return None;
+    }
+    Some((host.to_owned(), port.parse().ok()?))
+}
+
+/// The `key=value` pairs behind an address; each is taken once and none may be left over.
+struct Query<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Query<'a> {
+    fn parse(text: &'a str) -> Result<Self, String> {
+        text.split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').ok_or_else(|| format!("{pair:?} has no value")))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn take_number(&mut self, name: &str, radix: u32) -> Result<Option<u32>, String> {
+        let Some(at) = self.0.iter().position(|(key, _)| *key == name) else { return Ok(None) };
+        let (_, value) = self.0.remove(at);
+        match u32::from_str_radix(value, radix) {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(format!("{name}={value} is not a number")),
+        }
+    }
+
+    fn finish(self) -> Result<(), String> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((key, _)) => Err(format!("it has no option {key:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16, backlog: i32) -> Address {
+        Address::Tcp { host: host.into(), port, backlog }
+    }
+
+    #[test]
+    fn reads_addresses() {
+        assert_eq!(Address::parse("tcp://0.0.0.0:9292").unwrap(), tcp("0.0.0.0", 9292, 1024));
+        assert_eq!(Address::parse("tcp://[::1]:0?backlog=16").unwrap(), tcp("::1", 0, 16));
+        assert_eq!(
+            Address::parse("unix:///run/app.sock?mode=0660").unwrap(),
+            Address::Unix { path: "/run/app.sock".into(), mode: Some(0o660), backlog: 1024 }
+        );
+        assert_eq!(
+            Address::parse("unix://app.sock?umask=0117").unwrap(),
+            Address::Unix { path: "app.sock".into(), mode: Some(0o660), backlog: 1024 }
+        );
+    }
+
+    #[test]
+    fn prints_what_it_reads() {
+        for text in ["tcp://127.0.0.1:80", "tcp://[::1]:8080", "unix:///tmp/x"] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_an_address() {
+        for (text, why) in [
+            ("localhost:3000", "neither tcp:// nor unix://"),
+            ("tcp://localhost", "needs a host and a port"),
+            ("tcp://::1:80", "needs a host and a port"),
+            ("tcp://h:70000", "needs a host and a port"),
+            ("ssl://h:443", "ssl:// is not supported"),
+            ("unix://", "needs a path"),
+            ("unix:///x?mode=9", "mode=9 is not a number"),
+            ("tcp://h:1?mode=0660", "no option \"mode\""),
+        ] {
+            let error = Address::parse(text).unwrap_err();
+            assert!(error.is_configuration());
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}
