@@ -175,7 +175,7 @@ impl Server {
         rb_self.logs.start().map_err(failed)?;
         server.finish_logs(rb_self.logs.clone());
         if let Some(slices) = gvl::slices() {
-            server.keep_slices(slices, rb_self.time_slice);
+            server.set_time_slice(slices, rb_self.time_slice);
         }
         if let Some(signals) = signals {
             server.own_process(&signals);

@@ -1,4 +1,4 @@
-//! Who may ask the admin listener for what: a decision about the head of a request. Probes are answered for all clients. The
+//! What a client may ask of the admin listener: a decision about the head of a request. Probes are answered for all clients. The
 //! numbers are too, but not for a browser that came by a foreign name (DNS rebinding). What changes the server takes a token,
 //! or the listener's Unix socket, because a client on the same host may be a page in a browser, an app that fetches URLs for
 //! its users, or a proxy beside the app.
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(status(authority.may_read(&head("/stats", &[("host", "evil.example"), ("cookie", "a=b")]))), 200);
     }
 
-    /// A page of `evil.example` whose name was changed to 127.0.0.1 meanwhile reads what is there as if it were its own.
+    /// A page of `evil.example` reads what is at 127.0.0.1 as if it were its own, once that name was changed to this address.
     #[test]
     fn a_browser_that_came_by_a_foreign_name_reads_nothing() {
         let authority = authority("tcp://0.0.0.0:9394", None);

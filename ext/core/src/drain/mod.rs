@@ -1,4 +1,4 @@
-//! The traffic as a drain sees it: when the last new connection came and from whom, whether it came late, and whether
+//! The traffic as a drain sees it: when the last new connection came and from which address, whether it came late, and whether
 //! more are to be expected. Probes are no traffic: they go on for as long as the process does.
 
 pub(crate) mod arrivals;
@@ -12,27 +12,28 @@ use std::{
 use crate::{
     drain::{
         arrivals::{Arrivals, EPSILON, Source},
-        recent_durations::Recent,
+        recent_durations::RecentDurations,
     },
     lifecycle::plan::Plan,
     stats::Snapshot,
 };
 
-/// What requests in flight are taken to need at least, when a drain is extended.
+/// The least time that is kept back for requests in flight when a drain is extended.
 const RESERVE_MIN: Duration = Duration::from_secs(1);
 
 /// Shared by the connections, which report, and the driver, which asks; nearly always on one thread.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    /// Whether the drain's end depends on it.
-    watched: bool,
+    /// Whether the drain's end depends on the traffic; only then are sources and durations recorded.
+    until_quiet: bool,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
     arrivals: Arrivals,
-    recent: Recent,
+    /// How long requests took.
+    durations: RecentDurations,
     last: Option<Arrival>,
     drain: Option<Drain>,
 }
@@ -60,10 +61,11 @@ pub(crate) struct Drain {
 }
 
 impl Traffic {
-    /// Nothing came yet. With `watched` it is kept who sends how often and how long requests take.
-    pub(crate) fn new(watched: bool) -> Self {
-        let seen = Seen { arrivals: Arrivals::new(EPSILON), recent: Recent::default(), last: None, drain: None };
-        Self { watched, seen: Mutex::new(seen) }
+    /// Nothing came yet. With `until_quiet` each source's rate and the duration of requests are recorded.
+    pub(crate) fn new(until_quiet: bool) -> Self {
+        let seen =
+            Seen { arrivals: Arrivals::new(EPSILON), durations: RecentDurations::default(), last: None, drain: None };
+        Self { until_quiet, seen: Mutex::new(seen) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -82,15 +84,15 @@ impl Traffic {
         {
             drain.late += 1;
         }
-        if self.watched {
+        if self.until_quiet {
             seen.arrivals.arrived(source, at);
         }
     }
 
     /// A request that came at `received` has been answered at `now`, or never will be.
     pub(crate) fn answered(&self, received: Instant, now: Instant) {
-        if self.watched {
-            self.seen().recent.took(now.saturating_duration_since(received), now);
+        if self.until_quiet {
+            self.seen().durations.record(now.saturating_duration_since(received), now);
         }
     }
 
@@ -103,7 +105,7 @@ impl Traffic {
         let late_from = at + plan.drain_delay.saturating_sub(plan.late_part());
         let late_from = (!plan.drain_delay.is_zero()).then_some(late_from);
         seen.drain = Some(Drain { begun: at, before, late_from, late: 0 });
-        if self.watched {
+        if self.until_quiet {
             seen.arrivals.drain_begins(at, plan.drain_delay);
         }
     }
@@ -113,9 +115,9 @@ impl Traffic {
         self.seen().drain
     }
 
-    /// When nobody sends any more, if nobody does until then; `None` where that cannot be told.
+    /// When all sources will count as silent, if no connection comes until then; `None` where that cannot be told.
     pub(crate) fn quiet_at(&self) -> Option<Instant> {
-        if self.watched { self.seen().arrivals.quiet_at() } else { None }
+        if self.until_quiet { self.seen().arrivals.quiet_at() } else { None }
     }
 
     /// The last connection that came.
@@ -130,9 +132,9 @@ impl Traffic {
         (last.at > drain.begun).then(|| last.at - drain.begun)
     }
 
-    /// What requests in flight need of the budget.
+    /// What is kept back of the budget for requests in flight.
     pub(crate) fn reserve(&self) -> Duration {
-        self.seen().recent.p99().max(RESERVE_MIN)
+        self.seen().durations.p99().max(RESERVE_MIN)
     }
 }
 
@@ -156,6 +158,6 @@ mod tests {
         assert_eq!(traffic.last_in_drain(), Some(s(9)));
         traffic.arrived(None, start + s(6));
         assert_eq!(traffic.last().unwrap().source, source, "its first request came late, and not itself");
-        assert_eq!(traffic.quiet_at(), None, "nobody looks for it");
+        assert_eq!(traffic.quiet_at(), None, "sources are not recorded");
     }
 }

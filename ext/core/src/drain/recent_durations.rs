@@ -10,21 +10,21 @@ const QUANTILE: f64 = 0.99;
 
 /// Durations of the last five to ten minutes.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RecentDurations {
     /// The last stretch and the present one.
     counts: [[u32; BUCKETS]; 2],
     begun: Option<Instant>,
 }
 
-impl Default for Recent {
+impl Default for RecentDurations {
     fn default() -> Self {
         Self { counts: [[0; BUCKETS]; 2], begun: None }
     }
 }
 
-impl Recent {
-    /// Takes in that something took so long, at `now`.
-    pub(crate) fn took(&mut self, duration: Duration, now: Instant) {
+impl RecentDurations {
+    /// Records a request that took so long and ended at `now`.
+    pub(crate) fn record(&mut self, duration: Duration, now: Instant) {
         let begun = *self.begun.get_or_insert(now);
         if now.saturating_duration_since(begun) >= STRETCH {
             self.counts = [self.counts[1], [0; BUCKETS]];
@@ -34,8 +34,7 @@ impl Recent {
         *count = count.saturating_add(1);
     }
 
-    /// The time that all but one in a hundred took no longer than, rounded up by at most the half; zero where nothing is
-    /// known.
+    /// The 99th percentile, rounded up by at most the half; zero where nothing is recorded.
     pub(crate) fn p99(&self) -> Duration {
         let all: u64 = self.counts.iter().flatten().map(|&count| u64::from(count)).sum();
         let wanted = (all as f64 * QUANTILE).ceil() as u64;
@@ -67,24 +66,24 @@ mod tests {
 
     #[test]
     fn tells_what_nearly_all_took_and_forgets_in_time() {
-        let (mut recent, start) = (Recent::default(), Instant::now());
+        let (mut recent, start) = (RecentDurations::default(), Instant::now());
         assert_eq!(recent.p99(), Duration::ZERO);
         for _ in 0..990 {
-            recent.took(Duration::from_millis(3), start);
+            recent.record(Duration::from_millis(3), start);
         }
         for _ in 0..10 {
-            recent.took(Duration::from_secs(20), start);
+            recent.record(Duration::from_secs(20), start);
         }
         let p99 = recent.p99();
         assert!((0.003..0.0045).contains(&p99.as_secs_f64()), "{p99:?}");
-        recent.took(Duration::from_secs(20), start);
+        recent.record(Duration::from_secs(20), start);
         let p99 = recent.p99();
         assert!((20.0..30.0).contains(&p99.as_secs_f64()), "{p99:?}");
-        recent.took(Duration::ZERO, start + STRETCH);
+        recent.record(Duration::ZERO, start + STRETCH);
         assert!(recent.p99() >= Duration::from_secs(20), "the last stretch counts");
-        recent.took(Duration::MAX, start + 2 * STRETCH);
-        recent.took(Duration::ZERO, start + 3 * STRETCH);
-        recent.took(Duration::ZERO, start + 4 * STRETCH);
+        recent.record(Duration::MAX, start + 2 * STRETCH);
+        recent.record(Duration::ZERO, start + 3 * STRETCH);
+        recent.record(Duration::ZERO, start + 4 * STRETCH);
         assert!(recent.p99() <= Duration::from_millis(1));
     }
 }

@@ -15,14 +15,14 @@ const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
 /// The longest that the closing of the listeners waits for handshakes under way.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_millis(500);
-/// The last part of the delay: who still comes in it may well come after it.
+/// The last part of the delay: where connections still come in it, more may well come after it.
 const LATE_PART: f64 = 0.2;
 /// How long an extended drain goes on at least after a new connection.
 const EXTENSION_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What runs this process, as far as shutdown is concerned. Who has the process to itself finds it out; the core looks at
+/// What runs this process, as far as shutdown is concerned. The program that embeds the core finds it out; the core looks at
 /// no environment variable and no file for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Platform {
@@ -75,7 +75,7 @@ pub struct PlanOptions {
     pub termination_grace: Setting,
     /// What a preStop hook uses of the grace before SIGTERM comes.
     pub prestop: Duration,
-    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    /// Whether the delay ends once no new connections come any more, and goes on as long as they come.
     pub until_quiet: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// All there is from SIGTERM to the exit, where a platform sets it.
     pub budget: Option<Duration>,
-    /// Whether the delay ends when nobody sends new connections any more, and goes on while somebody does.
+    /// Whether the delay ends once no new connections come any more, and goes on as long as they come.
     pub until_quiet: bool,
 }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_nobody_outside_kubernetes() {
+    fn has_no_delay_outside_kubernetes() {
         let (plan, clamped) = Plan::resolve(PlanOptions::default(), Platform::Plain);
         assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None, until_quiet: false });
         assert!(clamped.is_empty());

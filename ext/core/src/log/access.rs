@@ -14,14 +14,14 @@ use serde::Serialize;
 
 use crate::{
     http::{added_headers, request::Peer},
-    log::output::{Lost, Output, Room, Style},
+    log::output::{Capacity, LineFormat, LostLines, Output},
     stats::{Times, refused::Refused},
     sys,
 };
 
 /// What may wait to be written. When the output is slower than the requests, what comes then is dropped and counted: a log
 /// must not hold up the service.
-const ROOM: Room = Room { lines: 8192, bytes: 8 * 1024 * 1024 };
+const CAPACITY: Capacity = Capacity { lines: 8192, bytes: 8 * 1024 * 1024 };
 
 /// RFC 3339, to the millisecond.
 pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
@@ -242,7 +242,7 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// Where records go.
+/// The access log.
 #[derive(Debug)]
 pub struct AccessLog(Output<Format>);
 
@@ -254,7 +254,7 @@ impl AccessLog {
     /// When the descriptor is not open, or there are no descriptors or threads left.
     pub fn to(descriptor: RawFd, format: Format) -> io::Result<Self> {
         let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Output::start("tidegate-access", file, format, ROOM).map(Self)
+        Output::start("tidegate-access", file, format, CAPACITY).map(Self)
     }
 
     /// Takes a request that is over, at `now`.
@@ -270,12 +270,12 @@ impl AccessLog {
     }
 
     /// Counts the lines that were dropped.
-    pub(crate) fn lost(&self) -> &Lost {
+    pub(crate) fn lost(&self) -> &LostLines {
         self.0.lost()
     }
 }
 
-impl Style for Format {
+impl LineFormat for Format {
     type Entry = Box<Record>;
 
     fn weight(record: &Box<Record>) -> usize {
@@ -293,7 +293,7 @@ impl Style for Format {
     }
 
     /// In a form that a reader of this log expects.
-    fn confess(&self, lost: u64, lines: &mut Vec<u8>) {
+    fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
         let line = match self {
             Self::Combined => {
                 format!("tidegate: {lost} lines of the access log were dropped: its output is too slow\n")

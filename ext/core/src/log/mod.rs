@@ -28,7 +28,7 @@ use crate::{
     log::{
         access::JSON_TIME,
         event::{LogEvent, Summary},
-        output::{Lost, Output, Room, Style},
+        output::{Capacity, LineFormat, LostLines, Output},
     },
     sys,
 };
@@ -37,7 +37,7 @@ use crate::{
 const KUBERNETES: &str = "/dev/termination-log";
 
 /// What may wait to be written: notices are few, and backtraces of the app long.
-const ROOM: Room = Room { lines: 1024, bytes: 1024 * 1024 };
+const CAPACITY: Capacity = Capacity { lines: 1024, bytes: 1024 * 1024 };
 
 /// How long the end of a server waits for its last lines, altogether: the process has little time left then, and the reader
 /// of a full pipe may never come.
@@ -47,7 +47,7 @@ pub(crate) const LAST_LINES: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Log {
     file: Arc<File>,
-    style: Lines,
+    format: Lines,
     output: OnceLock<Started>,
 }
 
@@ -74,13 +74,13 @@ impl Log {
     /// When it is not open, or there are no descriptors left.
     pub fn to(descriptor: RawFd) -> io::Result<Self> {
         let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Ok(Self { file, style: Lines { json: false }, output: OnceLock::new() })
+        Ok(Self { file, format: Lines { json: false }, output: OnceLock::new() })
     }
 
     /// The same with a JSON object in each line: `time`, `level` (info or warn), `event`, `message`, and with the summary of a
     /// drain its numbers.
     pub fn in_json(self, json: bool) -> Self {
-        Self { style: Lines { json }, ..self }
+        Self { format: Lines { json }, ..self }
     }
 
     /// Starts the thread that writes, which ends with the value. Not before a fork.
@@ -90,7 +90,7 @@ impl Log {
     /// When the system has no thread left.
     pub fn start(&self) -> io::Result<()> {
         if self.output.get().is_none() {
-            let output = Output::start("tidegate-log", self.file.clone(), self.style, ROOM)?;
+            let output = Output::start("tidegate-log", self.file.clone(), self.format, CAPACITY)?;
             self.output.get_or_init(|| Started { output, process: std::process::id() });
         }
         Ok(())
@@ -104,7 +104,7 @@ impl Log {
 
     /// Has a notice written. Never waits; see [`Log::print`].
     pub fn write(&self, notice: &LogEvent<'_>) {
-        let line = if self.style.json { json(notice, Timestamp::now()) } else { format!("tidegate: {notice}\n") };
+        let line = if self.format.json { json(notice, Timestamp::now()) } else { format!("tidegate: {notice}\n") };
         self.print(line.into_bytes());
     }
 
@@ -126,7 +126,7 @@ impl Log {
     }
 
     /// Counts what was lost; `None` before the start.
-    pub(crate) fn lost(&self) -> Option<&Lost> {
+    pub(crate) fn lost(&self) -> Option<&LostLines> {
         self.output.get().map(|started| started.output.lost())
     }
 
@@ -135,7 +135,7 @@ impl Log {
     }
 }
 
-impl Style for Lines {
+impl LineFormat for Lines {
     type Entry = Vec<u8>;
 
     fn weight(entry: &Vec<u8>) -> usize {
@@ -146,7 +146,7 @@ impl Style for Lines {
         lines.append(&mut entry);
     }
 
-    fn confess(&self, lost: u64, lines: &mut Vec<u8>) {
+    fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
         let notice = LogEvent::LinesLost(lost);
         let line = if self.json { json(&notice, Timestamp::now()) } else { format!("tidegate: {notice}\n") };
         lines.extend_from_slice(line.as_bytes());
@@ -190,7 +190,7 @@ impl Logs {
     pub(crate) fn lost(&self) -> u64 {
         let same = matches!((&self.notices, &self.errors), (Some(one), Some(two)) if Arc::ptr_eq(one, two));
         let errors = self.errors.iter().filter(|_| !same);
-        self.notices.iter().chain(errors).filter_map(|log| log.lost()).map(Lost::total).sum()
+        self.notices.iter().chain(errors).filter_map(|log| log.lost()).map(LostLines::total).sum()
     }
 }
 
@@ -342,7 +342,7 @@ mod tests {
 
     /// The path may be anything; the I/O thread must come back from it.
     #[test]
-    fn last_words_to_a_pipe_that_nobody_reads_hold_nobody_up() {
+    fn last_words_to_a_pipe_that_is_not_read_block_no_thread() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
         sys::make_fifo(&path).unwrap();

@@ -26,15 +26,15 @@ const BATCH: usize = 64 * 1024;
 
 /// What may wait to be written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     /// Lines.
     pub(crate) lines: usize,
-    /// What these take of memory, in bytes, as [`Style::weight`] has it.
+    /// What these take of memory, in bytes, as [`LineFormat::weight`] has it.
     pub(crate) bytes: usize,
 }
 
 /// How entries become lines.
-pub(crate) trait Style: Send + 'static {
+pub(crate) trait LineFormat: Send + 'static {
     /// What is put into the queue.
     type Entry: Send + 'static;
 
@@ -45,14 +45,14 @@ pub(crate) trait Style: Send + 'static {
     fn write(&self, entry: Self::Entry, lines: &mut Vec<u8>);
 
     /// Appends a line which says that `lost` entries are missing.
-    fn confess(&self, lost: u64, lines: &mut Vec<u8>);
+    fn write_lost(&self, lost: u64, lines: &mut Vec<u8>);
 }
 
-/// Counts the entries that no reader will see. Clones count the same.
+/// Counts the entries that could not be written. Clones share one count.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lost(Arc<AtomicU64>);
+pub(crate) struct LostLines(Arc<AtomicU64>);
 
-impl Lost {
+impl LostLines {
     /// How many there are, since the start.
     pub(crate) fn total(&self) -> u64 {
         self.0.load(SeqCst)
@@ -65,12 +65,12 @@ impl Lost {
 
 /// The queue's near end.
 #[derive(Debug)]
-pub(crate) struct Output<S: Style> {
+pub(crate) struct Output<S: LineFormat> {
     queue: Sender<Message<S::Entry>>,
     /// The weight of what waits.
     waiting: Arc<AtomicUsize>,
-    room: Room,
-    lost: Lost,
+    capacity: Capacity,
+    lost: LostLines,
 }
 
 #[derive(Debug)]
@@ -80,17 +80,17 @@ enum Message<E> {
     Flush(Sender<()>),
 }
 
-impl<S: Style> Output<S> {
+impl<S: LineFormat> Output<S> {
     /// Begins to write to `file`, on a thread of this `name`, which ends with the value.
     ///
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub(crate) fn start(name: &str, file: Arc<File>, style: S, room: Room) -> io::Result<Self> {
-        let (queue, inbox) = bounded(room.lines);
-        let (waiting, lost) = (Arc::new(AtomicUsize::new(0)), Lost::default());
+    pub(crate) fn start(name: &str, file: Arc<File>, format: S, capacity: Capacity) -> io::Result<Self> {
+        let (queue, inbox) = bounded(capacity.lines);
+        let (waiting, lost) = (Arc::new(AtomicUsize::new(0)), LostLines::default());
         let writer = Writer {
-            style,
+            format,
             inbox,
             waiting: waiting.clone(),
             lost: lost.clone(),
@@ -99,13 +99,13 @@ impl<S: Style> Output<S> {
             file,
         };
         thread::Builder::new().name(name.into()).spawn(move || writer.run())?;
-        Ok(Self { queue, waiting, room, lost })
+        Ok(Self { queue, waiting, capacity, lost })
     }
 
     /// Has `entry` written, or counts it as lost. Never waits.
     pub(crate) fn put(&self, entry: S::Entry) {
         let weight = S::weight(&entry);
-        let fits = self.waiting.fetch_add(weight, Relaxed) + weight <= self.room.bytes.max(weight);
+        let fits = self.waiting.fetch_add(weight, Relaxed) + weight <= self.capacity.bytes.max(weight);
         if !fits || self.queue.try_send(Message::Entry(entry)).is_err() {
             self.waiting.fetch_sub(weight, Relaxed);
             self.lost.add(1);
@@ -120,24 +120,24 @@ impl<S: Style> Output<S> {
     }
 
     /// What was lost.
-    pub(crate) fn lost(&self) -> &Lost {
+    pub(crate) fn lost(&self) -> &LostLines {
         &self.lost
     }
 }
 
 /// The queue's far end.
-struct Writer<S: Style> {
-    style: S,
+struct Writer<S: LineFormat> {
+    format: S,
     inbox: Receiver<Message<S::Entry>>,
     waiting: Arc<AtomicUsize>,
-    lost: Lost,
-    /// How many of the lost the reader knows of.
+    lost: LostLines,
+    /// How many of the lost the log has told of.
     said: u64,
     whole: Pieces,
     file: Arc<File>,
 }
 
-impl<S: Style> Writer<S> {
+impl<S: LineFormat> Writer<S> {
     fn run(mut self) {
         let mut lines = Vec::with_capacity(BATCH);
         while let Ok(first) = self.inbox.recv() {
@@ -147,7 +147,7 @@ impl<S: Style> Writer<S> {
                 match message {
                     Message::Entry(entry) => {
                         self.waiting.fetch_sub(S::weight(&entry), Relaxed);
-                        self.style.write(entry, &mut lines);
+                        self.format.write(entry, &mut lines);
                         entries += 1;
                     }
                     Message::Flush(done) => flushed = Some(done),
@@ -161,11 +161,11 @@ impl<S: Style> Writer<S> {
         }
     }
 
-    /// Writes lines made of so many entries, and the confession that is due.
+    /// Writes lines made of so many entries, and one about lost entries if there are new ones.
     fn write(&mut self, lines: &mut Vec<u8>, entries: u64) {
         let total = self.lost.total();
         if total > self.said {
-            self.style.confess(total - self.said, lines);
+            self.format.write_lost(total - self.said, lines);
         }
         match self.whole.write(&self.file, lines) {
             Ok(()) => self.said = total,
@@ -239,7 +239,7 @@ mod tests {
     /// Lines as they are.
     struct Plain;
 
-    impl Style for Plain {
+    impl LineFormat for Plain {
         type Entry = Vec<u8>;
 
         fn weight(entry: &Vec<u8>) -> usize {
@@ -250,24 +250,24 @@ mod tests {
             lines.append(&mut entry);
         }
 
-        fn confess(&self, lost: u64, lines: &mut Vec<u8>) {
+        fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
             lines.extend_from_slice(format!("lost {lost}\n").as_bytes());
         }
     }
 
-    const ROOM: Room = Room { lines: 100, bytes: 1 << 20 };
+    const CAPACITY: Capacity = Capacity { lines: 100, bytes: 1 << 20 };
 
-    fn output(room: Room) -> (PipeReader, Output<Plain>) {
+    fn output(capacity: Capacity) -> (PipeReader, Output<Plain>) {
         let (reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
-        (reader, Output::start("test", file, Plain, room).unwrap())
+        (reader, Output::start("test", file, Plain, capacity).unwrap())
     }
 
     fn later(milliseconds: u64) -> Instant {
         Instant::now() + Duration::from_millis(milliseconds)
     }
 
-    /// Every line that was put is read, or is in a confession, and none is torn.
+    /// Every line that was put is read, or is counted as lost, and none is torn.
     fn account(reader: PipeReader) -> (u64, u64) {
         let (mut read, mut lost) = (0, 0);
         for line in BufReader::new(reader).lines() {
@@ -284,8 +284,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_is_not_read_holds_nobody_up_and_what_is_lost_is_said_when_it_flows_again() {
-        let (reader, output) = output(ROOM);
+    fn a_pipe_that_is_not_read_blocks_no_thread_and_what_is_lost_is_said_when_it_flows_again() {
+        let (reader, output) = output(CAPACITY);
         let line = [&[b'x'; 999][..], b"\n"].concat();
         (0..500).for_each(|_| output.put(line.clone()));
         assert!(!output.flush(later(20)), "64 KiB fit into the pipe, and a batch into the writer's hands");
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_in_bytes_and_one_long_line_has_room() {
-        let (mut reader, output) = output(Room { lines: 100, bytes: 10_000 });
+        let (mut reader, output) = output(Capacity { lines: 100, bytes: 10_000 });
         let long = [&[b'x'; 99_999][..], b"\n"].concat();
         output.put(long.clone());
         // The writer has it in its hands, and is stuck with it, once its first byte can be read.
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_was_put_is_there_after_a_flush() {
-        let (reader, output) = output(ROOM);
+        let (reader, output) = output(CAPACITY);
         (0..10).for_each(|_| output.put(b"x\n".to_vec()));
         assert!(output.flush(later(20_000)));
         let mut text = [0; 100];
@@ -322,7 +322,7 @@ mod tests {
     /// A log whose reader has gone must not end the writer, or its queue would fill for ever.
     #[test]
     fn a_reader_that_has_gone_is_counted_as_loss() {
-        let (reader, output) = output(ROOM);
+        let (reader, output) = output(CAPACITY);
         drop(reader);
         (0..10).for_each(|_| output.put(b"x\n".to_vec()));
         assert!(output.flush(later(20_000)));

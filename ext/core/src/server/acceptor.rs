@@ -1,4 +1,4 @@
-//! A door: lets connections in through one listener, each into a task of its own, until the server closes.
+//! An acceptor: takes the connections of one listener, each into a task of its own, until the server closes.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// How often connections are counted again while a new one waits for its place.
+/// How often connections are counted again while a new one waits.
 const RECOUNT: Duration = Duration::from_millis(100);
 
 /// One in so many connections is asked for its round-trip time, which costs a system call; of the first and in a drain,
@@ -33,7 +33,7 @@ pub(super) struct Closed {
     pub(super) lossless: bool,
 }
 
-/// Lets connections in through one listener.
+/// Accepts the connections of one listener.
 pub(super) struct Acceptor {
     shared: Arc<Shared>,
     observer: Observer,
@@ -46,7 +46,7 @@ impl Acceptor {
     }
 
     /// Accepts until the server closes, then closes the listener.
-    pub(super) async fn keep(self, listener: Listener) -> Closed {
+    pub(super) async fn run(self, listener: Listener) -> Closed {
         let mut failing = Failing::default();
         let mut slowest = Slowest::default();
         loop {
@@ -62,7 +62,7 @@ impl Acceptor {
                     }
                     slowest.sample(&accepted, self.shared.phase().is_stopping());
                     self.make_room().await;
-                    self.welcome(accepted);
+                    self.spawn(accepted);
                 }
                 Err(error) if gone_already(&error) => {}
                 Err(error) => {
@@ -81,14 +81,14 @@ impl Acceptor {
         let lossless = listener
             .close(slowest.round_trip, |accepted| {
                 late += 1;
-                self.welcome(accepted);
+                self.spawn(accepted);
             })
             .await;
         Closed { late, lossless }
     }
 
-    /// Returns when the connection that was accepted has a place: a silent one is told to leave; where there is none, this
-    /// one waits, and those behind it in the kernel's queue. When the server closes, all come in.
+    /// Returns when there is room for the connection that was accepted: a silent one is told to close; where none is silent, this
+    /// one waits, and so do those behind it in the kernel's queue. When the server closes, all are taken.
     async fn make_room(&self) {
         let crowd = &self.shared.crowd;
         loop {
@@ -102,14 +102,14 @@ impl Acceptor {
                 tokio::select! {
                     () = self.closing.cancelled() => return,
                     () = change => {}
-                    // One that the app gives back is told by nothing else.
+                    // Nothing else tells of a hijacked connection that the app has closed.
                     () = sleep(RECOUNT) => {}
                 }
             }
         }
     }
 
-    fn welcome(&self, accepted: Accepted) {
+    fn spawn(&self, accepted: Accepted) {
         let open = self.shared.stats.connection_accepted();
         let shared = self.shared.clone();
         match accepted {
@@ -123,7 +123,7 @@ impl Acceptor {
     }
 }
 
-/// Whether descriptors have run out, so that a connection that ends helps.
+/// Whether descriptors have run out, so that closing a connection helps.
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
@@ -144,7 +144,7 @@ impl Slowest {
     }
 }
 
-/// A row of failed accepts, as when descriptors have run out: told once, tried again ever more patiently.
+/// A row of failed accepts, as when descriptors have run out: logged once, and tried again after ever longer pauses.
 #[derive(Debug, Default)]
 struct Failing(Option<Duration>);
 

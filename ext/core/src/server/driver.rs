@@ -28,7 +28,7 @@ use crate::{
     sys::process::Watchdog,
 };
 
-/// A forced end whose time is over by so much has not had its time: this thread could not run.
+/// When the deadline of a forced end is so long past, this thread could not run in time, and the end is still to be made.
 const OVERSLEPT: Duration = Duration::from_millis(20);
 /// How long it goes on then. Together with its own time this is less than what a process may live on after it.
 const CATCH_UP: Duration = Duration::from_millis(200);
@@ -38,14 +38,14 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
-    turns: StopWaiters,
+    waiters: StopWaiters,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
     closing: CancellationToken,
     accepting: Vec<JoinHandle<Closed>>,
     /// Whether the operator knows that the drain takes longer than planned.
-    extension_told: bool,
+    extension_reported: bool,
     /// Ends the process, where it is the server's own.
     watchdog: Option<Watchdog>,
 }
@@ -55,7 +55,7 @@ impl Driver {
         plan: Plan,
         shared: Arc<Shared>,
         phase: watch::Sender<Phase>,
-        turns: StopWaiters,
+        waiters: StopWaiters,
         observer: Observer,
         watchdog: Option<Watchdog>,
     ) -> Self {
@@ -63,12 +63,12 @@ impl Driver {
             plan,
             lifecycle: Lifecycle::new(plan),
             phase,
-            turns,
+            waiters,
             observer,
             shared,
             closing: CancellationToken::new(),
             accepting: Vec::new(),
-            extension_told: false,
+            extension_reported: false,
             watchdog,
         }
     }
@@ -92,8 +92,8 @@ impl Driver {
 
     /// Lets connections in through a listener, from now on.
     pub(super) fn accept_on(&mut self, listener: Listener) {
-        let door = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
-        self.accepting.push(tokio::spawn(door.keep(listener)));
+        let acceptor = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
+        self.accepting.push(tokio::spawn(acceptor.run(listener)));
     }
 
     /// Runs until the lifecycle is over.
@@ -103,8 +103,8 @@ impl Driver {
         let mut emptied: JoinHandle<()> = tokio::spawn(std::future::pending());
         let mut inbox_open = true;
         while !matches!(self.lifecycle.phase(), Phase::Stopped { .. }) {
-            let deadline = self.next_ring();
-            let ring = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
+            let deadline = self.next_deadline();
+            let timer = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let (event, at) = tokio::select! {
                 message = inbox.recv(), if inbox_open => match message {
                     Some(Message { event, at }) => {
@@ -118,9 +118,9 @@ impl Driver {
                         continue;
                     }
                 },
-                () = ring, if deadline.is_some() => {
+                () = timer, if deadline.is_some() => {
                     let all_gone = self.overslept() && timeout(CATCH_UP, &mut emptied).await.is_ok();
-                    (if all_gone { self.emptied() } else { self.rung(now()) }, now())
+                    (if all_gone { self.emptied() } else { self.deadline_passed(now()) }, now())
                 }
                 _ = &mut emptied => (self.emptied(), now()),
             };
@@ -128,14 +128,14 @@ impl Driver {
                 emptied.abort();
                 emptied = tokio::spawn(self.empty());
             }
-            self.bound_exit();
+            self.arm_watchdog();
         }
         emptied.abort();
-        self.summarize();
+        self.report_summary();
     }
 
     /// Sees to it that the process is gone in time.
-    fn bound_exit(&self) {
+    fn arm_watchdog(&self) {
         if let (Some(watchdog), Some(time)) = (&self.watchdog, self.lifecycle.gone_by(now())) {
             watchdog.set(time);
         }
@@ -152,7 +152,7 @@ impl Driver {
     }
 
     /// When there is something to decide, if nothing happens before.
-    fn next_ring(&self) -> Option<Instant> {
+    fn next_deadline(&self) -> Option<Instant> {
         let deadline = self.lifecycle.deadline();
         match self.quiet_at() {
             Some(quiet) => deadline.map(|deadline| deadline.min(quiet)),
@@ -167,7 +167,7 @@ impl Driver {
     }
 
     /// What it means that the time has come.
-    fn rung(&self, now: Instant) -> Event {
+    fn deadline_passed(&self, now: Instant) -> Event {
         if let Phase::Draining { until, .. } = self.lifecycle.phase() {
             if now < until && self.quiet_at().is_some_and(|quiet| now >= quiet) {
                 return Event::Quiet;
@@ -197,12 +197,12 @@ impl Driver {
                         self.shared.traffic.drain_begins(at, &self.plan, counted);
                     }
                     if let Phase::Closing { deadline, .. } = phase {
-                        self.tell_late_comers();
+                        self.report_late_connections();
                         self.shared.queue.end_by(deadline, at);
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
-                    self.turns.entered(phase);
+                    self.waiters.entered(phase);
                     let lasts = self.lifecycle.deadline().map(|end| end.saturating_duration_since(at));
                     if !matches!(phase, Phase::Ready | Phase::Stopped { .. }) {
                         (self.observer)(&LogEvent::Entered { phase, cause, now: counted, lasts });
@@ -210,7 +210,7 @@ impl Driver {
                 }
                 Action::Extend(phase) => {
                     self.phase.send_replace(phase);
-                    self.tell_extension(at);
+                    self.report_extension(at);
                 }
                 Action::CloseListeners => listening = Listening::Ends,
                 // Connections see the phase.
@@ -222,7 +222,7 @@ impl Driver {
     }
 
     /// Requests are still being routed here at the end of the delay.
-    fn tell_late_comers(&self) {
+    fn report_late_connections(&self) {
         let (drain, last) = (self.shared.traffic.drain(), self.shared.traffic.last());
         if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
             (self.observer)(&LogEvent::Late(LateComers {
@@ -234,9 +234,9 @@ impl Driver {
     }
 
     /// The drain goes on because they are. Said once: it may be prolonged many times.
-    fn tell_extension(&mut self, now: Instant) {
-        if let (false, Some(last)) = (self.extension_told, self.shared.traffic.last()) {
-            self.extension_told = true;
+    fn report_extension(&mut self, now: Instant) {
+        if let (false, Some(last)) = (self.extension_reported, self.shared.traffic.last()) {
+            self.extension_reported = true;
             (self.observer)(&LogEvent::Extended { ago: now.saturating_duration_since(last.at), source: last.source });
         }
     }
@@ -262,7 +262,7 @@ impl Driver {
         }
     }
 
-    fn summarize(&self) {
+    fn report_summary(&self) {
         let (Some(drain), Phase::Stopped { status }) = (self.shared.traffic.drain(), self.lifecycle.phase()) else {
             return;
         };

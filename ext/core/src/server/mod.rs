@@ -1,8 +1,8 @@
-//! A server: bound, then running on a thread with a runtime of its own. With its driver and its doors, the only
-//! module that knows both the lifecycle and the connections.
+//! A server: bound, then running on a thread with a runtime of its own. The only module that knows both the lifecycle and the
+//! connections.
 
 pub(crate) mod acceptor;
-pub(crate) mod administer;
+pub(crate) mod admin_acceptor;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
 pub(crate) mod listener;
@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::log::event::Observer;
 
-use self::{administer::administer, driver::Driver};
+use self::{admin_acceptor::accept_admin, driver::Driver};
 use crate::{
     admin::{
         Admin, Liveness,
@@ -53,7 +53,7 @@ use crate::{
 };
 
 /// How long the end of the server waits for the check of TMPDIR, which is over long before.
-const CHECK_PATIENCE: Duration = Duration::from_millis(100);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the process's last line may take to be written.
 const LAST_WORD: Duration = Duration::from_millis(500);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
@@ -77,7 +77,7 @@ pub struct Server {
     stats: Arc<Stats>,
     access: Option<AccessLog>,
     logs: Logs,
-    slices: Option<(&'static TimeSlicer, Option<Duration>)>,
+    time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     /// The signals to hear, where the process is the server's own.
     own_process: Option<Vec<Signal>>,
 }
@@ -112,7 +112,7 @@ impl Server {
             stats,
             access: None,
             logs: Logs::default(),
-            slices: None,
+            time_slicer: None,
             own_process: None,
         })
     }
@@ -122,8 +122,8 @@ impl Server {
         self.access = Some(access);
     }
 
-    /// At its end the server waits for a moment until these are written, and its metrics tell what was lost of them. Who puts
-    /// what into them is the [`Observer`]'s matter.
+    /// At its end the server waits for a moment until these are written, and its metrics tell what was lost of them. The
+    /// [`Observer`] writes to them.
     pub fn finish_logs(&mut self, logs: Logs) {
         self.logs = logs;
     }
@@ -150,10 +150,9 @@ impl Server {
         })
     }
 
-    /// Interrupts a thread that computes for longer than `slice` while others want the interpreter's lock; `None` interrupts
-    /// none.
-    pub fn keep_slices(&mut self, slices: &'static TimeSlicer, slice: Option<Duration>) {
-        self.slices = Some((slices, slice));
+    /// Interrupts a worker that has held the GVL for longer than `slice` while others want it; `None` interrupts none.
+    pub fn set_time_slice(&mut self, time_slicer: &'static TimeSlicer, slice: Option<Duration>) {
+        self.time_slicer = Some((time_slicer, slice));
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -184,16 +183,16 @@ impl Server {
         let admin = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
 
-        let (queue, stats, slices, logs) = (self.queue, self.stats, self.slices, self.logs);
+        let (queue, stats, time_slicer, logs) = (self.queue, self.stats, self.time_slicer, self.logs);
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = latch();
-        let (turns, stopping, closing) = StopWaiters::new();
+        let (waiters, stopping, closing) = StopWaiters::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(queue.max_workers());
         let crowd = Crowd::new(self.config.limits.max_connections.map_or(room.clients, |limit| limit as u64));
-        let askers = Crowd::new(room.admin);
+        let admin_clients = Crowd::new(room.admin);
         let budget = Budget::new(self.config.limits.buffer_limit);
         let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let shared = Arc::new(Shared {
@@ -224,18 +223,22 @@ impl Server {
             let access = (address, self.config.admin_access);
             let liveness = Liveness::new(queue.clone(), requests.probes.liveness_timeout, observer.clone());
             let phase = phases.clone();
-            (listener, Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access), askers)
+            (
+                listener,
+                Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access),
+                admin_clients,
+            )
         });
         let watchdog = match listener {
             Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
             None => None,
         };
-        let driver = Driver::new(self.config.plan, shared, phase, turns, observer, watchdog);
+        let driver = Driver::new(self.config.plan, shared, phase, waiters, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let signals = signals.map(|stream| (stream, messages.clone()));
         let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin, slices, signals);
+            serve(runtime, driver, inbox, listeners, admin, time_slicer, signals);
             let deadline = Instant::now() + LAST_LINES;
             // Before the workers come to their end, about which the app may have something to say.
             logs.finish(deadline);
@@ -273,7 +276,7 @@ pub struct Running {
     signal_listener: Mutex<Option<SignalListener>>,
 }
 
-/// A turn in a server's life that others wait for.
+/// A point in a server's life that other threads wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopPoint {
     /// It was told to stop.
@@ -282,7 +285,7 @@ pub enum StopPoint {
     Closing,
 }
 
-/// What the driver drops when a turn has come.
+/// Wakes the threads that wait for those points.
 struct StopWaiters {
     stopping: Option<LatchTrigger>,
     closing: Option<LatchTrigger>,
@@ -361,13 +364,13 @@ impl Running {
         self.signal_listener.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until a turn has come: `true`; `false` when `parker` was woken.
-    pub fn wait_for(&self, turn: StopPoint, parker: &Parker) -> bool {
-        let turned = match turn {
+    /// Waits until that point has come: `true`; `false` when `parker` was woken.
+    pub fn wait_for(&self, point: StopPoint, parker: &Parker) -> bool {
+        let latch = match point {
             StopPoint::Stopping => &self.stopping,
             StopPoint::Closing => &self.closing,
         };
-        turned.wait(parker, None).is_some()
+        latch.wait(parker, None).is_some()
     }
 
     /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was
@@ -385,22 +388,23 @@ fn serve(
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
     admin: Option<(Listener, Admin, Arc<Crowd>)>,
-    slices: Option<(&'static TimeSlicer, Option<Duration>)>,
+    time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
     runtime.block_on(async {
         if let Some((stream, messages)) = signals {
-            tokio::spawn(hear(stream, messages));
+            tokio::spawn(forward_signals(stream, messages));
         }
         let clients = driver.shared().crowd.clone();
-        let administering =
-            admin.map(|(listener, admin, askers)| tokio::spawn(administer(listener, Arc::new(admin), askers, clients)));
+        let admin_task = admin.map(|(listener, admin, admin_clients)| {
+            tokio::spawn(accept_admin(listener, Arc::new(admin), admin_clients, clients))
+        });
         for listener in listeners {
             driver.accept_on(listener);
         }
         let shared = driver.shared();
-        if let Some((slices, slice)) = slices {
-            tokio::spawn(slices.keep(slice, shared.stats.clone()));
+        if let Some((time_slicer, slice)) = time_slicer {
+            tokio::spawn(time_slicer.keep(slice, shared.stats.clone()));
         }
         tokio::spawn(
             async move { tokio::join!(shared.queue.keep_time(), shared.memory_trim.keep_small(give_back_memory)) },
@@ -412,10 +416,10 @@ fn serve(
             }
         });
         driver.run(inbox).await;
-        // A server that ends at once leaves no file behind; one whose TMPDIR hangs does not wait for it.
-        let _ = tokio::time::timeout(CHECK_PATIENCE, checking).await;
-        if let Some(administering) = administering {
-            administering.abort();
+        // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
+        let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
+        if let Some(admin_task) = admin_task {
+            admin_task.abort();
         }
     });
     // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
@@ -438,7 +442,7 @@ fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> !
 }
 
 /// Passes signals on to the driver, until they are ignored.
-async fn hear(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Message>) {
+async fn forward_signals(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Message>) {
     let Ok(mut stream) = UnixStream::from_std(stream) else { return };
     while let Ok(byte) = stream.read_u8().await {
         if let Some(signal) = signal_of(byte) {

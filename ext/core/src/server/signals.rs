@@ -1,6 +1,6 @@
 //! Signals, heard by the I/O thread the moment they are delivered, whatever the interpreter is doing.
 //!
-//! An interpreter runs its signal handlers when it gets to it; an extension that holds its lock for ten seconds would
+//! An interpreter runs its signal handlers when it gets to it; an extension that holds the GVL for ten seconds would
 //! take them from the platform's grace. The interpreter's handler still runs after ours, and reports the same signal
 //! again: [`SignalListener::heard`] tells the two apart.
 
@@ -75,8 +75,8 @@ impl Drop for SignalListener {
     }
 }
 
-/// Bounds the end of a boot, until it is dropped: an app may hold the interpreter's lock while it is loaded, so that nothing
-/// of the interpreter's hears a signal. Nothing has been accepted yet, and nothing is lost.
+/// Bounds the end of a boot, until it is dropped: an app may hold the GVL while it is loaded, so that the interpreter
+/// runs no signal handler. Nothing has been accepted yet, and nothing is lost.
 #[derive(Debug)]
 pub struct BootGuard {
     stream: UnixStream,
@@ -85,20 +85,20 @@ pub struct BootGuard {
 }
 
 impl BootGuard {
-    /// Calls `bite`, which ends the process, when `limit` has passed since the first of these signals. It runs on a thread of
+    /// Calls `on_timeout`, which ends the process, when `limit` has passed since the first of these signals. It runs on a thread of
     /// its own: not before a fork.
     ///
     /// # Errors
     ///
     /// When the system has no descriptors or threads left.
-    pub fn start(signals: &[Signal], limit: Duration, bite: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub fn start(signals: &[Signal], limit: Duration, on_timeout: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (listener, stream) = SignalListener::open(signals)?;
         stream.set_nonblocking(false)?;
         let over = Arc::new(AtomicBool::new(false));
         let (mut hearing, done) = (stream.try_clone()?, over.clone());
         let guard = move || {
             if hearing.read_exact(&mut [0]).is_ok() && !has_ended(&hearing, limit) && !done.load(Ordering::SeqCst) {
-                bite();
+                on_timeout();
             }
         };
         thread::Builder::new().name("tidegate-boot".into()).spawn(guard)?;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// SIGQUIT, because nobody else in the test process has a use for it.
+    /// SIGQUIT, because nothing else in the test process uses it.
     #[test]
     fn hears_a_signal_and_knows_it_again_once() {
         let (signals, mut reader) = SignalListener::open(&[Signal::Quit]).unwrap();
@@ -161,22 +161,22 @@ mod tests {
     }
 
     fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {
-        let (bites, bitten) = mpsc::channel();
-        (BootGuard::start(&[Signal::Hup], limit, move || bites.send(()).unwrap()).unwrap(), bitten)
+        let (expires, expired) = mpsc::channel();
+        (BootGuard::start(&[Signal::Hup], limit, move || expires.send(()).unwrap()).unwrap(), expired)
     }
 
     /// SIGHUP, which the other test does not use: they run at the same time.
     #[test]
     fn bounds_a_boot_that_was_told_to_end_and_no_other() {
-        let (long, unbitten) = guard(Duration::from_secs(3600));
-        let (short, bitten) = guard(Duration::ZERO);
+        let (long, unexpired) = guard(Duration::from_secs(3600));
+        let (short, expired) = guard(Duration::ZERO);
         sys::raise(libc::SIGHUP);
-        assert_eq!(bitten.recv(), Ok(()));
+        assert_eq!(expired.recv(), Ok(()));
         drop(short);
         drop(long);
-        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "it was over before its time");
-        let (quiet, unbitten) = guard(Duration::ZERO);
+        assert_eq!(unexpired.recv(), Err(mpsc::RecvError), "it was over before its time");
+        let (quiet, unexpired) = guard(Duration::ZERO);
         drop(quiet);
-        assert_eq!(unbitten.recv(), Err(mpsc::RecvError), "no signal came");
+        assert_eq!(unexpired.recv(), Err(mpsc::RecvError), "no signal came");
     }
 }

@@ -22,11 +22,11 @@ pub fn limit_arenas(count: u16) {
 ///
 /// When the system has no thread left.
 pub fn exit_within(limit: Duration, status: i32) -> io::Result<()> {
-    let bite = move || {
+    let on_timeout = move || {
         thread::sleep(limit);
         sys::exit_now(status)
     };
-    thread::Builder::new().name("tidegate-exit".into()).spawn(bite).map(drop)
+    thread::Builder::new().name("tidegate-exit".into()).spawn(on_timeout).map(drop)
 }
 
 /// Does something at a time that is set later, on a thread of its own. Once a time is set, dropping the value changes nothing:
@@ -54,12 +54,12 @@ impl Watchdog {
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub(crate) fn start(bite: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(on_timeout: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::new(State::Idle), changed: Condvar::new() });
         let watching = shared.clone();
         let watch = move || {
             if watching.wait() {
-                bite();
+                on_timeout();
             }
         };
         thread::Builder::new().name("tidegate-exit".into()).spawn(watch)?;
@@ -114,23 +114,23 @@ mod tests {
     use std::sync::mpsc;
 
     fn watchdog() -> (Watchdog, mpsc::Receiver<()>) {
-        let (bites, bitten) = mpsc::channel();
-        (Watchdog::start(move || bites.send(()).unwrap()).unwrap(), bitten)
+        let (expires, expired) = mpsc::channel();
+        (Watchdog::start(move || expires.send(()).unwrap()).unwrap(), expired)
     }
 
     #[test]
     fn bites_at_the_time_that_was_set_last_although_it_was_forgotten() {
-        let (watchdog, bitten) = watchdog();
+        let (watchdog, expired) = watchdog();
         watchdog.set(Instant::now() + Duration::from_secs(3600));
         watchdog.set(Instant::now());
         drop(watchdog);
-        assert_eq!(bitten.recv(), Ok(()));
+        assert_eq!(expired.recv(), Ok(()));
     }
 
     #[test]
     fn ends_with_a_server_that_ended_for_itself() {
-        let (watchdog, bitten) = watchdog();
+        let (watchdog, expired) = watchdog();
         drop(watchdog);
-        assert_eq!(bitten.recv(), Err(mpsc::RecvError));
+        assert_eq!(expired.recv(), Err(mpsc::RecvError));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     drain::Traffic,
     http::{body::Budget, response::Response},
     lifecycle::Phase,
-    log::{Logs, output::Lost},
+    log::{Logs, output::LostLines},
     pool::DispatchQueue,
     stats::Stats,
 };
@@ -39,12 +39,12 @@ pub(crate) struct Own {
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) log: Logs,
-    pub(crate) access_log: Option<Lost>,
+    pub(crate) access_log: Option<LostLines>,
 }
 
 impl Own {
     fn lost_by_log(&self) -> [(&'static str, u64); 2] {
-        [("server", self.log.lost()), ("access", self.access_log.as_ref().map_or(0, Lost::total))]
+        [("server", self.log.lost()), ("access", self.access_log.as_ref().map_or(0, LostLines::total))]
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who sends new connections, how often, and since when each is silent: from that, when a drain may end early because
-//! nobody sends any more. A pure value; the time is an argument.
+//! The sources of new connections, the rate of each, and since when each is silent: from that follows when a drain may end
+//! early, because no source sends any more. A pure value; the time is an argument.
 //!
 //! Behind Kubernetes' service proxy each node balances for itself and hears of a pod's end in its own time, so each
 //! source address is judged for itself. A source that has sent `n` connections in a time `w` stays silent for `t` by
@@ -19,7 +19,7 @@ use std::{
 const MEMORY: Duration = Duration::from_secs(60);
 /// A source that was silent for so long before the drain is no source any more.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
-/// The part of all connections whose sources need not be judged, as long as they are silent.
+/// The rarest sources need not be judged as long as they are silent: those that together send this part of all connections.
 const TAIL: f64 = 0.001;
 /// Sources that can be told apart. A server with more sees its clients' own addresses, which tell nothing about nodes.
 const SOURCES_MAX: usize = 4096;
@@ -37,16 +37,16 @@ pub(crate) type Source = Option<IpAddr>;
 pub struct Arrivals {
     epsilon: f64,
     sources: HashMap<Source, History>,
-    /// When there were last more sources than can be told apart.
-    crowded: Option<Instant>,
+    /// When there were last more than [`SOURCES_MAX`] sources.
+    overflowed: Option<Instant>,
     /// The chance of an error that each gap of the drain may take; `None` before it.
     per_gap: Option<f64>,
 }
 
 impl Arrivals {
-    /// Nobody has come yet. `epsilon` is the accepted chance of an error per drain.
+    /// No connection has come yet. `epsilon` is the accepted chance of an error per drain.
     pub fn new(epsilon: f64) -> Self {
-        Self { epsilon, sources: HashMap::new(), crowded: None, per_gap: None }
+        Self { epsilon, sources: HashMap::new(), overflowed: None, per_gap: None }
     }
 
     /// A connection came from `source`.
@@ -58,7 +58,7 @@ impl Arrivals {
             self.forget(at);
         }
         if self.sources.len() >= SOURCES_MAX {
-            self.crowded = Some(at);
+            self.overflowed = Some(at);
             return;
         }
         self.sources.insert(source, History::new(at, self.per_gap.is_some()));
@@ -77,7 +77,7 @@ impl Arrivals {
     /// cannot be told: no source was seen, or one that sends so seldom that its silence means nothing, or is new.
     pub fn quiet_at(&self) -> Option<Instant> {
         let epsilon = self.per_gap?;
-        if self.crowded.is_some() || self.sources.is_empty() {
+        if self.overflowed.is_some() || self.sources.is_empty() {
             return None;
         }
         let mut sources: Vec<&History> = self.sources.values().collect();
@@ -92,8 +92,8 @@ impl Arrivals {
 
     fn forget(&mut self, now: Instant) {
         self.sources.retain(|_, source| now.saturating_duration_since(source.last) < FORGOTTEN_AFTER);
-        if self.crowded.is_some_and(|at| now.saturating_duration_since(at) >= FORGOTTEN_AFTER) {
-            self.crowded = None;
+        if self.overflowed.is_some_and(|at| now.saturating_duration_since(at) >= FORGOTTEN_AFTER) {
+            self.overflowed = None;
         }
     }
 }

@@ -32,12 +32,12 @@ const EMPTYING_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Bound {
     socket: Socket,
-    place: Place,
+    bound_address: BoundAddress,
     backlog: i32,
 }
 
 #[derive(Debug)]
-enum Place {
+enum BoundAddress {
     Tcp(SocketAddr),
     Unix(SocketFile),
 }
@@ -49,16 +49,16 @@ impl Bound {
             Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
             Address::Unix { path, mode, backlog } => {
                 let (socket, file) = SocketFile::bind(address, path, *mode)?;
-                Ok(vec![Self { socket, place: Place::Unix(file), backlog: *backlog }])
+                Ok(vec![Self { socket, bound_address: BoundAddress::Unix(file), backlog: *backlog }])
             }
         }
     }
 
     /// The address as a client writes it, with the port the kernel chose.
     pub(crate) fn address(&self) -> String {
-        match &self.place {
-            Place::Tcp(address) => format!("tcp://{address}"),
-            Place::Unix(file) => format!("unix://{}", file.path().display()),
+        match &self.bound_address {
+            BoundAddress::Tcp(address) => format!("tcp://{address}"),
+            BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
     }
 
@@ -67,12 +67,12 @@ impl Bound {
         let address = self.address();
         let failed = |cause| Error::bind(&address, cause);
         self.socket.listen(self.backlog).map_err(failed)?;
-        Ok(match self.place {
-            Place::Tcp(local) => {
+        Ok(match self.bound_address {
+            BoundAddress::Tcp(local) => {
                 let socket = TcpListener::from_std(self.socket.into()).map_err(failed)?;
                 Listener::Tcp(socket, local)
             }
-            Place::Unix(file) => {
+            BoundAddress::Unix(file) => {
                 let socket = UnixListener::from_std(self.socket.into()).map_err(failed)?;
                 Listener::Unix(socket, file)
             }
@@ -88,15 +88,18 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
     let mut bound: Vec<Bound> = Vec::new();
     let mut failure = None;
     for mut target in resolved {
-        if bound.iter().any(|other| matches!(&other.place, Place::Tcp(taken) if taken.ip() == target.ip())) {
+        if bound
+            .iter()
+            .any(|other| matches!(&other.bound_address, BoundAddress::Tcp(taken) if taken.ip() == target.ip()))
+        {
             continue;
         }
         // The second address of a name gets the port that was chosen for the first.
-        if let Some(Place::Tcp(first)) = bound.first().map(|first| &first.place) {
+        if let Some(BoundAddress::Tcp(first)) = bound.first().map(|first| &first.bound_address) {
             target.set_port(first.port());
         }
         match bind_tcp_socket(target) {
-            Ok((socket, local)) => bound.push(Bound { socket, place: Place::Tcp(local), backlog }),
+            Ok((socket, local)) => bound.push(Bound { socket, bound_address: BoundAddress::Tcp(local), backlog }),
             // A machine without IPv6 has a localhost all the same.
             Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
                 failure = Some(cause)
@@ -212,16 +215,16 @@ impl Listener {
 /// those that do.
 async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
     let begun = Instant::now();
-    let mut patience = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
-    while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
+    let mut limit = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
+    while let Ok(accepted) = tokio::time::timeout_at(begun + limit, listener.accept()).await {
         let (socket, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if gone_already(&error) => continue,
-            // Out of descriptors: those who wait are taken when the queue is emptied.
-            Err(_) => return tokio::time::sleep_until(begun + patience).await,
+            // Out of descriptors: the connections that wait are taken when the queue is emptied.
+            Err(_) => return tokio::time::sleep_until(begun + limit).await,
         };
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
-            patience = patience.max(4 * round_trip).min(SETTLE_MAX);
+            limit = limit.max(4 * round_trip).min(SETTLE_MAX);
         }
         take(Accepted::tcp(socket, remote, local));
     }

@@ -65,7 +65,7 @@ fn what_a_dead_process_left_behind_is_no_obstacle() {
     assert!(names(directory.path()).is_empty());
 }
 
-/// The socket of the second server must survive the end of the first, whose file it was.
+/// The second server takes over the path of the first; its socket must survive the end of the first.
 #[test]
 fn leaves_what_took_its_place() {
     let directory = directory();

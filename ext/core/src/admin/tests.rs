@@ -1,0 +1,224 @@
+//! The admin listener over the wire: who is answered, what begins a drain, and what a slow client can hold.
+
+use super::*;
+use crate::{
+    config::Token,
+    drain::Traffic,
+    exchange::{Awaited, Exchange},
+    http::{
+        body::RequestBody,
+        request::{Peer, Request as Waiting},
+    },
+};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
+};
+
+struct Harness {
+    phase: watch::Sender<Phase>,
+    queue: Arc<DispatchQueue>,
+    admin: Arc<Admin>,
+    asked: Arc<AtomicU32>,
+    logged: Arc<Mutex<Vec<String>>>,
+    crowd: Arc<Crowd>,
+}
+
+impl Harness {
+    fn new(address: &str, token: Option<&str>) -> Self {
+        let (sender, phase) = watch::channel(Phase::Ready);
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let drain = Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let logged = Arc::<Mutex<Vec<String>>>::default();
+        let lines = logged.clone();
+        let observer: Observer = Arc::new(move |event: &LogEvent<'_>| lines.lock().unwrap().push(event.to_string()));
+        let stats = Arc::<Stats>::default();
+        let queue = DispatchQueue::new(1, None, 1, stats.clone());
+        let report = Report::new(
+            stats.clone(),
+            queue.clone(),
+            Arc::new(Traffic::new(false)),
+            phase.clone(),
+            Default::default(),
+            Default::default(),
+        );
+        let access = AdminAccess { token: token.map(Token::new), hosts: Vec::new() };
+        let address = Address::parse(address).unwrap();
+        let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
+        let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
+        Self { phase: sender, queue, admin, asked, logged, crowd: Crowd::new(4) }
+    }
+
+    fn ask(&self, client: AdminClient, request: &str) -> JoinHandle<String> {
+        let (mut ours, server) = tokio::io::duplex(4096);
+        tokio::spawn(serve(server, client, self.admin.clone(), self.crowd.clone()));
+        let request = request.replace('\n', "\r\n");
+        tokio::spawn(async move {
+            ours.write_all(request.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            ours.read_to_string(&mut text).await.unwrap();
+            text
+        })
+    }
+
+    /// A client that has sent so much, with its connection's task.
+    async fn send(&self, client: AdminClient, text: &str) -> (DuplexStream, JoinHandle<()>) {
+        let (mut ours, server) = tokio::io::duplex(1024);
+        let task = tokio::spawn(serve(server, client, self.admin.clone(), self.crowd.clone()));
+        ours.write_all(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
+        // All that is to be done at once is done before the time goes on.
+        sleep(Duration::from_millis(1)).await;
+        (ours, task)
+    }
+
+    fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn logged(&self) -> Vec<String> {
+        std::mem::take(&mut self.logged.lock().unwrap())
+    }
+}
+
+fn local_client() -> AdminClient {
+    AdminClient::Tcp("127.0.0.1:4711".parse().unwrap())
+}
+
+#[tokio::test]
+async fn answers_over_the_wire_and_closes() {
+    let harness = Harness::new("tcp://0.0.0.0:1", None);
+    let text = harness.ask(local_client(), "GET /readyz HTTP/1.1\nhost: x\n\n").await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\nready\n"), "{text}");
+    let numbers = harness.ask(local_client(), "GET /metrics HTTP/1.1\nhost: x\n\n").await.unwrap();
+    assert!(numbers.contains("\r\n\r\n# HELP "), "{numbers}");
+    assert!(harness.ask(local_client(), "GET / HTTP/1.1\nhost: x\n\n").await.unwrap().contains("404 Not Found"));
+}
+
+/// Of two servers on one machine a page of the web could read the numbers of both.
+#[tokio::test]
+async fn shows_a_browser_that_came_by_a_foreign_name_the_probes_alone() {
+    let harness = Harness::new("tcp://0.0.0.0:1", None);
+    for (path, expected) in [("/metrics", "403"), ("/stats", "403"), ("/livez", "200")] {
+        let request = format!("GET {path} HTTP/1.1\nhost: evil.example\naccept-language: en\n\n");
+        let text = harness.ask(local_client(), &request).await.unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {expected} ")), "{text}");
+    }
+}
+
+/// To be on the same host was all that it took.
+#[tokio::test(start_paused = true)]
+async fn drains_for_no_client_without_authority_and_says_who_asked() {
+    let harness = Harness::new("tcp://0.0.0.0:1", None);
+    let text = harness.ask(local_client(), "POST /drain HTTP/1.1\nhost: 127.0.0.1\n\n").await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n") && text.contains("admin_token_file"), "{text}");
+    let logged = harness.logged();
+    assert!(logged[0].starts_with("refused to drain for 127.0.0.1:4711: this changes the server"), "{logged:?}");
+
+    let harness = Harness::new("tcp://0.0.0.0:1", Some("0123456789abcdef"));
+    for _ in 0..3 {
+        let text = harness.ask(local_client(), "POST /drain HTTP/1.1\nhost: 127.0.0.1\n\n").await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+        assert!(text.contains("\r\nwww-authenticate: Bearer realm=\"tidegate\"\r\n"), "{text}");
+    }
+    assert_eq!(harness.asked(), 0);
+    assert_eq!(harness.logged().len(), 1, "a client can't fill the log");
+    let answer =
+        harness.ask(local_client(), "POST /drain HTTP/1.1\nhost: x\nauthorization: Bearer 0123456789abcdef\n\n");
+    assert!(answer.await.unwrap().starts_with("HTTP/1.1 403 "), "a name that is not the listener's");
+    assert_eq!(harness.asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drains_when_asked_with_authority_and_answers_when_it_has() {
+    let token = "POST /drain HTTP/1.1\nhost: 10.0.0.8:9394\nauthorization: Bearer 0123456789abcdef\n\n";
+    let process = AdminClient::Unix(None);
+    for (harness, client, post, name) in [
+        (Harness::new("tcp://0.0.0.0:1", Some("0123456789abcdef")), local_client(), token, "127.0.0.1:4711"),
+        (Harness::new("unix://x", None), process, "POST /drain HTTP/1.1\nhost: localhost\n\n", "the Unix socket"),
+    ] {
+        let get = post.replace("POST", "GET");
+        assert!(harness.ask(client, &get).await.unwrap().contains("405 "));
+        assert_eq!(harness.asked(), 0);
+
+        let answer = harness.ask(client, post);
+        let now = now();
+        let later = now + Duration::from_secs(60);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(harness.asked(), 1);
+        assert_eq!(harness.logged(), [format!("asked to drain by {name}")]);
+        harness.phase.send_replace(Phase::Draining { since: now, pace: Duration::from_secs(60), until: later });
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(!answer.is_finished());
+        harness.phase.send_replace(Phase::Closing { since: later, deadline: later, gently: true });
+        assert!(answer.await.unwrap().contains("200 OK"));
+    }
+}
+
+/// 400 half heads took every descriptor, for 10 s; an answer that its client did not take was waited for without end.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_waited_for_gives_way_and_has_three_seconds() {
+    let harness = Harness::new("unix://x", None);
+    let (half, whole) = ("GET /livez HT", "GET /metrics HTTP/1.1\nhost: localhost\n\n");
+    for text in ["", half, whole] {
+        let begun = now();
+        let (_client, task) = harness.send(local_client(), text).await;
+        task.await.unwrap();
+        let lasted = now() - begun;
+        assert!(CLIENT_TIMEOUT <= lasted && lasted < 2 * CLIENT_TIMEOUT, "{text:?} {lasted:?}");
+
+        let (_client, task) = harness.send(local_client(), text).await;
+        let begun = now();
+        assert!(harness.crowd.gives_way(), "{text:?}");
+        task.await.unwrap();
+        assert!(now() - begun < CLIENT_TIMEOUT, "{text:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_the_drain_gives_way_to_none() {
+    let harness = Harness::new("unix://x", None);
+    let (mut client, task) = harness.send(AdminClient::Unix(None), "POST /drain HTTP/1.1\nhost: localhost\n\n").await;
+    assert!(!harness.crowd.gives_way());
+    sleep(10 * CLIENT_TIMEOUT).await;
+    assert!(!task.is_finished());
+    harness.phase.send_replace(Phase::Closing { since: now(), deadline: now(), gently: true });
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+}
+
+fn wait(queue: &Arc<DispatchQueue>, queued: Instant) -> Awaited {
+    let (head, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+    let peer = Arc::new(Peer::unix());
+    let request = Waiting { head, body: RequestBody::Empty, peer, received: queued, queued };
+    let (exchange, answer) = Exchange::new(request, None);
+    queue.submit(exchange).unwrap();
+    answer
+}
+
+/// All probes logged ready while nothing ran the app any more.
+#[tokio::test(start_paused = true)]
+async fn is_dead_when_requests_wait_and_nothing_runs_the_app() {
+    const LIVEZ: &str = "GET /livez HTTP/1.1\nhost: x\n\n";
+    let harness = Harness::new("tcp://0.0.0.0:1", None);
+    let answer = wait(&harness.queue, now());
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert!(harness.ask(local_client(), LIVEZ).await.unwrap().contains("200 OK"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        let text = harness.ask(local_client(), LIVEZ).await.unwrap();
+        assert!(text.contains("503 Service") && text.contains("\r\n\r\ndead: requests have waited for 61."), "{text}");
+    }
+    let events = harness.logged();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{events:?}");
+    let worker = harness.queue.register();
+    drop(worker.look());
+    assert!(harness.ask(local_client(), LIVEZ).await.unwrap().contains("200 OK"), "there is life again");
+    drop(answer);
+}
