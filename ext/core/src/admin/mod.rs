@@ -32,7 +32,7 @@ use crate::http::probe;
 use crate::{
     admin::report::Report,
     config::{Address, AdminAccess},
-    connection::Crowd,
+    connection::ConnectionLimit,
     http::{body::ResponseBody, response::Response},
     lifecycle::Phase,
     log::event::{LogEvent, Observer},
@@ -187,8 +187,8 @@ fn deny(denial: Denial) -> Response {
 }
 
 /// Answers one request and closes: a probe never keeps a connection alive. One that waits for its client, to send its request
-/// or to take its answer, gives way to others of the `crowd`; one that waits for the drain does not.
-pub(crate) async fn serve<S>(socket: S, asker: Asker, admin: Arc<Admin>, crowd: Arc<Crowd>)
+/// or to take its answer, gives way to others of the `limit`; one that waits for the drain does not.
+pub(crate) async fn serve<S>(socket: S, asker: Asker, admin: Arc<Admin>, limit: Arc<ConnectionLimit>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -217,17 +217,17 @@ where
             _ = &mut connection => break,
             // Its sender is as old as the connection.
             _ = turns.changed() => {}
-            () = patience(&crowd), if !answering => break,
+            () = patience(&limit), if !answering => break,
         }
     }
-    crowd.has_left();
+    limit.connection_closed();
 }
 
 /// Resolves when the client is waited for no longer.
-async fn patience(crowd: &Arc<Crowd>) {
-    let mut place = crowd.falls_silent();
+async fn patience(limit: &Arc<ConnectionLimit>) {
+    let mut place = limit.silent_connection();
     tokio::select! {
-        () = place.is_needed() => {}
+        () = place.evicted() => {}
         () = sleep(PATIENCE) => {}
     }
 }
@@ -266,7 +266,7 @@ mod tests {
         admin: Arc<Admin>,
         asked: Arc<AtomicU32>,
         said: Arc<Mutex<Vec<String>>>,
-        crowd: Arc<Crowd>,
+        limit: Arc<ConnectionLimit>,
     }
 
     impl Stage {
@@ -295,12 +295,12 @@ mod tests {
             let address = Address::parse(address).unwrap();
             let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
             let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
-            Self { phase: sender, queue, admin, asked, said, crowd: Crowd::new(4) }
+            Self { phase: sender, queue, admin, asked, said, limit: ConnectionLimit::new(4) }
         }
 
         fn ask(&self, asker: Asker, request: &str) -> JoinHandle<String> {
             let (mut client, server) = tokio::io::duplex(4096);
-            tokio::spawn(serve(server, asker, self.admin.clone(), self.crowd.clone()));
+            tokio::spawn(serve(server, asker, self.admin.clone(), self.limit.clone()));
             let request = request.replace('\n', "\r\n");
             tokio::spawn(async move {
                 client.write_all(request.as_bytes()).await.unwrap();
@@ -313,7 +313,7 @@ mod tests {
         /// A client that has sent so much, with its connection's task.
         async fn send(&self, asker: Asker, text: &str) -> (DuplexStream, JoinHandle<()>) {
             let (mut client, server) = tokio::io::duplex(1024);
-            let task = tokio::spawn(serve(server, asker, self.admin.clone(), self.crowd.clone()));
+            let task = tokio::spawn(serve(server, asker, self.admin.clone(), self.limit.clone()));
             client.write_all(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
             // All that is to be done at once is done before the time goes on.
             sleep(Duration::from_millis(1)).await;
@@ -418,7 +418,7 @@ mod tests {
 
             let (_client, task) = stage.send(neighbour(), text).await;
             let begun = now();
-            assert!(stage.crowd.gives_way(), "{text:?}");
+            assert!(stage.limit.evict(), "{text:?}");
             task.await.unwrap();
             assert!(now() - begun < PATIENCE, "{text:?}");
         }
@@ -428,7 +428,7 @@ mod tests {
     async fn a_client_that_waits_for_the_drain_gives_way_to_none() {
         let stage = Stage::new("unix://x", None);
         let (mut client, task) = stage.send(Asker::Unix(None), "POST /drain HTTP/1.1\nhost: localhost\n\n").await;
-        assert!(!stage.crowd.gives_way());
+        assert!(!stage.limit.evict());
         sleep(10 * PATIENCE).await;
         assert!(!task.is_finished());
         stage.phase.send_replace(Phase::Closing { since: now(), deadline: now(), gently: true });

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::acceptor::is_exhausted;
 use crate::{
     admin::{self, Admin, Asker},
-    connection::Crowd,
+    connection::ConnectionLimit,
     server::listener::{Accepted, Listener, gone_already},
 };
 
@@ -18,15 +18,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// At most as many at a time as `askers` has room for. Where descriptors have run out, one of those gives way, or one of the
 /// app's `clients`.
-pub(super) async fn administer(listener: Listener, admin: Arc<Admin>, askers: Arc<Crowd>, clients: Arc<Crowd>) {
+pub(super) async fn administer(
+    listener: Listener,
+    admin: Arc<Admin>,
+    askers: Arc<ConnectionLimit>,
+    clients: Arc<ConnectionLimit>,
+) {
     let tasks = TaskTracker::new();
     loop {
         let accepted = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if gone_already(&error) => continue,
             Err(error) => {
-                if is_exhausted(&error) && !askers.gives_way() {
-                    clients.gives_way();
+                if is_exhausted(&error) && !askers.evict() {
+                    clients.evict();
                 }
                 sleep(PAUSE).await;
                 continue;
@@ -50,15 +55,15 @@ pub(super) async fn administer(listener: Listener, admin: Arc<Admin>, askers: Ar
 
 /// Returns when there is room for one more: the one that has waited longest for its client is told to leave; where all wait for
 /// the drain, the new one waits.
-async fn make_room(askers: &Crowd, tasks: &TaskTracker) {
+async fn make_room(askers: &ConnectionLimit, tasks: &TaskTracker) {
     loop {
-        let change = askers.change();
+        let change = askers.changed();
         if askers.has_room(tasks.len() as u64) {
             return;
         }
         // The runtime looks at the sockets: a request that is here already is answered.
         yield_now().await;
-        if !askers.has_room(tasks.len() as u64) && !askers.gives_way() {
+        if !askers.has_room(tasks.len() as u64) && !askers.evict() {
             tokio::select! {
                 () = change => {}
                 () = sleep(PAUSE) => {}
