@@ -32,7 +32,7 @@ use crate::http::probe;
 use crate::{
     admin::report::Report,
     config::{Address, AdminAccess},
-    connection::Crowd,
+    connection::ConnectionLimit,
     http::{body::ResponseBody, response::Response},
     lifecycle::Phase,
     log::event::{LogEvent, Observer},
@@ -186,8 +186,8 @@ fn deny(denial: Denial) -> Response {
 }
 
 /// Answers one request and closes: a probe never keeps a connection alive. A connection that waits for its client, to send its
-/// request or to take its answer, is closed when others of the `crowd` need its place; one that waits for the drain is not.
-pub(crate) async fn serve<S>(socket: S, client: AdminClient, admin: Arc<Admin>, crowd: Arc<Crowd>)
+/// request or to take its answer, is closed when others of the `limit` need its place; one that waits for the drain is not.
+pub(crate) async fn serve<S>(socket: S, client: AdminClient, admin: Arc<Admin>, limit: Arc<ConnectionLimit>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -216,17 +216,17 @@ where
             _ = &mut connection => break,
             // Its sender is as old as the connection.
             _ = changes.changed() => {}
-            () = client_timed_out(&crowd), if !answering => break,
+            () = client_timed_out(&limit), if !answering => break,
         }
     }
-    crowd.has_left();
+    limit.connection_closed();
 }
 
 /// Resolves when the client has had its time, or a new connection needs its place.
-async fn client_timed_out(crowd: &Arc<Crowd>) {
-    let mut place = crowd.falls_silent();
+async fn client_timed_out(limit: &Arc<ConnectionLimit>) {
+    let mut place = limit.silent_connection();
     tokio::select! {
-        () = place.is_needed() => {}
+        () = place.evicted() => {}
         () = sleep(CLIENT_TIMEOUT) => {}
     }
 }

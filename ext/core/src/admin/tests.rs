@@ -22,7 +22,7 @@ struct Harness {
     admin: Arc<Admin>,
     asked: Arc<AtomicU32>,
     logged: Arc<Mutex<Vec<String>>>,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
 }
 
 impl Harness {
@@ -50,12 +50,12 @@ impl Harness {
         let address = Address::parse(address).unwrap();
         let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
         let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
-        Self { phase: sender, queue, admin, asked, logged, crowd: Crowd::new(4) }
+        Self { phase: sender, queue, admin, asked, logged, limit: ConnectionLimit::new(4) }
     }
 
     fn ask(&self, client: AdminClient, request: &str) -> JoinHandle<String> {
         let (mut ours, server) = tokio::io::duplex(4096);
-        tokio::spawn(serve(server, client, self.admin.clone(), self.crowd.clone()));
+        tokio::spawn(serve(server, client, self.admin.clone(), self.limit.clone()));
         let request = request.replace('\n', "\r\n");
         tokio::spawn(async move {
             ours.write_all(request.as_bytes()).await.unwrap();
@@ -68,7 +68,7 @@ impl Harness {
     /// A client that has sent so much, with its connection's task.
     async fn send(&self, client: AdminClient, text: &str) -> (DuplexStream, JoinHandle<()>) {
         let (mut ours, server) = tokio::io::duplex(1024);
-        let task = tokio::spawn(serve(server, client, self.admin.clone(), self.crowd.clone()));
+        let task = tokio::spawn(serve(server, client, self.admin.clone(), self.limit.clone()));
         ours.write_all(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
         // All that is to be done at once is done before the time goes on.
         sleep(Duration::from_millis(1)).await;
@@ -173,7 +173,7 @@ async fn a_client_that_is_waited_for_gives_way_and_has_three_seconds() {
 
         let (_client, task) = harness.send(local_client(), text).await;
         let begun = now();
-        assert!(harness.crowd.gives_way(), "{text:?}");
+        assert!(harness.limit.evict(), "{text:?}");
         task.await.unwrap();
         assert!(now() - begun < CLIENT_TIMEOUT, "{text:?}");
     }
@@ -183,7 +183,7 @@ async fn a_client_that_is_waited_for_gives_way_and_has_three_seconds() {
 async fn a_client_that_waits_for_the_drain_gives_way_to_none() {
     let harness = Harness::new("unix://x", None);
     let (mut client, task) = harness.send(AdminClient::Unix(None), "POST /drain HTTP/1.1\nhost: localhost\n\n").await;
-    assert!(!harness.crowd.gives_way());
+    assert!(!harness.limit.evict());
     sleep(10 * CLIENT_TIMEOUT).await;
     assert!(!task.is_finished());
     harness.phase.send_replace(Phase::Closing { since: now(), deadline: now(), gently: true });

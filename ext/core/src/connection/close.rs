@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Shared, Socket, socket::TrackedSocket, state::ConnectionState};
+use super::{Shared, Socket, state::ConnectionState, tracked_socket::TrackedSocket};
 use crate::http::response::Refusal;
 
-/// How long a client may take to notice that we have ended. What it still sends meanwhile is read and forgotten.
+/// How long a client may take to notice that the server has ended its side. What it still sends meanwhile is read and forgotten.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
@@ -48,15 +48,14 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
     if !shared.phase().is_stopping() {
         return;
     }
-    let patience = shared.timeouts.write_timeout.map(|limit| Instant::now() + limit);
+    let deadline = shared.settings.timeouts.write_timeout.map(|limit| Instant::now() + limit);
     loop {
         let unsent = socket.socket().unsent();
         if unsent == 0 {
             return;
         }
-        let give_up = shared.phase().is_forced() || patience.is_some_and(|patience| Instant::now() >= patience);
-        if give_up {
-            shared.stats.unsent(unsent as u64);
+        if shared.phase().is_forced() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            shared.services.stats.unsent(unsent as u64);
             return;
         }
         sleep(DELIVERY_POLL).await;
@@ -65,31 +64,31 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
 
 /// Ends a response that its app has cut short, and looks cut: what was sent of it arrives first. Where only the end of the
 /// connection marks the end of the body, a reset tells that it was cut.
-pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, activity: &ConnectionState, shared: &Shared) {
-    if !activity.is_close_delimited() {
+pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionState, shared: &Shared) {
+    if !state.is_close_delimited() {
         return linger(socket, shared).await;
     }
     // A reset destroys what the client's end has not confirmed. A client that takes of it has all the time that it has for a
     // response: it is given up when it has taken nothing for as long.
-    let patience = shared.timeouts.write_timeout.unwrap_or(LINGER);
-    let (mut left, mut deadline) = (usize::MAX, Instant::now() + patience);
+    let write_timeout = shared.settings.timeouts.write_timeout.unwrap_or(LINGER);
+    let (mut left, mut deadline) = (usize::MAX, Instant::now() + write_timeout);
     while !shared.phase().is_forced() && Instant::now() < deadline {
         let unsent = socket.socket().unsent();
         if unsent == 0 {
             break;
         }
         if unsent < left {
-            (left, deadline) = (unsent, Instant::now() + patience);
+            (left, deadline) = (unsent, Instant::now() + write_timeout);
         }
         sleep(DELIVERY_POLL).await;
     }
-    abort(socket, activity);
+    abort(socket, state);
 }
 
 /// Closes at once, so that a response cut short looks cut: where only the end of the connection marks the end of
 /// the body, by a reset.
-pub(super) fn abort<S: Socket>(socket: TrackedSocket<S>, activity: &ConnectionState) {
-    if activity.is_close_delimited() {
+pub(super) fn abort<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionState) {
+    if state.is_close_delimited() {
         socket.socket().reset_on_close();
     }
 }

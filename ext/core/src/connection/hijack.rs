@@ -1,7 +1,7 @@
 //! Giving a connection to the app. Where the socket can be given as it is, the server is out of the way from then on;
 //! bytes that were read ahead, and streams that are no sockets, go through a socket pair.
 
-use std::{io, time::Duration};
+use std::io;
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -10,10 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Shared, Socket,
-    socket::{Released, TrackedSocket},
-};
+use super::{NEVER, Shared, Socket, socket::Released, tracked_socket::TrackedSocket};
 use crate::{
     exchange::hijack::{Family, HijackRequest, Taken},
     lifecycle::Phase,
@@ -27,7 +24,7 @@ const CHUNK: usize = 8192;
 pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) {
     if !request.head().is_empty() {
         let sending = socket.write_last(request.head());
-        let sent = match shared.timeouts.write_timeout {
+        let sent = match shared.settings.timeouts.write_timeout {
             Some(limit) => timeout(limit, sending).await.unwrap_or_else(|late| Err(late.into())),
             None => sending.await,
         };
@@ -38,7 +35,7 @@ pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: Hijac
     // What fails here fails for want of descriptors, and the app learns of it as of a client that has gone.
     let _ = match socket.try_release() {
         Ok(Released::Descriptor(descriptor, family)) => {
-            request.grant(Taken { descriptor, family, held: shared.hold(None) });
+            request.grant(Taken { descriptor, family, held: shared.hijacked(None) });
             Ok(())
         }
         Ok(Released::Stream(socket)) => pass_on(socket, request, shared).await,
@@ -47,27 +44,27 @@ pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: Hijac
 }
 
 /// Gives the app one end of a pair, and passes bytes on between the other end and the client until both have ended,
-/// or the server's patience has.
+/// or the drain's budget is used up.
 async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) -> io::Result<()> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let theirs = theirs.into_std()?.into();
-    let (tell, closed) = oneshot::channel();
-    request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hold(Some(tell)) });
+    let (when_closed, closed) = oneshot::channel();
+    request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hijacked(Some(when_closed)) });
     let (from_client, to_client) = tokio::io::split(socket);
     let (from_app, to_app) = ours.split();
     // An error is the client's: there is nothing more to be had from it, and nothing to be given to it.
     let passing = async { tokio::try_join!(pass_to_app(from_client, to_app), pass_to_client(from_app, to_client)) };
-    let mut phase = shared.phase.clone();
+    let mut phase = shared.services.phase.clone();
     let forced = async { drop(phase.wait_for(|phase: &Phase| phase.is_forced()).await) };
     // As the kernel does it for a socket that is closed: what was written is delivered, to a client that takes it.
-    let patience = async {
+    let write_timeout = async {
         let _ = closed.await;
-        tokio::time::sleep(shared.timeouts.write_timeout.unwrap_or(Duration::MAX / 4)).await;
+        tokio::time::sleep(shared.settings.timeouts.write_timeout.unwrap_or(NEVER)).await;
     };
     tokio::select! {
         passed = passing => passed.map(drop),
         () = forced => Ok(()),
-        () = patience => Ok(()),
+        () = write_timeout => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The memory that many connections have needed, after most of them have gone to rest or ended. The allocator keeps it for the
-//! next, and where they come one by one that is right; after a rush it would stay the process's for ever.
+//! Giving memory back to the system that many connections have needed, after most of them have gone to rest or ended. The
+//! allocator keeps it for the next, and where they come one by one that is right; after a rush it would stay the process's for ever.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -16,19 +16,19 @@ pub(super) const AT_WORK: usize = 16;
 const WORTH: usize = 8 * 1024;
 /// How long it has to stay so.
 const CALM: Duration = Duration::from_secs(1);
-/// To give back takes some milliseconds, in which nobody gets memory: not more often than so.
+/// To give back takes some milliseconds, in which no thread gets memory: not more often than so.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Shared by the connections.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryTrim {
-    state: Mutex<State>,
-    /// Rings when there may be something to give back.
+    usage: Mutex<Usage>,
+    /// Notified when there may be something to give back.
     due: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Usage {
     /// In KiB.
     needed: usize,
     /// The most that was needed at a time, since something was given back.
@@ -38,30 +38,30 @@ struct State {
 /// Memory that is needed, for as long as this exists.
 #[derive(Debug)]
 pub(super) struct MemoryUse<'a> {
-    memory_trim: &'a MemoryTrim,
+    trim: &'a MemoryTrim,
     size: usize,
 }
 
 impl MemoryTrim {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn usage(&self) -> MutexGuard<'_, Usage> {
         // No code that can panic runs under this lock.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.usage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// So many KiB are needed from now on.
-    pub(super) fn need(&self, size: usize) -> MemoryUse<'_> {
-        let mut state = self.state();
-        state.needed += size;
-        state.most = state.most.max(state.needed);
-        MemoryUse { memory_trim: self, size }
+    pub(super) fn needed(&self, size: usize) -> MemoryUse<'_> {
+        let mut usage = self.usage();
+        usage.needed += size;
+        usage.most = usage.most.max(usage.needed);
+        MemoryUse { trim: self, size }
     }
 
     /// So many KiB of bodies are in memory no more.
     pub(super) fn freed(&self, size: usize) {
-        let mut state = self.state();
-        state.most += size;
-        if state.is_worth_it() {
-            drop(state);
+        let mut usage = self.usage();
+        usage.most += size;
+        if usage.is_worth_it() {
+            drop(usage);
             self.due.notify_one();
         }
     }
@@ -71,7 +71,7 @@ impl MemoryTrim {
         loop {
             self.due.notified().await;
             sleep(CALM).await;
-            if self.state().settle() {
+            if self.usage().settle() {
                 give_back().await;
                 sleep(PAUSE).await;
             }
@@ -81,16 +81,16 @@ impl MemoryTrim {
 
 impl Drop for MemoryUse<'_> {
     fn drop(&mut self) {
-        let mut state = self.memory_trim.state();
-        state.needed -= self.size;
-        if state.is_worth_it() {
-            drop(state);
-            self.memory_trim.due.notify_one();
+        let mut usage = self.trim.usage();
+        usage.needed -= self.size;
+        if usage.is_worth_it() {
+            drop(usage);
+            self.trim.due.notify_one();
         }
     }
 }
 
-impl State {
+impl Usage {
     fn is_worth_it(&self) -> bool {
         self.most - self.needed >= WORTH
     }
@@ -117,11 +117,11 @@ mod tests {
 
     use tokio::time::sleep;
 
-    use crate::connection::memory_trim::{CALM, MemoryTrim, PAUSE, WORTH};
+    use super::{CALM, MemoryTrim, PAUSE, WORTH};
 
     const MOMENT: Duration = Duration::from_millis(1);
 
-    /// A memory_trim that is kept small, and how often it was.
+    /// Memory that is kept small, and how often something was given back.
     fn kept() -> (Arc<MemoryTrim>, Arc<AtomicUsize>) {
         let (memory_trim, given) = (Arc::new(MemoryTrim::default()), Arc::new(AtomicUsize::new(0)));
         let (watched, count) = (memory_trim.clone(), given.clone());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn rush(memory_trim: &MemoryTrim) {
-        drop((memory_trim.need(WORTH / 2), memory_trim.need(WORTH / 2)));
+        drop((memory_trim.needed(WORTH / 2), memory_trim.needed(WORTH / 2)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,7 +155,7 @@ mod tests {
     async fn stays_where_it_is_needed_again() {
         let (memory_trim, given) = kept();
         rush(&memory_trim);
-        let _need = memory_trim.need(1);
+        let _memory = memory_trim.needed(1);
         sleep(2 * CALM).await;
         assert_eq!(given.load(SeqCst), 0);
     }
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_that_come_one_by_one_leave_none() {
         let (memory_trim, given) = kept();
-        (0..10 * WORTH).for_each(|_| drop(memory_trim.need(1)));
+        (0..10 * WORTH).for_each(|_| drop(memory_trim.needed(1)));
         sleep(2 * CALM).await;
         assert_eq!(given.load(SeqCst), 0);
     }

@@ -1,4 +1,5 @@
-//! A response on its way out: the body that hyper writes, held to its length, and what is told when it is over.
+//! A response body as hyper takes it, held to the length that its head declares; and what is counted and logged of the request,
+//! which ends when hyper drops the body.
 
 use std::{
     pin::Pin,
@@ -8,12 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::request::Parts;
+use http::{Method, StatusCode, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
     Shared,
-    meter::Meter,
     spill::{self, Spill},
     state::ConnectionState,
     wrong_length::Declared,
@@ -24,11 +24,12 @@ use crate::{
         request::Peer,
     },
     log::access::Record,
+    stats::{MethodClass, StatusClass},
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct TrackedBody {
     pub(super) source: ResponseBody,
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
@@ -46,25 +47,25 @@ pub(super) struct Outgoing {
 /// Reports the end of the response, however it ends.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) activity: Arc<ConnectionState>,
+    pub(super) state: Arc<ConnectionState>,
     /// `None` where it did not count as a request.
     pub(super) meter: Option<Meter>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.activity.response_ended();
+        self.state.response_ended();
     }
 }
 
-impl Outgoing {
+impl TrackedBody {
     /// Ends the body before it is whole, once what there was of it is written.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
-        let flushes = self.end.activity.flushes();
+        let flushes = self.end.state.flushes();
         self.cut = Some(flushes);
         self.source = ResponseBody::Empty;
         self.spill = None;
-        ready!(self.end.activity.poll_flushed_since(flushes, cx));
+        ready!(self.end.state.poll_flushed_since(flushes, cx));
         Poll::Ready(Some(Err(Aborted)))
     }
 
@@ -83,7 +84,7 @@ impl Outgoing {
     }
 }
 
-impl Body for Outgoing {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Aborted;
 
@@ -91,7 +92,7 @@ impl Body for Outgoing {
         let this = self.get_mut();
         if let Some(flushes) = this.cut {
             // hyper forgets what it has not written when a body fails.
-            ready!(this.end.activity.poll_flushed_since(flushes, cx));
+            ready!(this.end.state.poll_flushed_since(flushes, cx));
             return Poll::Ready(Some(Err(Aborted)));
         }
         let chunk = ready!(this.poll_chunk(cx));
@@ -172,9 +173,50 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.access) {
+        if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.services.access_log) {
             record.draining = self.shared.phase().is_stopping();
             access.take(record, super::now());
         }
+    }
+}
+
+/// The measure of a request: it is in flight from its head to its end, however it ends, and then counted with its kind.
+#[derive(Debug)]
+pub(super) struct Meter {
+    shared: Arc<Shared>,
+    method: MethodClass,
+    status: StatusClass,
+    received: Instant,
+    bytes: u64,
+}
+
+impl Meter {
+    /// A request whose head was complete at `received`.
+    pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
+        shared.services.stats.request_begun();
+        Self { shared, method: method.into(), status: StatusClass::NONE, received, bytes: 0 }
+    }
+
+    /// Its response begins.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = status.into();
+    }
+
+    /// A piece of the response's body goes out.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let now = super::now();
+        self.shared.services.stats.request_ended(
+            self.method,
+            self.status,
+            now.saturating_duration_since(self.received),
+        );
+        self.shared.services.stats.sent(self.bytes);
+        self.shared.services.traffic.answered(self.received, now);
     }
 }

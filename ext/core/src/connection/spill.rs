@@ -10,10 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-use super::{
-    Shared,
-    state::{ConnectionState, HandedOver},
-};
+use super::{Shared, output::Progress, state::ConnectionState};
 use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body that is no larger counts for nothing, and goes to hyper whole: a connection's own buffers are larger.
@@ -32,8 +29,8 @@ type Piece = Option<Result<Bytes, Aborted>>;
 #[derive(Debug)]
 pub(super) struct Spill {
     shared: Arc<Shared>,
-    activity: Arc<ConnectionState>,
-    /// Taken from the body and not handed to hyper yet. Older than what is in the body, newer than what is in the file.
+    state: Arc<ConnectionState>,
+    /// Taken from the body and not given to hyper yet. Older than what is in the body, newer than what is in the file.
     next: VecDeque<Bytes>,
     overflow: Overflow,
     /// KiB that are being written there.
@@ -44,25 +41,21 @@ pub(super) struct Spill {
 
 impl Spill {
     /// `None` for a body that needs none of this.
-    pub(super) fn of(
-        body: &mut ResponseBody,
-        shared: &Arc<Shared>,
-        activity: &Arc<ConnectionState>,
-    ) -> Option<Box<Self>> {
+    pub(super) fn of(body: &mut ResponseBody, shared: &Arc<Shared>, state: &Arc<ConnectionState>) -> Option<Box<Self>> {
         let length = body.length();
         match body {
             ResponseBody::Empty => return None,
             _ if length.is_some_and(|length| length <= SMALL) => return None,
-            ResponseBody::Full(bytes) => *bytes = shared.budget.count(std::mem::take(bytes)),
+            ResponseBody::Full(bytes) => *bytes = shared.bounds.bodies.count(std::mem::take(bytes)),
             ResponseBody::Parts(parts) => {
-                parts.iter_mut().for_each(|part| *part = shared.budget.count(std::mem::take(part)));
+                parts.iter_mut().for_each(|part| *part = shared.bounds.bodies.count(std::mem::take(part)));
             }
             ResponseBody::File(_) => {}
-            ResponseBody::Stream(stream) => stream.count_in(&shared.budget),
+            ResponseBody::Stream(stream) => stream.count_in(&shared.bounds.bodies),
         }
         Some(Box::new(Self {
             shared: shared.clone(),
-            activity: activity.clone(),
+            state: state.clone(),
             next: VecDeque::new(),
             overflow: Overflow::default(),
             under_way: 0,
@@ -76,14 +69,14 @@ impl Spill {
     }
 
     fn budget(&self) -> &Arc<Budget> {
-        &self.shared.budget
+        &self.shared.bounds.bodies
     }
 
     /// The next piece for hyper.
     pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
-                Ok(piece) if piece.is_empty() => self.shared.memory_trim.freed(std::mem::take(&mut self.under_way)),
+                Ok(piece) if piece.is_empty() => self.shared.bounds.memory.freed(std::mem::take(&mut self.under_way)),
                 Ok(piece) => return Poll::Ready(self.hand(piece)),
                 Err(failed) => {
                     let kept = self.keep(failed);
@@ -104,11 +97,11 @@ impl Spill {
                     end => return Poll::Ready(end),
                 }
             }
-            match self.activity.handed_over(cx.waker()) {
-                HandedOver::UnderWay => return Poll::Pending,
-                HandedOver::Blocked if self.put_aside(body, cx) => {}
-                HandedOver::Blocked => return Poll::Pending,
-                HandedOver::Written => {
+            match self.state.write_progress(cx.waker()) {
+                Progress::UnderWay => return Poll::Pending,
+                Progress::Blocked { .. } if self.put_aside(body, cx) => {}
+                Progress::Blocked { .. } => return Poll::Pending,
+                Progress::Written => {
                     if let Some(next) = ready!(self.poll_piece(body, cx)) {
                         return Poll::Ready(next);
                     }
@@ -149,7 +142,7 @@ impl Spill {
         let mut pieces: Vec<Bytes> = self.next.drain(..).collect();
         let mut bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         while self.overflow.unread() + bytes < STREAM_MAX || !matches!(body, ResponseBody::Stream(_)) {
-            // How it ends is asked again when all before the end was handed over.
+            // How it ends is asked again when all before the end was given to hyper.
             let Poll::Ready(Some(Ok(chunk))) = poll_body(body, cx) else { break };
             bytes += chunk.len() as u64;
             pieces.push(chunk);
@@ -159,7 +152,7 @@ impl Spill {
         }
         self.budget().spill(bytes);
         self.under_way = usize::try_from(bytes / 1024).unwrap_or(0);
-        self.overflow.append(pieces, &self.shared.spool_directory);
+        self.overflow.append(pieces, &self.shared.settings.spool_directory);
         true
     }
 
@@ -168,8 +161,8 @@ impl Spill {
     fn keep(&mut self, failed: Failed) -> bool {
         self.no_file = true;
         let kept = !failed.pieces.is_empty() && self.budget().held() <= self.budget().limit().saturating_mul(2);
-        let Shared { troubles, spool_directory, .. } = &*self.shared;
-        troubles.spill_failed(&failed.error, spool_directory, !kept, super::now());
+        let spool_directory = &self.shared.settings.spool_directory;
+        self.shared.services.troubles.spill_failed(&failed.error, spool_directory, !kept, super::now());
         self.next.extend(failed.pieces);
         kept
     }
@@ -180,7 +173,7 @@ impl Spill {
     }
 
     fn hand(&self, piece: Bytes) -> Piece {
-        self.activity.piece_handed_over();
+        self.state.chunk_queued();
         Some(Ok(piece))
     }
 }

@@ -32,29 +32,29 @@ pub enum Family {
 #[derive(Debug)]
 pub struct HijackGuard {
     /// Dropped, it says that the app has closed the connection.
-    pub(crate) _tell: Option<oneshot::Sender<Infallible>>,
+    pub(crate) _closed: Option<oneshot::Sender<Infallible>>,
     pub(crate) _count: Hijacked,
     pub(crate) _token: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 
-/// The app's request, at the connection.
+/// The app's request for the connection: the end that the connection has.
 #[derive(Debug)]
 pub(crate) struct HijackRequest {
     /// What is sent to the client first.
     head: Vec<u8>,
     grant: Sender<Taken>,
-    /// Rings when it was granted, or dropped.
+    /// Unparks the app's thread when the connection was granted, or the request dropped.
     unparker: Unparker,
 }
 
-/// The app's request, at the app.
+/// The app's request for the connection: the end that the app has.
 #[derive(Debug)]
 pub struct Hijack(Receiver<Taken>);
 
-/// How far a takeover has come.
+/// How far a hijack has come.
 #[derive(Debug)]
 pub enum Progress {
-    /// The unparker rings when there is more to say.
+    /// The unparker is used when there is more to say.
     Pending,
     /// Here it is.
     Taken(Box<Taken>),
@@ -80,7 +80,7 @@ impl HijackRequest {
 
 impl Drop for HijackRequest {
     fn drop(&mut self) {
-        // Whoever wakes finds what was granted, or a channel without a sender.
+        // The app's thread wakes and finds what was granted, or a channel without a sender.
         let (closed, _) = bounded(0);
         self.grant = closed;
         self.unparker.unpark();
@@ -106,10 +106,10 @@ mod tests {
     #[test]
     fn a_request_that_is_dropped_tells_the_app() {
         let parker = Parker::new();
-        let (request, takeover) = HijackRequest::new(Vec::new(), parker.unparker());
-        assert!(matches!(takeover.progress(), Progress::Pending));
+        let (request, hijack) = HijackRequest::new(Vec::new(), parker.unparker());
+        assert!(matches!(hijack.progress(), Progress::Pending));
         drop(request);
         parker.park();
-        assert!(matches!(takeover.progress(), Progress::Gone));
+        assert!(matches!(hijack.progress(), Progress::Gone));
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     sync::{inline_task, wake::Unparker},
 };
 
-/// After so little nobody asks a thread yet to let go of the interpreter's lock.
+/// After so little time no other thread has asked yet that this one lets go of the GVL.
 const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.
@@ -103,7 +103,7 @@ impl Exchange {
 pub struct Answered(Option<(oneshot::Sender<Answer>, Answer)>);
 
 impl Answered {
-    /// Whether the app was so quick that its thread will not lose the interpreter's lock before it is done.
+    /// Whether the app was so quick that its thread will not lose the GVL before it is done.
     pub(crate) fn came_soon(&self) -> bool {
         matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
     }
@@ -156,10 +156,10 @@ impl Responder {
     }
 
     /// Refuses the request for what its client did with the body, as 400, 408 or 413. The connection ends with it.
-    pub fn refuse(self, breach: ReadError) {
+    pub fn refuse(self, error: ReadError) {
         let times = self.times();
         // A client that has gone needs no answer.
-        let _ = self.answer.send(Answer::Refused(breach.refusal(), times));
+        let _ = self.answer.send(Answer::Refused(error.refusal(), times));
     }
 
     /// Sends a response whose body is made as it goes. Its head waits for the first of the body, but for no longer than
@@ -180,7 +180,7 @@ impl Responder {
         self.queue_wait
     }
 
-    /// Notes how long its worker has waited for the interpreter's lock.
+    /// Notes how long its worker has waited for the GVL.
     pub fn waited_for_lock(&mut self, duration: Duration) {
         self.lock_wait = duration;
     }
@@ -189,14 +189,14 @@ impl Responder {
         Times { queue_wait: self.queue_wait, lock_wait: self.lock_wait, app: self.since.elapsed() }
     }
 
-    /// Sends `head` and asks for the connection itself, in place of a response. `unparker` rings when
+    /// Sends `head` and asks for the connection itself, in place of a response. `unparker` is used when
     /// [`Hijack::progress`] has something to say.
     pub fn hijack(self, head: Vec<u8>, unparker: Unparker) -> Hijack {
-        let (request, takeover) = HijackRequest::new(head, unparker);
+        let (request, hijack) = HijackRequest::new(head, unparker);
         let times = self.times();
         // Dropped unseen, it says by itself that the client has gone.
         drop(self.answer.send(Answer::HijackRequest(request, times)));
-        takeover
+        hijack
     }
 
     /// Sends 103 Early Hints (RFC 8297) ahead of the response, if the client's HTTP has such a thing. May be repeated.
@@ -206,7 +206,7 @@ impl Responder {
         }
     }
 
-    /// Whether the client has gone, so that nobody waits for an answer.
+    /// Whether the client has gone, so that no answer is waited for.
     pub fn is_gone(&self) -> bool {
         self.answer.is_closed()
     }

@@ -67,7 +67,7 @@ impl Acceptor {
                 Err(error) if gone_already(&error) => {}
                 Err(error) => {
                     if is_exhausted(&error) {
-                        self.shared.crowd.gives_way();
+                        self.shared.bounds.connections.evict();
                     }
                     let pause = failing.again(&error, &self.observer);
                     tokio::select! {
@@ -90,14 +90,14 @@ impl Acceptor {
     /// Returns when there is room for the connection that was accepted: a silent one is told to close; where none is silent, this
     /// one waits, and so do those behind it in the kernel's queue. When the server closes, all are taken.
     async fn make_room(&self) {
-        let crowd = &self.shared.crowd;
+        let limit = &self.shared.bounds.connections;
         loop {
-            let change = crowd.change();
-            if crowd.has_room(self.shared.stats.all_connections()) {
+            let change = limit.changed();
+            if limit.has_room(self.shared.services.stats.all_connections()) {
                 return;
             }
-            let gives_way = crowd.gives_way();
-            self.shared.troubles.crowded(crowd.limit(), gives_way, now());
+            let gives_way = limit.evict();
+            self.shared.services.troubles.crowded(limit.limit(), gives_way, now());
             if !gives_way {
                 tokio::select! {
                     () = self.closing.cancelled() => return,
@@ -110,7 +110,7 @@ impl Acceptor {
     }
 
     fn spawn(&self, accepted: Accepted) {
-        let open = self.shared.stats.connection_accepted();
+        let open = self.shared.services.stats.connection_accepted();
         let shared = self.shared.clone();
         match accepted {
             Accepted::Tcp(socket, peer) => {

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::acceptor::is_exhausted;
 use crate::{
     admin::{self, Admin, AdminClient},
-    connection::Crowd,
+    connection::ConnectionLimit,
     server::listener::{Accepted, Listener, gone_already},
 };
 
@@ -21,8 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn accept_admin(
     listener: Listener,
     admin: Arc<Admin>,
-    admin_clients: Arc<Crowd>,
-    clients: Arc<Crowd>,
+    admin_clients: Arc<ConnectionLimit>,
+    clients: Arc<ConnectionLimit>,
 ) {
     let tasks = TaskTracker::new();
     loop {
@@ -30,8 +30,8 @@ pub(super) async fn accept_admin(
             Ok(accepted) => accepted,
             Err(error) if gone_already(&error) => continue,
             Err(error) => {
-                if is_exhausted(&error) && !admin_clients.gives_way() {
-                    clients.gives_way();
+                if is_exhausted(&error) && !admin_clients.evict() {
+                    clients.evict();
                 }
                 sleep(PAUSE).await;
                 continue;
@@ -55,15 +55,15 @@ pub(super) async fn accept_admin(
 
 /// Returns when there is room for one more: the connection that has waited longest for its client is told to close; where all
 /// wait for the drain, the new one waits.
-async fn make_room(admin_clients: &Crowd, tasks: &TaskTracker) {
+async fn make_room(admin_clients: &ConnectionLimit, tasks: &TaskTracker) {
     loop {
-        let change = admin_clients.change();
+        let change = admin_clients.changed();
         if admin_clients.has_room(tasks.len() as u64) {
             return;
         }
         // The runtime looks at the sockets: a request that is here already is answered.
         yield_now().await;
-        if !admin_clients.has_room(tasks.len() as u64) && !admin_clients.gives_way() {
+        if !admin_clients.has_room(tasks.len() as u64) && !admin_clients.evict() {
             tokio::select! {
                 () = change => {}
                 () = sleep(PAUSE) => {}

@@ -85,7 +85,7 @@ impl Driver {
         (self.observer)(&LogEvent::Ready {
             addresses: &addresses,
             admin: admin.map(url).as_deref(),
-            max_workers: self.shared.queue.max_workers(),
+            max_workers: self.shared.services.queue.max_workers(),
             plan: self.plan,
         });
     }
@@ -109,7 +109,7 @@ impl Driver {
                 message = inbox.recv(), if inbox_open => match message {
                     Some(Message { event, at }) => {
                         if let Event::Signal(signal) = event {
-                            self.shared.stats.signalled(signal);
+                            self.shared.services.stats.signalled(signal);
                         }
                         (event, at)
                     }
@@ -148,7 +148,7 @@ impl Driver {
     }
 
     fn emptied(&self) -> Event {
-        Event::Emptied { cut: self.shared.stats.snapshot().cut > 0 }
+        Event::Emptied { cut: self.shared.services.stats.snapshot().cut > 0 }
     }
 
     /// When there is something to decide, if nothing happens before.
@@ -163,7 +163,7 @@ impl Driver {
     /// When a drain may end early, if no more connections come.
     fn quiet_at(&self) -> Option<Instant> {
         let Phase::Draining { since, .. } = self.lifecycle.phase() else { return None };
-        self.shared.traffic.quiet_at().map(|quiet| quiet.max(since + MIN_DELAY))
+        self.shared.services.traffic.quiet_at().map(|quiet| quiet.max(since + MIN_DELAY))
     }
 
     /// What it means that the time has come.
@@ -173,9 +173,9 @@ impl Driver {
                 return Event::Quiet;
             }
             let late_from = until.checked_sub(self.plan.extension()).unwrap_or(until);
-            let last = self.shared.traffic.last().filter(|last| last.at >= late_from);
+            let last = self.shared.services.traffic.last().filter(|last| last.at >= late_from);
             if let (true, Some(last)) = (self.plan.until_quiet && now >= until, last) {
-                return Event::StillArriving { last: last.at, reserve: self.shared.traffic.reserve() };
+                return Event::StillArriving { last: last.at, reserve: self.shared.services.traffic.reserve() };
             }
         }
         Event::DeadlineReached { unfinished: self.unfinished() }
@@ -183,7 +183,7 @@ impl Driver {
 
     /// A forced end has left connections with something still to send or to answer.
     fn unfinished(&self) -> bool {
-        let now = self.shared.stats.snapshot();
+        let now = self.shared.services.stats.snapshot();
         now.connections > 0 || now.cut > 0
     }
 
@@ -192,13 +192,13 @@ impl Driver {
         for action in self.lifecycle.handle(event, at) {
             match action {
                 Action::Announce(phase, cause) => {
-                    let counted = self.shared.stats.snapshot();
+                    let counted = self.shared.services.stats.snapshot();
                     if phase.is_stopping() {
-                        self.shared.traffic.drain_begins(at, &self.plan, counted);
+                        self.shared.services.traffic.drain_begins(at, &self.plan, counted);
                     }
                     if let Phase::Closing { deadline, .. } = phase {
                         self.report_late_connections();
-                        self.shared.queue.end_by(deadline, at);
+                        self.shared.services.queue.end_by(deadline, at);
                     }
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
@@ -223,7 +223,7 @@ impl Driver {
 
     /// Requests are still being routed here at the end of the delay.
     fn report_late_connections(&self) {
-        let (drain, last) = (self.shared.traffic.drain(), self.shared.traffic.last());
+        let (drain, last) = (self.shared.services.traffic.drain(), self.shared.services.traffic.last());
         if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
             (self.observer)(&LogEvent::Late(LateComers {
                 connections: drain.late,
@@ -235,7 +235,7 @@ impl Driver {
 
     /// The drain goes on because they are. Said once: it may be prolonged many times.
     fn report_extension(&mut self, now: Instant) {
-        if let (false, Some(last)) = (self.extension_reported, self.shared.traffic.last()) {
+        if let (false, Some(last)) = (self.extension_reported, self.shared.services.traffic.last()) {
             self.extension_reported = true;
             (self.observer)(&LogEvent::Extended { ago: now.saturating_duration_since(last.at), source: last.source });
         }
@@ -263,18 +263,19 @@ impl Driver {
     }
 
     fn report_summary(&self) {
-        let (Some(drain), Phase::Stopped { status }) = (self.shared.traffic.drain(), self.lifecycle.phase()) else {
+        let (Some(drain), Phase::Stopped { status }) = (self.shared.services.traffic.drain(), self.lifecycle.phase())
+        else {
             return;
         };
         let (begun, before) = (drain.begun, drain.before);
-        let after = self.shared.stats.snapshot();
+        let after = self.shared.services.stats.snapshot();
         (self.observer)(&LogEvent::Summary(Summary {
             took: now().saturating_duration_since(begun),
             plan: self.plan,
             delay: self.lifecycle.drained_for(),
             connections: after.accepted - before.accepted,
             requests: after.requests - before.requests,
-            last_connection: self.shared.traffic.last_in_drain(),
+            last_connection: self.shared.services.traffic.last_in_drain(),
             late: drain.late,
             told_close: after.told_close - before.told_close,
             idle_closed: after.idle_closed - before.idle_closed,

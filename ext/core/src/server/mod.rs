@@ -21,7 +21,6 @@ use tokio::{
     runtime::{self, Runtime},
     sync::{mpsc, watch},
 };
-use tokio_util::task::TaskTracker;
 
 pub use crate::log::event::Observer;
 
@@ -32,10 +31,10 @@ use crate::{
         report::{Own, Report},
     },
     config::Config,
-    connection::{Crowd, MemoryTrim, Shared},
+    connection::{ConnectionLimit, Services, Settings, Shared},
     drain::Traffic,
     error::Error,
-    http::body::{Budget, Spool},
+    http::body::Spool,
     lifecycle::{Event, Phase, Signal},
     log::{LAST_LINES, Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
     pool::{DispatchQueue, time_slice::TimeSlicer},
@@ -191,37 +190,35 @@ impl Server {
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(queue.max_workers());
-        let crowd = Crowd::new(self.config.limits.max_connections.map_or(room.clients, |limit| limit as u64));
-        let admin_clients = Crowd::new(room.admin);
-        let budget = Budget::new(self.config.limits.buffer_limit);
+        let admin_clients = ConnectionLimit::new(room.admin);
         let troubles = Arc::new(Troubles::told_to(observer.clone()));
-        let shared = Arc::new(Shared {
-            queue: queue.clone(),
-            stats: stats.clone(),
+        let settings = Settings {
             timeouts: self.config.timeouts,
             limits: self.config.limits,
-            spool_directory: self.config.spool_directory,
-            phase: phases.clone(),
-            added_headers: self.config.added_headers,
             probes: self.config.probes,
+            added_headers: self.config.added_headers,
+            spool_directory: self.config.spool_directory,
+        };
+        let services = Services {
+            queue: queue.clone(),
+            stats: stats.clone(),
+            phase: phases.clone(),
             traffic: traffic.clone(),
-            access: self.access,
-            memory_trim: MemoryTrim::default(),
-            crowd: crowd.clone(),
-            budget: budget.clone(),
+            access_log: self.access,
             troubles,
-            tasks: TaskTracker::new(),
-        });
+        };
+        let shared = Shared::new(settings, services, room.clients);
         let requests = shared.clone();
         let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {
             let ask = messages.clone();
             // Full means that as many events wait already.
             let drain = Box::new(move || drop(ask.try_send(Message { event: Event::Drain, at: now() })));
-            let access_log = requests.access.as_ref().map(|log| log.lost().clone());
-            let own = Own { crowd, budget, log: logs.clone(), access_log };
+            let access_log = requests.services.access_log.as_ref().map(|log| log.lost().clone());
+            let (limit, budget) = (requests.bounds.connections.clone(), requests.bounds.bodies.clone());
+            let own = Own { limit, budget, log: logs.clone(), access_log };
             let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about, own);
             let access = (address, self.config.admin_access);
-            let liveness = Liveness::new(queue.clone(), requests.probes.liveness_timeout, observer.clone());
+            let liveness = Liveness::new(queue.clone(), requests.settings.probes.liveness_timeout, observer.clone());
             let phase = phases.clone();
             (
                 listener,
@@ -243,7 +240,7 @@ impl Server {
             // Before the workers come to their end, about which the app may have something to say.
             logs.finish(deadline);
             ended_queue.close();
-            requests.access.iter().for_each(|access| access.finish(deadline));
+            requests.services.access_log.iter().for_each(|access| access.finish(deadline));
             drop(alive);
         };
         thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
@@ -387,7 +384,7 @@ fn serve(
     mut driver: Driver,
     inbox: mpsc::Receiver<Message>,
     listeners: Vec<Listener>,
-    admin: Option<(Listener, Admin, Arc<Crowd>)>,
+    admin: Option<(Listener, Admin, Arc<ConnectionLimit>)>,
     time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
 ) {
@@ -395,7 +392,7 @@ fn serve(
         if let Some((stream, messages)) = signals {
             tokio::spawn(forward_signals(stream, messages));
         }
-        let clients = driver.shared().crowd.clone();
+        let clients = driver.shared().bounds.connections.clone();
         let admin_task = admin.map(|(listener, admin, admin_clients)| {
             tokio::spawn(accept_admin(listener, Arc::new(admin), admin_clients, clients))
         });
@@ -404,15 +401,16 @@ fn serve(
         }
         let shared = driver.shared();
         if let Some((time_slicer, slice)) = time_slicer {
-            tokio::spawn(time_slicer.keep(slice, shared.stats.clone()));
+            tokio::spawn(time_slicer.keep(slice, shared.services.stats.clone()));
         }
-        tokio::spawn(
-            async move { tokio::join!(shared.queue.keep_time(), shared.memory_trim.keep_small(give_back_memory)) },
-        );
+        tokio::spawn(async move {
+            tokio::join!(shared.services.queue.keep_time(), shared.bounds.memory.keep_small(give_back_memory))
+        });
         let shared = driver.shared();
         let checking = tokio::spawn(async move {
-            if let Err(error) = Spool::check(&shared.spool_directory).await {
-                shared.troubles.spool_failed(&error, &shared.spool_directory, now());
+            let spool_directory = &shared.settings.spool_directory;
+            if let Err(error) = Spool::check(spool_directory).await {
+                shared.services.troubles.spool_failed(&error, spool_directory, now());
             }
         });
         driver.run(inbox).await;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::http::probe;
 use crate::{
     config::About,
-    connection::Crowd,
+    connection::ConnectionLimit,
     drain::Traffic,
     http::{body::Budget, response::Response},
     lifecycle::Phase,
@@ -36,7 +36,7 @@ pub(crate) struct Report {
 /// What a server has of its own to tell about: its bounds, and what was lost of its logs.
 #[derive(Debug)]
 pub(crate) struct Own {
-    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) limit: Arc<ConnectionLimit>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) log: Logs,
     pub(crate) access_log: Option<LostLines>,
@@ -51,8 +51,8 @@ impl Own {
 #[cfg(test)]
 impl Default for Own {
     fn default() -> Self {
-        let (crowd, budget) = (Crowd::new(100), Budget::new(Some(1 << 26)));
-        Self { crowd, budget, log: Logs::default(), access_log: None }
+        let (limit, budget) = (ConnectionLimit::new(100), Budget::new(Some(1 << 26)));
+        Self { limit, budget, log: Logs::default(), access_log: None }
     }
 }
 

@@ -136,7 +136,7 @@ impl Report {
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
-        page.gauge("tidegate_connections_limit", "Connections that there may be", self.own.crowd.limit())?;
+        page.gauge("tidegate_connections_limit", "Connections that there may be", self.own.limit.limit())?;
         page.counter(
             "tidegate_connections_gave_way",
             "Silent connections closed because new ones needed their places",

@@ -5,147 +5,143 @@ use crate::{config::Limits, http::body::RequestBody};
 
 #[tokio::test(start_paused = true)]
 async fn serves_one_request_after_another() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     for text in ["one", "two"] {
         client.send(GET).await;
-        stage.answer(ok(text)).await;
-        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{text}")).await;
+        harness.answer(ok(text)).await;
+        client.expect(&with_length(text)).await;
     }
     client.served().await;
-    assert_eq!(stage.shared.stats.snapshot().connections, 0);
-    assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+    assert_eq!(harness.shared.services.stats.snapshot().connections, 0);
+    assert_eq!(harness.shared.services.stats.snapshot().in_flight, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn answers_pipelined_requests_in_order() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send(&format!("{GET}{GET}{GET}")).await;
     for text in ["1", "2", "3"] {
-        stage.answer(ok(text)).await;
-        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).await;
+        harness.answer(ok(text)).await;
+        client.expect(&with_length(text)).await;
     }
 }
 
 /// The runtime has no turn between the answer and what is read of it.
 #[tokio::test(start_paused = true)]
-async fn who_delivers_an_answer_writes_it() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+async fn the_worker_that_delivers_an_answer_writes_it() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
     for text in ["one", "two"] {
         client.send(GET).await;
-        let answered = stage.take().await.responder.answer(ok(text));
+        let answered = harness.take().await.responder.answer(ok(text));
         assert_eq!(client.here(), "");
         answered.deliver();
         assert_eq!(client.here(), format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{text}"));
-        assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+        assert_eq!(harness.shared.services.stats.snapshot().in_flight, 0);
     }
     client.served().await;
-    assert_eq!(stage.shared.stats.snapshot().connections, 0);
+    assert_eq!(harness.shared.services.stats.snapshot().connections, 0);
 }
 
-/// The next request is read by who answers the one before it, and comes to the queue.
+/// The worker that answers a request reads the next one, which comes to the queue.
 #[tokio::test(start_paused = true)]
-async fn who_delivers_an_answer_finds_a_pipelined_request() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+async fn the_worker_that_delivers_an_answer_reads_a_pipelined_request() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send(&format!("{GET}{GET}")).await;
-    stage.take().await.responder.answer(ok("1")).deliver();
-    assert_eq!(stage.shared.queue.len(), 1);
-    stage.take().await.responder.answer(ok("2")).deliver();
+    harness.take().await.responder.answer(ok("1")).deliver();
+    assert_eq!(harness.shared.services.queue.len(), 1);
+    harness.take().await.responder.answer(ok("2")).deliver();
     let both = ["1", "2"].map(|text| format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).concat();
     client.expect(&both).await;
 }
 
 /// Told to close, the connection is closed by the runtime.
 #[tokio::test(start_paused = true)]
-async fn who_delivers_the_last_answer_leaves_the_rest_to_the_runtime() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+async fn the_worker_that_delivers_the_last_answer_leaves_the_rest_to_the_runtime() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    stage.take().await.responder.answer(ok("1")).deliver();
+    harness.take().await.responder.answer(ok("1")).deliver();
     let (text, _) = client.rest().await;
     assert_eq!(text, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n1");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_holds_no_answer_back_while_there_are_other_requests() {
-    let stage = Stage::new();
-    let (mut client, mut other) = (stage.connect(), stage.connect());
+    let harness = Harness::new();
+    let (mut client, mut other) = (harness.connect(), harness.connect());
     client.send(GET).await;
     other.send(GET).await;
-    let exchange = stage.take().await;
-    stage.worker.hand_in(exchange.responder.answer(ok("1")));
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1").await;
+    let exchange = harness.take().await;
+    harness.worker.hand_in(exchange.responder.answer(ok("1")));
+    client.expect(&with_length("1")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_workers_answer_goes_out_before_it_sleeps_or_runs_another() {
-    let stage = Stage::new();
-    stage.shared.queue.retire_idle(1, Some(Duration::ZERO));
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    harness.shared.services.queue.retire_idle(1, Some(Duration::ZERO));
+    let mut client = harness.connect();
     for text in ["1", "2"] {
         client.send(GET).await;
-        let exchange = stage.take().await;
-        stage.worker.hand_in(exchange.responder.answer(ok(text)));
+        let exchange = harness.take().await;
+        harness.worker.hand_in(exchange.responder.answer(ok(text)));
         if text == "1" {
-            assert!(matches!(stage.worker.look(), Next::Nothing));
-            stage.worker.sleep();
+            assert!(matches!(harness.worker.look(), Next::Nothing));
+            harness.worker.sleep();
         } else {
-            let mut other = stage.connect();
-            other.send(GET).await;
-            drop(stage.take().await);
+            let _other = harness.request().await;
+            drop(harness.take().await);
         }
-        client.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{text}")).await;
+        client.expect(&with_length(text)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn hands_over_the_whole_body() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     client.send("2\r\nde\r\n0\r\n\r\n").await;
-    let exchange = stage.take().await;
+    let exchange = harness.take().await;
     assert!(matches!(&exchange.request.body, RequestBody::Memory(bytes) if bytes == "abcde"));
     exchange.responder.send(ok("")).unwrap();
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    client.expect(&with_length("")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut() {
-    use crate::{
-        http::body::{Chunk, ReadError},
-        sync::wake::Parker,
-    };
-    let stage = Stage::with(Timeouts::default(), Limits { stream_input: true, ..Limits::default() });
-    let mut client = stage.connect();
+    use crate::http::body::{Chunk, ReadError};
+    let harness = Harness::with_limits(Limits { stream_input: true, ..Limits::default() });
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
-    let exchange = stage.take().await;
-    let RequestBody::Stream(feed) = exchange.request.body else { panic!("not streamed") };
+    let exchange = harness.take().await;
+    let RequestBody::Stream(stream) = exchange.request.body else { panic!("not streamed") };
     let parker = Parker::new();
     let next = async || loop {
-        match feed.next(&parker.unparker()) {
+        match stream.next(&parker.unparker()) {
             Chunk::Nothing => yield_now().await,
-            fed => return fed,
+            chunk => return chunk,
         }
     };
     assert_eq!(next().await, Chunk::Piece("abc".into()));
-    stage.enter(Phase::Forcing { until: now() + s(1) });
+    harness.enter(Phase::Forcing { until: now() + s(1) });
     assert_eq!(next().await, Chunk::Broken(ReadError::Lost));
     assert!(client.rest().await.0.starts_with("HTTP/1.1 503 "));
 }
 
 #[tokio::test(start_paused = true)]
 async fn asks_for_a_body_that_waits_to_be_asked_for() {
-    let stage = Stage::with(Timeouts::default(), Limits { http_content_length_limit: Some(4), ..Limits::default() });
-    let mut client = stage.connect();
+    let harness = Harness::with_limits(Limits { http_content_length_limit: Some(4), ..Limits::default() });
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n").await;
     client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("ok").await;
-    stage.answer(ok("")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    harness.answer(ok("")).await;
+    client.expect(&with_length("")).await;
     client.send("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
     let (text, _) = client.rest().await;
     assert!(text.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{text}");
@@ -156,10 +152,10 @@ async fn closes_when_the_client_asks_for_it() {
     for (request, version) in
         [("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "1.1"), ("GET / HTTP/1.0\r\n\r\n", "1.0")]
     {
-        let stage = Stage::new();
-        let mut client = stage.connect();
+        let harness = Harness::new();
+        let mut client = harness.connect();
         client.send(request).await;
-        stage.answer(ok("x")).await;
+        harness.answer(ok("x")).await;
         let (text, _) = client.rest().await;
         assert!(text.starts_with(&format!("HTTP/{version} 200 OK\r\n")) && text.ends_with("\r\n\r\nx"), "{text}");
     }
@@ -167,11 +163,11 @@ async fn closes_when_the_client_asks_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn keeps_an_http_1_0_connection_that_asks_for_it() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     for _ in 0..2 {
         client.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").await;
-        stage.answer(ok("x")).await;
+        harness.answer(ok("x")).await;
         client.expect("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\nx").await;
     }
 }
@@ -204,23 +200,23 @@ async fn refuses_what_is_malformed() {
         (long_target.as_str(), 414),
         (many.as_str(), 431),
     ] {
-        let stage = Stage::new();
-        let mut client = stage.connect();
+        let harness = Harness::new();
+        let mut client = harness.connect();
         client.send(request).await;
         let (text, _) = client.rest().await;
         let shown = &request[..request.len().min(80)];
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?} got {text:?}");
         assert!(text.contains("\r\nconnection: close\r\n"), "{shown:?} got {text:?}");
-        assert!(matches!(stage.worker.look(), Next::Nothing), "{shown:?} reached the app");
+        assert!(matches!(harness.worker.look(), Next::Nothing), "{shown:?} reached the app");
     }
 }
 
-/// Whoever is refused in the middle of an upload is still sending, whatever it said about the connection. Closed at
-/// once, it would see a reset instead of the answer.
+/// A client that is refused in the middle of an upload is still sending, whatever it said about the connection. Where the server
+/// closes at once, the client sees a reset instead of the answer.
 #[tokio::test(start_paused = true)]
 async fn lingers_where_an_upload_was_refused() {
-    let stage = Stage::with(Timeouts::default(), Limits { http_content_length_limit: Some(4), ..Limits::default() });
-    let mut client = stage.connect();
+    let harness = Harness::with_limits(Limits { http_content_length_limit: Some(4), ..Limits::default() });
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n").await;
     let (text, _) = client.rest().await;
     assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
@@ -232,13 +228,13 @@ async fn lingers_where_an_upload_was_refused() {
 /// A message with both kinds of framing may be an attempt to smuggle another: chunks count, and the connection ends.
 #[tokio::test(start_paused = true)]
 async fn trusts_no_connection_with_two_framings() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n").await;
     client.send(GET).await;
     let (text, _) = client.rest().await;
     assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n") && text.ends_with("\r\n\r\n400 Bad Request\n"), "{text}");
-    assert_eq!(stage.shared.stats.snapshot().requests, 0);
+    assert_eq!(harness.shared.services.stats.snapshot().requests, 0);
 }
 
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 1\r\n\
@@ -246,55 +242,50 @@ const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_answered_and_the_connection_stays() {
-    let stage = Stage::with(Timeouts::default(), Limits { max_queue: 1, ..Limits::default() });
-    let mut first = stage.connect();
-    first.send(GET).await;
-    while stage.shared.queue.is_empty() {
+    let harness = Harness::with_limits(Limits { max_queue: 1, ..Limits::default() });
+    let _first = harness.request().await;
+    while harness.shared.services.queue.is_empty() {
         yield_now().await;
     }
-    let mut second = stage.connect();
-    second.send(GET).await;
+    let mut second = harness.request().await;
     second.expect(BUSY).await;
-    stage.answer(ok("x")).await;
+    harness.answer(ok("x")).await;
     second.send(GET).await;
-    stage.answer(ok("y")).await;
-    second.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
-    assert_eq!(stage.shared.stats.snapshot().rejected, 1);
+    harness.answer(ok("y")).await;
+    second.expect(&with_length("y")).await;
+    assert_eq!(harness.shared.services.stats.snapshot().rejected, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
-    let stage = Stage::with(Timeouts::default(), Limits { queue_timeout: Some(s(2)), ..Limits::default() });
-    let queue = stage.shared.queue.clone();
+    let harness = Harness::with_limits(Limits { queue_timeout: Some(s(2)), ..Limits::default() });
+    let queue = harness.shared.services.queue.clone();
     let clock = tokio::spawn(async move { queue.keep_time().await });
-    let mut client = stage.connect();
-    client.send(GET).await;
+    let mut client = harness.request().await;
     client.expect(BUSY).await;
-    assert!(stage.shared.queue.is_empty());
-    assert_eq!(stage.shared.stats.shed(crate::stats::Shed::QueueTimeout), 1);
-    assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
+    assert!(harness.shared.services.queue.is_empty());
+    assert_eq!(harness.shared.services.stats.shed(crate::stats::Shed::QueueTimeout), 1);
+    assert_eq!(harness.shared.services.stats.snapshot().in_flight, 0);
     clock.abort();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_while_queued_is_not_served() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    while stage.shared.queue.is_empty() {
+    let harness = Harness::new();
+    let client = harness.request().await;
+    while harness.shared.services.queue.is_empty() {
         yield_now().await;
     }
     client.served().await;
-    assert!(matches!(stage.worker.look(), Next::Nothing));
-    assert_eq!(stage.shared.stats.snapshot().client_gone, 1);
+    assert!(matches!(harness.worker.look(), Next::Nothing));
+    assert_eq!(harness.shared.services.stats.snapshot().client_gone, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_responder_dropped_unsent_is_a_500() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    drop(stage.take().await);
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    drop(harness.take().await);
     client
         .expect(
             "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\n\r\n\
@@ -314,21 +305,20 @@ async fn a_response_of_too_many_headers_is_500_and_one_of_very_many_is_sent() {
             .collect();
         Response { status: StatusCode::OK, headers, body: ResponseBody::Full(Bytes::from_static(b"b")) }
     };
-    let stage = Stage::new();
+    let harness = Harness::new();
     for (count, status) in [(MOST_HEADER_NAMES, "HTTP/1.1 200 "), (MOST_HEADER_NAMES + 1, "HTTP/1.1 500 ")] {
-        let mut client = stage.connect();
+        let mut client = harness.connect();
         client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        stage.answer(many(count)).await;
+        harness.answer(many(count)).await;
         assert!(client.rest().await.0.starts_with(status), "{count} headers");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_panics_with_an_exchange_has_answered_500() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let exchange = stage.take().await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let exchange = harness.take().await;
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _exchange = exchange;
         std::panic::resume_unwind(Box::new("on purpose"));

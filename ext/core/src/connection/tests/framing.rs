@@ -1,28 +1,13 @@
 //! Response bodies on the wire: none is longer or shorter than its head says, and a cut one never looks whole.
 
 use super::*;
-use crate::{
-    http::body::{BodySender, channel},
-    sync::wake::Parker,
-};
-
-fn stream() -> (BodySender, ResponseBody) {
-    let (sender, receiver) = channel();
-    (sender, ResponseBody::Stream(receiver))
-}
-
-fn push(sender: &BodySender, text: &'static str) {
-    sender.try_send(Bytes::from_static(text.as_bytes()), &Parker::new().unparker()).unwrap();
-}
 
 #[tokio::test(start_paused = true)]
 async fn sends_each_chunk_before_the_next_is_made() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[], body)).await;
-    client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[]).await;
+    client.expect(CHUNKED).await;
     push(&sender, "data: 1\n\n");
     client.expect("9\r\ndata: 1\n\n\r\n").await;
     push(&sender, "data: 2\n\n");
@@ -30,17 +15,15 @@ async fn sends_each_chunk_before_the_next_is_made() {
     sender.finish();
     client.expect("0\r\n\r\n").await;
     client.send(GET).await;
-    stage.answer(ok("x")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx").await;
+    harness.answer(ok("x")).await;
+    client.expect(&with_length("x")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_the_app_did_not_finish_has_no_last_chunk() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[], body)).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[]).await;
     push(&sender, "half");
     client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
     drop(sender);
@@ -49,12 +32,10 @@ async fn a_body_the_app_did_not_finish_has_no_last_chunk() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_tells_the_app() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[], body)).await;
-    client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[]).await;
+    client.expect(CHUNKED).await;
     client.served().await;
     assert!(sender.is_gone());
 }
@@ -62,20 +43,19 @@ async fn a_client_that_leaves_tells_the_app() {
 #[tokio::test(start_paused = true)]
 async fn sends_a_body_of_parts_with_the_length_of_all() {
     let parts = || ResponseBody::from(["ab", "", "cde", "f"].map(Bytes::from).to_vec());
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    harness.answer(response(200, &[], parts())).await;
+    client.expect(&with_length("abcdef")).await;
     client.send(GET).await;
-    stage.answer(response(200, &[], parts())).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef").await;
-    client.send(GET).await;
-    stage.answer(response(200, &[("content-length", "4")], parts())).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd").await;
+    harness.answer(response(200, &[("content-length", "4")], parts())).await;
+    client.expect(&with_length("abcd")).await;
     client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    stage.answer(response(200, &[], parts())).await;
+    harness.answer(response(200, &[], parts())).await;
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n").await;
-    stage.told();
+    harness.told();
     client.send(GET).await;
-    stage.answer(response(200, &[("content-length", "7")], parts())).await;
+    harness.answer(response(200, &[("content-length", "7")], parts())).await;
     let (text, _) = client.rest().await;
     assert_eq!(text, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabcdef");
 }
@@ -89,21 +69,19 @@ fn a_body_of_parts_is_no_more_than_it_needs_to_be() {
 
 #[tokio::test(start_paused = true)]
 async fn cuts_what_goes_past_the_declared_length() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    harness.answer(response(200, &[("content-length", "3")], ResponseBody::Full("abcdef".into()))).await;
+    client.expect(&with_length("abc")).await;
     client.send(GET).await;
-    stage.answer(response(200, &[("content-length", "3")], ResponseBody::Full("abcdef".into()))).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").await;
-    client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[("content-length", "3")], body)).await;
+    let sender = harness.answer_with_stream(&[("content-length", "3")]).await;
     push(&sender, "ab");
     push(&sender, "cd");
     sender.finish();
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").await;
+    client.expect(&with_length("abc")).await;
     client.send(GET).await;
-    stage.answer(ok("in step")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nin step").await;
+    harness.answer(ok("in step")).await;
+    client.expect(&with_length("in step")).await;
 }
 
 /// Neither head nor body was sent, so that a proxy asked again; and the log said 200.
@@ -114,13 +92,12 @@ async fn sends_what_there_is_of_a_body_that_is_too_short_and_cuts() {
         (ResponseBody::from(vec!["a".into(), "b".into()]), "ab"),
         (ResponseBody::Empty, ""),
     ] {
-        let stage = Stage::new();
-        let mut client = stage.connect();
-        client.send(GET).await;
-        stage.answer(response(200, &[("content-length", "3")], body)).await;
+        let harness = Harness::new();
+        let mut client = harness.request().await;
+        harness.answer(response(200, &[("content-length", "3")], body)).await;
         assert_eq!(client.rest().await.0, format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{sent}"));
         assert_eq!(
-            stage.told(),
+            harness.told(),
             [format!("GET /: the app's content-length is 3, but its body has {} bytes: it was cut", sent.len())]
         );
     }
@@ -128,57 +105,57 @@ async fn sends_what_there_is_of_a_body_that_is_too_short_and_cuts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_measured_when_it_ends() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[("content-length", "3")], body)).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[("content-length", "3")]).await;
     push(&sender, "ab");
     push(&sender, "cd");
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc").await;
+    client.expect(&with_length("abc")).await;
     push(&sender, "ef");
     assert!(!sender.is_gone(), "the app goes on to its end");
     sender.finish();
-    assert_eq!(stage.told(), ["GET /: the app's content-length is 3, but its body has 6 bytes: the rest was left out"]);
+    assert_eq!(
+        harness.told(),
+        ["GET /: the app's content-length is 3, but its body has 6 bytes: the rest was left out"]
+    );
     tokio::time::advance(s(60)).await;
     client.send(GET).await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[("content-length", "3")], body)).await;
+    let sender = harness.answer_with_stream(&[("content-length", "3")]).await;
     push(&sender, "ab");
     sender.finish();
     assert_eq!(client.rest().await.0, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab");
-    assert_eq!(stage.told(), ["GET /: the app's content-length is 3, but its body has 2 bytes: it was cut"]);
+    assert_eq!(harness.told(), ["GET /: the app's content-length is 3, but its body has 2 bytes: it was cut"]);
 }
 
 /// An app that gets every length wrong would fill the log.
 #[tokio::test(start_paused = true)]
 async fn lengths_that_are_wrong_again_and_again_are_counted() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     let mut ask = async || {
         client.send(GET).await;
-        stage.answer(response(200, &[("content-length", "1")], ResponseBody::Full("ab".into()))).await;
-        client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na").await;
+        harness.answer(response(200, &[("content-length", "1")], ResponseBody::Full("ab".into()))).await;
+        client.expect(&with_length("a")).await;
     };
     for _ in 0..5 {
         ask().await;
     }
-    assert_eq!(stage.told().len(), 1);
+    assert_eq!(harness.told().len(), 1);
     tokio::time::advance(s(11)).await;
     ask().await;
-    let told = stage.told();
+    let told = harness.told();
     assert!(told[0].ends_with(" (4 more such responses since the last line about one)"), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
-    let stage = Stage::new();
-    let mut client = stage.connect_with_buffer(1024);
+    let harness = Harness::new();
+    let mut client = harness.connect_with_buffer(1024);
     client.send(GET).await;
     let file = tempfile::tempfile().unwrap();
     file.set_len(400_000).unwrap();
     let body = ResponseBody::File(crate::http::body::FileBody::new(file.try_clone().unwrap(), 400_000));
-    stage.answer(response(200, &[("content-length", "400000")], body)).await;
+    harness.answer(response(200, &[("content-length", "400000")], body)).await;
     let mut first = [0; 1000];
     tokio::io::AsyncReadExt::read_exact(&mut client.stream, &mut first).await.unwrap();
     file.set_len(200_000).unwrap();
@@ -187,7 +164,7 @@ async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
     let sent = first.len() - head + text.len();
     assert!((100_000..=262_144).contains(&sent), "what there was, {sent} bytes");
     assert_eq!(
-        stage.told(),
+        harness.told(),
         [format!("GET /: the app's content-length is 400000, but its body has {sent} bytes: it was cut")]
     );
 }
@@ -196,30 +173,29 @@ async fn a_file_that_shrinks_while_it_is_sent_is_cut_and_told_of() {
 #[tokio::test(start_paused = true)]
 async fn what_came_before_a_failure_goes_out_before_the_cut() {
     for buffer in [16, 1 << 20] {
-        let stage = Stage::new();
-        let mut client = stage.connect_with_buffer(buffer);
+        let harness = Harness::new();
+        let mut client = harness.connect_with_buffer(buffer);
         client.send(GET).await;
-        let (sender, body) = stream();
+        let (sender, receiver) = channel();
         push(&sender, "half of it");
         drop(sender);
-        stage.answer(response(200, &[], body)).await;
+        harness.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
         let (text, _) = client.rest().await;
         assert_eq!(text, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nA\r\nhalf of it\r\n");
     }
 }
 
 /// A response whose body is made as it goes, with its head held for up to a second.
-async fn tentative(stage: &Stage) -> (BodySender, crate::exchange::Recall) {
-    stage.take().await.responder.stream(StatusCode::OK, HeaderMap::new(), s(1))
+async fn tentative(harness: &Harness) -> (BodySender, crate::exchange::Recall) {
+    harness.take().await.responder.stream(StatusCode::OK, HeaderMap::new(), s(1))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_waits_for_the_first_of_the_body() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, _recall) = tentative(&stage).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let (sender, _recall) = tentative(&harness).await;
     tokio::time::sleep(s(1) / 2).await;
     assert_eq!(client.here(), "");
     push(&sender, "x");
@@ -228,7 +204,7 @@ async fn a_head_waits_for_the_first_of_the_body() {
     client.expect("0\r\n\r\n").await;
 
     client.send(GET).await;
-    let (sender, _recall) = tentative(&stage).await;
+    let (sender, _recall) = tentative(&harness).await;
     let asked = now();
     client.expect(HEAD).await;
     assert_eq!(now() - asked, s(1), "but not for ever");
@@ -236,7 +212,7 @@ async fn a_head_waits_for_the_first_of_the_body() {
     client.expect("0\r\n\r\n").await;
 
     client.send(GET).await;
-    let (sender, _recall) = tentative(&stage).await;
+    let (sender, _recall) = tentative(&harness).await;
     let asked = now();
     sender.begin();
     client.expect(HEAD).await;
@@ -247,10 +223,9 @@ async fn a_head_waits_for_the_first_of_the_body() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_that_has_not_begun_gives_way_to_another() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, recall) = tentative(&stage).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let (sender, recall) = tentative(&harness).await;
     yield_now().await;
     let responder = recall.recall(&sender).unwrap();
     drop(sender);
@@ -259,7 +234,7 @@ async fn a_response_that_has_not_begun_gives_way_to_another() {
     client.expect("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\n\r\nsorry").await;
 
     client.send(GET).await;
-    let (sender, recall) = tentative(&stage).await;
+    let (sender, recall) = tentative(&harness).await;
     drop((sender, recall));
     client
         .expect(
@@ -269,15 +244,15 @@ async fn a_response_that_has_not_begun_gives_way_to_another() {
         .await;
 
     client.send(GET).await;
-    let (sender, recall) = tentative(&stage).await;
+    let (sender, recall) = tentative(&harness).await;
     push(&sender, "x");
     assert!(recall.recall(&sender).is_none(), "what was yielded is on its way");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_status_without_a_name_has_an_empty_reason() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     for (status, line) in [
         (299, "299 "),
         (413, "413 Content Too Large"),
@@ -287,63 +262,60 @@ async fn a_status_without_a_name_has_an_empty_reason() {
         (999, "999 "),
     ] {
         client.send(GET).await;
-        stage.answer(response(status, &[], ResponseBody::Full("x".into()))).await;
+        harness.answer(response(status, &[], ResponseBody::Full("x".into()))).await;
         client.expect(&format!("HTTP/1.1 {line}\r\ncontent-length: 1\r\n\r\nx")).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn sends_no_body_where_there_is_none() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    stage.answer(ok("hello")).await;
+    harness.answer(ok("hello")).await;
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n").await;
     client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[("content-length", "99")], body)).await;
+    let sender = harness.answer_with_stream(&[("content-length", "99")]).await;
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n").await;
     assert!(sender.is_gone());
     client.send(GET).await;
-    stage.answer(response(204, &[("content-length", "5")], ResponseBody::Full("hello".into()))).await;
+    harness.answer(response(204, &[("content-length", "5")], ResponseBody::Full("hello".into()))).await;
     client.expect("HTTP/1.1 204 No Content\r\n\r\n").await;
     for length in ["5", "0"] {
         client.send(GET).await;
-        stage.answer(response(205, &[("content-length", length)], ResponseBody::Full("hello".into()))).await;
+        harness.answer(response(205, &[("content-length", length)], ResponseBody::Full("hello".into()))).await;
         client.expect("HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n").await;
     }
     client.send(GET).await;
-    stage.answer(response(205, &[], ResponseBody::Empty)).await;
+    harness.answer(response(205, &[], ResponseBody::Empty)).await;
     client.expect("HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n").await;
-    assert!(stage.told().is_empty());
+    assert!(harness.told().is_empty());
     client.send("HEAD / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    stage.answer(response(200, &[("content-length", "99")], ResponseBody::Full("hello".into()))).await;
+    harness.answer(response(200, &[("content-length", "99")], ResponseBody::Full("hello".into()))).await;
     client.expect("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n").await;
-    assert_eq!(stage.told().len(), 1, "GET would be cut");
+    assert_eq!(harness.told().len(), 1, "GET would be cut");
     client.send(GET).await;
-    stage.answer(response(304, &[("etag", "\"x\"")], ResponseBody::Full("hello".into()))).await;
+    harness.answer(response(304, &[("etag", "\"x\"")], ResponseBody::Full("hello".into()))).await;
     client.expect("HTTP/1.1 304 Not Modified\r\netag: \"x\"\r\n\r\n").await;
     client.send(GET).await;
-    stage.answer(ok("in step")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nin step").await;
+    harness.answer(ok("in step")).await;
+    client.expect(&with_length("in step")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn frames_the_message_itself() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    stage.answer(response(200, &[("transfer-encoding", "identity")], ResponseBody::Full("x".into()))).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx").await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    harness.answer(response(200, &[("transfer-encoding", "identity")], ResponseBody::Full("x".into()))).await;
+    client.expect(&with_length("x")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn ends_an_http_1_0_stream_with_the_connection() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n").await;
-    let (sender, body) = stream();
-    stage.answer(response(200, &[], body)).await;
+    let sender = harness.answer_with_stream(&[]).await;
     push(&sender, "all of it");
     sender.finish();
     let (text, _) = client.rest().await;

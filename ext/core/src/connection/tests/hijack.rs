@@ -1,27 +1,8 @@
-//! Connections that the app takes for itself, and hints ahead of responses.
+//! Connections that the app hijacks, and hints ahead of responses.
 
 use std::io::{Read, Write};
 
 use super::*;
-use crate::{
-    exchange::hijack::{Hijack, HijackGuard, Progress, Taken},
-    sync::wake::Parker,
-};
-
-/// Waits until the app has the connection.
-async fn taken(takeover: Hijack) -> (std::os::unix::net::UnixStream, HijackGuard) {
-    loop {
-        match takeover.progress() {
-            Progress::Taken(taken) => {
-                let Taken { descriptor, held, .. } = *taken;
-                let stream = std::os::unix::net::UnixStream::from(descriptor);
-                return (stream, held);
-            }
-            Progress::Pending => yield_now().await,
-            Progress::Gone => panic!("the client has gone"),
-        }
-    }
-}
 
 async fn read(stream: &mut std::os::unix::net::UnixStream) -> String {
     let mut chunk = [0; 4096];
@@ -36,23 +17,19 @@ async fn read(stream: &mut std::os::unix::net::UnixStream) -> String {
 
 #[tokio::test]
 async fn the_app_gets_the_connection_and_what_was_read_ahead() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    stage.answer(ok("first")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst").await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    harness.answer(ok("first")).await;
+    client.expect(&with_length("first")).await;
     client.send(&format!("{GET}early")).await;
-    let exchange = stage.take().await;
-    let parker = Parker::new();
-    let (mut stream, held) =
-        taken(exchange.responder.hijack(b"HTTP/1.1 101 X\r\n\r\n".to_vec(), parker.unparker())).await;
+    let (mut stream, held) = harness.hijack(b"HTTP/1.1 101 X\r\n\r\n").await;
     client.expect("HTTP/1.1 101 X\r\n\r\n").await;
     assert_eq!(read(&mut stream).await, "early");
     stream.write_all(b"hello").unwrap();
     client.expect("hello").await;
     client.send("and back").await;
     assert_eq!(read(&mut stream).await, "and back");
-    let stats = || stage.shared.stats.snapshot();
+    let stats = || harness.shared.services.stats.snapshot();
     assert_eq!((stats().connections, stats().hijacked, stats().in_flight), (0, 1, 0));
     drop((stream, held));
     client.expect_end().await;
@@ -66,12 +43,11 @@ async fn an_answer_reaches_the_client_when_the_app_has_not_read_what_the_client_
     let answer = "0123456789abcdef".repeat(256);
     // Left unread in the pair; sent when the app has closed; both.
     for (early, late) in [("\r\n", ""), ("", "late"), ("early", "late")] {
-        let stage = Stage::new();
+        let harness = Harness::new();
         // Takes the answer piece by piece.
-        let mut client = stage.connect_with_buffer(100);
+        let mut client = harness.connect_with_buffer(100);
         client.send(&format!("{GET}{early}")).await;
-        let parker = Parker::new();
-        let (mut stream, held) = taken(stage.take().await.responder.hijack(Vec::new(), parker.unparker())).await;
+        let (mut stream, held) = harness.hijack(b"").await;
         stream.write_all(answer.as_bytes()).unwrap();
         drop((stream, held));
         client.send(late).await;
@@ -84,11 +60,9 @@ async fn an_answer_reaches_the_client_when_the_app_has_not_read_what_the_client_
 /// It has said that it reads no more, not that it writes no more.
 #[tokio::test]
 async fn an_app_that_has_closed_its_reading_side_may_go_on_writing() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let parker = Parker::new();
-    let (mut stream, held) = taken(stage.take().await.responder.hijack(Vec::new(), parker.unparker())).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let (mut stream, held) = harness.hijack(b"").await;
     stream.shutdown(std::net::Shutdown::Read).unwrap();
     client.send("unwanted").await;
     stream.write_all(b"one ").unwrap();
@@ -103,11 +77,9 @@ async fn an_app_that_has_closed_its_reading_side_may_go_on_writing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pair_that_the_app_has_closed_does_not_wait_for_the_client_for_ever() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let parker = Parker::new();
-    let (mut stream, held) = taken(stage.take().await.responder.hijack(Vec::new(), parker.unparker())).await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let (mut stream, held) = harness.hijack(b"").await;
     stream.write_all(b"bye").unwrap();
     drop((stream, held));
     client.expect("bye").await;
@@ -116,28 +88,25 @@ async fn a_pair_that_the_app_has_closed_does_not_wait_for_the_client_for_ever() 
 }
 
 #[tokio::test]
-async fn a_pair_is_cut_when_the_servers_patience_ends() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let parker = Parker::new();
-    let (mut stream, _held) = taken(stage.take().await.responder.hijack(Vec::new(), parker.unparker())).await;
-    stage.enter(Phase::Forcing { until: now() + s(1) });
+async fn a_pair_is_cut_when_the_drains_budget_is_used_up() {
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let (mut stream, _held) = harness.hijack(b"").await;
+    harness.enter(Phase::Forcing { until: now() + s(1) });
     client.expect_end().await;
     assert_eq!(read(&mut stream).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_app_that_asks_for_a_client_that_has_gone_is_told() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let exchange = stage.take().await;
+    let harness = Harness::new();
+    let client = harness.request().await;
+    let exchange = harness.take().await;
     client.served().await;
     let parker = Parker::new();
-    let takeover = exchange.responder.hijack(Vec::new(), parker.unparker());
+    let hijack = exchange.responder.hijack(Vec::new(), parker.unparker());
     parker.park();
-    assert!(matches!(takeover.progress(), Progress::Gone));
+    assert!(matches!(hijack.progress(), Progress::Gone));
 }
 
 fn link(target: &'static str) -> HeaderMap {
@@ -146,10 +115,9 @@ fn link(target: &'static str) -> HeaderMap {
 
 #[tokio::test(start_paused = true)]
 async fn hints_go_ahead_of_the_response() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let exchange = stage.take().await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let exchange = harness.take().await;
     exchange.responder.hint(&link("</a.css>"));
     client.expect("HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n").await;
     exchange.responder.hint(&link("</b.css>"));
@@ -162,16 +130,16 @@ async fn hints_go_ahead_of_the_response() {
         )
         .await;
     client.send(GET).await;
-    stage.answer(ok("y")).await;
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
+    harness.answer(ok("y")).await;
+    client.expect(&with_length("y")).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn http_1_0_knows_no_hints() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
+    let harness = Harness::new();
+    let mut client = harness.connect();
     client.send("GET / HTTP/1.0\r\n\r\n").await;
-    let exchange = stage.take().await;
+    let exchange = harness.take().await;
     exchange.responder.hint(&link("</a.css>"));
     exchange.responder.send(ok("x")).unwrap();
     assert!(!client.rest().await.0.contains("103"));

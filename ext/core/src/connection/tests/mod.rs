@@ -1,14 +1,15 @@
 //! Connections on the wire, byte by byte, with time that stands still unless a test moves it. The test itself plays
 //! the client, the app and the server's lifecycle.
 
-pub(crate) mod crowd;
-pub(crate) mod deadlines;
-pub(crate) mod drain;
-pub(crate) mod exchanges;
-pub(crate) mod framing;
-pub(crate) mod guard;
-pub(crate) mod hijack;
-pub(crate) mod spill;
+mod deadlines;
+mod drain;
+mod exchanges;
+mod framing;
+mod guard;
+mod hijack;
+mod slow_clients;
+mod spill;
+mod state;
 
 use std::{
     pin::Pin,
@@ -26,15 +27,16 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-use tokio_util::task::TaskTracker;
-
-use super::{Crowd, Shared, now, serve};
+use super::{Services, Settings, Shared, now, serve};
 use crate::{
     config::{Limits, Probes, Timeouts},
     drain::Traffic,
-    exchange::Exchange,
+    exchange::{
+        Exchange,
+        hijack::{Hijack, HijackGuard, Progress, Taken},
+    },
     http::{
-        body::{Budget, ResponseBody},
+        body::{BodySender, ResponseBody, channel},
         request::Peer,
         response::Response,
     },
@@ -42,7 +44,7 @@ use crate::{
     log::{event::Observer, troubles::Troubles},
     pool::{DispatchQueue, Next, Worker},
     stats::Stats,
-    sync::inline_task,
+    sync::{inline_task, wake::Parker},
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -50,7 +52,7 @@ const fn s(seconds: u64) -> Duration {
 }
 
 /// A server without sockets, and its one worker.
-struct Stage {
+struct Harness {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
     worker: Worker,
@@ -58,7 +60,7 @@ struct Stage {
     told: Arc<Mutex<Vec<String>>>,
 }
 
-impl Stage {
+impl Harness {
     fn new() -> Self {
         Self::with(Timeouts::default(), Limits::default())
     }
@@ -71,38 +73,47 @@ impl Stage {
         let told = Arc::new(Mutex::new(Vec::new()));
         let lines = told.clone();
         let observer: Observer = Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string()));
-        Self {
-            shared: Arc::new(Shared {
-                queue,
-                stats,
-                timeouts,
-                limits,
-                spool_directory: std::env::temp_dir(),
-                phase: phases,
-                probes: Probes::default(),
-                traffic: Arc::new(Traffic::new(false)),
-                added_headers: Default::default(),
-                access: None,
-                memory_trim: Default::default(),
-                crowd: Crowd::new(limits.max_connections.unwrap_or(1000) as u64),
-                budget: Budget::new(limits.buffer_limit),
-                troubles: Arc::new(Troubles::told_to(observer)),
-                tasks: TaskTracker::new(),
-            }),
-            phase,
-            worker,
-            told,
-        }
+        let settings = Settings {
+            timeouts,
+            limits,
+            probes: Probes::default(),
+            added_headers: Default::default(),
+            spool_directory: std::env::temp_dir(),
+        };
+        let services = Services {
+            queue,
+            stats,
+            phase: phases,
+            traffic: Arc::new(Traffic::new(false)),
+            access_log: None,
+            troubles: Arc::new(Troubles::told_to(observer)),
+        };
+        Self { shared: Shared::new(settings, services, 1000), phase, worker, told }
+    }
+
+    fn with_timeouts(timeouts: Timeouts) -> Self {
+        Self::with(timeouts, Limits::default())
+    }
+
+    fn with_limits(limits: Limits) -> Self {
+        Self::with(Timeouts::default(), limits)
     }
 
     fn connect(&self) -> Client {
         self.connect_with_buffer(1 << 20)
     }
 
+    /// A connection with a request on it.
+    async fn request(&self) -> Client {
+        let mut client = self.connect();
+        client.send(GET).await;
+        client
+    }
+
     /// A connection that holds `size` bytes in each direction.
     fn connect_with_buffer(&self, size: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(size);
-        let open = self.shared.stats.connection_accepted();
+        let open = self.shared.services.stats.connection_accepted();
         let serving = tokio::spawn(inline_task::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         Client { stream: ours, serving, started: now() }
     }
@@ -110,7 +121,7 @@ impl Stage {
     /// A connection that the kernel has a part in: it knows what is unread, and resets.
     fn connect_through_kernel(&self) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let open = self.shared.stats.connection_accepted();
+        let open = self.shared.services.stats.connection_accepted();
         tokio::spawn(inline_task::task(serve(theirs, Peer::unix(), self.shared.clone(), open)));
         ours
     }
@@ -138,6 +149,26 @@ impl Stage {
     async fn answer(&self, response: Response) {
         self.take().await.responder.send(response).unwrap();
     }
+
+    /// Answers with a body that the test sends.
+    async fn answer_with_stream(&self, headers: &[(&'static str, &'static str)]) -> BodySender {
+        let (sender, receiver) = channel();
+        self.answer(response(200, headers, ResponseBody::Stream(receiver))).await;
+        sender
+    }
+
+    /// The app takes the connection of the next exchange; `head` is sent first.
+    async fn hijack(&self, head: &[u8]) -> (std::os::unix::net::UnixStream, HijackGuard) {
+        let parker = Parker::new();
+        taken(self.take().await.responder.hijack(head.to_vec(), parker.unparker())).await
+    }
+
+    /// One request on `client`'s connection, answered with `x`; the client gets `expected`.
+    async fn round(&self, client: &mut Client, expected: &str) {
+        client.send(GET).await;
+        self.answer(ok("x")).await;
+        client.expect(expected).await;
+    }
 }
 
 struct Client {
@@ -147,7 +178,7 @@ struct Client {
 }
 
 impl Client {
-    /// What can be read without anybody else's doing anything.
+    /// What can be read before any other task has run.
     fn here(&mut self) -> String {
         let mut chunk = [0; 4096];
         let mut buf = ReadBuf::new(&mut chunk);
@@ -202,6 +233,33 @@ fn response(status: u16, headers: &[(&'static str, &'static str)], body: Respons
 
 fn ok(text: &'static str) -> Response {
     response(200, &[], ResponseBody::Full(Bytes::from_static(text.as_bytes())))
+}
+
+/// The message of [`ok`].
+fn with_length(text: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+}
+
+/// The head of a response whose length is not known.
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// Has the app send a chunk, for which there is room.
+fn push(sender: &BodySender, text: &'static str) {
+    sender.try_send(Bytes::from_static(text.as_bytes()), &Parker::new().unparker()).unwrap();
+}
+
+/// Waits until the app has the connection.
+async fn taken(hijack: Hijack) -> (std::os::unix::net::UnixStream, HijackGuard) {
+    loop {
+        match hijack.progress() {
+            Progress::Taken(taken) => {
+                let Taken { descriptor, held, .. } = *taken;
+                return (descriptor.into(), held);
+            }
+            Progress::Pending => yield_now().await,
+            Progress::Gone => panic!("the client has gone"),
+        }
+    }
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";

@@ -1,16 +1,13 @@
 //! What clients that read slowly leave unsent: in memory as much as may be, beyond that in a file, and nothing of it lost.
 
 use super::*;
-use crate::{
-    http::body::{BodySender, SendError, channel},
-    sync::wake::Parker,
-};
+use crate::http::body::SendError;
 
 const LIMIT: u64 = 300_000;
 const LENGTH: usize = 200_000;
 
-fn stage() -> Stage {
-    Stage::with(Timeouts::default(), Limits { buffer_limit: Some(LIMIT), ..Limits::default() })
+fn small_memory() -> Harness {
+    Harness::with_limits(Limits { buffer_limit: Some(LIMIT), ..Limits::default() })
 }
 
 fn letters(length: usize) -> Bytes {
@@ -18,12 +15,12 @@ fn letters(length: usize) -> Bytes {
 }
 
 /// Has so many clients ask, who read nothing; the server's kernel would take 1,000 bytes of each response.
-async fn slow_readers(stage: &Stage, count: usize, body: impl Fn() -> ResponseBody) -> Vec<Client> {
+async fn slow_readers(harness: &Harness, count: usize, body: impl Fn() -> ResponseBody) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {
-        let mut client = stage.connect_with_buffer(1000);
+        let mut client = harness.connect_with_buffer(1000);
         client.send(GET).await;
-        stage.answer(response(200, &[], body())).await;
+        harness.answer(response(200, &[], body())).await;
         clients.push(client);
     }
     clients
@@ -39,19 +36,18 @@ async fn until(condition: impl Fn() -> bool) {
 /// 150 clients that asked for a fresh string of 4 MB each, and read nothing, held 635 MB.
 #[tokio::test]
 async fn what_many_slow_readers_leave_unsent_is_bounded_and_arrives_when_they_read() {
-    let stage = stage();
-    let budget = stage.shared.budget.clone();
+    let harness = small_memory();
+    let budget = harness.shared.bounds.bodies.clone();
     let halves = || ResponseBody::from(vec![letters(LENGTH).slice(..90_000), letters(LENGTH).slice(90_000..)]);
-    let mut clients = slow_readers(&stage, 5, || ResponseBody::Full(letters(LENGTH))).await;
-    clients.extend(slow_readers(&stage, 5, halves).await);
+    let mut clients = slow_readers(&harness, 5, || ResponseBody::Full(letters(LENGTH))).await;
+    clients.extend(slow_readers(&harness, 5, halves).await);
     // All but the first, and of each all but the piece of 64 KiB that hyper has.
     until(|| budget.held() <= LIMIT && budget.spilled() >= 9 * (LENGTH as u64 - 65_536)).await;
 
     // One that reads at once needs no file.
     let before = budget.spilled();
-    let mut fast = stage.connect();
-    fast.send(GET).await;
-    stage.answer(response(200, &[], ResponseBody::Full(letters(LENGTH)))).await;
+    let mut fast = harness.request().await;
+    harness.answer(response(200, &[], ResponseBody::Full(letters(LENGTH)))).await;
     fast.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n{}", text(LENGTH))).await;
     assert_eq!(budget.spilled(), before);
 
@@ -83,15 +79,14 @@ async fn write(sender: &BodySender, length: usize) {
 /// A stream costs its Ruby thread no longer than the app needs for it, however slow its client reads.
 #[tokio::test]
 async fn a_stream_goes_on_from_a_file_and_holds_up_no_thread() {
-    let stage = stage();
-    let budget = stage.shared.budget.clone();
-    let _others = slow_readers(&stage, 3, || ResponseBody::Full(letters(LENGTH))).await;
+    let harness = small_memory();
+    let budget = harness.shared.bounds.bodies.clone();
+    let _others = slow_readers(&harness, 3, || ResponseBody::Full(letters(LENGTH))).await;
     until(|| budget.held() <= LIMIT).await;
     let _full = budget.count(letters(LIMIT as usize));
-    let mut client = stage.connect_with_buffer(1000);
+    let mut client = harness.connect_with_buffer(1000);
     client.send(GET).await;
-    let (sender, receiver) = channel();
-    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    let sender = harness.answer_with_stream(&[]).await;
     // Far more than the channel holds.
     for _ in 0..20 {
         write(&sender, LENGTH).await;
@@ -122,13 +117,12 @@ fn dechunked(message: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_cut_behind_what_was_written_and_not_before() {
-    let stage = stage();
-    let budget = stage.shared.budget.clone();
+    let harness = small_memory();
+    let budget = harness.shared.bounds.bodies.clone();
     let _full = budget.count(letters(LIMIT as usize + 1));
-    let mut client = stage.connect_with_buffer(1000);
+    let mut client = harness.connect_with_buffer(1000);
     client.send(GET).await;
-    let (sender, receiver) = channel();
-    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    let sender = harness.answer_with_stream(&[]).await;
     for length in [10, 5000, 70] {
         write(&sender, length).await;
     }
@@ -142,28 +136,26 @@ async fn a_stream_that_breaks_off_is_cut_behind_what_was_written_and_not_before(
 
 #[tokio::test]
 async fn a_stream_within_the_bound_is_sent_chunk_by_chunk_as_ever() {
-    let stage = stage();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, receiver) = channel();
-    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    let harness = small_memory();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[]).await;
     write(&sender, 100_000).await;
     write(&sender, 3).await;
     client.expect(&chunked(&[100_000, 3])).await;
-    assert_eq!(stage.shared.budget.spilled(), 0);
+    assert_eq!(harness.shared.bounds.bodies.spilled(), 0);
 }
 
 /// Many small uploads that waited for the app were bounded by nothing but the queue.
 #[tokio::test]
 async fn request_bodies_go_to_a_file_where_memory_is_used_up() {
-    let stage = stage();
-    let budget = stage.shared.budget.clone();
+    let harness = small_memory();
+    let budget = harness.shared.bounds.bodies.clone();
     let upload = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n{}", text(100_000));
     let mut waiting = Vec::new();
     for index in 0..5 {
-        let mut client = stage.connect();
+        let mut client = harness.connect();
         client.send(&upload).await;
-        let exchange = stage.take().await;
+        let exchange = harness.take().await;
         assert!(budget.held() <= LIMIT, "{index}: {}", budget.held());
         let in_file = matches!(exchange.request.body, crate::http::body::RequestBody::File { len: 100_000, .. });
         assert_eq!(in_file, index >= 3, "{index}: {:?}", exchange.request.body);

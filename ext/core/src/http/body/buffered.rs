@@ -19,26 +19,41 @@ use super::{
     pieces::{Pieces, ReadError},
     spool::{Batch, Spool},
 };
-use crate::{
-    config::{Limits, MinRate},
-    http::response::Refusal,
-};
+use crate::{config::MinRate, http::response::Refusal};
 
 /// What a body is received under.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    pub(crate) limits: Limits,
-    /// How long to wait for each piece.
-    pub(crate) patience: Option<Duration>,
+    /// How long it may be, in bytes.
+    pub(crate) http_content_length_limit: Option<u64>,
+    /// How much of it stays in memory, in bytes.
+    pub(crate) body_memory_limit: usize,
+    /// How long each piece may be waited for.
+    pub(crate) body_timeout: Option<Duration>,
     /// How fast they have to come.
-    pub(crate) min_rate: Option<MinRate>,
+    pub(crate) min_data_rate: Option<MinRate>,
     /// When it has to be whole.
     pub(crate) until: Option<Instant>,
     /// What it counts in while it is in memory.
     pub(crate) budget: Arc<Budget>,
 }
 
-/// A request body, complete before the request is dispatched.
+#[cfg(test)]
+impl Terms {
+    /// No limits but that of memory.
+    pub(crate) fn unlimited() -> Self {
+        Self {
+            http_content_length_limit: None,
+            body_memory_limit: 64 * 1024,
+            body_timeout: None,
+            min_data_rate: None,
+            until: None,
+            budget: Budget::new(None),
+        }
+    }
+}
+
+/// A request body, complete before the request is queued, unless the app wants it while it arrives.
 #[derive(Debug)]
 pub enum RequestBody {
     /// No body, or one of no bytes.
@@ -57,31 +72,31 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
-    /// Lets the app have `incoming` while it arrives. `asked_for` is whether the client waits to be asked.
+    /// Lets the app have `incoming` while it arrives. `waits_for_continue`: the client sends it only after `100 Continue`.
     ///
     /// # Errors
     ///
-    /// 413 when it is known to be longer than [`Limits::body`].
-    pub(crate) fn stream<B>(incoming: B, terms: Terms, asked_for: bool) -> Result<Self, Refusal>
+    /// 413 when it is known to be longer than the limit.
+    pub(crate) fn stream<B>(incoming: B, terms: Terms, waits_for_continue: bool) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
-        check_length(&incoming, terms.limits)?;
-        Ok(Self::Stream(RequestStream::of(incoming, terms, asked_for)))
+        check_length(&incoming, &terms)?;
+        Ok(Self::Stream(RequestStream::of(incoming, terms, waits_for_continue)))
     }
 
     /// Receives `incoming` to its end; what is too large for memory in a file of `spool_directory`.
     ///
     /// # Errors
     ///
-    /// 413 when it is longer than [`Limits::body`], 408 when it arrives too slowly or too late, 400 when its framing
+    /// 413 when it is longer than the limit, 408 when it arrives too slowly or too late, 400 when its framing
     /// is broken or the client left; what the system says when there is no room for it.
     pub(crate) async fn receive<B>(incoming: B, terms: Terms, spool_directory: &Path) -> Result<Self, Unreceived>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
-        let expected = check_length(&incoming, terms.limits)?;
-        let memory = terms.limits.body_memory_limit as u64;
+        let expected = check_length(&incoming, &terms)?;
+        let memory = terms.body_memory_limit as u64;
         let mut hold = terms.budget.hold();
         let mut pieces = Pieces::new(incoming, &terms);
         let mut batch = Batch::default();
@@ -122,8 +137,8 @@ impl From<Refusal> for Unreceived {
 }
 
 impl From<ReadError> for Unreceived {
-    fn from(breach: ReadError) -> Self {
-        Self::Refused(breach.refusal())
+    fn from(error: ReadError) -> Self {
+        Self::Refused(error.refusal())
     }
 }
 
@@ -134,9 +149,9 @@ impl From<io::Error> for Unreceived {
 }
 
 /// The length of a body, where it is known; one that is known to be too long is refused unread.
-fn check_length<B: Body>(incoming: &B, limits: Limits) -> Result<Option<u64>, Refusal> {
+fn check_length<B: Body>(incoming: &B, terms: &Terms) -> Result<Option<u64>, Refusal> {
     let expected = incoming.size_hint().exact();
-    match (limits.http_content_length_limit, expected) {
+    match (terms.http_content_length_limit, expected) {
         (Some(limit), Some(length)) if length > limit => Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE)),
         _ => Ok(expected),
     }
@@ -155,8 +170,7 @@ mod tests {
     use http_body_util::Full;
 
     fn limits(memory: usize, body: Option<u64>) -> Terms {
-        let limits = Limits { body_memory_limit: memory, http_content_length_limit: body, ..Limits::default() };
-        Terms { limits, patience: None, min_rate: None, until: None, budget: Budget::new(None) }
+        Terms { body_memory_limit: memory, http_content_length_limit: body, ..Terms::unlimited() }
     }
 
     async fn receive<B>(incoming: B, terms: Terms) -> Result<RequestBody, Unreceived>
@@ -231,8 +245,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
-        let refusal =
-            receive(Silent, Terms { patience: Some(Duration::from_secs(3)), ..limits(10, None) }).await.unwrap_err();
+        let refusal = receive(Silent, Terms { body_timeout: Some(Duration::from_secs(3)), ..limits(10, None) })
+            .await
+            .unwrap_err();
         assert_eq!(status(refusal), StatusCode::REQUEST_TIMEOUT);
     }
 

@@ -1,5 +1,5 @@
-//! The pieces of a request body as they arrive: each waited for with patience, all of them fast enough, in time and within the
-//! limit. Only the time in which the client is waited for counts.
+//! The pieces of a request body as they arrive: each within `body_timeout`, all of them fast enough, in time and within the limit.
+//! Only the time in which the client is waited for counts.
 
 use std::{
     error::Error,
@@ -54,7 +54,7 @@ impl ReadError {
 pub(super) struct Pieces<B> {
     incoming: B,
     limit: Option<u64>,
-    patience: Option<Duration>,
+    body_timeout: Option<Duration>,
     /// When the body has to be whole; later by all the time in which nothing was asked of the client.
     until: Option<Instant>,
     /// Since when nothing is asked of it, where there is an `until`.
@@ -71,7 +71,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Until when the client has to be looked at, if it is waited for from `begun` on.
+    /// When the pace has to be looked at, if the client is waited for from `begun` on.
     fn end(&self, begun: Instant) -> Instant {
         begun + self.rate.window().saturating_sub(self.waited)
     }
@@ -84,24 +84,16 @@ impl Pace {
         }
         let received = std::mem::take(&mut self.received);
         self.waited = Duration::ZERO;
-        // Silence has its own limit, the patience.
+        // Silence has its own limit, `body_timeout`.
         received == 0 || received >= self.rate.quota()
     }
 }
 
 impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
     pub(super) fn new(incoming: B, terms: &Terms) -> Self {
-        let pace = terms.min_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
-        let &Terms { limits, patience, until, .. } = terms;
-        Self {
-            incoming,
-            limit: limits.http_content_length_limit,
-            patience,
-            until,
-            unasked: until.map(|_| now()),
-            pace,
-            received: 0,
-        }
+        let pace = terms.min_data_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
+        let &Terms { http_content_length_limit: limit, body_timeout, until, .. } = terms;
+        Self { incoming, limit, body_timeout, until, unasked: until.map(|_| now()), pace, received: 0 }
     }
 
     /// Bytes of all pieces so far.
@@ -142,8 +134,8 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         if let (Some(until), Some(unasked)) = (&mut self.until, self.unasked) {
             *until += begun.saturating_duration_since(unasked);
         }
-        let patience = self.patience.map(|patience| begun + patience);
-        let end = [patience, self.until].into_iter().flatten().min();
+        let timeout = self.body_timeout.map(|limit| begun + limit);
+        let end = [timeout, self.until].into_iter().flatten().min();
         let mut since = begun;
         loop {
             let look = self.pace.as_ref().map(|pace| pace.end(since));
@@ -174,7 +166,6 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Limits, http::body::Budget};
     use std::{convert::Infallible, task::Context};
     use tokio::{sync::mpsc, time::sleep};
 
@@ -198,16 +189,10 @@ mod tests {
 
     fn terms() -> Terms {
         let rate = MinRate { bytes: 10, over: s(20) };
-        Terms {
-            limits: Limits::default(),
-            patience: Some(s(60)),
-            min_rate: Some(rate),
-            until: None,
-            budget: Budget::new(None),
-        }
+        Terms { body_timeout: Some(s(60)), min_data_rate: Some(rate), ..Terms::unlimited() }
     }
 
-    /// How long a client is put up with that sends so many bytes so often, of 1,000; and what it hears.
+    /// After how many seconds a client is refused or done that sends so many bytes so often, of 1,000; and the refusal.
     async fn sends(bytes: usize, every: Duration, within: Option<Duration>, terms: Terms) -> (u64, Option<StatusCode>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let begun = now();
@@ -225,7 +210,7 @@ mod tests {
             match pieces.next().await {
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
-                Err(breach) => break Some(breach.refusal().status()),
+                Err(error) => break Some(error.refusal().status()),
             }
         };
         drop(pieces);
@@ -238,7 +223,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_has_to_send_so_much_in_so_much_time() {
         const LATE: Option<StatusCode> = Some(StatusCode::REQUEST_TIMEOUT);
-        let off = || Terms { min_rate: None, ..terms() };
+        let off = || Terms { min_data_rate: None, ..terms() };
         for (bytes, every, within, terms, expected) in [
             (1, s(19), None, terms(), (20, LATE)),
             (1, s(59), None, terms(), (60, LATE)),

@@ -20,9 +20,9 @@ use super::{
 use crate::sync::wake::Unparker;
 
 /// How many bytes may wait for the app. One piece larger than this still passes.
-const FEED_WINDOW: usize = 256 * 1024;
+const WINDOW: usize = 256 * 1024;
 
-/// The app's end of a body that is still arriving. Dropped, it ends the receiving.
+/// The app's end of a body that is still arriving. When it is dropped, the rest is not received.
 #[derive(Debug)]
 pub struct RequestStream(Arc<Mutex<State>>);
 
@@ -31,7 +31,7 @@ pub struct RequestStream(Arc<Mutex<State>>);
 pub enum Chunk {
     /// The next bytes, never none.
     Piece(Bytes),
-    /// Nothing yet; the waker rings when there is more to say.
+    /// Nothing yet; the app's thread is unparked when there is more to say.
     Nothing,
     /// The body is whole, and read.
     Whole,
@@ -50,8 +50,10 @@ struct State {
     closed: bool,
     /// What the pieces are counted in until the app has read them.
     budget: Option<Arc<Budget>>,
+    /// The app's thread, where it waits for the next piece.
     reader: Option<Unparker>,
-    feeder: Option<std::task::Waker>,
+    /// The task that receives, where it waits for room.
+    receiver: Option<std::task::Waker>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -60,27 +62,27 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl RequestStream {
-    /// Begins to receive `incoming`, on a task of its own. With `when_wanted`, which is for clients that wait for
+    /// Begins to receive `incoming`, on a task of its own. With `waits_for_continue`, which is for clients that wait for
     /// `100 Continue`, only when the app first asks.
-    pub(crate) fn of<B>(incoming: B, terms: Terms, when_wanted: bool) -> Self
+    pub(crate) fn of<B>(incoming: B, terms: Terms, waits_for_continue: bool) -> Self
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
         let budget = Some(terms.budget.clone());
-        let state = Arc::new(Mutex::new(State { wanted: !when_wanted, budget, ..State::default() }));
-        let feeding = state.clone();
+        let state = Arc::new(Mutex::new(State { wanted: !waits_for_continue, budget, ..State::default() }));
+        let receiving = state.clone();
         tokio::spawn(async move {
-            // Dropped in the middle, with the server, it says so.
-            let unfinished = Unfinished(&feeding);
-            let end = feed(&feeding, Pieces::new(incoming, &terms)).await;
-            finish(&feeding, end);
+            // Where the task is dropped in the middle, with the server, the app is told.
+            let unfinished = Unfinished(&receiving);
+            let end = receive(&receiving, Pieces::new(incoming, &terms)).await;
+            finish(&receiving, end);
             drop(unfinished);
         });
         Self(state)
     }
 
-    /// For the connection, to say that it is no more.
-    pub(crate) fn breaker(&self) -> AbortHandle {
+    /// For the connection, to end the body when the connection ends.
+    pub(crate) fn abort_handle(&self) -> AbortHandle {
         AbortHandle(Arc::downgrade(&self.0))
     }
 
@@ -90,18 +92,18 @@ impl RequestStream {
         let Some(piece) = state.pieces.pop_front() else {
             match state.end {
                 Some(Ok(())) => return Chunk::Whole,
-                Some(Err(breach)) => return Chunk::Broken(breach),
+                Some(Err(error)) => return Chunk::Broken(error),
                 None => {}
             }
             state.reader = Some(waker.clone());
             if !std::mem::replace(&mut state.wanted, true) {
-                wake_feeder(state);
+                wake_receiver(state);
             }
             return Chunk::Nothing;
         };
         state.bytes -= piece.len();
-        if state.bytes <= FEED_WINDOW / 2 {
-            wake_feeder(state);
+        if state.bytes <= WINDOW / 2 {
+            wake_receiver(state);
         }
         Chunk::Piece(piece)
     }
@@ -113,12 +115,12 @@ pub(crate) struct AbortHandle(Weak<Mutex<State>>);
 
 impl AbortHandle {
     /// What has not come will not come; whether anything had not. Changes nothing for a body that is whole.
-    pub(crate) fn break_off(self) -> bool {
+    pub(crate) fn abort(self) -> bool {
         self.0.upgrade().is_some_and(|state| finish(&state, Err(ReadError::Lost)))
     }
 }
 
-/// Settles how the body has ended, and returns whether that was open. The first word counts.
+/// Settles how the body has ended, and returns whether that was open. The first to say it is right.
 fn finish(state: &Mutex<State>, end: Result<(), ReadError>) -> bool {
     let mut state = lock(state);
     let open = state.end.is_none();
@@ -127,7 +129,7 @@ fn finish(state: &Mutex<State>, end: Result<(), ReadError>) -> bool {
     open
 }
 
-/// A body that is being received: lost, unless something else is said.
+/// A body that is being received. It is lost when this is dropped and nothing else was said.
 struct Unfinished<'a>(&'a Mutex<State>);
 
 impl Drop for Unfinished<'_> {
@@ -141,12 +143,12 @@ impl Drop for RequestStream {
         let mut state = lock(&self.0);
         state.closed = true;
         state.pieces.clear();
-        wake_feeder(state);
+        wake_receiver(state);
     }
 }
 
 /// Passes pieces on until the body or the app's interest ends.
-async fn feed<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), ReadError>
+async fn receive<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), ReadError>
 where
     B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
@@ -182,10 +184,10 @@ async fn has_room(state: &Mutex<State>) -> bool {
         }
         // Where the server has no room, one piece at a time.
         let crowded = state.budget.as_ref().is_some_and(|budget| budget.is_over());
-        if state.wanted && state.bytes < if crowded { 1 } else { FEED_WINDOW } {
+        if state.wanted && state.bytes < if crowded { 1 } else { WINDOW } {
             return Poll::Ready(true);
         }
-        state.feeder = Some(cx.waker().clone());
+        state.receiver = Some(cx.waker().clone());
         Poll::Pending
     })
     .await
@@ -198,7 +200,7 @@ async fn closed(state: &Mutex<State>) {
         if state.closed {
             return Poll::Ready(());
         }
-        state.feeder = Some(cx.waker().clone());
+        state.receiver = Some(cx.waker().clone());
         Poll::Pending
     })
     .await;
@@ -212,11 +214,11 @@ fn wake_reader(mut state: MutexGuard<'_, State>) {
     }
 }
 
-fn wake_feeder(mut state: MutexGuard<'_, State>) {
-    let feeder = state.feeder.take();
+fn wake_receiver(mut state: MutexGuard<'_, State>) {
+    let receiver = state.receiver.take();
     drop(state);
-    if let Some(feeder) = feeder {
-        feeder.wake();
+    if let Some(receiver) = receiver {
+        receiver.wake();
     }
 }
 
@@ -230,13 +232,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     fn terms() -> Terms {
-        Terms {
-            limits: crate::config::Limits::default(),
-            patience: None,
-            min_rate: None,
-            until: None,
-            budget: Budget::new(None),
-        }
+        Terms::unlimited()
     }
 
     /// A body whose pieces the test sends; without them it waits.
@@ -265,12 +261,12 @@ mod tests {
         }
     }
 
-    async fn next(feed: &RequestStream) -> Chunk {
+    async fn next(stream: &RequestStream) -> Chunk {
         let parker = Parker::new();
         loop {
-            match feed.next(&parker.unparker()) {
+            match stream.next(&parker.unparker()) {
                 Chunk::Nothing => tokio::task::yield_now().await,
-                fed => return fed,
+                chunk => return chunk,
             }
         }
     }
@@ -278,60 +274,60 @@ mod tests {
     #[tokio::test]
     async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
         let (sender, body) = scripted();
-        let feed = RequestStream::of(body, terms(), false);
+        let stream = RequestStream::of(body, terms(), false);
         sender.send("one".into()).unwrap();
-        assert_eq!(next(&feed).await, Chunk::Piece("one".into()));
+        assert_eq!(next(&stream).await, Chunk::Piece("one".into()));
         sender.send("two".into()).unwrap();
         drop(sender);
-        assert_eq!(next(&feed).await, Chunk::Piece("two".into()));
-        assert_eq!(next(&feed).await, Chunk::Whole);
+        assert_eq!(next(&stream).await, Chunk::Piece("two".into()));
+        assert_eq!(next(&stream).await, Chunk::Whole);
     }
 
     #[tokio::test]
     async fn holds_back_a_client_that_is_faster_than_the_app() {
         let (sender, body) = scripted();
-        let feed = RequestStream::of(body, terms(), false);
+        let stream = RequestStream::of(body, terms(), false);
         for _ in 0..10 {
-            sender.send(vec![0; FEED_WINDOW / 2].into()).unwrap();
+            sender.send(vec![0; WINDOW / 2].into()).unwrap();
         }
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(lock(&feed.0).bytes, FEED_WINDOW);
+        assert_eq!(lock(&stream.0).bytes, WINDOW);
         drop(sender);
         let mut total = 0;
-        while let Chunk::Piece(piece) = next(&feed).await {
+        while let Chunk::Piece(piece) = next(&stream).await {
             total += piece.len();
         }
-        assert_eq!(total, 5 * FEED_WINDOW);
+        assert_eq!(total, 5 * WINDOW);
     }
 
     #[tokio::test]
     async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
         let (sender, body) = scripted();
         sender.send("x".into()).unwrap();
-        let feed = RequestStream::of(body, terms(), true);
+        let stream = RequestStream::of(body, terms(), true);
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        assert!(lock(&feed.0).pieces.is_empty());
-        assert_eq!(next(&feed).await, Chunk::Piece("x".into()));
+        assert!(lock(&stream.0).pieces.is_empty());
+        assert_eq!(next(&stream).await, Chunk::Piece("x".into()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_breaks_off_does_not_look_whole() {
         let (_keep, body) = scripted();
-        let feed = RequestStream::of(body, Terms { patience: Some(Duration::from_secs(3)), ..terms() }, false);
+        let stream = RequestStream::of(body, Terms { body_timeout: Some(Duration::from_secs(3)), ..terms() }, false);
         let late = async {
-            while feed.next(&Parker::new().unparker()) == Chunk::Nothing {
+            while stream.next(&Parker::new().unparker()) == Chunk::Nothing {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            feed.next(&Parker::new().unparker())
+            stream.next(&Parker::new().unparker())
         };
         assert_eq!(late.await, Chunk::Broken(ReadError::Late));
-        let limits = crate::config::Limits { http_content_length_limit: Some(5), ..Default::default() };
-        let feed = RequestStream::of(Full::new(Bytes::from("abcdef")), Terms { limits, ..terms() }, false);
-        assert_eq!(next(&feed).await, Chunk::Broken(ReadError::TooLong));
+        let terms = Terms { http_content_length_limit: Some(5), ..terms() };
+        let stream = RequestStream::of(Full::new(Bytes::from("abcdef")), terms, false);
+        assert_eq!(next(&stream).await, Chunk::Broken(ReadError::TooLong));
     }
 
     /// A fast client was cut off, with the time for its whole request, by an app that took longer than that to read.
@@ -339,16 +335,16 @@ mod tests {
     async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
         let (sender, body) = scripted();
         let until = Some(crate::sync::now() + Duration::from_secs(2));
-        let feed = RequestStream::of(body, Terms { until, ..terms() }, false);
+        let stream = RequestStream::of(body, Terms { until, ..terms() }, false);
         for _ in 0..10 {
-            sender.send(vec![0; FEED_WINDOW].into()).unwrap();
+            sender.send(vec![0; WINDOW].into()).unwrap();
         }
         drop(sender);
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(matches!(next(&feed).await, Chunk::Piece(_)));
+            assert!(matches!(next(&stream).await, Chunk::Piece(_)));
         }
-        assert_eq!(next(&feed).await, Chunk::Whole);
+        assert_eq!(next(&stream).await, Chunk::Whole);
     }
 
     #[tokio::test]

@@ -3,16 +3,15 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::{connection::LAGS_AFTER, http::body::channel, sync::wake::Parker};
+use crate::connection::state::EVICTABLE_AFTER;
 
 /// A client that took a byte a minute of a long response was served for as long as it liked.
 #[tokio::test(start_paused = true)]
 async fn cuts_a_response_whose_client_takes_it_in_drops() {
-    let stage = Stage::new();
-    let mut client = stage.connect_with_buffer(64);
+    let harness = Harness::new();
+    let mut client = harness.connect_with_buffer(64);
     client.send(GET).await;
-    let (sender, receiver) = channel();
-    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
+    let sender = harness.answer_with_stream(&[]).await;
     sender.try_send(vec![b'x'; 50_000].into(), &Parker::new().unparker()).unwrap();
     // Fast enough for a minute, then in drops.
     for _ in 0..3 {
@@ -26,21 +25,19 @@ async fn cuts_a_response_whose_client_takes_it_in_drops() {
     }
     let after = now() - begun;
     assert!((s(19)..=s(41)).contains(&after), "{after:?}");
-    assert_eq!(stage.shared.stats.snapshot().too_slow, 1);
+    assert_eq!(harness.shared.services.stats.snapshot().too_slow, 1);
 }
 
 /// What is owed is what counts: an event stream may be silent, and each event is small.
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_few_events_is_not_slow() {
-    let stage = Stage::new();
-    let mut client = stage.connect();
-    client.send(GET).await;
-    let (sender, receiver) = channel();
-    stage.answer(response(200, &[], ResponseBody::Stream(receiver))).await;
-    client.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let harness = Harness::new();
+    let mut client = harness.request().await;
+    let sender = harness.answer_with_stream(&[]).await;
+    client.expect(CHUNKED).await;
     for _ in 0..10 {
         sleep(s(300)).await;
-        sender.try_send("x".into(), &Parker::new().unparker()).unwrap();
+        push(&sender, "x");
         client.expect("1\r\nx\r\n").await;
     }
     assert!(!sender.is_gone());
@@ -49,8 +46,8 @@ async fn a_stream_of_few_events_is_not_slow() {
 #[tokio::test(start_paused = true)]
 async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
     let timeouts = Timeouts { receive_timeout: Some(s(45)), ..Timeouts::default() };
-    let stage = Stage::with(timeouts, Limits::default());
-    let mut client = stage.connect();
+    let harness = Harness::with_timeouts(timeouts);
+    let mut client = harness.connect();
     sleep(s(5)).await;
     client.send("POST / HTTP/1.1\r\n").await;
     sleep(s(20)).await;
@@ -64,8 +61,8 @@ async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
     assert_eq!(at, s(5 + 45));
 
     let timeouts = Timeouts { receive_timeout: Some(s(10)), ..Timeouts::default() };
-    let stage = Stage::with(timeouts, Limits::default());
-    let mut client = stage.connect();
+    let harness = Harness::with_timeouts(timeouts);
+    let mut client = harness.connect();
     client.send("GET / HT").await;
     let (text, at) = client.rest().await;
     assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
@@ -76,65 +73,65 @@ async fn a_request_as_a_whole_has_a_deadline_where_one_is_set() {
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_with_the_request() {
     let timeouts = Timeouts { receive_timeout: Some(s(10)), ..Timeouts::default() };
-    let stage = Stage::with(timeouts, Limits::default());
-    let mut client = stage.connect();
+    let harness = Harness::with_timeouts(timeouts);
+    let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx").await;
-    let exchange = stage.take().await;
+    let exchange = harness.take().await;
     sleep(s(3600)).await;
     exchange.responder.send(ok("at last")).unwrap();
-    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nat last").await;
+    client.expect(&with_length("at last")).await;
 }
 
 /// Connections that say nothing, whether ever used or not, give way in the order in which they fell silent.
 #[tokio::test(start_paused = true)]
 async fn the_connection_that_has_been_silent_longest_gives_way() {
-    let stage = Stage::with(Timeouts::default(), Limits { max_connections: Some(3), ..Limits::default() });
-    let (mut used, mut fresh, mut busy) = (stage.connect(), stage.connect(), stage.connect());
+    let harness = Harness::with_limits(Limits { max_connections: Some(3), ..Limits::default() });
+    let (mut used, mut fresh, mut busy) = (harness.connect(), harness.connect(), harness.connect());
     busy.send(GET).await;
-    let exchange = stage.take().await;
+    let exchange = harness.take().await;
     advance(s(1)).await;
     used.send(GET).await;
-    stage.answer(ok("x")).await;
-    used.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx").await;
+    harness.answer(ok("x")).await;
+    used.expect(&with_length("x")).await;
     sleep(s(1)).await;
 
-    let crowd = &stage.shared.crowd;
-    assert!(!crowd.has_room(stage.shared.stats.all_connections()));
-    assert!(crowd.gives_way());
+    let limit = &harness.shared.bounds.connections;
+    assert!(!limit.has_room(harness.shared.services.stats.all_connections()));
+    assert!(limit.evict());
     fresh.expect_end().await;
-    assert!(crowd.gives_way());
+    assert!(limit.evict());
     used.expect_end().await;
-    assert!(!crowd.gives_way(), "one that waits for its answer is not silent");
+    assert!(!limit.evict(), "one that waits for its answer is not silent");
     exchange.responder.send(ok("y")).unwrap();
-    busy.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
-    assert_eq!(stage.shared.stats.snapshot().gave_way, 2);
+    busy.expect(&with_length("y")).await;
+    assert_eq!(harness.shared.services.stats.snapshot().gave_way, 2);
 }
 
 /// 400 half heads kept new clients out until the head's deadline.
 #[tokio::test(start_paused = true)]
 async fn a_head_that_takes_long_gives_way_after_the_silent_and_a_request_does_not() {
-    let stage = Stage::new();
-    let crowd = &stage.shared.crowd;
-    let (mut half, mut slow) = (stage.connect(), stage.connect());
+    let harness = Harness::new();
+    let limit = &harness.shared.bounds.connections;
+    let (mut half, mut slow) = (harness.connect(), harness.connect());
     half.send("GET / HT").await;
     slow.send("GET / HT").await;
-    sleep(LAGS_AFTER / 2).await;
-    assert!(!crowd.gives_way(), "it may be on its way");
-    let mut silent = stage.connect();
-    sleep(LAGS_AFTER).await;
-    assert!(crowd.gives_way());
+    sleep(EVICTABLE_AFTER / 2).await;
+    assert!(!limit.evict(), "it may be on its way");
+    let mut silent = harness.connect();
+    sleep(EVICTABLE_AFTER).await;
+    assert!(limit.evict());
     silent.expect_end().await;
 
     slow.send("TP/1.1\r\nhost: x\r\n\r\n").await;
-    let exchange = stage.take().await;
-    assert!(crowd.gives_way());
+    let exchange = harness.take().await;
+    assert!(limit.evict());
     half.expect_end().await;
-    assert!(!crowd.gives_way(), "a request is under way");
+    assert!(!limit.evict(), "a request is under way");
     exchange.responder.send(ok("y")).unwrap();
-    slow.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
-    assert_eq!(stage.shared.stats.snapshot().gave_way, 2);
+    slow.expect(&with_length("y")).await;
+    assert_eq!(harness.shared.services.stats.snapshot().gave_way, 2);
 
-    let mut late = stage.connect();
+    let mut late = harness.connect();
     late.send("GET / HT").await;
     let (text, at) = late.rest().await;
     assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");

@@ -1,0 +1,268 @@
+//! The response to one request, as a future that hyper polls. The future is a named, unpinned type, because hyper gives a
+//! connection back only then.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use http::{HeaderValue, StatusCode, Version, header, request::Parts};
+use http_body::Body;
+use hyper::ext::ReasonPhrase;
+use tokio::time::Sleep;
+
+use super::{
+    framing::{Framed, Framing},
+    response_body::{End, Line, Meter, TrackedBody},
+    service::Service,
+    spill::Spill,
+};
+use crate::{
+    exchange::{Answer, Awaited, Tentative},
+    http::{
+        added_headers,
+        body::{RequestBody, ResponseBody, Start},
+        response::{self, Refusal, Response},
+    },
+    stats::{Shed, Times, refused::Refused},
+};
+
+/// The response to come.
+pub(super) struct ResponseFuture {
+    service: Service,
+    state: State,
+    framing: Framing,
+    received: Instant,
+    /// The request's id, where requests have one.
+    id: Option<HeaderValue>,
+    line: Option<Line>,
+    /// `None` for a probe.
+    meter: Option<Meter>,
+}
+
+/// A request body on its way to memory or a file, with the head that waits for it.
+pub(super) type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
+
+/// What the response waits for.
+pub(super) enum State {
+    /// The body is arriving.
+    Receiving(Pin<Box<Receiving>>),
+    /// The exchange is queued or running.
+    Waiting(Awaited),
+    /// The app has answered, and nothing of the body has come yet.
+    Tentative(Box<Tentative>, Times, Pin<Box<Sleep>>),
+    /// The app has the connection; there is no response.
+    Hijacked,
+    /// The server answers by itself.
+    Refused(Refusal),
+    /// The same, to a probe; there until it is sent.
+    Probed(Option<Response>),
+}
+
+/// What is kept of a request that counts, until its response begins.
+pub(super) struct Record {
+    pub(super) id: Option<HeaderValue>,
+    pub(super) line: Option<Line>,
+    pub(super) meter: Meter,
+}
+
+impl ResponseFuture {
+    /// A request is answered by the app, or refused in its place.
+    pub(super) fn new(service: Service, state: State, framing: Framing, received: Instant, record: Record) -> Self {
+        let Record { id, line, meter } = record;
+        Self { service, state, framing, received, id, line, meter: Some(meter) }
+    }
+
+    /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
+    pub(super) fn probed(service: Service, response: Response, framing: Framing, received: Instant) -> Self {
+        let state = State::Probed(Some(response));
+        Self { service, state, framing, received, id: None, line: None, meter: None }
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<http::Response<TrackedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        loop {
+            let response = match &mut this.state {
+                State::Refused(refusal) => {
+                    let refusal = *refusal;
+                    this.refused(refusal);
+                    refusal.into_response()
+                }
+                State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
+                State::Receiving(_) | State::Waiting(_) | State::Tentative(..) if this.service.state().is_forced() => {
+                    this.give_up();
+                    continue;
+                }
+                State::Receiving(receiving) => {
+                    this.state = match ready!(receiving.as_mut().poll(cx)) {
+                        Ok((head, body)) => this.service.submit(head, body, this.received, super::now()),
+                        Err(refusal) => State::Refused(refusal),
+                    };
+                    continue;
+                }
+                State::Hijacked => return Poll::Pending,
+                State::Tentative(tentative, times, timer) => {
+                    let (start, times) = (ready!(poll_start(tentative, timer.as_mut(), cx)), *times);
+                    match (start, std::mem::replace(&mut this.state, State::Hijacked)) {
+                        (Start::Recalled, State::Tentative(tentative, ..)) => {
+                            this.state = State::Waiting(tentative.instead);
+                            continue;
+                        }
+                        (Start::Begins, State::Tentative(tentative, ..)) => {
+                            this.answered(times);
+                            tentative.response
+                        }
+                        _ => {
+                            this.answered(times);
+                            Response::app_failed()
+                        }
+                    }
+                }
+                State::Waiting(answer) => match ready!(this.service.poll_answer(Pin::new(answer), cx)) {
+                    Ok(answer) => match this.take(answer) {
+                        Some(response) => response,
+                        None => continue,
+                    },
+                    // The worker dropped its responder.
+                    Err(_) => Response::app_failed(),
+                },
+            };
+            return Poll::Ready(Ok(this.begin(response)));
+        }
+    }
+}
+
+/// Waits until it is known whether the response begins.
+fn poll_start(tentative: &mut Tentative, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Start> {
+    let ResponseBody::Stream(stream) = &mut tentative.response.body else { return Poll::Ready(Start::Begins) };
+    match stream.poll_start(cx) {
+        Poll::Pending => timer.poll(cx).map(|()| stream.start()),
+        known => known,
+    }
+}
+
+impl ResponseFuture {
+    /// A worker has answered.
+    fn answered(&mut self, times: Times) {
+        self.service.shared().services.stats.answered(&times);
+        if let Some(line) = &mut self.line {
+            line.note(|record| record.times = Some(times));
+        }
+    }
+
+    /// The exchange has ended: with a response that begins now, or with something else to wait for.
+    fn take(&mut self, answer: Answer) -> Option<Response> {
+        self.state = match answer {
+            Answer::Response(response, times) => {
+                self.answered(times);
+                return Some(response);
+            }
+            Answer::Tentative(tentative, times) => {
+                let timer = Box::pin(tokio::time::sleep(tentative.hold));
+                State::Tentative(tentative, times, timer)
+            }
+            Answer::Refused(refusal, times) => {
+                self.answered(times);
+                State::Refused(refusal)
+            }
+            Answer::SentBack(reason) => {
+                self.service.shared().services.stats.rejected(reason);
+                State::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
+            }
+            // The connection's task looks for it when hyper has no more to do.
+            Answer::HijackRequest(request, times) => {
+                self.answered(times);
+                if let Some(line) = &mut self.line {
+                    line.note(|record| record.hijacked = true);
+                }
+                self.service.state().hijack(request);
+                State::Hijacked
+            }
+        };
+        None
+    }
+
+    /// The server refuses the request in the app's place.
+    fn refused(&mut self, refusal: Refusal) {
+        if refusal.closes() {
+            self.service.state().request_refused();
+        }
+        if let Some(reason) = Refused::after_head(refusal.status()) {
+            self.service.refused(reason, super::now());
+            if let Some(line) = &mut self.line {
+                line.note(|record| record.refused = Some(reason));
+            }
+        }
+    }
+
+    /// The drain's budget was used up before there was an answer.
+    fn give_up(&mut self) {
+        let stats = &self.service.shared().services.stats;
+        if let State::Waiting(_) | State::Tentative(..) = self.state {
+            stats.cut();
+        }
+        stats.rejected(Shed::Ending);
+        self.state = State::Refused(Refusal::ending());
+    }
+
+    /// Makes the response hyper's.
+    fn begin(&mut self, response: Response) -> http::Response<TrackedBody> {
+        let framed = self.framing.frame(response, self.service.shared());
+        let Framed { status, mut headers, mut body, length, unsure, close_delimited } = framed;
+        if let Some(id) = self.id.take() {
+            headers.entry(added_headers::REQUEST_ID).or_insert(id);
+        }
+        let probed = matches!(self.state, State::Probed(_));
+        let told = !probed && self.service.tells_close();
+        if told {
+            self.service.shared().services.stats.told_close();
+        }
+        if told || probed || close_delimited {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.service.response_begun(close_delimited);
+        if let Some(line) = &mut self.line {
+            line.note(|record| (record.status, record.cut) = (Some(status.as_u16()), true));
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.answered(status);
+        }
+        let (shared, state) = (self.service.shared(), self.service.state());
+        let mut tracked = TrackedBody {
+            spill: Spill::of(&mut body, shared, state),
+            source: body,
+            left: length,
+            declared: unsure,
+            line: self.line.take(),
+            end: End { state: state.clone(), meter: self.meter.take() },
+            cut: None,
+        };
+        if tracked.is_end_stream() {
+            tracked.is_whole();
+        }
+        self.message(status, headers, tracked)
+    }
+
+    fn message(&self, status: StatusCode, headers: http::HeaderMap, body: TrackedBody) -> http::Response<TrackedBody> {
+        let mut message = http::Response::new(body);
+        let reason = response::reason(status);
+        if status.canonical_reason() != Some(reason) {
+            // hyper would say "<none>", or a name that is out of date.
+            message.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
+        }
+        *message.status_mut() = status;
+        // To an HTTP/1.0 client that asked for it, hyper says `keep-alive` unless the response is of its version.
+        if self.framing.version == Version::HTTP_10 && headers.contains_key(header::CONNECTION) {
+            *message.version_mut() = Version::HTTP_10;
+        }
+        *message.headers_mut() = headers;
+        message
+    }
+}

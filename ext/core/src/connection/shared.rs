@@ -1,0 +1,101 @@
+//! What all connections of a server share: its settings, the services that they use, and the bounds that they keep together.
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Instant};
+
+use http::request::Parts;
+use tokio::sync::{oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim};
+use crate::{
+    config::{AddedHeaders, Limits, Probes, Timeouts},
+    drain::Traffic,
+    exchange::hijack::HijackGuard,
+    http::{body::Budget, probe, response::Response},
+    lifecycle::Phase,
+    log::{access::AccessLog, troubles::Troubles},
+    pool::DispatchQueue,
+    stats::Stats,
+};
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) services: Services,
+    pub(crate) bounds: Bounds,
+    /// One task for each connection, and a token for each that is the app's own: a drain waits for all of them.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Settings that a connection acts on.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) probes: Probes,
+    pub(crate) added_headers: AddedHeaders,
+    /// Where bodies wait that are too large for memory.
+    pub(crate) spool_directory: PathBuf,
+}
+
+/// Other parts of the server that connections use.
+#[derive(Debug)]
+pub(crate) struct Services {
+    /// Where requests wait for a worker.
+    pub(crate) queue: Arc<DispatchQueue>,
+    pub(crate) stats: Arc<Stats>,
+    /// The server's phase, as the driver sets it.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// When requests come and how long they take: what a drain goes by.
+    pub(crate) traffic: Arc<Traffic>,
+    /// Where each request gets its line, if it gets one.
+    pub(crate) access_log: Option<AccessLog>,
+    /// Tells the operator what there is to mend.
+    pub(crate) troubles: Arc<Troubles>,
+}
+
+/// What the connections of a server may take together.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// How many connections there may be.
+    pub(crate) connections: Arc<ConnectionLimit>,
+    /// How many bytes of bodies may be in memory.
+    pub(crate) bodies: Arc<Budget>,
+    /// Has memory given back after a rush.
+    pub(crate) memory: MemoryTrim,
+}
+
+impl Shared {
+    /// For a process that has descriptors for `room` connections, which is the limit where the settings have none.
+    pub(crate) fn new(settings: Settings, services: Services, room: u64) -> Arc<Self> {
+        let limits = &settings.limits;
+        let bounds = Bounds {
+            connections: ConnectionLimit::new(limits.max_connections.map_or(room, |limit| limit as u64)),
+            bodies: Budget::new(limits.buffer_limit),
+            memory: MemoryTrim::default(),
+        };
+        Arc::new(Self { settings, services, bounds, tasks: TaskTracker::new() })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.services.phase.borrow()
+    }
+
+    /// The answer to a probe that came to an address of the app, where the server has one.
+    pub(super) fn answer_probe(&self, head: &Parts, now: Instant) -> Option<Response> {
+        let probes = &self.settings.probes;
+        if probes.are_off() {
+            return None;
+        }
+        let in_flight = || self.services.stats.snapshot().in_flight;
+        let unattended = || self.services.queue.unattended_for_too_long(probes.liveness_timeout, now);
+        probe::answer_beside_app(probes, &head.method, head.uri.path(), self.phase(), now, in_flight, unattended)
+    }
+
+    /// Has the server wait for a connection that it no longer has; `closed` is dropped when the app has closed it.
+    pub(super) fn hijacked(&self, closed: Option<oneshot::Sender<Infallible>>) -> HijackGuard {
+        let count = self.services.stats.connection_hijacked();
+        HijackGuard { _closed: closed, _count: count, _token: self.tasks.token() }
+    }
+}
