@@ -191,7 +191,7 @@ impl Server {
         let (turns, stopping, closing) = StopWaiters::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
-        let room = descriptors::room_for_connections(queue.max_workers());
+        let room = descriptors::room_for_connections(queue.max_threads());
         let crowd = Crowd::new(self.config.limits.max_connections.map_or(room.clients, |limit| limit as u64));
         let askers = Crowd::new(room.admin);
         let budget = Budget::new(self.config.limits.buffer_limit);

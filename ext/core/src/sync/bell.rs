@@ -69,7 +69,7 @@ impl Bell {
     }
 
     /// The same for a moment, which is over soon in any case.
-    pub(crate) fn nap(&self, moment: Duration) -> bool {
+    pub(crate) fn short_wait(&self, moment: Duration) -> bool {
         self.hear(Some(moment))
     }
 

@@ -7,15 +7,13 @@ pub(crate) mod latch;
 pub(crate) mod wake;
 
 #[cfg(not(test))]
-pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
-#[cfg(not(test))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
 #[cfg(not(test))]
 pub(crate) use crate::sync::bell::Bell;
 
 #[cfg(test)]
-pub(crate) use crate::sync::interleave::primitives::{Bell, Mutex, MutexGuard, Receiver, Sender, bounded};
+pub(crate) use crate::sync::interleave::primitives::{Bell, Mutex, MutexGuard};
 
 #[cfg(test)]
 pub(crate) mod interleave;

@@ -48,8 +48,8 @@ impl Parker {
     }
 
     /// The same for a moment, which is over soon in any case.
-    pub(crate) fn park_briefly(&self, moment: Duration) -> bool {
-        self.0.nap(moment)
+    pub(crate) fn short_wait(&self, moment: Duration) -> bool {
+        self.0.short_wait(moment)
     }
 }
 

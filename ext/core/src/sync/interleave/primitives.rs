@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{TryRecvError, TrySendError};
-
 use super::{Waiting, execution, pass};
 use crate::sync::bell;
 
@@ -62,7 +60,7 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
-// ===== channel =====
+// ===== bell =====
 
 /// What is done under a lock is one step: whoever has a say in it needs the lock as well.
 fn stop_without_a_lock(what: &'static str) {
@@ -72,44 +70,6 @@ fn stop_without_a_lock(what: &'static str) {
         pass(what, Waiting::Turn);
     }
 }
-
-/// [`crossbeam_channel::Sender`].
-#[derive(Debug)]
-pub(crate) struct Sender<T>(crossbeam_channel::Sender<T>);
-
-/// [`crossbeam_channel::Receiver`].
-#[derive(Debug)]
-pub(crate) struct Receiver<T>(crossbeam_channel::Receiver<T>);
-
-/// [`crossbeam_channel::bounded`].
-pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let (sender, receiver) = crossbeam_channel::bounded(capacity);
-    (Sender(sender), Receiver(receiver))
-}
-
-impl<T> Sender<T> {
-    pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        stop_without_a_lock("puts into a channel");
-        self.0.try_send(value)
-    }
-}
-
-impl<T: Send + 'static> Receiver<T> {
-    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
-        stop_without_a_lock("looks into a channel");
-        self.0.try_recv()
-    }
-}
-
-impl<T> Deref for Receiver<T> {
-    type Target = crossbeam_channel::Receiver<T>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-// ===== bell =====
 
 /// [`bell::Bell`].
 #[derive(Clone, Debug, Default)]
@@ -133,11 +93,11 @@ impl Bell {
     }
 
     /// A wait that is over when it is over: others may do something meanwhile, or nothing.
-    pub(crate) fn nap(&self, moment: Duration) -> bool {
+    pub(crate) fn short_wait(&self, moment: Duration) -> bool {
         if execution().is_none() {
-            return self.0.nap(moment);
+            return self.0.short_wait(moment);
         }
         pass("has napped", Waiting::Turn);
-        self.0.nap(Duration::ZERO)
+        self.0.short_wait(Duration::ZERO)
     }
 }
