@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::PoolState;
-use crate::sync::{MutexGuard, wake::Unparker};
+use crate::sync::{MutexGuard, Unparker};
 
 /// The pool's state, locked. A worker that is called meanwhile is woken after the lock is released: the worker needs the lock
 /// first of all, and where it runs on the same core it would otherwise only wake to wait for it.

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::DispatchQueue;
-use crate::sync::wake::{Parker, Unparker};
+use crate::sync::{Parker, Unparker};
 
 /// What the spawner is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

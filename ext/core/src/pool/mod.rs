@@ -62,10 +62,7 @@ pub use self::{
 use crate::{
     exchange::Exchange,
     stats::{Shed, Stats},
-    sync::{
-        Mutex,
-        wake::{Parker, Unparker},
-    },
+    sync::{Mutex, Parker, Unparker},
 };
 
 /// The queue and the workers that take from it.

@@ -8,7 +8,7 @@ use super::{
     admission::{Admission, Id},
     gvl_times::GvlTimes,
 };
-use crate::sync::wake::Unparker;
+use crate::sync::Unparker;
 
 /// The registered workers.
 #[derive(Debug)]

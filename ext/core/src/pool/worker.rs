@@ -14,7 +14,7 @@ use crate::{
     exchange::{Answered, Exchange},
     pool::admission::Id,
     stats::Shed,
-    sync::wake::{Parker, Unparker},
+    sync::{Parker, Unparker},
 };
 
 /// A registered worker; belongs to one thread.

@@ -45,9 +45,9 @@ use crate::{
     },
     stats::{Snapshot, Stats},
     sync::{
+        Parker,
         latch::{Latch, LatchTrigger, latch},
         now,
-        wake::Parker,
     },
     sys::{self, process::Watchdog},
 };

@@ -3,7 +3,7 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::{connection::LAGS_AFTER, http::body::channel, sync::wake::Parker};
+use crate::{connection::LAGS_AFTER, http::body::channel, sync::Parker};
 
 /// A client that took a byte a minute of a long response was served for as long as it liked.
 #[tokio::test(start_paused = true)]

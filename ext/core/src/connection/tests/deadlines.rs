@@ -3,7 +3,7 @@
 use tokio::time::sleep;
 
 use super::*;
-use crate::{http::body::channel, sync::wake::Parker};
+use crate::{http::body::channel, sync::Parker};
 
 #[tokio::test(start_paused = true)]
 async fn closes_a_connection_that_says_nothing() {

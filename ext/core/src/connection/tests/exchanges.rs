@@ -117,7 +117,7 @@ async fn hands_over_the_whole_body() {
 async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut() {
     use crate::{
         http::body::{Chunk, ReadError},
-        sync::wake::Parker,
+        sync::Parker,
     };
     let stage = Stage::with(Timeouts::default(), Limits { stream_input: true, ..Limits::default() });
     let mut client = stage.connect();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     http::body::{BodySender, channel},
-    sync::wake::Parker,
+    sync::Parker,
 };
 
 fn stream() -> (BodySender, ResponseBody) {

@@ -169,7 +169,7 @@ async fn the_app_gets_a_target_as_it_came() {
 /// What comes behind a request is HTTP only if the app does not take the connection: it must neither be refused nor rewritten.
 #[tokio::test]
 async fn what_the_app_takes_over_is_what_came() {
-    use crate::{exchange::hijack::Progress, sync::wake::Parker};
+    use crate::{exchange::hijack::Progress, sync::Parker};
     use std::io::Read;
 
     for behind in

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use super::*;
 use crate::{
     exchange::hijack::{Hijack, HijackGuard, Progress, Taken},
-    sync::wake::Parker,
+    sync::Parker,
 };
 
 /// Waits until the app has the connection.

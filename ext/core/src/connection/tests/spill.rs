@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     http::body::{BodySender, SendError, channel},
-    sync::wake::Parker,
+    sync::Parker,
 };
 
 const LIMIT: u64 = 300_000;

@@ -17,9 +17,8 @@ use crate::{
     http::response::Response,
     stats::Shed,
     sync::{
-        self,
+        self, Parker, Unparker,
         interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
-        wake::{Parker, Unparker},
     },
 };
 

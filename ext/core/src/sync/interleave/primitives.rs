@@ -1,4 +1,4 @@
-//! Locks, channels and bells, as threads of a scenario meet them: the real ones, with a stop before each use.
+//! The lock and the parker, as threads of a scenario meet them: the real ones, with a stop before each use.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::{Waiting, execution, pass};
-use crate::sync::bell;
 
 // ===== lock =====
 
@@ -60,44 +59,29 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
-// ===== bell =====
+// ===== parker =====
 
-/// What is done under a lock is one step: whoever has a say in it needs the lock as well.
-fn stop_without_a_lock(what: &'static str) {
+/// The stops of [`parker`](crate::sync::parker). What is done under a lock is one step: each thread that it matters to needs
+/// the lock as well.
+pub(crate) fn before_unpark() {
     let under_a_lock =
         execution().is_some_and(|execution| execution.turn().is_some_and(|me| execution.holds_a_lock(me)));
     if !under_a_lock {
-        pass(what, Waiting::Turn);
+        pass("unparks a thread", Waiting::Turn);
     }
 }
 
-/// [`bell::Bell`].
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bell(bell::Bell);
+/// Stops until the thread has been `woken`. Whether it has: otherwise its limit is over.
+pub(crate) fn before_park(woken: impl Fn() -> bool + Send + 'static, limit: Option<Duration>) -> bool {
+    let woken = Box::new(woken);
+    pass("parks", if limit.is_some() { Waiting::EventOrTime(woken) } else { Waiting::Event(woken) })
+}
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        stop_without_a_lock("rings a bell");
-        self.0.ring();
+/// A wait that is over when it is over: other threads may do something meanwhile, or nothing. How long it is to be after that.
+pub(crate) fn before_short_wait(moment: Duration) -> Duration {
+    if execution().is_none() {
+        return moment;
     }
-
-    pub(crate) fn hear(&self, limit: Option<Duration>) -> bool {
-        let bell = self.0.clone();
-        let rung = Box::new(move || bell.has_rung());
-        let wish = if limit.is_some() { Waiting::EventOrTime(rung) } else { Waiting::Event(rung) };
-        pass("hears its bell", wish) && self.0.hear(limit)
-    }
-
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0.is_same(&other.0)
-    }
-
-    /// A wait that is over when it is over: others may do something meanwhile, or nothing.
-    pub(crate) fn short_wait(&self, moment: Duration) -> bool {
-        if execution().is_none() {
-            return self.0.short_wait(moment);
-        }
-        pass("has napped", Waiting::Turn);
-        self.0.short_wait(Duration::ZERO)
-    }
+    pass("has waited for a moment", Waiting::Turn);
+    Duration::ZERO
 }
