@@ -71,6 +71,6 @@ pub use self::{
         time_slice::{CpuClock, SLICE, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},
-    sync::wake::{Parker, Unparker},
+    sync::{Parker, Unparker},
     sys::process::{exit_within, limit_arenas},
 };

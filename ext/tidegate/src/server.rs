@@ -166,7 +166,7 @@ impl Server {
         };
         let queue = server.queue().clone();
         if let Some(max_workers) = max_workers {
-            queue.limit_workers(max_workers);
+            queue.set_max_threads(max_workers);
         }
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
         if let Some((descriptor, format)) = rb_self.access {
@@ -287,7 +287,7 @@ impl Server {
     /// The thread that calls `demand` is a new one; what the one before it was asked for may never come.
     fn forget_promises(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         if let Some(queue) = rb_self.queue(ruby)? {
-            queue.forget_promises();
+            queue.forget_requested();
         }
         Ok(())
     }

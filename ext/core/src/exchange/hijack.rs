@@ -6,7 +6,7 @@ use std::{convert::Infallible, os::fd::OwnedFd};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::{stats::Hijacked, sync::wake::Unparker};
+use crate::{stats::Hijacked, sync::Unparker};
 
 /// What the app gets.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Hijack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::wake::Parker;
+    use crate::sync::Parker;
 
     #[test]
     fn a_request_that_is_dropped_tells_the_app() {

@@ -22,7 +22,7 @@ use crate::{
         response::{Refusal, Response},
     },
     stats::{Shed, Times},
-    sync::{inline_task, wake::Unparker},
+    sync::{Unparker, inline_task},
 };
 
 /// After so little time no other thread has asked yet that this one lets go of the GVL.
@@ -111,7 +111,7 @@ impl Answered {
     /// Sends it and does on this thread what the connection has to do with it, so that no other thread is woken. For one that
     /// has nothing else to do.
     pub fn deliver(self) {
-        inline_task::help(|| drop(self));
+        inline_task::run_inline(|| drop(self));
     }
 }
 

@@ -1,63 +1,105 @@
-//! What the app's requests are like: how long they compute, and for how long they let go of the interpreter's lock. Learned
-//! from those that were served, so that nobody has to set it. A pure value.
+//! What is known of the app's requests: how long they hold the GVL, for how long they release it, and how fast the queue moves
+//! while exchanges wait in it. Learned from those that were served, so that no setting is needed. A pure value.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A pause that is shorter is not worth handing the lock over: a line for a log, a look at a file. Handing over and back
-/// costs about as much.
+/// A pause without the GVL that is shorter than this is not worth calling another worker for: a line for a log, a look at a
+/// file. Handing the GVL over and back costs about as much.
 pub(super) const BRIEF: Duration = Duration::from_micros(30);
 
-/// The shortest and the longest time for which the queue may stand still while somebody computes.
-pub(super) const PATIENCE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
+/// The bounds of [`Estimates::stall_after`].
+pub(super) const MIN_STALL_AFTER: Duration = Duration::from_millis(10);
+pub(super) const MAX_STALL_AFTER: Duration = Duration::from_millis(50);
 
-/// So many times as long as usual is long.
-const LONG: u32 = 4;
+/// The queue stands still for too long after so many times the median.
+const MEDIANS: u32 = 4;
 
-/// How much each pause counts.
+/// How much each pause counts in the part that is brief, and each interval in the mean.
 const WEIGHT: f64 = 1.0 / 16.0;
 
-/// How far the median goes towards each request's time.
+/// How far the median moves towards each request's time.
 const STEP: f64 = 1.0 / 16.0;
 
-/// What is usual.
+/// The estimates.
 #[derive(Debug)]
-pub(super) struct Habits {
-    /// The part of the pauses that were brief, lately.
-    brief: f64,
-    /// The median of what requests compute, in seconds.
-    usual: f64,
+pub(super) struct Estimates {
+    /// The part of the latest pauses that were brief, from 0 to 1.
+    brief_part: f64,
+    /// When a worker last released the GVL inside the app.
+    last_pause: Option<Instant>,
+    /// The median of how long a request holds the GVL, in seconds.
+    median_held: f64,
+    /// The mean time from one exchange that is taken to the next that has waited, in seconds.
+    mean_interval: Option<f64>,
+    /// When an exchange was taken that left others waiting, if that was the last one taken.
+    busy_since: Option<Instant>,
 }
 
-impl Default for Habits {
+impl Default for Estimates {
     fn default() -> Self {
-        // Of an app that nothing is known of, a request may compute for long.
-        Self { brief: 0.0, usual: PATIENCE.1.as_secs_f64() }
+        // A request of an app that nothing is known of may hold the GVL for long.
+        let median_held = MAX_STALL_AFTER.as_secs_f64();
+        Self { brief_part: 0.0, last_pause: None, median_held, mean_interval: None, busy_since: None }
     }
 }
 
-impl Habits {
-    /// A request has let go of the lock and wants it back after `pause`.
-    pub(super) fn paused(&mut self, pause: Duration) {
+impl Estimates {
+    // ===== pauses =====
+
+    /// A request has released the GVL at `now`.
+    pub(super) fn pause_began(&mut self, now: Instant) {
+        self.last_pause = Some(now);
+    }
+
+    /// A request wants the GVL back after `pause`.
+    pub(super) fn pause_ended(&mut self, pause: Duration) {
         let brief = f64::from(u8::from(pause < BRIEF));
-        self.brief += WEIGHT * (brief - self.brief);
+        self.brief_part += WEIGHT * (brief - self.brief_part);
     }
 
-    /// A request is done that has held the lock for so long in all.
-    pub(super) fn computed(&mut self, held: Duration) {
-        // Up as often as down is where the median is; one that is far longer than the rest pulls no harder than others.
-        let step = if held.as_secs_f64() > self.usual { 1.0 + STEP } else { 1.0 - STEP };
-        self.usual = (self.usual * step).clamp(1e-6, PATIENCE.1.as_secs_f64());
+    /// Whether a request that releases the GVL will most likely want it back at once.
+    fn pauses_are_brief(&self) -> bool {
+        self.brief_part > 0.5
     }
 
-    /// Whether whoever lets go of the lock will most likely want it back at once.
-    pub(super) fn pauses_briefly(&self) -> bool {
-        self.brief > 0.5
+    /// How much longer it is likely that the request that has released the GVL wants it back at once.
+    pub(super) fn left_of_pause(&self, now: impl Fn() -> Instant) -> Option<Duration> {
+        let since = self.last_pause.filter(|_| self.pauses_are_brief())?;
+        BRIEF.checked_sub(now().saturating_duration_since(since)).filter(|left| !left.is_zero())
     }
 
-    /// For how long the queue may stand still while somebody computes, before one more is let in: longer than requests
-    /// usually take, or all of them would be let in and share the lock, and each would take as long as all.
-    pub(super) fn patience(&self) -> Duration {
-        (Duration::from_secs_f64(self.usual) * LONG).clamp(PATIENCE.0, PATIENCE.1)
+    // ===== time with the GVL =====
+
+    /// A request has ended that held the GVL for so long in all.
+    pub(super) fn held(&mut self, held: Duration) {
+        // At the median it goes up as often as down; a request that is far longer than the rest moves it no further.
+        let step = if held.as_secs_f64() > self.median_held { 1.0 + STEP } else { 1.0 - STEP };
+        self.median_held = (self.median_held * step).clamp(1e-6, MAX_STALL_AFTER.as_secs_f64());
+    }
+
+    /// For how long the queue may stand still while a request holds the GVL, before the next is let in beside it. Longer than
+    /// most requests take, or all of them would be let in and share the GVL, and each would take as long as all.
+    pub(super) fn stall_after(&self) -> Duration {
+        (Duration::from_secs_f64(self.median_held) * MEDIANS).clamp(MIN_STALL_AFTER, MAX_STALL_AFTER)
+    }
+
+    // ===== the queue's pace =====
+
+    /// An exchange is taken at `now`; `more` says whether others wait.
+    pub(super) fn taken(&mut self, now: Instant, more: bool) {
+        if let Some(since) = self.busy_since.take() {
+            let interval = now.saturating_duration_since(since).as_secs_f64();
+            self.mean_interval = Some(self.mean_interval.map_or(interval, |mean| mean + WEIGHT * (interval - mean)));
+        }
+        if more {
+            self.busy_since = Some(now);
+        }
+    }
+
+    /// How many waiting exchanges will be taken in `time`; `None` where nothing is known.
+    pub(super) fn taken_within(&self, time: Duration) -> Option<usize> {
+        let mean = self.mean_interval.filter(|mean| *mean > 0.0)?;
+        Some((time.as_secs_f64() / mean) as usize)
     }
 }
 
@@ -67,37 +109,53 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn app_of(requests: impl IntoIterator<Item = Duration>) -> Habits {
-        let mut habits = Habits::default();
-        requests.into_iter().for_each(|held| habits.computed(held));
-        habits
+    fn app_of(requests: impl IntoIterator<Item = Duration>) -> Estimates {
+        let mut estimates = Estimates::default();
+        requests.into_iter().for_each(|held| estimates.held(held));
+        estimates
     }
 
     #[test]
-    fn is_patient_with_an_app_it_does_not_know() {
-        assert_eq!(Habits::default().patience(), PATIENCE.1);
+    fn an_app_that_nothing_is_known_of_may_compute_for_long() {
+        assert_eq!(Estimates::default().stall_after(), MAX_STALL_AFTER);
     }
 
     #[test]
-    fn a_few_long_ones_among_short_ones_change_nothing() {
+    fn a_few_long_requests_among_short_ones_change_nothing() {
         let short = || std::iter::repeat_n(MS / 10, 9);
-        let habits = app_of((0..40).flat_map(|_| short().chain([500 * MS])));
-        assert_eq!(habits.patience(), PATIENCE.0);
+        let estimates = app_of((0..40).flat_map(|_| short().chain([500 * MS])));
+        assert_eq!(estimates.stall_after(), MIN_STALL_AFTER);
     }
 
     #[test]
-    fn is_as_patient_as_requests_are_long() {
-        let patience = app_of(std::iter::repeat_n(5 * MS, 500)).patience();
-        assert!((17 * MS..23 * MS).contains(&patience), "{patience:?}");
-        assert_eq!(app_of(std::iter::repeat_n(40 * MS, 500)).patience(), PATIENCE.1);
+    fn the_longer_requests_are_the_longer_the_queue_may_stand_still() {
+        let stall_after = app_of(std::iter::repeat_n(5 * MS, 500)).stall_after();
+        assert!((17 * MS..23 * MS).contains(&stall_after), "{stall_after:?}");
+        assert_eq!(app_of(std::iter::repeat_n(40 * MS, 500)).stall_after(), MAX_STALL_AFTER);
     }
 
     #[test]
     fn tells_brief_pauses_from_long_ones() {
-        let mut habits = Habits::default();
-        (0..20).for_each(|_| habits.paused(BRIEF / 2));
-        assert!(habits.pauses_briefly());
-        (0..20).for_each(|turn| habits.paused(if turn % 3 == 0 { BRIEF / 2 } else { MS }));
-        assert!(!habits.pauses_briefly());
+        let mut estimates = Estimates::default();
+        (0..20).for_each(|_| estimates.pause_ended(BRIEF / 2));
+        assert!(estimates.pauses_are_brief());
+        (0..20).for_each(|turn| estimates.pause_ended(if turn % 3 == 0 { BRIEF / 2 } else { MS }));
+        assert!(!estimates.pauses_are_brief());
+    }
+
+    #[test]
+    fn tells_from_the_last_ones_how_many_more_there_is_time_for() {
+        let (mut estimates, start) = (Estimates::default(), Instant::now());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(estimates.taken_within(Duration::from_secs(1)), None);
+        estimates.taken(at(0), false);
+        estimates.taken(at(5000), true);
+        assert_eq!(estimates.taken_within(Duration::from_secs(1)), None, "none waited in the time between");
+        estimates.taken(at(5100), true);
+        assert_eq!(estimates.taken_within(Duration::from_millis(1050)), Some(10));
+        for turn in 1..200 {
+            estimates.taken(at(5100 + 10 * turn), true);
+        }
+        assert_eq!(estimates.taken_within(Duration::from_millis(1005)), Some(100));
     }
 }

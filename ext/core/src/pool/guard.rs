@@ -1,46 +1,46 @@
-//! The queue's lock while it is held, and whoever is called under it.
+//! The pool's lock while it is held, and the worker that is called under it.
 
 use std::ops::{Deref, DerefMut};
 
-use super::Crew;
-use crate::sync::{MutexGuard, wake::Unparker};
+use super::PoolState;
+use crate::sync::{MutexGuard, Unparker};
 
-/// The crew, locked. Who was called meanwhile is woken after the lock is free: a worker needs it first of all, and where it
-/// runs on the same core it would else only come to wait for it.
+/// The pool's state, locked. A worker that is called meanwhile is woken after the lock is released: the worker needs the lock
+/// first of all, and where it runs on the same core it would otherwise only wake to wait for it.
 #[derive(Debug)]
 pub(super) struct QueueGuard<'a> {
-    crew: MutexGuard<'a, Crew>,
-    /// Behind the lock, because fields are dropped in this order.
+    state: MutexGuard<'a, PoolState>,
+    /// Declared after the lock, because fields are dropped in this order.
     called: Called,
 }
 
-/// Whom to wake.
+/// The worker to wake.
 #[derive(Debug)]
 struct Called(Option<Unparker>);
 
 impl<'a> QueueGuard<'a> {
-    pub(super) fn new(crew: MutexGuard<'a, Crew>) -> Self {
-        Self { crew, called: Called(None) }
+    pub(super) fn new(state: MutexGuard<'a, PoolState>) -> Self {
+        Self { state, called: Called(None) }
     }
 }
 
 impl Deref for QueueGuard<'_> {
-    type Target = Crew;
+    type Target = PoolState;
 
-    fn deref(&self) -> &Crew {
-        &self.crew
+    fn deref(&self) -> &PoolState {
+        &self.state
     }
 }
 
 impl DerefMut for QueueGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Crew {
-        &mut self.crew
+    fn deref_mut(&mut self) -> &mut PoolState {
+        &mut self.state
     }
 }
 
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        self.called.0 = self.crew.called.take();
+        self.called.0 = self.state.roster.take_called();
     }
 }
 

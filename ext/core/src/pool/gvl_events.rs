@@ -1,5 +1,5 @@
-//! What a worker's thread does with the interpreter's lock while it has an exchange in hand, as the interpreter tells it:
-//! from that thread, and from those that wake it.
+//! What a worker's thread does with the GVL while it has an exchange, as Ruby tells it: on that thread, and on the threads
+//! that wake it.
 
 use std::{
     sync::{
@@ -12,13 +12,12 @@ use std::{
 use super::{DispatchQueue, QueueGuard};
 use crate::pool::admission::Id;
 
-/// Hears what becomes of the lock in one worker's hands; not for longer than the worker lives. Outside of exchanges all of it
-/// does nothing.
+/// Takes the events of one worker's thread, for no longer than the worker lives. Between exchanges they do nothing.
 #[derive(Clone, Debug)]
 pub struct GvlEvents {
     queue: Arc<DispatchQueue>,
     worker: Id,
-    /// It has left, and the number may be another's.
+    /// Whether the worker has left; another may have its number.
     retired: Arc<AtomicBool>,
 }
 
@@ -27,57 +26,54 @@ impl GvlEvents {
         Self { queue, worker, retired }
     }
 
-    /// The crew, if there is an exchange in hand.
-    fn at_work(&self) -> Option<QueueGuard<'_>> {
-        let crew = self.queue.crew();
-        (!self.retired.load(SeqCst) && crew.turns[self.worker].goes_on()).then_some(crew)
+    /// The pool's state, if the worker has an exchange.
+    fn in_exchange(&self) -> Option<QueueGuard<'_>> {
+        let mut state = self.queue.lock();
+        (!self.retired.load(SeqCst) && state.roster.gvl_times(self.worker).has_exchange()).then_some(state)
     }
 
-    /// The worker has let go of the lock, at `now`: another may run.
+    /// The worker has released the GVL, at `now`: another may run.
     pub fn suspended(&self, now: impl FnOnce() -> Instant) {
-        if let Some(mut crew) = self.at_work() {
+        if let Some(mut state) = self.in_exchange() {
             let now = now();
-            crew.turns[self.worker].suspend(now);
-            crew.paused = Some(now);
-            crew.admission.suspend(self.worker);
-            self.queue.attend_to_backlog(&mut crew);
+            state.roster.gvl_times(self.worker).suspend(now);
+            state.estimates.pause_began(now);
+            state.roster.admission.suspend(self.worker);
+            self.queue.call_if_waiting(&mut state);
         }
     }
 
-    /// The worker wants the lock back, since `now`.
+    /// The worker wants the GVL back, since `now`.
     pub fn ready(&self, now: impl FnOnce() -> Instant) {
-        if let Some(mut crew) = self.at_work() {
-            if let Some(pause) = crew.turns[self.worker].want(now()) {
-                crew.habits.paused(pause);
+        if let Some(mut state) = self.in_exchange() {
+            if let Some(pause) = state.roster.gvl_times(self.worker).want(now()) {
+                state.estimates.pause_ended(pause);
             }
-            crew.admission.resume(self.worker);
-            // Nobody comes while this one runs; that it does not run for too long is watched from here.
-            self.queue.attend_to_backlog(&mut crew);
+            state.roster.admission.resume(self.worker);
+            // No worker comes while this one runs; from here the stall guard sees to it that it does not run for too long.
+            self.queue.call_if_waiting(&mut state);
         }
     }
 
-    /// The worker has the lock again, at `now`.
+    /// The worker has the GVL again, at `now`.
     pub fn resumed(&self, now: impl FnOnce() -> Instant) {
-        if let Some(mut crew) = self.at_work()
-            && crew.turns[self.worker].resume(now)
+        if let Some(mut state) = self.in_exchange()
+            && state.roster.gvl_times(self.worker).resume(now)
         {
-            crew.admission.hold(self.worker);
+            state.roster.admission.hold(self.worker);
         }
     }
 
-    /// How long the exchange in hand has waited for the lock so far.
-    pub fn lock_wait(&self) -> Duration {
-        self.at_work().map(|crew| crew.turns[self.worker].waited()).unwrap_or_default()
+    /// How long the worker's exchange has waited for the GVL so far.
+    pub fn gvl_wait(&self) -> Duration {
+        self.in_exchange().map(|mut state| state.roster.gvl_times(self.worker).waited()).unwrap_or_default()
     }
 
-    /// The exchange in hand will mostly wait from now on: others need not wait for it. Whether there is one.
+    /// The worker's exchange will mostly wait from now on: others need not wait for it. Whether there is one.
     pub fn step_aside(&self) -> bool {
-        let crew = self.at_work();
-        let there_is_one = crew.is_some();
-        if let Some(mut crew) = crew {
-            crew.admission.step_aside(self.worker);
-            self.queue.attend_to_backlog(&mut crew);
-        }
-        there_is_one
+        let Some(mut state) = self.in_exchange() else { return false };
+        state.roster.admission.step_aside(self.worker);
+        self.queue.call_if_waiting(&mut state);
+        true
     }
 }

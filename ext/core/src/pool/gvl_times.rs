@@ -1,82 +1,83 @@
-//! What a worker does with the interpreter's lock while it has an exchange in hand, and how long each took. A pure value.
+//! What a worker does with the GVL while it has an exchange, and for how long in all. A pure value.
 
 use std::time::{Duration, Instant};
 
-/// One worker's turn with one exchange.
+/// One worker's times with one exchange.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GvlTimes {
-    doing: Doing,
+    now: Gvl,
     held: Duration,
     waited: Duration,
 }
 
+/// What the worker does with the GVL, and since when.
 #[derive(Clone, Copy, Debug, Default)]
-enum Doing {
+enum Gvl {
     /// It has no exchange.
     #[default]
-    Nothing,
-    /// It has the lock.
-    Holds(Instant),
-    /// It has let go of the lock.
-    Pauses(Instant),
-    /// It wants the lock back.
-    Wants(Instant),
+    NoExchange,
+    /// It has the GVL.
+    Held(Instant),
+    /// It has released the GVL.
+    Released(Instant),
+    /// It wants the GVL back.
+    Wanted(Instant),
 }
 
 impl GvlTimes {
-    /// A turn that begins, with the lock in hand.
-    pub(super) fn begun(now: Instant) -> Self {
-        Self { doing: Doing::Holds(now), ..Self::default() }
+    /// An exchange begins; the worker has the GVL.
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { now: Gvl::Held(now), ..Self::default() }
     }
 
-    /// Whether there is an exchange in hand.
-    pub(super) fn goes_on(&self) -> bool {
-        !matches!(self.doing, Doing::Nothing)
+    /// Whether the worker has an exchange.
+    pub(super) fn has_exchange(&self) -> bool {
+        !matches!(self.now, Gvl::NoExchange)
     }
 
-    /// The lock is let go of.
+    /// The worker releases the GVL.
     pub(super) fn suspend(&mut self, now: Instant) {
-        if let Doing::Holds(since) = self.doing {
+        if let Gvl::Held(since) = self.now {
             self.held += now.saturating_duration_since(since);
-            self.doing = Doing::Pauses(now);
+            self.now = Gvl::Released(now);
         }
     }
 
-    /// The lock is wanted back; how long it could be done without, if it was let go of for anything but to let others go.
+    /// The worker wants the GVL back. How long it did without, unless it has only let other threads go first.
     pub(super) fn want(&mut self, now: Instant) -> Option<Duration> {
-        let pause = match self.doing {
-            Doing::Pauses(since) => Some(now.saturating_duration_since(since)),
-            Doing::Holds(since) => {
+        let pause = match self.now {
+            Gvl::Released(since) => Some(now.saturating_duration_since(since)),
+            Gvl::Held(since) => {
                 self.held += now.saturating_duration_since(since);
                 None
             }
-            Doing::Nothing | Doing::Wants(_) => None,
+            Gvl::NoExchange | Gvl::Wanted(_) => None,
         };
-        if self.goes_on() {
-            self.doing = Doing::Wants(now);
+        if self.has_exchange() {
+            self.now = Gvl::Wanted(now);
         }
         pause
     }
 
-    /// The lock is there again; whether it was waited for.
+    /// The worker has the GVL again. Whether it had to wait for it.
     pub(super) fn resume(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        let Doing::Wants(since) = self.doing else { return false };
+        let Gvl::Wanted(since) = self.now else { return false };
         let now = now();
         self.waited += now.saturating_duration_since(since);
-        self.doing = Doing::Holds(now);
+        self.now = Gvl::Held(now);
         true
     }
 
-    /// How long the lock was held, if the turn ends now.
+    /// How long the worker has held the GVL in all, if the exchange ends now.
     pub(super) fn held(&self, now: Instant) -> Option<Duration> {
-        match self.doing {
-            Doing::Nothing => None,
-            Doing::Holds(since) => Some(self.held + now.saturating_duration_since(since)),
-            Doing::Pauses(_) | Doing::Wants(_) => Some(self.held),
+        match self.now {
+            Gvl::NoExchange => None,
+            Gvl::Held(since) => Some(self.held + now.saturating_duration_since(since)),
+            Gvl::Released(_) | Gvl::Wanted(_) => Some(self.held),
         }
     }
 
-    /// How long the lock was waited for, so far.
+    /// How long the worker has waited for the GVL so far.
     pub(super) fn waited(&self) -> Duration {
         self.waited
     }
@@ -91,30 +92,30 @@ mod tests {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let ms = Duration::from_millis;
-        let mut turn = GvlTimes::begun(start);
-        turn.suspend(at(10));
-        assert_eq!(turn.want(at(15)), Some(ms(5)));
-        assert_eq!(turn.held(at(20)), Some(ms(10)), "it waits for the lock");
-        assert!(turn.resume(|| at(25)));
-        assert!(!turn.resume(|| panic!("it has it")));
-        assert_eq!((turn.held(at(28)), turn.waited()), (Some(ms(13)), ms(10)));
+        let mut times = GvlTimes::begin(start);
+        times.suspend(at(10));
+        assert_eq!(times.want(at(15)), Some(ms(5)));
+        assert_eq!(times.held(at(20)), Some(ms(10)), "it waits for the GVL");
+        assert!(times.resume(|| at(25)));
+        assert!(!times.resume(|| panic!("it has it")));
+        assert_eq!((times.held(at(28)), times.waited()), (Some(ms(13)), ms(10)));
     }
 
     #[test]
     fn letting_others_go_is_no_pause() {
         let start = Instant::now();
-        let mut turn = GvlTimes::begun(start);
-        assert_eq!(turn.want(start + Duration::from_millis(5)), None);
-        assert_eq!(turn.held(start + Duration::from_millis(9)), Some(Duration::from_millis(5)));
+        let mut times = GvlTimes::begin(start);
+        assert_eq!(times.want(start + Duration::from_millis(5)), None);
+        assert_eq!(times.held(start + Duration::from_millis(9)), Some(Duration::from_millis(5)));
     }
 
     #[test]
     fn nothing_is_counted_without_an_exchange() {
         let now = Instant::now();
-        let mut turn = GvlTimes::default();
-        turn.suspend(now);
-        assert_eq!(turn.want(now), None);
-        assert!(!turn.resume(|| now));
-        assert_eq!((turn.held(now), turn.goes_on()), (None, false));
+        let mut times = GvlTimes::default();
+        times.suspend(now);
+        assert_eq!(times.want(now), None);
+        assert!(!times.resume(|| now));
+        assert_eq!((times.held(now), times.has_exchange()), (None, false));
     }
 }

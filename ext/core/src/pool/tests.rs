@@ -1,6 +1,6 @@
 //! The queue and its workers, with threads where they matter.
 
-use super::{estimates::PATIENCE, *};
+use super::{estimates::MAX_STALL_AFTER, *};
 use crate::{
     exchange::Answer,
     http::{
@@ -24,8 +24,8 @@ pub(super) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     )
 }
 
-fn queue(capacity: usize, max_workers: usize) -> Arc<DispatchQueue> {
-    DispatchQueue::new(capacity, None, max_workers, Arc::default())
+fn queue(max_queue: usize, max_threads: usize) -> Arc<DispatchQueue> {
+    DispatchQueue::new(max_queue, None, max_threads, Arc::default())
 }
 
 fn path(next: Next) -> String {
@@ -88,7 +88,7 @@ fn a_worker_that_has_others_go_first_is_on_its_way_meanwhile() {
     let (first, _answer) = exchange("/1");
     queue.submit(first).unwrap();
     assert_eq!(path(busy.look()), "/1");
-    let lock = busy.watch();
+    let lock = busy.gvl_events();
     other.look();
     busy.end_exchange();
     // It lets go of the interpreter's lock for a hog, and takes it back.
@@ -96,7 +96,7 @@ fn a_worker_that_has_others_go_first_is_on_its_way_meanwhile() {
     let (second, _answer) = exchange("/2");
     queue.submit(second).unwrap();
     assert_eq!(queue.tally().active, 0, "it is in no exchange");
-    assert!(queue.crew().called.is_none(), "no other worker is called for what it will take");
+    assert!(!queue.lock().roster.has_called(), "no other worker is called for what it will take");
     lock.resumed(Instant::now);
     assert_eq!(path(busy.look()), "/2");
     drop(other);
@@ -122,9 +122,9 @@ fn wakes_the_worker_that_fell_idle_last() {
     let (report, reports) = mpsc::channel();
     let threads: Vec<_> = (0..2)
         .map(|id| {
-            let (crew, report) = (queue.clone(), report.clone());
+            let (pool, report) = (queue.clone(), report.clone());
             let thread = thread::spawn(move || {
-                let worker = crew.register();
+                let worker = pool.register();
                 loop {
                     match worker.look() {
                         Next::Exchange(exchange) => {
@@ -151,7 +151,7 @@ fn wakes_the_worker_that_fell_idle_last() {
 #[test]
 fn asks_for_a_worker_when_all_are_blocked() {
     let queue = queue(9, 2);
-    let foreman = Parker::new();
+    let spawner = Parker::new();
     let mut answers = Vec::new();
     let mut arrive = || {
         let (exchange, answer) = exchange("/");
@@ -159,54 +159,54 @@ fn asks_for_a_worker_when_all_are_blocked() {
         answers.push(answer);
     };
     arrive();
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
     let first = queue.register();
     assert!(matches!(first.look(), Next::Exchange(_)));
     arrive();
-    foreman.unparker().unpark();
-    assert_eq!(queue.demand(&foreman), None, "the first computes, and will come for it");
-    first.watch().suspended(Instant::now);
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    spawner.unparker().unpark();
+    assert_eq!(queue.demand(&spawner), None, "the first computes, and will come for it");
+    first.gvl_events().suspended(Instant::now);
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
     let second = queue.register();
     assert!(matches!(second.look(), Next::Exchange(_)));
     arrive();
-    second.watch().suspended(Instant::now);
-    foreman.unparker().unpark();
-    assert_eq!(queue.demand(&foreman), None, "no third");
+    second.gvl_events().suspended(Instant::now);
+    spawner.unparker().unpark();
+    assert_eq!(queue.demand(&spawner), None, "no third");
     queue.close();
-    assert_eq!(queue.demand(&foreman), Some(Demand::Over));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Over));
 }
 
 #[test]
 fn a_worker_that_cannot_be_created_is_asked_for_again() {
     let queue = queue(9, 1);
-    let foreman = Parker::new();
+    let spawner = Parker::new();
     let (exchange, _answer) = exchange("/");
     queue.submit(exchange).unwrap();
     for _ in 0..3 {
-        assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+        assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
         queue.decline();
     }
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
     assert!(matches!(queue.register().look(), Next::Exchange(_)));
 }
 
-/// A request came before the first workers did, and one of them registered before the foreman heard that a worker was
-/// wanted: the count of promised workers fell below zero. A server under GC.stress found it.
+/// A request came before the first workers did, and one of them registered before the spawner heard that a worker was
+/// wanted: the count of requested workers fell below zero. A server under GC.stress found it.
 #[test]
-fn a_worker_that_comes_unasked_redeems_no_promise() {
+fn a_worker_that_registers_unasked_is_not_the_requested_one() {
     let queue = queue(10, 2);
-    let foreman = Parker::new();
+    let spawner = Parker::new();
     let (first, _answer) = exchange("/1");
     queue.submit(first).unwrap();
     let unasked = queue.register();
     assert_eq!(path(unasked.look()), "/1");
-    assert_eq!(queue.pending_demand(&foreman), None);
-    unasked.watch().suspended(Instant::now);
+    assert_eq!(queue.pending_demand(&spawner), None);
+    unasked.gvl_events().suspended(Instant::now);
     let (second, _answer) = exchange("/2");
     queue.submit(second).unwrap();
-    assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
-    assert_eq!(queue.pending_demand(&foreman), None);
+    assert_eq!(queue.pending_demand(&spawner), Some(Demand::Worker));
+    assert_eq!(queue.pending_demand(&spawner), None);
     assert_eq!(path(queue.register().look()), "/2");
 }
 
@@ -219,11 +219,11 @@ fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
     let (three, _answer) = exchange("/3");
     queue.submit(one).unwrap();
     assert_eq!(path(first.look()), "/1");
-    first.watch().suspended(Instant::now);
+    first.gvl_events().suspended(Instant::now);
     queue.submit(two).unwrap();
     assert_eq!(path(second.look()), "/2");
     queue.submit(three).unwrap();
-    first.watch().ready(Instant::now);
+    first.gvl_events().ready(Instant::now);
     assert!(matches!(second.look(), Next::Nothing));
     assert_eq!(path(first.look()), "/3");
 }
@@ -243,7 +243,7 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     queue.submit(short).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
-    tokio::time::sleep(PATIENCE.1 - Duration::from_millis(1)).await;
+    tokio::time::sleep(MAX_STALL_AFTER - Duration::from_millis(1)).await;
     assert!(matches!(other.look(), Next::Nothing));
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(path(other.look()), "/short");
@@ -260,17 +260,17 @@ async fn one_that_computes_for_long_holds_up_nobody_who_came_before_it_ran() {
         let queue = queue.clone();
         async move { queue.guard_against_stalls().await }
     });
-    let foreman = Parker::new();
+    let spawner = Parker::new();
     let (long, _answer) = exchange("/long");
     let (short, _answer) = exchange("/short");
     queue.submit(long).unwrap();
     queue.submit(short).unwrap();
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
     let (hog, other) = (queue.register(), queue.register());
     assert_eq!(path(hog.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    tokio::time::sleep(PATIENCE.1 + Duration::from_millis(1)).await;
+    tokio::time::sleep(MAX_STALL_AFTER + Duration::from_millis(1)).await;
     assert_eq!(path(other.look()), "/short");
     guard.abort();
 }
@@ -337,26 +337,26 @@ fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
     let worker = queue.register();
     let ms = Duration::from_millis;
     let begun = Instant::now();
-    worker.watch().ready(|| begun);
-    worker.watch().resumed(|| begun + ms(900));
+    worker.gvl_events().ready(|| begun);
+    worker.gvl_events().resumed(|| begun + ms(900));
     let (mut one, mut answer) = exchange("/1");
     one.request.queued = begun;
     queue.submit(one).unwrap();
     let Next::Exchange(mut one) = worker.look_at(begun + ms(3)) else { panic!("there was one") };
-    assert_eq!(worker.watch().lock_wait(), Duration::ZERO, "between exchanges nothing is counted");
+    assert_eq!(worker.gvl_events().gvl_wait(), Duration::ZERO, "between exchanges nothing is counted");
     for (ready, resumed) in [(10, 15), (20, 27)] {
-        worker.watch().suspended(Instant::now);
-        worker.watch().ready(|| begun + ms(ready));
-        worker.watch().resumed(|| begun + ms(resumed));
+        worker.gvl_events().suspended(Instant::now);
+        worker.gvl_events().ready(|| begun + ms(ready));
+        worker.gvl_events().resumed(|| begun + ms(resumed));
     }
-    worker.watch().resumed(|| panic!("it did not wait"));
-    assert_eq!(worker.watch().lock_wait(), ms(12));
-    one.responder.waited_for_lock(worker.watch().lock_wait());
+    worker.gvl_events().resumed(|| panic!("it did not wait"));
+    assert_eq!(worker.gvl_events().gvl_wait(), ms(12));
+    one.responder.waited_for_lock(worker.gvl_events().gvl_wait());
     one.responder.send(crate::http::response::Response::app_failed()).unwrap();
     let Ok(Answer::Response(_, times)) = answer.try_recv() else { panic!("it was answered") };
     assert_eq!((times.queue_wait, times.lock_wait), (ms(3), ms(12)));
     assert!(matches!(worker.look(), Next::Nothing));
-    assert_eq!(worker.watch().lock_wait(), Duration::ZERO);
+    assert_eq!(worker.gvl_events().gvl_wait(), Duration::ZERO);
 }
 
 #[test]
@@ -390,40 +390,40 @@ fn counts_the_times_that_a_worker_makes_way() {
         answers.push(answer);
     }
     assert_eq!(path(first.look()), "/1");
-    first.watch().suspended(Instant::now);
+    first.gvl_events().suspended(Instant::now);
     assert_eq!(path(second.look()), "/2");
-    first.watch().ready(Instant::now);
+    first.gvl_events().ready(Instant::now);
     assert_eq!(queue.tally(), Tally { active: 2, waiting: 0, idle: 0 });
     assert!(matches!(second.look(), Next::Nothing));
     assert!(matches!(second.look(), Next::Nothing));
     assert_eq!(stats.snapshot().yields, 1, "it comes from the app only once");
-    assert_eq!((queue.deepest_since(), queue.deepest_since()), (3, 1));
+    assert_eq!((queue.reset_deepest(), queue.reset_deepest()), (3, 1));
 }
 
 #[test]
 fn one_that_steps_aside_lets_the_next_in() {
     let queue = queue(9, 2);
     let (aside, other) = (queue.register(), queue.register());
-    assert!(!aside.watch().step_aside(), "there is nothing in its hand");
+    assert!(!aside.gvl_events().step_aside(), "there is nothing in its hand");
     let (long, _answer) = exchange("/long");
     queue.submit(long).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
     assert_eq!(path(aside.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    assert!(aside.watch().step_aside());
+    assert!(aside.gvl_events().step_aside());
     assert_eq!(path(other.look()), "/next");
 }
 
 #[test]
 fn asks_again_for_what_a_lost_worker_leaves_behind() {
     let queue = queue(9, 1);
-    let foreman = Parker::new();
+    let spawner = Parker::new();
     let worker = queue.register();
     let (exchange, _answer) = exchange("/");
     queue.submit(exchange).unwrap();
     drop(worker);
-    assert_eq!(queue.demand(&foreman), Some(Demand::Worker));
+    assert_eq!(queue.demand(&spawner), Some(Demand::Worker));
 }
 
 /// A worker woken for an exchange, then killed before it took it, must not leave the exchange behind.
@@ -444,7 +444,7 @@ fn a_worker_that_ends_between_wake_up_and_taking_passes_the_call_on() {
         thread::yield_now();
     }
     // The doomed worker fell idle last, so it is the one called; it ends without looking.
-    waiting.crew().admission.rest(doomed.id);
+    waiting.lock().roster.admission.rest(doomed.id);
     let (exchange, _answer) = exchange("/left");
     queue.submit(exchange).unwrap();
     drop(doomed);
@@ -521,10 +521,10 @@ fn tells_a_dead_pool_from_a_busy_one() {
     assert_eq!(path(worker.look_at(later(100))), "/1");
     queue.submit(second).unwrap();
     assert_eq!(silence(10_000), 0, "a report that takes hours is no death");
-    worker.watch().suspended(|| later(200));
+    worker.gvl_events().suspended(|| later(200));
     assert_eq!(silence(10_000), 0, "nor one that waits for hours");
-    worker.watch().ready(|| later(300));
-    worker.watch().resumed(|| later(300));
+    worker.gvl_events().ready(|| later(300));
+    worker.gvl_events().resumed(|| later(300));
     assert_eq!(silence(10_000), 0);
     assert_eq!(path(worker.look_at(later(400))), "/2");
     let (third, _third) = exchange("/3");
@@ -549,16 +549,16 @@ fn the_end_of_a_worker_is_a_sign_of_life() {
     assert_eq!(path(queue.register().look()), "/2");
 }
 
-/// It was killed between the demand and the start of the worker; with `max_workers` of 1 none was wanted any more.
+/// It was killed between the demand and the start of the worker; with `max_threads` of 1 none was wanted any more.
 #[test]
-fn what_was_promised_by_an_ended_foreman_is_asked_for_again() {
+fn what_an_ended_spawner_was_asked_for_is_asked_for_again() {
     let queue = queue(10, 1);
     let (waiting, _answer) = exchange("/1");
     queue.submit(waiting).unwrap();
-    let foreman = Parker::new();
-    assert_eq!(queue.pending_demand(&foreman), Some(Demand::Worker));
+    let spawner = Parker::new();
+    assert_eq!(queue.pending_demand(&spawner), Some(Demand::Worker));
     let successor = Parker::new();
-    assert_eq!(queue.pending_demand(&successor), None, "it is promised");
-    queue.forget_promises();
+    assert_eq!(queue.pending_demand(&successor), None, "it is requested");
+    queue.forget_requested();
     assert_eq!(queue.pending_demand(&successor), Some(Demand::Worker));
 }

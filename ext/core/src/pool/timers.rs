@@ -1,5 +1,5 @@
-//! What becomes of exchanges that wait for long: one more is let in beside a request that computes without an end, and
-//! those that have waited for as long as they may are sent back.
+//! What happens to exchanges that wait for long: the stall guard lets one more run beside a request that computes without an
+//! end, and those that have waited for `queue_timeout` are sent back.
 
 use std::time::{Duration, Instant};
 
@@ -7,69 +7,71 @@ use super::DispatchQueue;
 use crate::{stats::Shed, sync::now};
 
 impl DispatchQueue {
-    /// Does what has its time. For the server's runtime; never ends.
+    /// Runs both timers. For the server's runtime; never ends.
     pub(crate) async fn keep_time(&self) {
         tokio::join!(self.guard_against_stalls(), self.send_back_expired());
     }
 
-    /// Lets one more in whenever the queue has stood still for too long. Never ends.
+    /// Lets one more exchange run whenever the queue has stood still for [`stall_after`](super::estimates::Estimates::stall_after).
+    /// Never ends.
     pub(super) async fn guard_against_stalls(&self) {
         loop {
-            self.backlog.notified().await;
-            let (mut taken, mut patience) = self.patience();
+            self.stall_guard.notified().await;
+            let (mut taken, mut stall_after) = self.progress();
             loop {
-                tokio::time::sleep(patience).await;
-                let mut crew = self.crew();
-                if self.none_waits(&crew) {
-                    crew.watched = false;
+                tokio::time::sleep(stall_after).await;
+                let mut state = self.lock();
+                if state.queue.is_empty() {
+                    state.stall_guard_on = false;
                     break;
                 }
-                if crew.taken == taken {
-                    if crew.admission.stall() {
+                if state.queue.taken() == taken {
+                    if state.roster.admission.stall() {
                         self.stats.stalled();
                     }
-                    self.call_someone(&mut crew);
+                    self.call_worker(&mut state);
                 }
-                (taken, patience) = (crew.taken, crew.habits.patience());
+                (taken, stall_after) = (state.queue.taken(), state.estimates.stall_after());
             }
         }
     }
 
-    /// Exchanges taken so far, and for how long there may be no more of them.
-    fn patience(&self) -> (u64, Duration) {
-        let crew = self.crew();
-        (crew.taken, crew.habits.patience())
+    /// How many exchanges were taken so far, and how long it may stay so.
+    fn progress(&self) -> (u64, Duration) {
+        let state = self.lock();
+        (state.queue.taken(), state.estimates.stall_after())
     }
 
-    /// Sends back what has waited for as long as it may, at that moment: the client is not to wait for a worker to come
-    /// by. Never ends.
+    /// Sends back each exchange at the moment when it has waited for as long as it may: its client is not to wait until a
+    /// worker comes by. Never ends.
     async fn send_back_expired(&self) {
         loop {
-            self.aging.notified().await;
+            self.expiry_timer.notified().await;
             while let Some(next) = self.send_back(now()) {
                 tokio::time::sleep_until(next.into()).await;
             }
         }
     }
 
-    /// Sends back what has waited for too long at `now`; when the next will have. They came in order, so the first to look
-    /// at is the first to go.
+    /// Sends back what has waited for too long at `now`; when the next one will have. The first in the queue came first, and
+    /// so is the first to expire.
     fn send_back(&self, now: Instant) -> Option<Instant> {
         loop {
-            let mut crew = self.crew();
-            let next = self.first(&mut crew).and_then(|exchange| Some((self.limit(&exchange)?, exchange)));
-            let Some((limit, exchange)) = next else {
-                crew.aging = false;
+            let mut state = self.lock();
+            let next =
+                state.queue.first().and_then(|first| Some((state.queue.expiry(first)?, first.responder.is_gone())));
+            let Some((expiry, gone)) = next else {
+                state.expiry_timer_on = false;
                 return None;
             };
-            if exchange.responder.is_gone() {
-                drop(crew);
+            if !gone && now < expiry {
+                return Some(expiry);
+            }
+            let removed = state.queue.remove_first();
+            drop(state);
+            if gone {
                 self.stats.client_gone();
-            } else if now < limit {
-                crew.head = Some(exchange);
-                return Some(limit);
-            } else {
-                drop(crew);
+            } else if let Some(exchange) = removed {
                 exchange.send_back(Shed::QueueTimeout);
             }
         }

@@ -1,4 +1,4 @@
-//! A worker at the queue: looks for an exchange, and sleeps while there is none for it.
+//! A worker at the queue: looks for an exchange, answers it, and sleeps while there is none for it.
 
 use std::{
     cell::RefCell,
@@ -9,25 +9,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DispatchQueue, gvl_events::GvlEvents, gvl_times::GvlTimes};
+use super::{DispatchQueue, gvl_events::GvlEvents};
 use crate::{
     exchange::{Answered, Exchange},
     pool::admission::Id,
     stats::Shed,
-    sync::wake::{Parker, Unparker},
+    sync::{Parker, Unparker},
 };
 
-/// A member of the crew; belongs to one thread.
+/// A registered worker; belongs to one thread.
 #[derive(Debug)]
 pub struct Worker {
     queue: Arc<DispatchQueue>,
     pub(super) id: Id,
     parker: Parker,
-    /// What it will deliver when it has nothing else to do.
+    /// An answer that is sent when the worker has nothing else to do.
     answered: RefCell<Option<Answered>>,
-    /// Somebody who is not of the queue wants it awake.
-    disturbed: Arc<AtomicBool>,
-    /// It is no longer of the crew; its number may be another's.
+    /// Set by an interrupt (`Thread#kill`, Ctrl-C) to end the sleep.
+    interrupted: Arc<AtomicBool>,
+    /// Whether it is registered no longer; another worker may have its number.
     retired: Arc<AtomicBool>,
 }
 
@@ -51,14 +51,26 @@ pub enum Next {
     Over,
 }
 
+/// How a worker may sleep now.
+enum Sleep {
+    /// Not at all: there may be something to look for.
+    No,
+    /// Until it is called, or has slept for so long.
+    Long(Option<Duration>),
+    /// For a moment, although it is called.
+    Short(Duration),
+}
+
 impl Worker {
     pub(super) fn new(queue: Arc<DispatchQueue>, id: Id, parker: Parker) -> Self {
-        let (answered, disturbed, retired) = (RefCell::default(), Arc::default(), Arc::default());
-        Self { queue, id, parker, answered, disturbed, retired }
+        let (answered, interrupted, retired) = (RefCell::default(), Arc::default(), Arc::default());
+        Self { queue, id, parker, answered, interrupted, retired }
     }
 
-    /// Ends the exchange in hand, and takes the one that has waited longest if this worker may run. Those whose client
-    /// has gone are dropped on the way, and those that have waited for too long are sent back.
+    // ===== exchanges =====
+
+    /// Ends the worker's exchange, and takes the one that has waited longest if this worker may run. Those whose client has
+    /// gone are dropped on the way, and those that have waited for too long are sent back.
     pub fn look(&self) -> Next {
         self.look_at(Instant::now())
     }
@@ -66,41 +78,37 @@ impl Worker {
     pub(super) fn look_at(&self, now: Instant) -> Next {
         let mut comes_from_app = false;
         loop {
-            let mut crew = self.queue.crew();
-            crew.looked = Some(now);
-            if let Some(held) = std::mem::take(&mut crew.turns[self.id]).held(now) {
-                crew.habits.computed(held);
-                comes_from_app = true;
-            }
-            crew.admission.look(self.id);
-            if crew.closed {
+            let mut state = self.queue.lock();
+            state.roster.alive_at(now);
+            comes_from_app |= state.end_exchange(self.id, now);
+            state.roster.admission.look(self.id);
+            if state.is_closed() {
                 return Next::Over;
             }
-            if !crew.admission.admits() {
-                if comes_from_app && !self.queue.none_waits(&crew) {
+            if !state.roster.admission.admits() {
+                if comes_from_app && !state.queue.is_empty() {
                     self.queue.stats.yielded();
                 }
                 return Next::Nothing;
             }
-            let Some(mut exchange) = self.queue.first(&mut crew) else { return Next::Nothing };
-            crew.taken += 1;
-            let more = !self.queue.none_waits(&crew);
-            crew.pace.took(now, more);
+            let Some(exchange) = state.queue.take() else { return Next::Nothing };
+            let more = !state.queue.is_empty();
+            state.estimates.taken(now, more);
             let gone = exchange.responder.is_gone();
-            let late = self.queue.limit(&exchange).is_some_and(|limit| limit <= now);
+            let late = state.queue.expiry(&exchange).is_some_and(|expiry| expiry <= now);
             if !gone && !late {
-                crew.admission.take(self.id);
-                crew.turns[self.id] = GvlTimes::begun(now);
+                state.begin_exchange(self.id, now);
                 if more {
-                    // They may have come when nobody ran and nobody could be called.
-                    self.queue.watch(&mut crew);
+                    // They may have come when no worker ran and none could be called.
+                    self.queue.start_stall_guard(&mut state);
                 }
-                drop(crew);
+                drop(state);
                 drop(self.answered.take());
+                let mut exchange = Box::new(exchange);
                 exchange.taken(now);
                 return Next::Exchange(exchange);
             }
-            drop(crew);
+            drop(state);
             if gone {
                 self.queue.stats.client_gone();
             } else {
@@ -109,7 +117,7 @@ impl Worker {
         }
     }
 
-    /// Gives the answer to the exchange in hand. It is sent at once, unless this was the only request that the server had:
+    /// Gives the answer to the worker's exchange. It is sent at once, unless this was the only request that the server had:
     /// then the worker is about to sleep, and [delivers](Answered::deliver) it on the way. With more of them, two threads
     /// that share the work are quicker than one.
     pub fn hand_in(&self, answered: Answered) {
@@ -117,26 +125,31 @@ impl Worker {
         drop(self.answered.replace(kept.then_some(answered)));
     }
 
-    /// Ends the exchange in hand, without a look for the next: other threads have the interpreter's lock first. This worker
-    /// is on its way to the queue meanwhile, and no other is called.
+    /// Ends the worker's exchange, without a look for the next: other threads have the GVL first. This worker is on its way to
+    /// the queue meanwhile, and no other is called.
     pub fn end_exchange(&self) {
         self.end_exchange_at(Instant::now());
     }
 
     pub(super) fn end_exchange_at(&self, now: Instant) {
-        let mut crew = self.queue.crew();
-        if let Some(held) = std::mem::take(&mut crew.turns[self.id]).held(now) {
-            crew.habits.computed(held);
-        }
-        crew.admission.come(self.id);
+        let mut state = self.queue.lock();
+        state.end_exchange(self.id, now);
+        state.roster.admission.come(self.id);
     }
 
-    /// Sends the answer that was kept for a moment without the interpreter's lock, which is now.
+    /// Sends the answer that was kept for the next moment without the GVL, which is now.
     pub fn deliver(&self) {
         if let Some(answered) = self.answered.take() {
             answered.deliver();
         }
     }
+
+    /// Takes the events of the GVL on this worker's thread.
+    pub fn gvl_events(&self) -> GvlEvents {
+        GvlEvents::new(self.queue.clone(), self.id, self.retired.clone())
+    }
+
+    // ===== sleep =====
 
     /// Sleeps until there may be something to look for, or [`unparker`](Self::unparker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
@@ -146,23 +159,23 @@ impl Worker {
 
     pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Rest {
         loop {
-            let bed = self.lie_down(&now);
-            if !matches!(bed, Bed::None) {
+            let sleep = self.prepare_sleep(&now);
+            if !matches!(sleep, Sleep::No) {
                 self.deliver();
             }
-            let needed = match bed {
-                Bed::None => return Rest::Over,
-                Bed::Nap(moment) => {
-                    self.parker.park_briefly(moment);
+            let needed = match sleep {
+                Sleep::No => return Rest::Over,
+                Sleep::Short(moment) => {
+                    self.parker.short_wait(moment);
                     true
                 }
-                Bed::Until(Some(limit)) => self.parker.park_timeout(limit),
-                Bed::Until(None) => {
+                Sleep::Long(Some(limit)) => self.parker.park_timeout(limit),
+                Sleep::Long(None) => {
                     self.parker.park();
                     true
                 }
             };
-            if self.disturbed.swap(false, SeqCst) {
+            if self.interrupted.swap(false, SeqCst) {
                 return Rest::Over;
             }
             if !needed {
@@ -171,54 +184,40 @@ impl Worker {
         }
     }
 
-    /// How it may sleep now. Called while somebody has let go of the interpreter's lock who will most likely want it back
-    /// at once, it waits for that without the lock: often there is nothing for it then, and the lock stays where it is.
-    fn lie_down(&self, now: impl Fn() -> Instant) -> Bed {
-        let mut crew = self.queue.crew();
-        if crew.closed {
-            return Bed::None;
+    /// How the worker may sleep now. If it is called while a request has released the GVL that will most likely want it back
+    /// at once, it waits for that without the GVL: often there is nothing for it then, and the GVL stays where it is.
+    fn prepare_sleep(&self, now: impl Fn() -> Instant) -> Sleep {
+        let mut state = self.queue.lock();
+        if state.is_closed() {
+            return Sleep::No;
         }
-        if self.queue.none_waits(&crew) || !crew.admission.admits() {
-            crew.admission.rest(self.id);
-            return Bed::Until(crew.idle_limit);
+        if state.queue.is_empty() || !state.roster.admission.admits() {
+            state.roster.admission.rest(self.id);
+            return Sleep::Long(state.roster.idle_thread_timeout());
         }
-        match crew.left_of_pause(now) {
+        match state.estimates.left_of_pause(now) {
             Some(left) => {
-                crew.admission.come(self.id);
-                Bed::Nap(left)
+                state.roster.admission.come(self.id);
+                Sleep::Short(left)
             }
-            None => Bed::None,
+            None => Sleep::No,
         }
-    }
-
-    /// Leaves the crew, if it is not needed; whether it has.
-    fn retire(&self) -> bool {
-        let mut crew = self.queue.crew();
-        let min_workers = crew.min_workers;
-        let retires = !crew.closed && crew.admission.retire(self.id, min_workers);
-        self.retired.store(retires, SeqCst);
-        retires
-    }
-
-    /// Who is to hear what this worker's thread does with the interpreter's lock.
-    pub fn watch(&self) -> GvlEvents {
-        GvlEvents::new(self.queue.clone(), self.id, self.retired.clone())
     }
 
     /// Wakes this worker from any wait, for something that is not the queue's.
     pub fn unparker(&self) -> Unparker {
-        self.parker.unparker().with_sign(self.disturbed.clone())
+        self.parker.unparker().with_sign(self.interrupted.clone())
     }
-}
 
-/// How a worker may sleep.
-enum Bed {
-    /// Not at all: there may be something to look for.
-    None,
-    /// Until it is called, or for so long.
-    Until(Option<Duration>),
-    /// For a moment, called as it is.
-    Nap(Duration),
+    // ===== the end =====
+
+    /// Leaves the pool, if the worker is not needed; whether it has.
+    fn retire(&self) -> bool {
+        let mut state = self.queue.lock();
+        let retires = !state.is_closed() && state.roster.retire(self.id);
+        self.retired.store(retires, SeqCst);
+        retires
+    }
 }
 
 impl Drop for Worker {
@@ -226,13 +225,9 @@ impl Drop for Worker {
         if self.retired.load(SeqCst) {
             return;
         }
-        let mut crew = self.queue.crew();
-        crew.admission.leave(self.id);
-        if crew.turns[self.id].goes_on() {
-            crew.looked = Some(Instant::now());
-        }
-        crew.turns[self.id] = GvlTimes::default();
+        let mut state = self.queue.lock();
+        state.roster.leave(self.id, Instant::now);
         // It may have been called for an exchange that it now leaves behind.
-        self.queue.attend_to_backlog(&mut crew);
+        self.queue.call_if_waiting(&mut state);
     }
 }

@@ -85,7 +85,7 @@ impl Driver {
         (self.observer)(&LogEvent::Ready {
             addresses: &addresses,
             admin: admin.map(url).as_deref(),
-            max_workers: self.shared.services.queue.max_workers(),
+            max_workers: self.shared.services.queue.max_threads(),
             plan: self.plan,
         });
     }

@@ -44,9 +44,9 @@ use crate::{
     },
     stats::{Snapshot, Stats},
     sync::{
+        Parker,
         latch::{Latch, LatchTrigger, latch},
         now,
-        wake::Parker,
     },
     sys::{self, process::Watchdog},
 };
@@ -189,7 +189,7 @@ impl Server {
         let (waiters, stopping, closing) = StopWaiters::new();
         let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
         // The app is loaded, and has opened what it keeps open.
-        let room = descriptors::room_for_connections(queue.max_workers());
+        let room = descriptors::room_for_connections(queue.max_threads());
         let admin_clients = ConnectionLimit::new(room.admin);
         let troubles = Arc::new(Troubles::told_to(observer.clone()));
         let settings = Settings {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::sync::wake::{Parker, Unparker};
+use crate::sync::{Parker, Unparker};
 
 /// A latch, as seen by those who wait for it.
 #[derive(Clone, Debug)]

@@ -1,21 +1,17 @@
-//! What threads share: locks, channels and bells. In this crate's own tests they come from [`interleave`](crate::sync::interleave),
-//! which can stop a thread at each of them and let another go first.
+//! How threads meet: locks, parkers, latches, and tasks that two threads may run. In this crate's own tests the lock and the parker
+//! stop at each use, and [`interleave`](crate::sync::interleave) lets another thread go first.
 
-pub(crate) mod bell;
 pub(crate) mod inline_task;
 pub(crate) mod latch;
-pub(crate) mod wake;
+pub(crate) mod parker;
 
-#[cfg(not(test))]
-pub(crate) use crossbeam_channel::{Receiver, Sender, bounded};
 #[cfg(not(test))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-#[cfg(not(test))]
-pub(crate) use crate::sync::bell::Bell;
-
 #[cfg(test)]
-pub(crate) use crate::sync::interleave::primitives::{Bell, Mutex, MutexGuard, Receiver, Sender, bounded};
+pub(crate) use crate::sync::interleave::primitives::{Mutex, MutexGuard};
+
+pub use self::parker::{Parker, Unparker};
 
 #[cfg(test)]
 pub(crate) mod interleave;

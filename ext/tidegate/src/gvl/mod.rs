@@ -97,7 +97,7 @@ struct ThreadSlot {
 /// Tells `worker` about the GVL on this thread, until the value is dropped.
 pub(crate) fn watch(ruby: &Ruby, worker: &Worker) -> Watched {
     hear_events();
-    let slot = Box::new(ThreadSlot { watch: worker.watch(), process: PROCESS.load(SeqCst) });
+    let slot = Box::new(ThreadSlot { watch: worker.gvl_events(), process: PROCESS.load(SeqCst) });
     let thread = ruby.thread_current().as_raw();
     Watched { thread, before: slot::set(thread, &raw const *slot), _post: slot }
 }
@@ -125,7 +125,7 @@ pub(crate) fn process() -> u32 {
 
 /// How long the request in this thread's hand has waited for the GVL so far; nothing on a thread that has none.
 pub(crate) fn waited() -> Duration {
-    let watched = |ruby: Ruby| with_watch(ruby.thread_current().as_raw(), GvlEvents::lock_wait);
+    let watched = |ruby: Ruby| with_watch(ruby.thread_current().as_raw(), GvlEvents::gvl_wait);
     Ruby::get().ok().and_then(watched).unwrap_or_default()
 }
 

@@ -100,14 +100,14 @@ impl Report {
     fn pool(&self, page: &mut Page<'_>) -> fmt::Result {
         let (tally, counted) = (self.queue.tally(), self.stats.snapshot());
         page.gauge("tidegate_queue_depth", "Requests that wait for a thread", self.queue.len() as u64)?;
-        page.gauge("tidegate_queue_limit", "Requests that may wait for a thread", self.queue.capacity() as u64)?;
+        page.gauge("tidegate_queue_limit", "Requests that may wait for a thread", self.queue.max_queue() as u64)?;
         page.gauges(
             "tidegate_threads",
             "Ruby threads; active: want or have the GVL in the app, waiting: in the app without it, idle: not in the app",
             [("active", tally.active), ("waiting", tally.waiting), ("idle", tally.idle)]
                 .map(|(state, count)| ([("state", state)], count as u64)),
         )?;
-        page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_workers() as u64)?;
+        page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_threads() as u64)?;
         page.measure(
             "tidegate_unattended",
             "For how long requests have waited although no thread is in the app; 0 where none waits, or the app is busy",

@@ -68,7 +68,7 @@ pub(super) fn write(report: &Report) -> String {
     let Report { stats, queue, about, started, .. } = report;
     let (counted, tally) = (stats.snapshot(), queue.tally());
     let running = tally.active + tally.waiting + tally.idle;
-    let max_threads = queue.max_workers();
+    let max_threads = queue.max_threads();
     let ruby = about.interpreter.as_ref().map(|Interpreter { engine, version, patchlevel }| Ruby {
         engine,
         version,
@@ -82,7 +82,7 @@ pub(super) fn write(report: &Report) -> String {
         // Those that are yet to be created can be had as well.
         pool_capacity: tally.idle + max_threads.saturating_sub(running),
         busy_threads: tally.active + tally.waiting,
-        backlog_max: queue.deepest_since(),
+        backlog_max: queue.reset_deepest(),
         max_threads,
         requests_count: counted.requests,
         versions: Versions { tidegate: &about.version, ruby },

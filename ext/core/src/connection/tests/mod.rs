@@ -44,7 +44,7 @@ use crate::{
     log::{event::Observer, troubles::Troubles},
     pool::{DispatchQueue, Next, Worker},
     stats::Stats,
-    sync::{inline_task, wake::Parker},
+    sync::{Parker, inline_task},
 };
 
 const fn s(seconds: u64) -> Duration {

@@ -17,7 +17,7 @@ use super::{
     buffered::Terms,
     pieces::{Pieces, ReadError},
 };
-use crate::sync::wake::Unparker;
+use crate::sync::Unparker;
 
 /// How many bytes may wait for the app. One piece larger than this still passes.
 const WINDOW: usize = 256 * 1024;
@@ -225,7 +225,7 @@ fn wake_receiver(mut state: MutexGuard<'_, State>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::wake::Parker;
+    use crate::sync::Parker;
     use http_body_util::Full;
     use std::convert::Infallible;
     use std::time::Duration;

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Aborted, Budget};
-use crate::sync::wake;
+use crate::sync::Unparker;
 
 /// How many bytes may wait between the app and the socket. One chunk larger than this still passes.
 const STREAM_WINDOW: usize = 256 * 1024;
@@ -35,7 +35,7 @@ struct Stream {
     /// What the chunks are counted in, once the response has begun.
     budget: Option<Arc<Budget>>,
     /// Those who wait for room.
-    senders: Vec<wake::Unparker>,
+    senders: Vec<Unparker>,
     /// The head goes out, or has gone out.
     begun: bool,
     /// Bytes that the app has given, whether they are sent or not.
@@ -117,7 +117,7 @@ impl BodySender {
     /// # Errors
     ///
     /// [`SendError`]. Empty chunks are ignored.
-    pub fn try_send(&self, chunk: Bytes, waker: &wake::Unparker) -> Result<(), SendError> {
+    pub fn try_send(&self, chunk: Bytes, waker: &Unparker) -> Result<(), SendError> {
         let Some(stream) = &self.0 else { return Err(SendError::Gone) };
         let mut state = lock(stream);
         if matches!(state.reader, Reader::Gone) || state.end != End::Open {
@@ -280,7 +280,7 @@ impl BodyReceiver {
         state.bytes = 0;
         let senders = std::mem::take(&mut state.senders);
         drop(state);
-        senders.iter().for_each(wake::Unparker::unpark);
+        senders.iter().for_each(Unparker::unpark);
     }
     /// The next chunk; `None` after a finished body.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
@@ -294,7 +294,7 @@ impl BodyReceiver {
                     // One may wait for just this.
                     let senders = std::mem::take(&mut state.senders);
                     drop(state);
-                    senders.iter().for_each(wake::Unparker::unpark);
+                    senders.iter().for_each(Unparker::unpark);
                     Poll::Pending
                 }
             };
@@ -303,7 +303,7 @@ impl BodyReceiver {
         if state.bytes <= STREAM_WINDOW / 2 && !state.senders.is_empty() {
             let senders = std::mem::take(&mut state.senders);
             drop(state);
-            senders.iter().for_each(wake::Unparker::unpark);
+            senders.iter().for_each(Unparker::unpark);
         }
         Poll::Ready(Some(Ok(chunk)))
     }
@@ -331,14 +331,14 @@ impl Drop for BodyReceiver {
         state.bytes = 0;
         let senders = std::mem::take(&mut state.senders);
         drop(state);
-        senders.iter().for_each(wake::Unparker::unpark);
+        senders.iter().for_each(Unparker::unpark);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::wake::Parker;
+    use crate::sync::Parker;
     use std::future::poll_fn;
 
     async fn next(receiver: &mut BodyReceiver) -> Option<Result<Bytes, Aborted>> {

@@ -17,9 +17,8 @@ use crate::{
     http::response::Response,
     stats::Shed,
     sync::{
-        self,
+        self, Parker, Unparker,
         interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
-        wake::{Parker, Unparker},
     },
 };
 
@@ -75,9 +74,9 @@ impl End {
 }
 
 impl Harness {
-    pub(super) fn new(capacity: usize, patience: Option<Duration>, max_workers: usize) -> Arc<Self> {
+    pub(super) fn new(max_queue: usize, queue_timeout: Option<Duration>, max_threads: usize) -> Arc<Self> {
         Arc::new(Self {
-            queue: DispatchQueue::new(capacity, patience, max_workers, Arc::default()),
+            queue: DispatchQueue::new(max_queue, queue_timeout, max_threads, Arc::default()),
             clock: Clock::default(),
             gvl: sync::Mutex::new(()),
             begun: Instant::now(),
@@ -94,11 +93,11 @@ impl Harness {
 
     /// The app lets go of the interpreter's lock for moments only, as far as is known.
     pub(super) fn pauses_briefly(&self) {
-        (0..99).for_each(|_| self.queue.crew().habits.paused(Duration::ZERO));
+        (0..99).for_each(|_| self.queue.lock().estimates.pause_ended(Duration::ZERO));
     }
 
     /// The time, as one sees it who naps until it has gone on.
-    fn nap_time(&self) -> impl Fn() -> Instant {
+    fn short_wait_time(&self) -> impl Fn() -> Instant {
         let (begun, asked) = (self.now(), Cell::new(0));
         move || begun + BRIEF * asked.replace(asked.get() + 1)
     }
@@ -122,10 +121,10 @@ impl Harness {
     /// The one who creates workers; it fails to, so many times.
     pub(super) fn hires(self: &Arc<Self>, app: App, mut failures: usize) {
         let harness = self.clone();
-        spawn("foreman", move || {
+        spawn("spawner", move || {
             let parker = Parker::new();
             loop {
-                match harness.queue.demand_by(&parker, harness.nap_time()) {
+                match harness.queue.demand_by(&parker, harness.short_wait_time()) {
                     Some(Demand::Worker) if failures > 0 => {
                         failures -= 1;
                         harness.queue.decline();
@@ -141,14 +140,14 @@ impl Harness {
     /// The one who creates workers is ended with a demand in its hands, so many times, and another takes its place.
     pub(super) fn hires_in_succession(self: &Arc<Self>, app: App, mut ends: usize) {
         let harness = self.clone();
-        spawn("foremen", move || {
+        spawn("spawners", move || {
             let mut parker = Parker::new();
             loop {
-                match harness.queue.demand_by(&parker, harness.nap_time()) {
+                match harness.queue.demand_by(&parker, harness.short_wait_time()) {
                     Some(Demand::Worker) if ends > 0 => {
                         ends -= 1;
                         parker = Parker::new();
-                        harness.queue.forget_promises();
+                        harness.queue.forget_requested();
                     }
                     Some(Demand::Worker) => harness.works("hired worker", app),
                     Some(Demand::Over) => return,
@@ -244,18 +243,18 @@ impl Harness {
                 match worker.look_at(harness.now()) {
                     Next::Exchange(exchange) => {
                         harness.taken.lock().unwrap().push(exchange.request.head.uri.path().to_owned());
-                        worker.watch().suspended(|| harness.now());
+                        worker.gvl_events().suspended(|| harness.now());
                         drop(held);
                         point("waits");
-                        worker.watch().ready(|| harness.now());
+                        worker.gvl_events().ready(|| harness.now());
                         held = gvl();
-                        worker.watch().resumed(|| harness.now());
+                        worker.gvl_events().resumed(|| harness.now());
                         exchange.responder.send(Response::app_failed()).unwrap();
                     }
                     Next::Over => return drop(held),
                     Next::Nothing => {
                         drop(held);
-                        worker.sleep_by(harness.nap_time());
+                        worker.sleep_by(harness.short_wait_time());
                         held = gvl();
                     }
                 }
@@ -284,7 +283,7 @@ impl Harness {
                 Next::Over => return,
                 Next::Nothing if end.is_asked() => return,
                 Next::Nothing => {
-                    if worker.sleep_by(self.nap_time()) == Rest::Surplus {
+                    if worker.sleep_by(self.short_wait_time()) == Rest::Surplus {
                         return;
                     }
                 }
@@ -294,12 +293,12 @@ impl Harness {
 
     /// An app lets go of the interpreter's lock, until something has happened.
     pub(super) fn blocks(&self, worker: &Worker, until: impl FnOnce()) {
-        worker.watch().suspended(|| self.now());
+        worker.gvl_events().suspended(|| self.now());
         self.running.fetch_sub(1, SeqCst);
         until();
-        worker.watch().ready(|| self.now());
+        worker.gvl_events().ready(|| self.now());
         self.running.fetch_add(1, SeqCst);
-        worker.watch().resumed(|| self.now());
+        worker.gvl_events().resumed(|| self.now());
     }
 
     /// An app computes, and others are let in beside it.
@@ -325,8 +324,7 @@ impl Harness {
 
     /// Nobody is on the way.
     pub(super) fn owes_nothing(&self) {
-        let crew = self.queue.crew();
-        assert_eq!((crew.promised, crew.unheard), (0, 0));
+        assert_eq!(self.queue.lock().hiring.outstanding(), (0, 0));
     }
 
     /// What became of each exchange; may be asked once.

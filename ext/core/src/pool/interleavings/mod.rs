@@ -7,11 +7,11 @@
 //! | `Worker::sleep` | it does not look again before it rests; it rests under another hold of the lock than the one it looked under |
 //! | `Worker::sleep` | it does not look whether somebody else has woken it |
 //! | `Worker::look_at` | it does not ask `admits`; it leaves a backlog behind without `watch` |
-//! | `Worker::suspended`, `Worker`'s `drop`, `decline`, `forget_promises` | no `attend_to_backlog`, or no promise taken back |
+//! | `Worker::suspended`, `Worker`'s `drop`, `decline`, `forget_requested` | no `attend_to_backlog`, or no promise taken back |
 //! | `submit` | it calls somebody before it queues, and lets go of the lock in between; it calls nobody |
 //! | `first` | the newest first |
-//! | `ask_for_one`, `pending_demand` | a demand is remembered only if the foreman waits; it leaves its unparker after the lock |
-//! | `close` | it wakes before it closes; forgets the foreman; empties the queue after the lock |
+//! | `ask_for_one`, `pending_demand` | a demand is remembered only if the spawner waits; it leaves its unparker after the lock |
+//! | `close` | it wakes before it closes; forgets the spawner; empties the queue after the lock |
 //! | `send_back`, `end_by` | what was taken out is laid back under another hold of the lock; `aging` is unset under one |
 //! | `guard_against_stalls` | `watched` stays set |
 //! | `Admission` | `retire` lets a called worker go, or the last; `resume` makes a hog of who was blocked |
@@ -325,7 +325,7 @@ fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
         let app: App = |harness, worker, path| {
             if ["/1", "/2"].contains(&path) {
                 let other = harness.clone();
-                worker.watch().step_aside();
+                worker.gvl_events().step_aside();
                 harness.hogs(|| until("waits for those behind it", move || other.has_submitted("/4")));
             }
             hog(harness, "/3", "/4", path);
@@ -383,7 +383,7 @@ fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
 
 // ===== the end =====
 
-/// With workers and a foreman, who must hear of it.
+/// With workers and a spawner, who must hear of it.
 #[test]
 fn a_close_leaves_nobody_asleep() {
     explore(FEWER, || {

@@ -1,8 +1,8 @@
-//! A task of the runtime whose next step may also be done by the thread that has made it possible.
+//! A task of the runtime that the thread which has woken it may also run.
 //!
-//! A worker that has an answer wakes the runtime's thread, which writes it to the socket. When the worker has nothing else to
-//! do, that takes longer than to write it: here it does the connection's step itself, as a runtime of many threads would have
-//! it, and the runtime's thread sleeps on. One thread steps at a time; who comes meanwhile has the task step again.
+//! A worker that has an answer wakes the I/O thread, which writes it to the socket. When the worker has nothing else to do, that
+//! takes longer than to write it: here the worker polls the connection's task itself, as a runtime of many threads would, and
+//! the I/O thread sleeps on. One thread polls at a time; one that comes meanwhile has the task polled again.
 
 use std::{
     any::Any,
@@ -19,48 +19,61 @@ use tokio::runtime::Handle;
 
 use crate::sync::{Mutex, MutexGuard};
 
-type Inner = dyn Future<Output = ()> + Send;
-type Work = Pin<Box<Inner>>;
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 thread_local! {
-    /// What this thread has made possible and will do, while it helps.
-    static TO_DO: RefCell<Option<Vec<Arc<Steps>>>> = const { RefCell::new(None) };
+    /// The tasks that this thread has woken and will run, inside [`run_inline`].
+    static WOKEN: RefCell<Option<Vec<Arc<Shared>>>> = const { RefCell::new(None) };
 }
 
-/// Has the runtime do `work`, or others, step by step. Dropped, the work is given up.
-pub(crate) struct Task(Arc<Steps>);
+/// A future that runs `work`, or waits while another thread runs it. When this is dropped, so is the work.
+pub(crate) struct Task(Arc<Shared>);
 
-struct Steps {
+struct Shared {
     state: Mutex<State>,
+    /// Wakes the runtime's task.
     task: AtomicWaker,
     runtime: Handle,
 }
 
 enum State {
-    /// Nobody is at it.
-    Waiting(Work),
-    /// Somebody does a step; whether one more is needed then.
-    Stepping { again: bool },
-    /// It is done, or given up.
-    Over,
-    /// It has panicked, on a thread that is not the runtime's.
-    Failed(Box<dyn Any + Send>),
+    /// No thread polls it.
+    Idle(Work),
+    /// A thread polls it; whether it is to be polled again after that.
+    Running { again: bool },
+    /// It has ended, or was dropped.
+    Done,
+    /// It has panicked. The runtime's task is to panic with that.
+    Panicked(Box<dyn Any + Send>),
 }
 
 /// Makes a task of `work`. Needs the runtime.
 pub(crate) fn task(work: impl Future<Output = ()> + Send + 'static) -> Task {
-    let state = Mutex::new(State::Waiting(Box::pin(work)));
-    Task(Arc::new(Steps { state, task: AtomicWaker::new(), runtime: Handle::current() }))
+    let state = Mutex::new(State::Idle(Box::pin(work)));
+    Task(Arc::new(Shared { state, task: AtomicWaker::new(), runtime: Handle::current() }))
 }
 
-/// Does `act`, and then at once, on this thread, the next steps of the tasks that it has woken.
-pub(crate) fn help<T>(act: impl FnOnce() -> T) -> T {
-    TO_DO.set(Some(Vec::new()));
+/// Does `act`, and then runs the tasks that it has woken at once, on this thread.
+pub(crate) fn run_inline<T>(act: impl FnOnce() -> T) -> T {
+    WOKEN.set(Some(Vec::new()));
+    let left = LeftToRuntime;
     let acted = act();
-    for steps in TO_DO.take().unwrap_or_default() {
-        steps.help();
+    std::mem::forget(left);
+    for shared in WOKEN.take().unwrap_or_default() {
+        if shared.poll(true).is_ready() {
+            shared.task.wake();
+        }
     }
     acted
+}
+
+/// When `act` has panicked, the runtime runs what it has woken until then.
+struct LeftToRuntime;
+
+impl Drop for LeftToRuntime {
+    fn drop(&mut self) {
+        WOKEN.take().iter().flatten().for_each(|shared| shared.task.wake());
+    }
 }
 
 impl Future for Task {
@@ -68,99 +81,85 @@ impl Future for Task {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.0.task.register(cx.waker());
-        self.0.step(|work, cx| work.poll(cx))
+        let polled = self.0.poll(false);
+        if polled.is_ready() {
+            let ended = std::mem::replace(&mut *self.0.state(), State::Done);
+            if let State::Panicked(panic) = ended {
+                resume_unwind(panic);
+            }
+        }
+        polled
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // What somebody is at is dropped by him.
-        let given_up = std::mem::replace(&mut *self.0.state(), State::Over);
-        drop(given_up);
+        // A thread that polls the work drops it after that.
+        let work = std::mem::replace(&mut *self.0.state(), State::Done);
+        drop(work);
     }
 }
 
-impl Steps {
+impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Does a step, unless somebody is at it.
-    fn step(self: &Arc<Self>, poll: impl FnOnce(Pin<&mut Inner>, &mut Context<'_>) -> Poll<()>) -> Poll<()> {
+    /// Polls the work, unless another thread does; whether it has ended. `inline` is on a thread that is not the runtime's.
+    fn poll(self: &Arc<Self>, inline: bool) -> Poll<()> {
         let mut work = {
             let mut state = self.state();
-            match std::mem::replace(&mut *state, State::Over) {
-                State::Waiting(work) => {
-                    *state = State::Stepping { again: false };
-                    work
-                }
-                State::Stepping { .. } => {
-                    *state = State::Stepping { again: true };
+            match std::mem::replace(&mut *state, State::Running { again: false }) {
+                State::Idle(work) => work,
+                State::Running { .. } => {
+                    *state = State::Running { again: true };
                     return Poll::Pending;
                 }
-                State::Over => return Poll::Ready(()),
-                State::Failed(panic) => {
-                    drop(state);
-                    resume_unwind(panic);
+                ended => {
+                    *state = ended;
+                    return Poll::Ready(());
                 }
             }
         };
         let waker = Waker::from(self.clone());
-        let stepped = poll(work.as_mut(), &mut Context::from_waker(&waker));
-        let mut state = self.state();
-        match (stepped, &*state) {
-            (Poll::Pending, State::Stepping { again }) => {
-                let again = *again;
-                *state = State::Waiting(work);
+        // The panic is taken to where it belongs below: a state that stayed `Running` would have every thread wait for ever.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _entered = inline.then(|| self.runtime.enter());
+            work.as_mut().poll(&mut Context::from_waker(&waker))
+        }));
+        if let Ok(Poll::Pending) = polled {
+            let mut state = self.state();
+            if let State::Running { again } = *state {
+                *state = State::Idle(work);
                 drop(state);
                 if again {
                     self.task.wake();
                 }
-                Poll::Pending
-            }
-            // It is done, or was given up meanwhile.
-            _ => {
-                *state = State::Over;
-                drop(state);
-                drop(work);
-                Poll::Ready(())
+                return Poll::Pending;
             }
         }
-    }
-
-    /// Does a step on a thread that is not the runtime's.
-    fn help(self: &Arc<Self>) {
-        let mut panic = None;
-        let stepped = self.step(|work, cx| {
-            let _entered = self.runtime.enter();
-            let polled = catch_unwind(AssertUnwindSafe(|| work.poll(cx)));
-            polled.unwrap_or_else(|payload| {
-                panic = Some(payload);
-                Poll::Ready(())
-            })
-        });
-        if let Some(panic) = panic {
-            // It is the runtime's to deal with.
-            *self.state() = State::Failed(panic);
-        }
-        if stepped.is_ready() {
-            self.task.wake();
-        }
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        let mut state = self.state();
+        *state = match polled.err().or(dropped.err()) {
+            Some(panic) if !matches!(*state, State::Done) => State::Panicked(panic),
+            _ => State::Done,
+        };
+        Poll::Ready(())
     }
 }
 
-impl Wake for Steps {
+impl Wake for Shared {
     fn wake(self: Arc<Self>) {
-        let left = TO_DO.with_borrow_mut(|to_do| match to_do {
-            Some(to_do) => {
-                to_do.push(self);
+        let left = WOKEN.with_borrow_mut(|woken| match woken {
+            Some(woken) => {
+                woken.push(self);
                 None
             }
             None => Some(self),
         });
-        if let Some(steps) = left {
-            steps.task.wake();
+        if let Some(shared) = left {
+            shared.task.wake();
         }
     }
 

@@ -1,4 +1,4 @@
-//! Locks, channels and bells, as threads of a scenario meet them: the real ones, with a stop before each use.
+//! The lock and the parker, as threads of a scenario meet them: the real ones, with a stop before each use.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{TryRecvError, TrySendError};
-
 use super::{Waiting, execution, pass};
-use crate::sync::bell;
 
 // ===== lock =====
 
@@ -62,82 +59,29 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
-// ===== channel =====
+// ===== parker =====
 
-/// What is done under a lock is one step: whoever has a say in it needs the lock as well.
-fn stop_without_a_lock(what: &'static str) {
+/// The stops of [`parker`](crate::sync::parker). What is done under a lock is one step: each thread that it matters to needs
+/// the lock as well.
+pub(crate) fn before_unpark() {
     let under_a_lock =
         execution().is_some_and(|execution| execution.turn().is_some_and(|me| execution.holds_a_lock(me)));
     if !under_a_lock {
-        pass(what, Waiting::Turn);
+        pass("unparks a thread", Waiting::Turn);
     }
 }
 
-/// [`crossbeam_channel::Sender`].
-#[derive(Debug)]
-pub(crate) struct Sender<T>(crossbeam_channel::Sender<T>);
-
-/// [`crossbeam_channel::Receiver`].
-#[derive(Debug)]
-pub(crate) struct Receiver<T>(crossbeam_channel::Receiver<T>);
-
-/// [`crossbeam_channel::bounded`].
-pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let (sender, receiver) = crossbeam_channel::bounded(capacity);
-    (Sender(sender), Receiver(receiver))
+/// Stops until the thread has been `woken`. Whether it has: otherwise its limit is over.
+pub(crate) fn before_park(woken: impl Fn() -> bool + Send + 'static, limit: Option<Duration>) -> bool {
+    let woken = Box::new(woken);
+    pass("parks", if limit.is_some() { Waiting::EventOrTime(woken) } else { Waiting::Event(woken) })
 }
 
-impl<T> Sender<T> {
-    pub(crate) fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        stop_without_a_lock("puts into a channel");
-        self.0.try_send(value)
+/// A wait that is over when it is over: other threads may do something meanwhile, or nothing. How long it is to be after that.
+pub(crate) fn before_short_wait(moment: Duration) -> Duration {
+    if execution().is_none() {
+        return moment;
     }
-}
-
-impl<T: Send + 'static> Receiver<T> {
-    pub(crate) fn try_recv(&self) -> Result<T, TryRecvError> {
-        stop_without_a_lock("looks into a channel");
-        self.0.try_recv()
-    }
-}
-
-impl<T> Deref for Receiver<T> {
-    type Target = crossbeam_channel::Receiver<T>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-// ===== bell =====
-
-/// [`bell::Bell`].
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bell(bell::Bell);
-
-impl Bell {
-    pub(crate) fn ring(&self) {
-        stop_without_a_lock("rings a bell");
-        self.0.ring();
-    }
-
-    pub(crate) fn hear(&self, limit: Option<Duration>) -> bool {
-        let bell = self.0.clone();
-        let rung = Box::new(move || bell.has_rung());
-        let wish = if limit.is_some() { Waiting::EventOrTime(rung) } else { Waiting::Event(rung) };
-        pass("hears its bell", wish) && self.0.hear(limit)
-    }
-
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.0.is_same(&other.0)
-    }
-
-    /// A wait that is over when it is over: others may do something meanwhile, or nothing.
-    pub(crate) fn nap(&self, moment: Duration) -> bool {
-        if execution().is_none() {
-            return self.0.nap(moment);
-        }
-        pass("has napped", Waiting::Turn);
-        self.0.nap(Duration::ZERO)
-    }
+    pass("has waited for a moment", Waiting::Turn);
+    Duration::ZERO
 }

@@ -1,7 +1,7 @@
 //! Whether the exploration finds what it is for.
 
 use super::{primitives::Mutex, *};
-use crate::sync::wake::Parker;
+use crate::sync::Parker;
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -67,9 +67,9 @@ fn finds_a_sleep_without_a_last_look() {
             spawn("sender", move || {
                 let mut post = box_of.lock().unwrap();
                 post.0 = true;
-                let waker: Option<crate::sync::wake::Unparker> = post.1.take();
+                let waker: Option<crate::sync::Unparker> = post.1.take();
                 drop(post);
-                waker.iter().for_each(crate::sync::wake::Unparker::unpark);
+                waker.iter().for_each(crate::sync::Unparker::unpark);
             });
             spawn("receiver", move || {
                 if post.lock().unwrap().0 {
@@ -87,7 +87,7 @@ fn finds_a_sleep_without_a_last_look() {
     assert!(ALL.explore(sleep_after_looking(true)) > 1);
     let failure = failure(ALL, sleep_after_looking(false));
     assert!(failure.contains("all wait for ever"), "{failure}");
-    assert!(failure.contains("receiver is left: hears its bell, for an event"), "{failure}");
+    assert!(failure.contains("receiver is left: parks, for an event"), "{failure}");
 }
 
 #[test]
