@@ -174,8 +174,8 @@ impl Server {
         }
         rb_self.logs.start().map_err(failed)?;
         server.finish_logs(rb_self.logs.clone());
-        if let Some(slices) = gvl::slices() {
-            server.keep_slices(slices, rb_self.time_slice);
+        if let Some(slicer) = gvl::time_slice::time_slicer() {
+            server.keep_slices(slicer, rb_self.time_slice);
         }
         if let Some(signals) = signals {
             server.own_process(&signals);
@@ -203,16 +203,16 @@ impl Server {
         let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
         let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
         let worker = queue.register();
-        let _watched = gvl::watch(ruby, &worker);
-        let process = gvl::process();
+        let _registration = gvl::events::register(ruby, &worker);
+        let forks = gvl::fork::forks();
         loop {
             // The exchange stays in the queue until nothing can keep this thread from running it.
             ruby.thread_check_ints()?;
             match worker.look() {
                 Next::Exchange(exchange) => {
-                    gvl::begin_request();
+                    gvl::time_slice::begin_request();
                     let answered = error::catching(ruby, || app.run(ruby, *exchange));
-                    if gvl::process() != process {
+                    if gvl::fork::forks() != forks {
                         // The app has forked, and this is the child, which has come back from the app as well. The connection
                         // is the parent's, and the locks of the queue may be held by threads that are not here.
                         std::mem::forget((answered, worker));
@@ -221,7 +221,7 @@ impl Server {
                     if let Some(answered) = answered? {
                         worker.hand_in(answered);
                     }
-                    if gvl::is_due() {
+                    if gvl::time_slice::is_due() {
                         worker.end_exchange();
                         gvl::wait(ruby, &worker.unparker(), || worker.deliver());
                     }
@@ -443,15 +443,15 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
 
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
 fn gvl_wait() -> f64 {
-    gvl::waited().as_secs_f64() * 1e3
+    gvl::events::waited().as_secs_f64() * 1e3
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
-    native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
-    native.define_singleton_method("knows_threads?", function!(gvl::knows_threads, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::events::step_aside, 0))?;
+    native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;

@@ -108,7 +108,7 @@ impl Exchange {
         let mut progress = self.progress();
         match std::mem::replace(&mut progress.state, State::Sent) {
             State::Open(mut responder) => {
-                responder.waited_for_lock(gvl::waited());
+                responder.waited_for_lock(gvl::events::waited());
                 progress.state = state;
                 Some(responder)
             }
