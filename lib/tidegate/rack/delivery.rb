@@ -29,8 +29,8 @@ module Tidegate
       conclude(exchange, status, headers, body, error)
     end
 
-    # Writes what +body+ yields to +stream+, a Native::Stream. The app may keep the block and call it when it likes: the stream
-    # knows when the response is over.
+    # Writes what +body+ yields to +stream+, a Native::ResponseStream. The app may keep the block and call it when it likes: the
+    # stream knows when the response has ended.
     def each(body, stream) = body.each { |chunk| stream.write(chunk) }
 
     # The app has raised instead of returning a response.

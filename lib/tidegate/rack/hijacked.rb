@@ -10,9 +10,9 @@ module Tidegate
     # What makes a socket one of ours: the server learns that it was closed. One that is forgotten unclosed is closed by
     # the garbage collector, and the server learns of that too.
     module Reported
-      # +hold+ is a Native::Hold, for which the server waits until it is released.
-      def report_to(hold)
-        @hold = hold
+      # +guard+ is a Native::HijackGuard: the server waits until it is released.
+      def report_to(guard)
+        @guard = guard
         self
       end
 
@@ -27,7 +27,7 @@ module Tidegate
       def reporting
         yield
       ensure
-        @hold&.release if closed?
+        @guard&.release if closed?
       end
     end
 
@@ -55,8 +55,8 @@ module Tidegate
     end
 
     # The socket for a descriptor, which is its own from now on: what interrupts the thread has to wait until there is one.
-    def open(descriptor, tcp, hold)
-      Thread.handle_interrupt(Object => :never) { adopt(descriptor, tcp, hold) }
+    def open(descriptor, tcp, guard)
+      Thread.handle_interrupt(Object => :never) { adopt(descriptor, tcp, guard) }
     end
 
     # Ends those that are still open, in both directions. Their owners see the end and close them.
@@ -70,10 +70,10 @@ module Tidegate
 
     private
 
-    def adopt(descriptor, tcp, hold)
+    def adopt(descriptor, tcp, guard)
       socket = (tcp ? TCP : Unix).for_fd(descriptor)
       socket.do_not_reverse_lookup = true
-      socket.report_to(hold)
+      socket.report_to(guard)
       @sockets[socket] = true
       socket
     end
