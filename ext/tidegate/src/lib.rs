@@ -17,7 +17,7 @@
 //! | `rack::{exchange, hijack, early_hints}` | the response on its way, `rack.hijack`, `rack.early_hints` |
 //! | `rack::failure` | an exception of the app, or the end of its thread |
 //! | `rack::app` | one exchange: env, `app.call`, delivery, callbacks |
-//! | `server` | the Ruby class, and the loop of a worker's thread |
+//! | `server` | the Ruby class; its start in `boot`, the loop of a worker's thread in `worker` |
 //!
 //! The tokio threads never touch Ruby, but for asking it to have the GVL handed on. Ruby threads never touch a socket, except one
 //! that was hijacked; but before it sleeps, a worker may do the next step of a connection's task in the core, without the GVL

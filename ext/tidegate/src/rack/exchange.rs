@@ -281,7 +281,7 @@ impl Exchange {
     }
 
     /// The socket that the app has hijacked; nil where it has none.
-    fn io(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
+    pub(crate) fn io(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
         let Answer::Hijacked(Some(io)) = rb_self.progress().answer else { return None };
         Some(ruby.get_inner(io))
     }

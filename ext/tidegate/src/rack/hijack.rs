@@ -66,7 +66,11 @@ pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<Head>) -> Re
 pub(crate) fn call(ruby: &Ruby, rb_self: Obj<Exchange>) -> Result<Value, Error> {
     let env = Exchange::env(ruby, &rb_self);
     if rb_self.is_hijacked() {
-        return env.lookup("rack.hijack_io");
+        let io: Option<Value> = env.get("rack.hijack_io");
+        return io.or_else(|| Exchange::io(ruby, &rb_self)).ok_or_else(|| {
+            // Only the first call says that the client has gone.
+            Error::new(ruby.exception_io_error(), "the connection could not be hijacked")
+        });
     }
     let io = error::catching(ruby, || hijack(ruby, &rb_self, None))?;
     env.aset("rack.hijack_io", io)?;
