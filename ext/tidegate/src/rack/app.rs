@@ -55,7 +55,7 @@ impl App {
         self.unfinished().iter().for_each(|exchange| marker.mark(*exchange));
     }
 
-    // Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
+    // Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
     fn unfinished(&self) -> MutexGuard<'_, Vec<Opaque<Obj<Exchange>>>> {
         self.unfinished.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

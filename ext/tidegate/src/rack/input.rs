@@ -38,8 +38,8 @@ impl InputClasses {
         ruby.require("stringio")?;
         let string_io: RClass = ruby.class_object().const_get("StringIO")?;
         let tidegate: RModule = ruby.class_object().const_get("Tidegate")?;
-        let ours = |name| tidegate.const_get::<_, RClass>(name).map(Opaque::from);
-        Ok(Self { string_io: string_io.into(), spooled: ours("SpooledInput")?, stream: ours("StreamInput")? })
+        let class = |name| tidegate.const_get::<_, RClass>(name).map(Opaque::from);
+        Ok(Self { string_io: string_io.into(), spooled: class("SpooledInput")?, stream: class("StreamInput")? })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {

@@ -60,7 +60,7 @@ impl Gathered {
             self.close_tail();
             self.parts.push(lend(string));
         } else {
-            // SAFETY: the string lives as this function's argument, and nothing of Ruby's runs until its bytes are copied.
+            // SAFETY: the string lives as this function's argument, and no Ruby runs until its bytes are copied.
             let bytes = unsafe { string.as_slice() };
             self.tail.extend_from_slice(bytes);
         }

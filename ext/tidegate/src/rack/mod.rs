@@ -1,4 +1,4 @@
-//! The Rack boundary: a request as an env, the call of the app, and what it returns as a response.
+//! The Rack boundary: a request as an env, the call of the app, and what the app returns as a response.
 
 pub(crate) mod app;
 pub(crate) mod early_hints;

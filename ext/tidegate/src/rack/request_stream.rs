@@ -18,7 +18,7 @@ impl RequestStream {
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Arc<tidegate_core::RequestStream>>> {
-        // No code that can panic runs under this lock, and none of Ruby's.
+        // No code that can panic runs under this lock, and no Ruby.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 

@@ -62,9 +62,11 @@ impl Drop for Server {
 
 /// How far the server has come.
 enum State {
+    /// The settings are read. Beside them is what of the shutdown plan did not fit, to be logged once the server listens.
     Configured(Box<tidegate_core::Config>, Vec<Clamped>),
     /// A thread binds without the GVL: host names are looked up, which may take long.
     Binding,
+    /// The sockets are bound, and the app may be loaded.
     Bound(Box<tidegate_core::Server>, Vec<Clamped>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the server was stopped before it listened.
