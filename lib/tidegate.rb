@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Tidegate: a Rack web server with a Rust core. Requiring this starts nothing, reads no environment variable and
-# loads no native code: each part comes when it is first named.
+# Tidegate: a Rack web server with a Rust core. Requiring this file starts nothing, reads no environment variable and
+# loads no native code: each part is loaded when it is first named.
 
 require_relative "tidegate/version"
 require_relative "tidegate/error"
@@ -49,14 +49,16 @@ module Tidegate
   autoload :ThreadLimit, "tidegate/pool/thread_limit"
   autoload :WorkerPool, "tidegate/pool/worker_pool"
 
-  # What a server may come to need when no file can be opened any more.
+  # The parts that a server may first need when no file can be opened any more.
   LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks KeptThread Printable Restart Running Systemd WorkerPool].freeze
   private_constant :LATE
 
-  # Loads that. A server does so before it listens.
+  # Loads those parts. A server does so before it listens.
+  # @api private
   def self.load_late_parts = LATE.each { |name| const_get(name) }
 
-  # Whether a server of this process has been told to stop: for code that holds connections or runs long, and may be
-  # without the request's env. In a request `env["tidegate.draining"].call` says it of the server that serves it.
+  # Whether a server of this process has been told to stop: for code that holds connections or runs long, and does not have
+  # the env of a request. In a request `env["tidegate.draining"].call` says it of the server that serves the request.
+  # @return [Boolean]
   def self.draining? = Running.servers.any?(&:draining?)
 end

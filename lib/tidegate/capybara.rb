@@ -5,8 +5,8 @@
 #   require "tidegate/capybara"
 #   Capybara.server = :tidegate                       # or with options: :tidegate, { max_threads: 4, silent: false }
 #
-# The server runs in the process of the tests, without traps. Options are those of Tidegate::Server; those that people
-# have for Puma (Silent, Threads) are understood too.
+# The server runs in the process of the tests, and traps no signal. The options are those of Tidegate::Server; the options that
+# a suite has for Puma (Silent, Threads) work too.
 
 require "capybara"
 require "tidegate"

@@ -13,8 +13,12 @@ module Tidegate
   class Configuration
     autoload :Markdown, "tidegate/configuration/markdown"
 
-    # Resolves all sources. +flags+ is the Layer of the command line, +env+ the environment variables, and +defaults+
-    # a Layer of what a caller such as Rails would like where nobody says otherwise.
+    # Resolves all sources.
+    # @param flags [Layer] the flags of the command line
+    # @param env [Hash{String => String}] the environment variables
+    # @param defaults [Layer] the defaults of a caller such as Rails, which all other sources overrule
+    # @return [Configuration]
+    # @raise [ConfigurationError] for an option that does not exist, or a value that it cannot have
     def self.resolve(flags: Layer.new, env: {}, defaults: Layer.new)
       environment = Environment.new(env)
       said = [flags, environment.layer]
@@ -26,8 +30,11 @@ module Tidegate
       new([*said, layer, defaults], warnings: [*environment.warnings, *files.warnings])
     end
 
-    # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. Nobody has
-    # said that this is development, so that no exception is shown to a client.
+    # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. The environment is
+    # production unless it is given, so that no exception is shown to a client.
+    # @param options [Hash{Symbol => Object}] options of the table by their names
+    # @return [Configuration]
+    # @raise [ConfigurationError] for an option that does not exist, or a value that it cannot have
     def self.embedded(options)
       keywords = Layer.new
       options.each { |name, value| keywords.set_named(name, value, "Tidegate::Server") }
@@ -38,6 +45,7 @@ module Tidegate
     end
 
     # All options as a page of documentation.
+    # @return [String] Markdown
     def self.to_markdown = Markdown.new(GROUPS).to_s
 
     OPTIONS.each_value do |option|

@@ -1,9 +1,10 @@
 # frozen_string_literal: true
 
-# The exceptions that mean "the person who started this server has to do something". Each carries one plain
-# sentence; the command line prints it and exits with status 1. Anything else that is raised is a bug.
+# The exceptions that Tidegate raises. The message of each is one plain sentence for the person who started the server; the
+# command line prints it and exits with status 1. Any other exception is a bug.
 
 module Tidegate
+  # The superclass of most of them. It is raised itself for a call out of order, such as a second Server#start.
   class Error < StandardError; end
 
   # An option that does not exist, or a value that it cannot have.
@@ -12,30 +13,30 @@ module Tidegate
   # An address that cannot be listened on.
   class BindError < Error; end
 
-  # A rackup file that is missing, or that raised while it was loaded.
+  # A rackup file that is missing, or that raised while it was loaded; its exception is the +cause+.
   class AppLoadError < Error; end
 
-  # What reading a request body raises that is still arriving (stream_input) and whose rest will not come: the client is at
-  # fault. An app that does not rescue it has its client answered with 400, 408 or 413, and it is reported nowhere, so that
-  # clients cannot fill the log: it is counted, like what is refused before the app is called.
+  # Included in what reading a request body raises when the rest of it will not come (stream_input). The client is at fault: if
+  # the app does not rescue it, the server answers with 400, 408 or 413, counts it as refused, and logs nothing, so that clients
+  # cannot fill the log.
   module ClientError; end
 
-  # The client left in the middle of the body (400, where it can still read).
+  # The client left in the middle of the body. It is answered with 400, if it still reads.
   class BodyCut < Errno::ECONNRESET
     include ClientError
   end
 
-  # The body is not framed as HTTP wants it: a chunk without its size (400).
+  # The body is not framed as HTTP wants it, for example in a chunk without its size. The client is answered with 400.
   class BodyMalformed < Error
     include ClientError
   end
 
-  # No more of the body came in time, or not enough (408).
+  # The body stopped coming, or came too slowly. The client is answered with 408.
   class BodyTimeout < Errno::ETIMEDOUT
     include ClientError
   end
 
-  # The body has grown past http_content_length_limit (413).
+  # The body has grown past http_content_length_limit. The client is answered with 413.
   class BodyTooLong < Error
     include ClientError
   end

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 # A Rack middleware that ends event streams (text/event-stream) in an orderly way when the server drains: between two chunks
-# of the body, so that the response is whole. Browsers' EventSource connects again by itself, and the load balancer sends
-# it elsewhere by then. Under another server it does nothing.
+# of the body, so that the response is whole. The EventSource of a browser connects again by itself, and by then the load
+# balancer sends it to another server. Under a server other than Tidegate the middleware does nothing.
 #
 #   # config.ru
 #   use Tidegate::EventStreams
@@ -12,13 +12,17 @@ module Tidegate
   class EventStreams
     TYPE = %r{\Atext/event-stream\b}i
 
-    # Streams end at random moments in the +within+ seconds after the drain has begun, so that clients do not all come back at
-    # once.
+    # @param app [#call] the Rack app
+    # @param within [Numeric] the streams end at random moments in so many seconds after the drain has begun, so that the clients
+    #   do not all come back at once
     def initialize(app, within: 2.0)
       @app = app
       @within = within
     end
 
+    # Calls the app, and wraps the body of an event stream.
+    # @param env [Hash] the Rack env
+    # @return [Array] status, headers and body
     def call(env)
       status, headers, body = @app.call(env)
       draining = env["tidegate.draining"]
@@ -32,9 +36,9 @@ module Tidegate
       headers.any? { |name, value| name.casecmp?("content-type") && TYPE.match?(value.to_s) }
     end
 
-    # A body that ends with a chunk of another once the server drains.
+    # A body that passes on the chunks of another body, and ends early once the server drains.
     class Ending
-      # +delay+ is how long, in seconds, the stream still goes on when that is first seen.
+      # +delay+ is how long, in seconds, the stream still goes on once the drain is seen.
       def initialize(body, draining, delay)
         @body = body
         @draining = draining

@@ -1,18 +1,18 @@
 # frozen_string_literal: true
 
-# Blocks of the configuration that run at a certain moment, such as after_booted. What one of them raises is logged, and
-# keeps neither the others nor the server from going on.
+# Blocks of the configuration that run at a certain moment, such as after_booted. The exception of one is logged; the other
+# blocks run, and the server goes on.
 
 module Tidegate
   class Hooks
-    # +name+ is that of the option, +blocks+ are callables.
+    # +name+ is the name of the option, +blocks+ are callables.
     def initialize(name, blocks, log)
       @name = name
       @blocks = blocks
       @log = log
     end
 
-    # Runs them, one after the other.
+    # Runs the blocks, one after the other.
     def run = @blocks.each { |block| attempt(block) }
 
     private

@@ -1,17 +1,19 @@
 # frozen_string_literal: true
 
-# The lines that Tidegate itself prints: what it does goes to the standard output, what is wrong to the standard error. As
-# sentences for people, or as JSON objects for machines. While a server runs, its native side writes them, so that no thread
-# of ours waits for a reader that does not read.
+# The lines that Tidegate itself prints: what it does goes to the standard output, what is wrong to the standard error, as
+# sentences for people or as JSON objects for machines. While a server runs, its native side writes the lines, so that no Ruby
+# thread waits for a reader that does not read.
 
-# Now, and not when the first exception comes: there may be no descriptor left then to read a file with.
+# These are loaded now, because there may be no free descriptor to read a file with when the first exception comes.
 require_relative "log/error_report"
 require_relative "log/printable"
 
 module Tidegate
   class Log
-    # +silent+ keeps what is wrong and drops the rest; +json+ makes each line an object of time, level and message.
-    # Without +err+, what is wrong goes to the $stderr of that moment.
+    # @param out [#write] for the lines about what the server does
+    # @param err [#write, nil] for the lines about what is wrong; nil for what $stderr is when the line is printed
+    # @param silent [Boolean] whether the lines about what the server does are dropped
+    # @param json [Boolean] whether each line is an object with time, level and message
     def initialize(out: $stdout, err: nil, silent: false, json: false)
       @out = out
       @err = err
@@ -20,22 +22,36 @@ module Tidegate
       require "json" if json
     end
 
-    # The same log as +configuration+ wants it.
+    # A log to the same places, as +configuration+ wants it.
+    # @param configuration [Configuration]
+    # @return [Log]
     def for(configuration)
       self.class.new(out: @out, err: @err, silent: configuration.silent, json: configuration.log_format == :json)
     end
 
     # Prints one line about what the server does.
+    # @param text [String] one sentence
+    # @return [void]
     def info(text)
       write(@out, "info", text) unless @silent
     end
 
     # Prints one line about something wrong.
+    # @param text [String] one sentence
+    # @param fields [Hash{Symbol => Object}] further members of the JSON object
+    # @return [void]
     def error(text, **fields) = write(err, "error", text, fields)
 
-    # Prints what +error+, an exception, was: in the sentence that the block makes of its class and message, and below that
-    # where it came from. In JSON all of it is one object, with +event+ and +fields+. With +detail+ the sentence has only part of
-    # the exception's message. It is not known whom to tell when that fails: $stderr may be anything that has a write.
+    # Prints an exception: a sentence, and below it the backtrace and the causes. In JSON all of it is one object. An exception of
+    # $stderr, which may be any object with a write, is dropped, because there is no other place to report it.
+    # @param error [Exception]
+    # @param event [String] the kind of event, for the JSON object
+    # @param detail [Boolean] whether the exception's message is printed below the sentence too, because the sentence has only
+    #   a part of it
+    # @param fields [Hash{Symbol => Object}] further members of the JSON object
+    # @yieldparam summary [String] class and message of the exception
+    # @yieldreturn [String] the sentence
+    # @return [void]
     def report(error, event:, detail: false, **fields)
       report = ErrorReport.new(error)
       sentence = yield report.summary
@@ -43,13 +59,16 @@ module Tidegate
       attempt { print(err, line) }
     end
 
-    # The descriptor that the native side writes its own lines to; nil for none.
+    # The descriptor that the native side writes the lines about what the server does to.
+    # @return [Integer, nil] nil for no such lines
     def fileno = (descriptor(@out) unless @silent)
 
-    # The one for what is wrong; nil where it is no file.
+    # The descriptor that the native side writes the lines about what is wrong to.
+    # @return [Integer, nil] nil if that is no file
     def error_fileno = descriptor(err)
 
-    # From now on +native+, a Native::Server that listens, writes the lines.
+    # Has +native+, a Native::Server that listens, write the lines from now on.
+    # @api private
     def hand_over(native)
       @native = native
       @handed_over = err
@@ -82,7 +101,7 @@ module Tidegate
       Printable.json({ time: Time.now.utc.strftime("%FT%T.%LZ"), level:, **event, message: Printable.unicode(text), **others })
     end
 
-    # What Ruby has buffered comes first.
+    # Flushes, so that what Ruby has buffered comes before the lines of the native side.
     def descriptor(io)
       return unless io.respond_to?(:fileno) && io.fileno
 
@@ -93,7 +112,7 @@ module Tidegate
     # One write for each line, so that the lines of several threads and processes do not mix.
     def print(io, line)
       line = "#{line}\n"
-      # An $stderr that was put in the place of the first is the app's, or a test's.
+      # An $stderr that has replaced the one at the start belongs to the app or to a test, and is written to from here.
       return if (io.equal?(@out) || io.equal?(@handed_over)) && @native&.print(line, io.equal?(@handed_over))
 
       io.write(line)

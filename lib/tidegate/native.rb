@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
-# Loads the compiled part, which defines Tidegate::Native: from the directory of this Ruby version, where a
-# precompiled gem has one for each, otherwise the only one there is.
+# Loads the extension, which defines Tidegate::Native. A precompiled gem has one in a directory for each Ruby version; a gem
+# that was compiled here has only one.
 
 begin
   require "tidegate/#{RUBY_VERSION[/\A\d+\.\d+/]}/tidegate"
 rescue LoadError => versioned
-  # A library that is there but cannot be loaded has another path, and a message worth reading.
+  # The error has another path if the library is there and cannot be loaded: its message says why.
   raise unless versioned.path == "tidegate/#{RUBY_VERSION[/\A\d+\.\d+/]}/tidegate"
 
   begin

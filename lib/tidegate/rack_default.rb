@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-# Makes Tidegate the server of `rackup` and `rails server` where nobody names one:
+# Makes Tidegate the server of `rackup` and `rails server` when no server is named:
 #
 #   gem "tidegate", require: "tidegate/rack_default"
 #
-# The variables RACKUP_HANDLER and RACK_HANDLER, and `-s` and `-u`, still come first. Both have no other hook for this
-# than their method `default`, so that requiring this file, and nothing else, puts ours in front of it.
+# The variables RACKUP_HANDLER and RACK_HANDLER, and `-s` and `-u`, still come first. Rack's handlers can only be changed by
+# putting a module in front of their method `default`, and only requiring this file does so.
 
 require "tidegate"
 require "rack"
@@ -15,7 +15,7 @@ module Tidegate
   module RackDefault
     VARIABLES = %w[RACKUP_HANDLER RACK_HANDLER].freeze
 
-    # The handler to use.
+    # The handler to use: Tidegate's, unless a variable names another.
     def default(...)
       VARIABLES.any? { |name| ENV.key?(name) } ? super : get("tidegate")
     end

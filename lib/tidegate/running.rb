@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The servers that run in this process. There is one as a rule; test suites have several.
+# The servers that run in this process. Usually there is one; a test suite may have several.
 
 module Tidegate
   module Running
@@ -11,10 +11,10 @@ module Tidegate
       # The servers, in the order in which they started.
       attr_reader :servers
 
-      # Counts +server+ in from now on.
+      # Adds +server+, when it has started.
       def add(server) = @mutex.synchronize { @servers = [*@servers, server].freeze }
 
-      # Counts it out again.
+      # Removes +server+, when it has stopped.
       def remove(server) = @mutex.synchronize { @servers = (@servers - [server]).freeze }
     end
   end

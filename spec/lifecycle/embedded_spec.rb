@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "fcntl"
+
 # A server in a process of its app's own, which is told everything by its keywords.
 RSpec.describe "an embedded server", :in_process do
   # Runs the block with these variables, as a pod whose volume is gone would have them.
@@ -32,6 +34,30 @@ RSpec.describe "an embedded server", :in_process do
       server = run_server { |_env| [200, {}, []] }
       expect(server.admin_address).to be_nil
       expect(get(server, "/").status).to eq(200)
+    end
+  end
+
+  it "waits for a server's end as long as it is told, however long that is" do
+    server = run_server { |_env| [200, {}, []] }
+    waiting = Thread.new { server.join(1e19) }
+    server.stop
+
+    expect(Patience.value_of(waiting)).to be(true)
+  end
+
+  describe "that cannot begin, because its log is gone" do
+    # A descriptor that nothing else gets once it is closed: the system gives the lowest that is free.
+    def high_descriptor = IO.for_fd(File.open(File::NULL, "w") { |file| file.fcntl(Fcntl::F_DUPFD, 900) }, "w")
+
+    it "leaves no thread behind" do
+      out = high_descriptor
+      before = Thread.list
+      app = ->(_env) { [200, {}, []] }
+      server = Tidegate::Server.new(app, host: "127.0.0.1", port: 0, min_threads: 2, log_requests: true, log: Tidegate::Log.new(out:)).bind
+      out.close
+
+      expect { server.start }.to raise_error(IOError, /\Alog: /)
+      Patience.until_true("the threads to end") { (Thread.list - before).none? { |thread| thread.name&.start_with?("tidegate") } }
     end
   end
 end

@@ -288,6 +288,16 @@ RSpec.describe "hijacking", :in_process do
   end
 
   describe "of the response (partial)" do
+    it "gives the same socket to an app that asks for it by rack.hijack" do
+      same = Queue.new
+      server = run_server(lint: false) do |env|
+        [200, { "rack.hijack" => ->(io) { same << env["rack.hijack"].call.equal?(io) && io.close } }, []]
+      end
+      connect(server).request("GET", "/").rest
+
+      expect(Patience.pop(same)).to be(true)
+    end
+
     def answering(headers, status: 200, lint: true, &hijack)
       run_server(lint:) { |_env| [status, { "content-type" => "text/plain", "rack.hijack" => hijack, **headers }, []] }
     end

@@ -34,21 +34,21 @@ pub(crate) fn configuration(ruby: &Ruby, message: String) -> Error {
     with_class(ruby, "ConfigurationError", message)
 }
 
-/// `Errno::EPIPE`: what writing to a client raises that is not there any more.
+/// `Errno::EPIPE`: the client has gone, and something is written to it.
 pub(crate) fn client_gone(ruby: &Ruby) -> Error {
     let class = ruby.class_object().const_get::<_, RModule>("Errno").and_then(|errno| errno.const_get("EPIPE"));
     raised(class, "the client has gone".to_owned())
 }
 
-/// That the app has set `transfer-encoding: chunked` and does not frame its body so.
+/// `TypeError`: the app has set `transfer-encoding: chunked`, and its body is not in chunks.
 pub(crate) fn not_in_chunks(ruby: &Ruby, bad: BadChunks) -> Error {
     let message = format!("the app set transfer-encoding: chunked, and its body is not in chunks: {bad}");
     Error::new(ruby.exception_type_error(), message)
 }
 
-/// What reading a body raises of which the rest will not come: each class has `Tidegate::ClientError` in it.
-pub(crate) fn body_broken(ruby: &Ruby, breach: ReadError) -> Error {
-    let (name, message) = match breach {
+/// What reading a request body raises when the rest of it will not come: a class that includes `Tidegate::ClientError`.
+pub(crate) fn body_broken(ruby: &Ruby, cause: ReadError) -> Error {
+    let (name, message) = match cause {
         ReadError::Lost => ("BodyCut", "the client left before its request was whole"),
         ReadError::Malformed => {
             ("BodyMalformed", "the client has sent a request body that is not framed as HTTP wants it")
@@ -59,27 +59,27 @@ pub(crate) fn body_broken(ruby: &Ruby, breach: ReadError) -> Error {
     with_class(ruby, name, message.to_owned())
 }
 
-/// Which breach an exception tells of; `None` where it is none of [`body_broken`]'s.
-pub(crate) fn breach_of(ruby: &Ruby, error: Value) -> Option<ReadError> {
-    let breaches = [
+/// What an exception of [`body_broken`] says; `None` for any other exception.
+pub(crate) fn read_error_of(ruby: &Ruby, error: Value) -> Option<ReadError> {
+    let causes = [
         ("BodyCut", ReadError::Lost),
         ("BodyMalformed", ReadError::Malformed),
         ("BodyTimeout", ReadError::Late),
         ("BodyTooLong", ReadError::TooLong),
     ];
-    breaches
+    causes
         .into_iter()
-        .find_map(|(name, breach)| class(ruby, name).is_ok_and(|class| error.is_kind_of(class)).then_some(breach))
+        .find_map(|(name, cause)| class(ruby, name).is_ok_and(|class| error.is_kind_of(class)).then_some(cause))
 }
 
-/// Does `work`. Where it panics, that is an exception like any other, a `Tidegate::Error`: magnus would make one of it that nothing
-/// is meant to rescue, and only after the caller's frames have gone.
+/// Does `work`, and makes a `Tidegate::Error` of its panic. magnus would make `fatal` of it, which no `rescue` sees, and only
+/// after the caller's frames have gone.
 ///
 /// # Errors
 ///
 /// As `work`.
 pub(crate) fn catching<T>(ruby: &Ruby, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    // What `work` was changing is the state of one exchange, which ends with this.
+    // A panic may leave the state of one exchange half changed, and that exchange ends here.
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(with_class(ruby, "Error", format!("Tidegate has failed: {}", said(&*panic)))))
 }

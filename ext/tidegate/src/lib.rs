@@ -4,21 +4,26 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `gvl` | waiting without the GVL; with `loan` this crate's only unsafe code |
+//! | `gvl` | waiting without the GVL; its children: |
+//! | `gvl::{events, thread_slot}` | telling the queue when the thread of a worker lets go of the GVL, and what is kept of each thread for that |
+//! | `gvl::time_slice` | having the GVL handed on in time |
+//! | `gvl::{ractor, fork}` | telling the app's Ractor from others, and a process from its children |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
-//! | `names` `pairs` `env` `input` `feed` | a request as a Rack env |
-//! | `response` `stream` | a Rack response as the core's |
-//! | `loan` | strings that a connection reads while Ruby keeps them |
-//! | `exchange` | `rack.hijack`, `rack.early_hints`, and the response on its way |
-//! | `report` | an exception of the app, or the end of its thread |
-//! | `worker` | one exchange: env, `app.call`, delivery, callbacks |
-//! | `server` | the Ruby class |
+//! | `rack::{env, env_keys, header_keys, hash_builder}` | a request as a Rack env |
+//! | `rack::{input, request_stream}` | a request body as `rack.input` |
+//! | `rack::{response, response_headers, response_body, response_stream}` | a Rack response as the core's |
+//! | `rack::lent_string` | strings that a connection reads while Ruby keeps them |
+//! | `rack::{exchange, hijack, early_hints}` | the response on its way, `rack.hijack`, `rack.early_hints` |
+//! | `rack::failure` | an exception of the app, or the end of its thread |
+//! | `rack::app` | one exchange: env, `app.call`, delivery, callbacks |
+//! | `server` | the Ruby class; its start in `boot`, the loop of a worker's thread in `worker` |
 //!
-//! Tokio's threads never touch Ruby, but for asking it to have the GVL handed on. Ruby's threads never touch a socket, except
-//! one that was hijacked, but may do a step of a connection's task in the core, without the GVL, before they sleep
+//! The tokio threads never touch Ruby, but for asking it to have the GVL handed on. Ruby threads never touch a socket, except one
+//! that was hijacked; but before it sleeps, a worker may do the next step of a connection's task in the core, without the GVL
 //! (`Worker::hand_in`). Ruby values live on the stack, or in objects that mark them: `Server`, `Exchange`, `EarlyHints`,
-//! `Stream`, `Loans`. No lock is held while Ruby code may run or the GVL is released.
+//! `ResponseStream`, `LentStrings`. No lock is held while Ruby code may run or the GVL is released. Unsafe code is in `gvl` and
+//! `rack::lent_string` only.
 
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
@@ -38,25 +43,27 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     server::define(ruby, native)?;
     rack::exchange::define(ruby, native)?;
+    rack::hijack::define(ruby, native)?;
+    rack::early_hints::define(ruby, native)?;
     rack::request_stream::define(ruby, native)?;
     rack::lent_string::define(ruby, native)?;
     rack::response_stream::define(ruby, native)?;
-    know_classes(ruby);
+    look_classes_up(ruby);
     Ok(())
 }
 
-/// magnus looks a class up when it is first needed, and panics when Ruby raises meanwhile, as a signal's trap or
-/// `Thread#raise` may: all are looked up here, while the launcher holds signals back.
-fn know_classes(ruby: &Ruby) {
+/// Looks all classes up while the launcher holds signals back. magnus would look a class up when it is first needed, and panics
+/// when Ruby raises meanwhile, as a signal's trap or `Thread#raise` may.
+fn look_classes_up(ruby: &Ruby) {
     use magnus::TypedData;
     let classes = [
         server::Server::class,
         rack::exchange::Exchange::class,
-        rack::exchange::Hold::class,
-        rack::exchange::EarlyHints::class,
+        rack::hijack::HijackGuard::class,
+        rack::early_hints::EarlyHints::class,
         rack::request_stream::RequestStream::class,
-        rack::lent_string::Keeper::class,
-        rack::response_stream::Stream::class,
+        rack::lent_string::LentStrings::class,
+        rack::response_stream::ResponseStream::class,
     ];
     for class in classes {
         class(ruby);

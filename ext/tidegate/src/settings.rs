@@ -9,7 +9,7 @@ use tidegate_core::{
     PlanOptions, Platform, Probes, SLICE, Setting, TerminationLog, Timeouts, Token,
 };
 
-use crate::{error, rack::env::Underscores};
+use crate::{error, rack::header_keys::Underscores};
 
 /// What the Ruby side passes.
 pub(crate) struct Settings {

@@ -1,16 +1,16 @@
 # frozen_string_literal: true
 
-# The app of a rackup file. It stands in for the app from the start, because the server takes its addresses before
-# it spends seconds on loading; nothing is called before #load has returned.
+# The app of a rackup file. The server gets this object instead of the app, because it binds its addresses before the app is
+# loaded, which may take seconds. It is called only when #load has returned.
 
 module Tidegate
   class AppLoader
-    # +path+ of the rackup file.
+    # +path+ is that of the rackup file.
     def initialize(path)
       @path = File.expand_path(path)
     end
 
-    # Evaluates the file. Whatever goes wrong is an AppLoadError that names the line.
+    # Evaluates the file. Every error is an AppLoadError that names the line.
     def load
       raise AppLoadError, "there is no rackup file #{name}: give its path, or start where it is" unless File.file?(@path)
 
@@ -34,7 +34,7 @@ module Tidegate
       raise AppLoadError, "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}"
     end
 
-    # Where no file can be opened, Ruby says that there is none.
+    # Says so if no more files can be opened: then Ruby raises that the file is not there.
     def exhausted
       Array.new(3) { File.open(__FILE__) }.each(&:close)
       nil

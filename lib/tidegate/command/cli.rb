@@ -17,7 +17,9 @@ module Tidegate
     # Columns for the flags in the help.
     WIDTH = 37
 
-    # Runs the command and returns its exit status.
+    # Runs the command.
+    # @param argv [Array<String>]
+    # @return [Integer] the exit status
     def self.run(argv, env: ENV, out: $stdout, err: $stderr)
       new(env:, out:, err:).run(argv)
     end
@@ -30,7 +32,7 @@ module Tidegate
       @notices = []
     end
 
-    # Does what +argv+ asks for and returns the exit status.
+    # Does what +argv+ asks for, and returns the exit status.
     def run(argv)
       answer = catch(:answer) do
         flags = parse(argv)
@@ -60,7 +62,7 @@ module Tidegate
 
     private
 
-    # 0, or 1 where the shutdown plan had to be cut to fit.
+    # Prints the plan of the shutdown. Returns 0, or 1 if the plan was cut to fit.
     def check(flags)
       check = Check.new(Configuration.resolve(flags:, env: @env), Platform.of(@env))
       @out.puts check.to_s
@@ -90,7 +92,7 @@ module Tidegate
       add_no_config(parser, option) if option.name == :config
     end
 
-    # The rackup file has a line in the help, and no flag.
+    # The rackup file has no flag, but a line in the help.
     def add_argument(parser, option)
       parser.separator("    #{option.default.ljust(WIDTH)} #{option.text}")
     end
@@ -109,14 +111,14 @@ module Tidegate
       parser.on("-h", "--help", "print this") { throw :answer, parser.help }
     end
 
-    # The meaning, and the default where it says something.
+    # The meaning, and the default unless it is none, false or true.
     def description(option)
       default = option.default_text
       %w[none false true].include?(default) ? option.text : "#{option.text} (default: #{default})"
     end
 
-    # OptionParser takes any beginning of a flag for the flag. A flag that is added later would change the meaning of
-    # what somebody has in a script, so that only whole names count.
+    # Refuses abbreviations. OptionParser takes any beginning of a flag for the flag, so that a flag which is added later would
+    # change the meaning of an abbreviation in a user's script.
     def check_names(argv)
       known = long_names
       value_next = false

@@ -5,10 +5,9 @@
 
 module Tidegate
   class Launcher
-    # Seconds that the process may still take to end after a stop that could not wait for everything. What is left
-    # then is a thread stuck in the app or an at_exit block that does not come back; the platform's KILL comes next. With
-    # the half second that a forced stop may take and Server::FORCED_GRACE it fits into the 2 s that the plan keeps back,
-    # and leaves one of them.
+    # Seconds that the process may still take to end, after a stop that did not wait for everything: a thread may be stuck in the
+    # app, or an at_exit block may not return, and the platform's KILL comes next. Together with the half second that a forced
+    # stop may take and with Server::FORCED_GRACE, it takes one of the 2 s that the plan keeps back.
     EXIT_GRACE = 0.3
 
     # +flags+ and +defaults+ are Layers, the strongest and the weakest source of the configuration. Without +app+ the
@@ -31,7 +30,7 @@ module Tidegate
 
     private
 
-    # A signal that came meanwhile wants the end, and not another beginning.
+    # Whether to restart. A signal that came after the request for it means to stop.
     def restart? = @restart&.wanted? && !@signals.told?
 
     def restart
@@ -41,7 +40,7 @@ module Tidegate
       report(error)
     end
 
-    # The app is not loaded yet, so that its own blocks run before the process is replaced.
+    # Restarts after the app's own at_exit blocks. Called before the app is loaded, because blocks run in reverse order.
     def restart_at_exit
       @restarts_at_exit = true
       at_exit { restart }
@@ -78,7 +77,7 @@ module Tidegate
                  "Start it with exec, or in a Dockerfile as CMD [\"bundle\", \"exec\", \"tidegate\"]")
     end
 
-    # Before the app is loaded: what is touched while that goes on counts.
+    # Called before the app is loaded, so that a touch of the file while it is loaded counts.
     def prepare_restart
       return @log.error("restart_file changes nothing: it is not known how this process was started") unless @command
 
@@ -105,7 +104,8 @@ module Tidegate
       conclude
     end
 
-    # A thread of the app that calls exit ends the main thread: what is in flight is finished first, and the status is the app's.
+    # Waits until the server has stopped. If a thread of the app calls exit, which ends the main thread, requests in flight are
+    # finished first, and the exit status is the app's.
     def wait
       @server.join
     rescue SystemExit
@@ -124,7 +124,7 @@ module Tidegate
 
     def hooks(name) = Hooks.new(name, @configuration.public_send(name), @log).run
 
-    # The signals are ours, and the pidfile is there, before the first line that says "ready".
+    # Starts the server. Before that logs "ready", the traps are in place and the pidfile is written.
     def listen
       @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
       reclaim_signals
@@ -146,9 +146,9 @@ module Tidegate
       status
     end
 
-    # The app was still booting: nothing has been accepted, so that nothing has to be waited for.
+    # A signal came while the app was booting: no connection has been accepted, so that there is nothing to wait for.
     def abandon(stopped)
-      leave_within(EXIT_GRACE, 0) if @server # first of all: the line may go to a pipe that is full
+      leave_within(EXIT_GRACE, 0) if @server # before the line, which may block on a full pipe
       @log.info("stopped by #{stopped.signal} before it was ready")
       @server&.stop
       0
@@ -166,7 +166,7 @@ module Tidegate
 
     def backtraces? = @configuration.debug || @configuration.development?
 
-    # Only a server that has the process to itself may set an end to it.
+    # Ends the process within +seconds+, if it runs only the server.
     def leave_within(seconds, status)
       Native.exit_within(seconds, status) if @signals.installed?
     end
@@ -177,8 +177,8 @@ module Tidegate
       raise ConfigurationError, "#{@configuration.origin(:directory)}: cannot change the directory: #{Fault.reason(error)}"
     end
 
-    # The app reads its environment from these variables. RACK_ENV is always there for it, as under Puma; the other
-    # two are changed only where a flag contradicts them, or it would be ignored.
+    # The app reads its environment from these variables. RACK_ENV is always set, as under Puma. The other two are changed only if a
+    # flag contradicts them, because the app would ignore the flag.
     def export_environment
       environment = @configuration.environment
       @env["RACK_ENV"] = environment

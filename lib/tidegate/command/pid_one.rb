@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
-# Process 1 of a container. The kernel gives it every orphan, which stays a zombie until it is waited for, and it gets no
-# signal that it has not asked for. A server must not wait for "any child": the app would miss the status of its own.
-# So where the command is process 1, that stays behind as a process that does nothing else, and the server is its child.
+# Process 1 of a container. The kernel gives it every orphan, which stays a zombie until process 1 waits for it, and does not
+# deliver signals that it does not handle. A server must not wait for "any child", because the app would miss the status of its
+# own children. So if the command is process 1, it forks the server, and itself only reaps and passes signals on.
 
 module Tidegate
   module PidOne
-    # What is passed on.
+    # The signals that are passed on to the server.
     FORWARDED = %w[TERM INT QUIT HUP USR1 USR2 WINCH].freeze
 
-    # What ends the child before it has handlers of its own, in the same way as these will: it has accepted nothing yet.
+    # The signals that end the child before it has its own traps. It ends with 0, because it has accepted no connection yet.
     ENDING = %w[TERM INT QUIT HUP].freeze
 
     SHELLS = %w[sh ash bash dash zsh ksh busybox].freeze
@@ -24,7 +24,8 @@ module Tidegate
       Process.pid == 1 ? stand_by(&) : yield
     end
 
-    # The shell that is process 1 and this process's parent; nil for none. It does not pass signals on.
+    # The name of the shell that is process 1 and the parent of this process; nil if there is none. A shell does not pass signals
+    # on.
     def shell
       return unless Process.ppid == 1
 
@@ -43,7 +44,7 @@ module Tidegate
       leave(reap(child))
     end
 
-    # A process group of its own, so that what the terminal sends to the group comes once and not twice.
+    # The child has a process group of its own, so that it gets a signal which the terminal sends to the group once and not twice.
     def be_the_child
       FORWARDED.each { |name| Signal.trap(name, ENDING.include?(name) ? -> { exit(0) } : "DEFAULT") }
       Process.setpgid(0, 0)
@@ -57,7 +58,7 @@ module Tidegate
       Signal.trap("TTOU", before || "DEFAULT")
     end
 
-    # Waits for every child, its own and the orphans, until its own has ended.
+    # Waits for all children, the server and the orphans, until the server has ended.
     def reap(child)
       loop do
         pid, status = Process.wait2(-1)
@@ -68,10 +69,10 @@ module Tidegate
     def pass_on(name, child)
       Process.kill(name, child)
     rescue Errno::ESRCH
-      nil # it has just ended
+      nil # the server has just ended
     end
 
-    # Nothing was registered for the exit of this process: what there is belongs to the child.
+    # Exits without at_exit blocks: all that are registered belong to the child.
     def leave(status)
       [$stdout, $stderr].each(&:flush)
       exit!(status.exitstatus || 128 + status.termsig)

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
-# The file that holds our process id while the server runs.
+# The file with the id of this process, while the server runs.
 
 module Tidegate
   class Pidfile
-    # +path+ nil means there is none to write.
+    # With a nil +path+ no file is written.
     def initialize(path)
       @path = path && File.expand_path(path)
     end
@@ -13,7 +13,7 @@ module Tidegate
     def write
       return unless @path
 
-      # To write to a FIFO waits for a reader.
+      # Writing to a FIFO would wait for a reader.
       raise ConfigurationError, "the pidfile #{@path} cannot be written: it is a FIFO" if File.pipe?(@path)
 
       File.write(@path, "#{Process.pid}\n")
@@ -29,7 +29,7 @@ module Tidegate
       @written = false
       File.delete(@path) if File.file?(@path) && File.read(@path).to_i == Process.pid
     rescue SystemCallError
-      nil # gone, or out of our reach: nothing that a stopping server could do about it
+      nil # it is gone or cannot be removed, and a server that stops can do nothing about it
     end
   end
 end

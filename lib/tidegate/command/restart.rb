@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-# `bin/rails restart` touches a file, and Puma's plugin :tmp_restart makes its server start again then. Here: the server
-# stops as on Ctrl-C, with everything in flight finished, and the same command takes the place of its process. Between
-# the two nobody listens, so that this is for development; in production another process takes over.
+# `bin/rails restart` touches a file, and Puma's plugin :tmp_restart then restarts its server. Tidegate stops as on Ctrl-C,
+# finishes the requests in flight, and replaces its process by the same command. Meanwhile no process listens, so that this is
+# for development; in production another process takes over.
 
 require "rbconfig"
 
@@ -11,8 +11,8 @@ module Tidegate
     # Seconds between two looks at the file.
     PAUSE = 1.0
 
-    # The words of the command that started this process; nil where they are not known any more. A program that has
-    # set a process title, as `bundle exec` does, has overwritten what the system keeps of them.
+    # The words of the command that started this process; nil if they are not known any more. A program that sets a process title,
+    # as `bundle exec` does, overwrites what the system has of them.
     def self.own_command
       words = File.exist?("/proc/self/cmdline") ? File.read("/proc/self/cmdline").split("\0") : []
       program = words.index($PROGRAM_NAME)
@@ -21,7 +21,7 @@ module Tidegate
       [RbConfig.ruby, $PROGRAM_NAME, *ARGV] if File.basename($PROGRAM_NAME) == "tidegate"
     end
 
-    # +command+ is a list of words, or text for the shell; it is given in +directory+.
+    # +command+ is a list of words, or text for the shell; it is run in +directory+.
     def initialize(path, command, directory, log)
       @path = File.expand_path(path)
       @command = command
@@ -30,7 +30,7 @@ module Tidegate
       @seen = touched
     end
 
-    # Watches the file, and stops +server+ when it is touched, or has been since this object was made.
+    # Watches the file, and stops +server+ when it is touched, or was touched since this object was made.
     def watch(server)
       @thread = KeptThread.new("tidegate restart", @log) do
         sleep PAUSE until (now = touched) && now != @seen
@@ -42,10 +42,10 @@ module Tidegate
 
     def wanted? = @wanted == true
 
-    # Ends the watching.
+    # Stops watching.
     def stop = @thread&.kill
 
-    # Replaces the process. Comes back only with an Error.
+    # Replaces the process. Does not return; raises an Error if that fails.
     def execute
       exec(*@command, chdir: @directory)
     rescue SystemCallError => error
@@ -54,7 +54,7 @@ module Tidegate
 
     private
 
-    # When the file was touched last; nil when it is not there.
+    # When the file was touched last; nil if it is not there.
     def touched
       File.mtime(@path)
     rescue SystemCallError

@@ -1,24 +1,24 @@
 # frozen_string_literal: true
 
-# The signals that end a server: who gets them, from the first moment of the boot to the last of the drain.
+# The signals that end a server, from the first moment of the boot to the last of the drain.
 #
-# From the moment in which the server listens, its native side hears the signals by itself, when they are delivered; Ruby
-# runs a trap only when it gets to it, and what it reports then is known already.
+# While the app boots, a signal ends the boot at once, wherever it is. While the server starts to listen, signals are kept for
+# it. After that the trap passes each signal on to the server, and does nothing else.
 #
-# HUP, which a terminal sends when it closes, is one of them, unless whoever started the process wants it ignored (nohup).
-# USR1 and USR2, which restart Puma and are not used here yet, change nothing, where they would otherwise end the process.
+# Once the server listens, its native side handles the signals itself, when they are delivered. Ruby runs a trap only at its next
+# safe point, and the native side ignores a signal that it has handled already.
 #
-# While the app boots, a signal ends the boot at once, wherever it is. While the server starts to listen, signals are
-# kept for it. After that the server gets each of them, and the trap does nothing else.
+# HUP, which a terminal sends when it closes, is one of them, unless the process was started with HUP ignored (nohup). USR1 and
+# USR2, which restart Puma, do nothing here yet; without a trap they would end the process.
 
 module Tidegate
   class Signals
     NAMES = %w[TERM INT QUIT HUP].freeze
 
-    # Those whose handler the app may replace: nothing of ours depends on them.
+    # Signals that the server does not use. The app may trap them.
     UNUSED = %w[USR1 USR2].freeze
 
-    # Ends the boot. A SystemExit, so that it goes past the `rescue => error` around somebody's `require`.
+    # Ends the boot. It is a SystemExit, so that a `rescue => error` around a `require` in the app does not catch it.
     class Stopped < SystemExit
       # The signal, as in "SIGTERM".
       attr_reader :signal
@@ -36,8 +36,8 @@ module Tidegate
       @previous = {}
     end
 
-    # Puts our handlers in place. Only the main thread runs traps and can be stopped by one, so that a server which is
-    # launched from another thread, as in a test suite, leaves the signals of its process alone.
+    # Installs the traps. Only the main thread runs traps and can be stopped by one, so that a server which is launched from
+    # another thread, as in a test suite, leaves the signals of its process alone.
     def install
       return unless Thread.current == Thread.main
 
@@ -48,25 +48,25 @@ module Tidegate
 
     def installed? = !@previous.empty?
 
-    # The signals that the server is to hear by itself, as Symbols; nil where they are another's.
+    # The signals that the native side is to handle, as Symbols; nil if no traps are installed.
     def names = (@handlers.keys.map(&:to_sym) if installed?)
 
-    # Whether the server has been given one.
+    # Whether a signal has come.
     def told? = @told == true
 
-    # Puts our handlers back where the app has installed its own while it booted, and returns those signals' names.
+    # Installs the traps again where the app has installed its own while it booted, and returns the names of those signals.
     #
-    # The app's handler is not called any more, not even after ours. What such a handler does is to exit, or to stop
-    # a part of the app; either would cut off requests that the drain is there to finish. Code that is to run at the
-    # end belongs in at_exit, which runs when the last response is out.
+    # The app's trap is not called any more. Such a trap usually exits, or stops a part of the app, and either would cut off
+    # requests that the drain is there to finish. Code for the end of the process belongs in at_exit, which runs when the last
+    # response has been sent.
     def reclaim
       return [] unless installed?
 
       @handlers.filter_map { |name, handler| name unless Signal.trap(name, handler).equal?(handler) }
     end
 
-    # Runs the block and ends the boot after it if a signal came meanwhile: native code is loaded in it, which nothing may
-    # be raised through.
+    # Runs the block, and ends the boot after it if a signal came meanwhile. The block loads native code, and a trap must not raise
+    # through that.
     def defer
       @deferring = true
       yield
@@ -75,13 +75,13 @@ module Tidegate
       check
     end
 
-    # Ends the boot now if a signal came that some `rescue Exception` has swallowed.
+    # Ends the boot now if a signal came before, and a `rescue Exception` in the app has swallowed it.
     def check
       raise Stopped, @caught if @caught
     end
 
-    # Runs the block, which makes +server+ listen, and gives it the signals that came meanwhile and all later ones.
-    # A signal that ended the block half-way would lose the connections that were accepted already.
+    # Runs the block, which makes +server+ listen, and then passes on to the server the signals that came meanwhile, and all later
+    # ones. A signal must not end the block half-way, because connections that were accepted already would be lost.
     def hand_over(server)
       @held = []
       yield
@@ -89,7 +89,7 @@ module Tidegate
       @held.each { |name| server.signal(name.to_sym) }
     end
 
-    # Puts the handlers back that were there before ours.
+    # Restores the traps that were there before #install.
     def restore
       @server&.ignore_signals
       @previous.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
@@ -105,14 +105,14 @@ module Tidegate
       @handlers.delete(name)
     end
 
-    # Runs in a trap, where nothing may be locked, and so not be printed.
+    # Runs in a trap, which must not lock a Mutex, and so must not print: a thread does.
     def pass_over(name)
       return leave(name) unless Process.pid == @owner
 
       Thread.new { @log.info("SIG#{name} does nothing here; TERM stops the server, and a restart is a new process") }
     end
 
-    # Runs in the trap.
+    # Runs in a trap.
     def deliver(name)
       return leave(name) unless Process.pid == @owner
       @told = true
@@ -123,7 +123,7 @@ module Tidegate
       raise Stopped, name unless @deferring
     end
 
-    # In a process that the app has forked there is no server to tell: do what would have been done without us.
+    # Called in a child that the app has forked, which has no server: the signal does what it does without a trap.
     def leave(name)
       Signal.trap(name, "DEFAULT")
       Process.kill(name, Process.pid)

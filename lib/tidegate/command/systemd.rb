@@ -2,16 +2,16 @@
 
 require "socket"
 
-# What systemd is told of a service with `Type=notify` (sd_notify(3)): that it is ready, that it stops and how long that
-# may take, and that it lives.
+# Notifies systemd of a service with `Type=notify` (sd_notify(3)): that it is ready, that it stops and how long that may take,
+# and that it is alive.
 
 module Tidegate
   class Systemd
-    # Seconds between two requests for more time, and what each asks for: twice that and some, for a slow machine.
+    # Seconds between two requests for more time, and the seconds that each asks for: several times as many, for a slow machine.
     EXTEND_EVERY = 1.0
     EXTEND_BY = 5.0
 
-    # The systemd that has started this process; nil for none.
+    # The systemd that has started this process; nil if another program has.
     def self.from(env)
       address = env["NOTIFY_SOCKET"].to_s
       return unless address.start_with?("/", "@")
@@ -20,21 +20,21 @@ module Tidegate
       new(address, watchdog: usec && usec / 1e6)
     end
 
-    # +address+ is that of a datagram socket, with an @ for Linux's abstract namespace. +watchdog+ is the time in seconds
-    # after which systemd misses a sign of life; nil for none wanted.
+    # +address+ is that of a datagram socket, with an @ for Linux's abstract namespace. +watchdog+ is the time in seconds after
+    # which systemd takes a service without a sign of life for dead; nil if it does not watch.
     def initialize(address, watchdog: nil)
       @address = address.sub(/\A@/, "\0")
       @watchdog = watchdog
     end
 
-    # Tells of +server+, a Tidegate::Server that serves now, until it has stopped.
+    # Notifies systemd of +server+, a Tidegate::Server that serves now, until it has stopped.
     def accompany(server)
       notify("READY=1\nMAINPID=#{Process.pid}\nSTATUS=serving on #{server.addresses.join(", ")}")
       KeptThread.new("tidegate systemd", nil) { tell_of_stop(server) }.start
       KeptThread.new("tidegate systemd", nil) { show_life(server) }.start if @watchdog
     end
 
-    # One message; systemd that is not there is not our trouble.
+    # Sends one message. If systemd does not take it, the server goes on.
     def notify(message)
       Socket.open(:UNIX, :DGRAM) { |socket| socket.send(message, 0, Socket.sockaddr_un(@address)) }
     rescue SystemCallError
@@ -52,7 +52,7 @@ module Tidegate
       end
     end
 
-    # A process in which no Ruby thread runs any more gives none.
+    # Sends signs of life, from a Ruby thread: if Ruby is stuck, none is sent.
     def show_life(server)
       until server.phase == :stopped
         notify("WATCHDOG=1")

@@ -1,23 +1,24 @@
 # frozen_string_literal: true
 
-# Where temporary files go. Rack puts the files of a form there with Ruby's Tempfile, which refuses a directory that all
-# users may write to without the sticky bit, as each volume of the kind emptyDir is: what is wrong is said at boot, and not
-# by a 500 for each upload.
+# The directory for temporary files. Rack puts the files of a form there with Ruby's Tempfile, which refuses a directory that all
+# users may write to without the sticky bit, and each emptyDir volume is such a directory. The log says at boot what is wrong;
+# otherwise each upload would be a 500.
 
 require "tmpdir"
 
 module Tidegate
   class TemporaryDirectory
-    # The mode of one that is made: Ruby takes it, and other users can't look into it.
+    # The mode of a directory that is made here: Ruby takes it, and other users cannot read it.
     MODE = 0o700
 
-    # +env+ has TMPDIR; +log+ hears of what is wrong.
+    # +env+ has TMPDIR; +log+ gets what is wrong.
     def initialize(env, log)
       @named = env["TMPDIR"].to_s
       @log = log
     end
 
-    # Makes what TMPDIR names, if it is missing, and returns a directory that can be written to: Ruby's own if there is one.
+    # Makes the directory that TMPDIR names, if it is missing, and returns a directory that can be written to: the one that Ruby
+    # uses, if there is one.
     def prepare
       made = make
       found = rubys
@@ -25,7 +26,7 @@ module Tidegate
       found || fallback
     end
 
-    # What keeps this process from writing to the directory at +path+, as a clause with the path; nil for nothing.
+    # Why this process cannot write to the directory at +path+, as a clause with the path; nil if it can.
     def self.fault(path)
       stat = File.stat(path)
       return "#{path} is not a directory" unless stat.directory?
@@ -44,7 +45,7 @@ module Tidegate
 
     def named? = !@named.empty?
 
-    # nil where there was nothing to do, true where it was made, else what went wrong.
+    # Returns nil if there was nothing to do, true if the directory was made, else what went wrong.
     def make
       return if !named? || File.exist?(@named) || File.symlink?(@named)
 
@@ -55,7 +56,7 @@ module Tidegate
       "#{@named} (TMPDIR) is not there and cannot be made: #{Fault.reason(error).sub(/ (?:@|-) .*/, "")}"
     end
 
-    # What Ruby would choose, without its warnings: they are less than what is said here.
+    # The directory that Ruby chooses. Its warnings are dropped, because the log says more.
     def rubys
       verbose = $VERBOSE
       $VERBOSE = nil
@@ -75,7 +76,7 @@ module Tidegate
                  "one that is missing is made where its parent can be written to")
     end
 
-    # Ruby's last resort is the working directory.
+    # Whether Ruby has chosen a directory that the user expects. Its last choice is the working directory, which is none.
     def expected?(found)
       return same?(found, @named) if named?
 
@@ -88,7 +89,7 @@ module Tidegate
       "temporary files go to #{found}#{" instead of TMPDIR" if named?}"
     end
 
-    # Why the directories before +found+, or all, are not used.
+    # Why the directories before +found+ are not used, or all if there is none.
     def refusals(found)
       places = candidates.take_while { |path| found.nil? || !same?(path, found) }
       places << found if found
@@ -106,7 +107,7 @@ module Tidegate
 
     def candidates = [(@named if named?), Etc.systmpdir, "/tmp"].compact.map { |path| File.expand_path(path) }.uniq
 
-    # For request bodies, which need less than Ruby asks for.
+    # A directory for request bodies, which may be one that Ruby refuses.
     def fallback = candidates.find { |path| self.class.fault(path).nil? } || candidates.first
 
     def same?(one, other)

@@ -1,15 +1,15 @@
 # frozen_string_literal: true
 
-# Closes Action Cable's connections in a drain, as its own restart does: each client is told that the server restarts,
-# gets a proper Close, and connects again. They are closed one by one over the later part of the drain delay, when the
-# load balancers have learned to send them elsewhere and so that they do not all come at once.
+# Closes Action Cable's connections in a drain, as its own restart does: each client is told that the server restarts, gets a
+# proper Close, and connects again. The connections are closed one by one over the later part of the drain delay. By then the
+# load balancers send clients to other servers, and the clients do not all come at once.
 
 module Tidegate
   class CableDrain
     # The part of the drain delay in which connections are closed.
     SPREAD = (0.25..0.9)
 
-    # How often to look whether the delay was cut short, in seconds.
+    # Seconds between two looks whether the delay was cut short.
     LOOK = 0.1
 
     # Whether the app has loaded Action Cable.
@@ -20,7 +20,7 @@ module Tidegate
       @server = server
     end
 
-    # Closes all connections, those that are made meanwhile too.
+    # Closes all connections, also those that are made meanwhile.
     def call
       delay = @server.drain_delay
       began = now
@@ -51,7 +51,7 @@ module Tidegate
       connection.close(reason: ::ActionCable::INTERNAL[:disconnect_reasons][:server_restart], reconnect: true)
     end
 
-    # While the drain lasts; what comes after it does not wait.
+    # Waits until +time+ while the server drains, and no longer once it closes.
     def wait_until(time)
       sleep([time - now, LOOK].min) while now < time && @server.phase == :draining
     end

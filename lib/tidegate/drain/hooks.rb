@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
-# What the app has to do when the server is told to stop, and when it serves nothing new any more: in threads of their
-# own, while requests are still served. Action Cable is told without having been asked: its clients would stay until the
-# end, and be cut off then.
+# Runs the hooks before_drain, when the server is told to stop, and after_drain, when it serves nothing new any more, in threads of
+# their own, while requests are still served. Action Cable is always told, without a hook: otherwise its clients would stay until
+# the end and then be cut off.
 
 module Tidegate
   class DrainHooks
-    # +configuration+ names the hooks, +server+ is a Tidegate::Server.
+    # +configuration+ has the hooks, +server+ is a Tidegate::Server.
     def initialize(configuration, server, log)
       @before = configuration.before_drain.dup
       @before << CableDrain.new(server) if CableDrain.applies?
@@ -15,14 +15,14 @@ module Tidegate
       @threads = []
     end
 
-    # Waits for the two moments, and runs what belongs to each. +native+ knows when they come.
+    # Waits for each of the two moments, and runs its hooks then. +native+, the Native::Server, knows when they come.
     def start(native)
       @threads << thread("before_drain", @before) { native.await_stop } if @before.any?
       @threads << thread("after_drain", @after) { native.await_closing } if @after.any?
       self
     end
 
-    # Waits for those that run, for up to +seconds+ altogether.
+    # Waits for the hooks that run, for up to +seconds+ altogether.
     def join(seconds)
       limit = now + seconds
       @threads.each { |thread| thread.join([limit - now, 0].max) }
@@ -30,7 +30,7 @@ module Tidegate
 
     private
 
-    # One that is killed while it waits is replaced; one that is killed in a hook has run it.
+    # A thread that is killed while it waits is replaced. A thread that is killed in a hook is not: the hook has run.
     def thread(name, hooks)
       begun = false
       KeptThread.new("tidegate #{name}", @log) do

@@ -1,34 +1,33 @@
 # frozen_string_literal: true
 
-# Text of the app's or the client's on its way to a log: no byte of it ends a line, speaks to a terminal, or hides another.
+# Text of an app or a client on its way to a log: no byte of it ends a line, controls a terminal, or hides other text.
 
 module Tidegate
   module Printable
-    # Control characters, those of C1 and the separators of lines that are not ASCII included, and those that turn the
-    # direction of the text around.
+    # Control characters (ASCII and C1), line separators beyond ASCII, and characters that change the direction of the text.
     HIDDEN = /[\p{Cntrl}\u2028\u2029\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/
 
-    # The same without those that JSON has a form for.
+    # The same, without the characters that JSON escapes itself.
     HIDDEN_IN_JSON = /[\u007F-\u009F\u2028\u2029\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/
 
-    # Characters; a log is no place for more.
+    # How many characters of a text are logged.
     LONGEST = 8192
 
     module_function
 
-    # The text in one line: `\n`, `\x1b` or `\u0085` in the place of what cannot be shown, `\xff` in that of a byte that is
-    # no text.
+    # The text in one line: `\n`, `\x1b` or `\u0085` replaces a character that cannot be shown, `\xff` a byte that is no
+    # text.
     def line(text)
       unicode(text).gsub(HIDDEN) { |character| escape(character) }
     end
 
-    # An object as a line of JSON, whose strings are Unicode already.
+    # An object as a line of JSON. The strings in it must be Unicode already.
     def json(object)
       require "json"
       JSON.generate(object).gsub(HIDDEN_IN_JSON) { |character| format("\\u%04x", character.ord) }
     end
 
-    # The text in Unicode, whatever it was in, and not longer than LONGEST.
+    # The text in Unicode, whatever its encoding was, and not longer than LONGEST.
     def unicode(text)
       text = cut(utf8(text))
       text.scrub { |bytes| bytes.bytes.map { |byte| format("\\x%02x", byte) }.join }

@@ -1,17 +1,18 @@
 # frozen_string_literal: true
 
-# A thread of ours that is there for as long as its work: code of the app that ends "all other threads" ends it too, and
-# another takes its place then.
+# A thread of the server that lives as long as its work. An app that kills "all other threads" kills it too, and then another
+# thread takes its place.
 
 module Tidegate
   class KeptThread
-    # Seconds before the next one where an exception has ended the work.
+    # Seconds before the next thread begins, if an exception has ended the work.
     PAUSE = 0.5
 
-    # Seconds for a new thread to show that it has begun. One that is killed before that never runs.
+    # Seconds for a new thread to show that it has begun. A thread that is killed before that never runs.
     BEGIN_WITHIN = 1.0
 
-    # Its +name+, and what it does: the block is called again after any end but its own. +log+ is told of those; nil for none.
+    # The block is the work, and is called again unless it has returned: after an exception, and when the thread was killed. That is
+    # logged to +log+, unless it is nil. +name+ is the name of the thread.
     def initialize(name, log, &work)
       @name = name
       @log = log
@@ -24,7 +25,7 @@ module Tidegate
       self
     end
 
-    # Waits for the work to be done, for up to +limit+ seconds; nil when it is not.
+    # Waits until the work is done, for up to +limit+ seconds; nil when it is not done by then.
     def join(limit = nil)
       deadline = limit && (now + limit)
       loop do
@@ -34,7 +35,7 @@ module Tidegate
       end
     end
 
-    # Ends it for good.
+    # Ends the thread for good.
     def kill
       @stopped = true
       @thread&.kill
@@ -63,7 +64,7 @@ module Tidegate
       replace(error) unless over
     end
 
-    # When the process ends, Ruby kills all threads; a new one would keep it alive.
+    # When the process ends, Ruby kills all threads; a new thread would keep the process alive.
     def replace(error)
       return if @stopped || !Thread.main.alive?
 

@@ -1,21 +1,21 @@
 # frozen_string_literal: true
 
-# The Ruby threads that run the app. The native side hands them requests and says when it could use one more; this
-# file starts them, and puts another in the place of one that has ended, as in that of the thread that starts them.
+# The Ruby threads that run the app, called workers. The native side hands them requests and says when it wants one more. This
+# file starts them, and replaces a worker that has ended, or the thread that starts them.
 
 module Tidegate
   class WorkerPool
-    # A worker that lived this long was no failure of its place: the next one starts without a pause.
+    # Seconds. If a worker has lived for this long, the next one in its place starts without a pause.
     SETTLED = 1.0
 
-    # The pause before the next worker in a place where workers die young, doubling from the first to the second.
+    # Seconds before the next worker in a place where workers die sooner. They double from the first number to the second.
     PAUSES = (0.1..5.0)
 
-    # How long to let a demand rest that cannot be met now.
+    # Seconds to wait when the native side wants a worker and none can be started.
     UNMET = 0.5
 
-    # +native+ is the Native::Server; +min+ workers are started at once, +max+ is never exceeded. +hooks+ are the Hooks
-    # that each worker runs first and those that it runs last; +delivery+ sees requests to their end.
+    # +native+ is the Native::Server. +min+ workers are started at once, and there are never more than +max+. +hooks+ are the Hooks
+    # that each worker runs first and those that it runs last. +delivery+ ends a request that a worker did not.
     def initialize(native, min:, max:, log:, hooks: [], delivery: Delivery.new(log))
       @native = native
       @min = min
@@ -25,10 +25,10 @@ module Tidegate
       @delivery = delivery
       @lock = Mutex.new
       @workers = {}
-      @stopped = Queue.new # nothing is ever in it; it is closed when the server has stopped
+      @stopped = Queue.new # always empty; it is closed when the server has stopped
     end
 
-    # Starts the first workers, and the thread that starts the others.
+    # Starts the first workers, and the supervisor, which is the thread that starts the others.
     def start
       @min.times { spawn }
       @supervisor = KeptThread.new("tidegate pool", @log) { supervise }.start
@@ -38,8 +38,8 @@ module Tidegate
     # How many workers there are.
     def size = workers.count(&:alive?)
 
-    # Waits for the workers of a server that has stopped. Those that take longer than +seconds+ are killed, and the
-    # result is false: they are stuck in the app.
+    # Waits for the workers of a server that has stopped. Workers that take longer than +seconds+ are stuck in the app: they are
+    # killed, and the result is false.
     def finish(seconds)
       deadline = now + seconds
       return true if threads.all? { |thread| thread.join([deadline - now, 0].max) }
@@ -48,7 +48,7 @@ module Tidegate
       false
     end
 
-    # Ends the workers, whatever they are doing.
+    # Kills the workers, whatever they are doing.
     def kill
       @closed = true
       @stopped.close
@@ -61,7 +61,7 @@ module Tidegate
 
     def workers = @lock.synchronize { @workers.values }
 
-    # What was promised by one that was killed may never come.
+    # If this is not the first supervisor, the one before was killed, and the workers that it was to start may never come.
     def supervise
       @native.forget_promises
       while @native.demand == :spawn
@@ -71,16 +71,16 @@ module Tidegate
       workers.each(&:join)
     end
 
-    # All places are taken, or the system has no thread left: the native side asks again, while it has need.
+    # All places are taken, or the system has no thread left. The native side asks again, while it wants a worker.
     def postpone
       @native.decline
       @stopped.pop(timeout: UNMET)
     end
 
-    # Starts a worker in a free place, or in +place+, which its last holder is just leaving. False when there is none.
+    # Starts a worker in a free place, or in +place+, which the worker before it is just leaving. False if there is no place.
     def spawn(place = nil, failures = 0)
       @lock.synchronize do
-        # One that was killed before it could begin has not left.
+        # A worker that was killed before it could begin is dead and still has its place.
         place ||= (1..@max).find { |number| !@workers[number]&.alive? }
         return false if place.nil? || @closed
 
@@ -93,12 +93,11 @@ module Tidegate
       false
     end
 
-    # The life of one worker. Native#work comes back only when the server has stopped, or has too little work for so many;
-    # any other way out - Thread#kill,
-    # Thread#raise, an exception that no request can be blamed for - leaves a place to be filled. It is filled from
-    # here, by the thread that ends, so that nobody has to wait or poll for it.
+    # The life of one worker. Native::Server#work returns only when the server has stopped, or has too little work for so many
+    # workers. If the worker ends in another way (Thread#kill, Thread#raise, an exception that comes from no request), the thread
+    # that ends starts the next worker in its place itself, so that no other thread has to wait or poll for that.
     def work(place, failures)
-      # Known even where the thread that has started this one was killed before it could say so.
+      # The worker enters itself, in case the thread that has started it was killed before it could.
       @lock.synchronize { @workers[place] = Thread.current }
       @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
@@ -111,24 +110,24 @@ module Tidegate
     ensure
       begin
         finish_requests
-      ensure # a callback may want to end the process, or be interrupted: the place is filled all the same
+      ensure # the place is filled also when a callback exits the process or is interrupted
         over ? leave(place) : replace(place, error, failed?(error, began) ? failures + 1 : 0)
       end
     end
 
-    # A request whose thread was ended inside the app is over as well: whoever waits for its end is told so. They may be
-    # another thread's; that makes no difference.
+    # Ends the requests that ran on a thread which was ended inside the app: their callbacks run here. The thread may be another
+    # one than this, which makes no difference.
     def finish_requests
       while (exchange = @native.next_unfinished)
         @delivery.ended(exchange)
       end
     end
 
-    # Whether a worker that has ended could not do its work. One that was killed was ended by somebody else.
+    # Whether a worker has ended because it could not do its work. A worker that was killed has no error.
     def failed?(error, began) = error && !(began && now - began >= SETTLED)
 
-    # When the process ends without stopping the server, Ruby kills all threads; then there is nothing to replace, and
-    # a new thread would keep the process alive.
+    # When the process ends without stopping the server, Ruby kills all threads. Then no worker is replaced, because a new thread
+    # would keep the process alive.
     def replace(place, error, failures)
       return leave(place) if @closed || !Thread.main.alive?
 

@@ -1,14 +1,13 @@
 # frozen_string_literal: true
 
-# The end of each request of a server. The native side sends what the app has returned; that the body is closed, that callbacks
-# run, and that a failure of the app is answered and then reported, whatever happens on the way, is left to Ruby's own
-# `ensure`, which also holds when the thread is killed.
+# The end of each request. The native side sends what the app has returned. This file closes the body, runs the callbacks, and
+# answers for an app that fails and then reports it. It does so in Ruby's own `ensure`, which also runs when the thread is killed.
 #
 # An +exchange+ is a Native::Exchange.
 
 module Tidegate
   class Delivery
-    # +handler+ answers in the place of an app that has raised; with +development+ its client is shown what was raised.
+    # +handler+ answers instead of an app that has raised; with +development+ the client is shown the exception.
     def initialize(log, handler: nil, development: false)
       @log = log
       @handler = handler
@@ -17,7 +16,7 @@ module Tidegate
 
     def development? = @development
 
-    # Has the exchange send the response, closes the body once, unless its to_ary has done so, and runs the callbacks.
+    # Has the exchange send the response, closes the body unless its to_ary has done so, and runs the callbacks.
     def run(exchange, status, headers, body)
       exchange.deliver(status, headers, body)
       done = true
@@ -29,8 +28,8 @@ module Tidegate
       conclude(exchange, status, headers, body, error)
     end
 
-    # Writes what +body+ yields to +stream+, a Native::Stream. The app may keep the block and call it when it likes: the stream
-    # knows when the response is over.
+    # Writes what +body+ yields to +stream+, a Native::ResponseStream. The app may keep the block and call it when it likes: the
+    # stream knows when the response has ended.
     def each(body, stream) = body.each { |chunk| stream.write(chunk) }
 
     # The app has raised instead of returning a response.
@@ -40,9 +39,9 @@ module Tidegate
       finish(exchange.env, nil, nil, error)
     end
 
-    # Answers the client, as the app's own handler wants it or with a plain 500, if it can still be answered, and then reports
-    # what the app has raised: a log that is slow keeps no client waiting. A fault of the client's that the app lets through
-    # is refused instead.
+    # Answers the client, if it can still be answered, with what the handler returns or with a plain 500, and then reports the
+    # exception: in this order, so that no client waits for a slow log. A ClientError that the app has not rescued is refused
+    # instead.
     def failed(exchange, error)
       exchange.refuse_client(error) if error.is_a?(ClientError)
       stage = stage_of(exchange)
@@ -57,16 +56,16 @@ module Tidegate
       report_of(exchange.env, failure, :handler) if failure
     end
 
-    # Reports what was raised when the client had been answered, or the app had taken the connection and returned.
+    # Reports an exception that came when the client had been answered, or the app had hijacked the connection and returned.
     def late(exchange, error) = report_of(exchange.env, error, stage_of(exchange))
 
-    # The thread of a request was ended inside the app: those who wait for the request's end are told, on another thread.
+    # The thread of a request was ended inside the app: its callbacks run on another thread.
     def ended(exchange)
       give_up(exchange)
       finish(exchange.env, nil, nil, nil)
     end
 
-    # Reports an exception; +stage+ says where it came up.
+    # Reports an exception; +stage+ says where it was raised.
     def report(error, method, path, id = nil, stage = :app)
       who, suffix = SENTENCES.fetch(stage)
       method, path = [method, path].map { |text| Printable.unicode(text.to_s) }
@@ -75,8 +74,8 @@ module Tidegate
     end
 
     # Runs the callbacks of a request that is over: those of rack.response_finished in reverse order (Rack SPEC), each
-    # with what is known of the response; then those of rack.after_reply, as Puma has them. What one raises is logged
-    # and keeps none of the others from running.
+    # with what is known of the response; then those of rack.after_reply, as Puma has them. If one raises, that is logged
+    # and the others run.
     def finish(env, status, headers, error)
       callbacks(env, "rack.response_finished").reverse_each do |callback|
         attempt(env, :response_finished) { callback.call(env, status, headers, error) }
@@ -86,7 +85,7 @@ module Tidegate
 
     private
 
-    # What is said of the request that failed, before and after what was raised, by where that was.
+    # What the log line has before and after the exception, by stage.
     SENTENCES = {
       app: ["", ""],
       late: ["", ", after the response had begun"],
@@ -103,8 +102,8 @@ module Tidegate
       exchange.io ? :hijacked : :late
     end
 
-    # Has the handler answer. As in Puma it is called with as many of the error, the env and the status as it takes, and
-    # returns a response.
+    # Sends the response that the handler returns. As in Puma it is called with as many of the error, the env and the status as it
+    # takes.
     def answer(exchange, error)
       arity = (@handler.respond_to?(:arity) ? @handler : @handler.method(:call)).arity
       arguments = [error, exchange.env, 500]
@@ -114,13 +113,13 @@ module Tidegate
       close(exchange, body)
     end
 
-    # Leaves no client waiting: one that was told nothing is told 500, and a connection that the app has taken is closed.
+    # Leaves no client waiting: a client that has got nothing gets a 500, and a hijacked connection is closed.
     def give_up(exchange, error = nil)
       exchange.refuse(@development && error && exchange.open? ? ErrorReport.new(error).to_s : nil)
       exchange.io&.then { |io| Hijacked.end(io) }
     end
 
-    # Closes the body and runs the callbacks, also when closing it fails or is interrupted.
+    # Closes the body and runs the callbacks, also when closing fails or is interrupted.
     def conclude(exchange, status, headers, body, error)
       close(exchange, body)
     rescue Exception => failure # rubocop:disable Lint/RescueException -- as above
@@ -134,8 +133,8 @@ module Tidegate
       body.close if !exchange.closed? && body.respond_to?(:close)
     end
 
-    # A copy, so that each is called once whatever the callbacks do to the list. It is emptied first: a thread that is
-    # killed in the middle has had those that began.
+    # Takes all callbacks out of the list, so that each is called at most once, whatever they do to the list, and also if the
+    # thread is killed in the middle.
     def callbacks(env, key)
       list = env[key] or return []
 
@@ -148,7 +147,7 @@ module Tidegate
       report_of(env, error, name)
     end
 
-    # What a client does wrong is no error of the app's, and must not fill its log.
+    # A ClientError is no error of the app, and clients must not be able to fill its log.
     def report_of(env, error, stage)
       return if error.is_a?(ClientError)
 

@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-# The rack.input of a request without a body. One object serves all of them, so that it has no state to share: it can
-# be read, rewound and closed by any number of apps and stays what it is.
+# The rack.input of a request without a body. One object serves all such requests, and so has no state: any number of apps can
+# read, rewind and close it.
 
 module Tidegate
   class EmptyInput
-    # As IO#read at the end of a file: "" when all is asked for, nil when a number of bytes is.
+    # As IO#read at the end of a file: "" without a length, nil with one.
     def read(length = nil, buffer = nil)
       buffer&.clear
       return if length&.positive?
@@ -32,7 +32,7 @@ module Tidegate
 
     def binmode = self
 
-    # Does nothing: the next request needs it.
+    # Does nothing, because the next request uses the same object.
     def close = nil
 
     def closed? = false

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
-# The entries of the Rack env that are the same for every request, and the one place that knows which version of
-# Rack is loaded.
+# The entries of the Rack env that are the same for every request. No other file asks which version of Rack is loaded.
 
 require "rack/version"
 
@@ -9,20 +8,20 @@ module Tidegate
   module RackEnv
     SOFTWARE = "tidegate/#{Tidegate::VERSION}".freeze
 
-    # What servers have answered since Rack 3 stopped counting the versions of its SPEC.
+    # What servers put into rack.version since Rack 3 has no version of its SPEC any more.
     LAST_SPEC = [1, 6].freeze
 
-    # Of the request that the calling thread runs: milliseconds of waiting for the GVL so far.
+    # How many milliseconds the request of the calling thread has waited for the GVL so far.
     GVL_WAIT = -> { Native.gvl_wait }.freeze
 
-    # Tells that the request that the calling thread runs will mostly wait from now on, so that no other waits for it.
+    # Says that the request of the calling thread will mostly wait from now on, so that no other request waits for it.
     IO_BOUND = -> { Native.io_bound }.freeze
 
     module_function
 
-    # A frozen Hash that the native side copies into each env. What Rack 3 has dropped from its SPEC stays: Rack 2
-    # requires it, and middleware still asks for it. So does rack.input for a request without a body, which Rack allows
-    # to be missing since 3.1: apps read it without asking. A body takes its place.
+    # A frozen Hash that the native side copies into each env. It keeps the entries that Rack 3 has dropped from its SPEC,
+    # because Rack 2 requires them and middleware still reads them. It has a rack.input, which the body of a request replaces:
+    # since Rack 3.1 it may be missing, but apps read it without asking.
     def template(errors: $stderr, release: Rack.release)
       {
         "SERVER_SOFTWARE" => SOFTWARE,
@@ -40,10 +39,10 @@ module Tidegate
       }.freeze
     end
 
-    # Whether rack.input has to be rewindable; Rack 3 has dropped that.
+    # Whether rack.input has to be rewindable, as before Rack 3.
     def rewindable?(release: Rack.release) = older?(release, 3, 0)
 
-    # Rack 2 knows the version of its SPEC; Rack 3 has only that of its release.
+    # Rack 2 has a version of its SPEC, Rack 3 only that of its release.
     def spec_version(release)
       older?(release, 3, 0) ? Rack::VERSION.dup.freeze : LAST_SPEC
     end

@@ -1,28 +1,33 @@
 # frozen_string_literal: true
 
-# What `rackup -s tidegate` and `rails server -u tidegate` call: their options in our words, and the launcher.
+# What `rackup -s tidegate` and `rails server -u tidegate` call: it gives their options Tidegate's names and runs the launcher.
 
 module Tidegate
   module RackHandler
-    # Their names for our options. `config` is the rackup file, which they have loaded already.
+    # Their names for Tidegate's options. `config` is the rackup file, which they have loaded already.
     NAMES = { Host: :host, Port: :port, Threads: :threads, Silent: :silent, Verbose: :log_requests, config: :rackup }.freeze
 
-    # Options of ours that are set in another way under rackup.
+    # Tidegate's options that are set in another way under rackup.
     ELSEWHERE = %i[host port rackup config environment directory].freeze
 
-    # What they pass to every server, and deal with themselves.
+    # Options that they pass to every server and handle themselves.
     THEIRS = %i[
       AccessLog DoNotReverseLookup Logger SSLEnable StartCallback app builder caching daemonize early_hints eval heapfile
       include log_stdout pid profile_file profile_mode require restart_cmd server using warn
     ].freeze
 
-    # Serves +app+ until a signal ends it; yields the Tidegate::Server before it starts.
+    # Serves +app+ until a signal ends the server, and exits with a status that is not 0.
+    # @param app [#call] the Rack app
+    # @param options [Hash, nil] the options, by their names or Tidegate's
+    # @yieldparam server [Server] before it starts
+    # @return [void]
     def run(app, options = nil, **keywords, &block)
       status = launch(app, { **options.to_h, **keywords }, &block)
       exit(status) unless status.zero?
     end
 
-    # The options that `rackup -O` takes, with what they mean.
+    # The options that `rackup -O` takes, with their meaning.
+    # @return [Hash{String => String}]
     def valid_options
       own = Configuration::OPTIONS.values.reject { |option| option.code || option.secret || ELSEWHERE.include?(option.name) }
       { "Host=HOST" => "host to listen on", "Port=PORT" => "port to listen on" }.merge(
@@ -40,8 +45,8 @@ module Tidegate
       1
     end
 
-    # The two Layers that the options are: what somebody asked for, and what rackup or Rails would use otherwise, to
-    # which a configuration file or the environment is preferred.
+    # Two Layers: the options that the user has set, and the defaults of rackup or Rails, which give way to a configuration file
+    # and to the environment.
     def layers(options)
       supplied = options.delete(:user_supplied_options)
       layers = [Configuration::Layer.new, Configuration::Layer.new]
@@ -54,8 +59,8 @@ module Tidegate
       layers
     end
 
-    # Rails lists what its user has set. Rackup does not, but fills in certain values: a port from its command line
-    # is text, its own is this number. The environment is a fact, since the app was loaded in it.
+    # Whether the user has set an option. Rails lists these. Rackup does not, but its defaults are known: a port from its command
+    # line is text, its default is the number. The environment always counts, because the app was loaded in it.
     def asked_for?(key, options, supplied)
       return true if key == :environment
       return supplied.include?(key) if supplied

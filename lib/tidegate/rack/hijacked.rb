@@ -1,18 +1,18 @@
 # frozen_string_literal: true
 
-# Connections that apps have taken for themselves. Each is a real socket; the server counts it until it is closed, waits
-# for it at the end of a drain, and cuts it when the time is up.
+# The connections that apps have hijacked. Each is a real socket. The server counts it until it is closed, waits for it at the
+# end of a drain, and cuts it when the time is up.
 
 require "socket"
 
 module Tidegate
   class Hijacked
-    # What makes a socket one of ours: the server learns that it was closed. One that is forgotten unclosed is closed by
-    # the garbage collector, and the server learns of that too.
+    # Tells the server when the socket is closed. If the app forgets to close a socket, the garbage collector closes it, and the
+    # server learns of that too.
     module Reported
-      # +hold+ is a Native::Hold, for which the server waits until it is released.
-      def report_to(hold)
-        @hold = hold
+      # +guard+ is a Native::HijackGuard: the server waits until it is released.
+      def report_to(guard)
+        @guard = guard
         self
       end
 
@@ -27,7 +27,7 @@ module Tidegate
       def reporting
         yield
       ensure
-        @hold&.release if closed?
+        @guard&.release if closed?
       end
     end
 
@@ -44,36 +44,36 @@ module Tidegate
       @sockets = ObjectSpace::WeakMap.new
     end
 
-    # Ends one for an app that has failed: its client is not to wait until the socket is collected. Not by closing alone: a
-    # thread that reads from it would have to be waited for.
+    # Ends the socket of an app that has failed, so that the client does not wait until the socket is garbage-collected. It is shut
+    # down first, because closing waits for a thread that reads from it.
     def self.end(socket)
       socket.shutdown(Socket::SHUT_RDWR) unless socket.closed?
     rescue SystemCallError, IOError
-      nil # the client was faster
+      nil # the client has ended it first
     ensure
       socket.close
     end
 
-    # The socket for a descriptor, which is its own from now on: what interrupts the thread has to wait until there is one.
-    def open(descriptor, tcp, hold)
-      Thread.handle_interrupt(Object => :never) { adopt(descriptor, tcp, hold) }
+    # The socket for a descriptor, which the socket owns from now on. Interrupts wait until then, so that the descriptor is not lost.
+    def open(descriptor, tcp, guard)
+      Thread.handle_interrupt(Object => :never) { adopt(descriptor, tcp, guard) }
     end
 
-    # Ends those that are still open, in both directions. Their owners see the end and close them.
+    # Shuts down the sockets that are still open, in both directions. The app reads the end and closes them.
     def cut
       @sockets.each_key do |socket|
         socket.shutdown(Socket::SHUT_RDWR) unless socket.closed?
       rescue SystemCallError, IOError
-        nil # the client was faster
+        nil # the client has ended it first
       end
     end
 
     private
 
-    def adopt(descriptor, tcp, hold)
+    def adopt(descriptor, tcp, guard)
       socket = (tcp ? TCP : Unix).for_fd(descriptor)
       socket.do_not_reverse_lookup = true
-      socket.report_to(hold)
+      socket.report_to(guard)
       @sockets[socket] = true
       socket
     end

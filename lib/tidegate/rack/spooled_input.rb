@@ -1,8 +1,7 @@
 # frozen_string_literal: true
 
-# The rack.input of a request whose body is in a temporary file: a File, which reads what is left of it in one piece.
-# IO#read would ask for as much again to find out that this was the end, and move what it has for that: a string of
-# twice the size, copied once more.
+# The rack.input of a request with its body in a temporary file: a File that reads the rest of itself in one piece. IO#read
+# would ask for as much again to find the end, and for that make a string of twice the size and copy it once more.
 
 module Tidegate
   class SpooledInput < File

@@ -1,26 +1,26 @@
 # frozen_string_literal: true
 
-# The rack.input of a request whose body is still arriving (option stream_input). It is read once, from the beginning to
-# the end, and waits for what has not come yet while other threads run. Where the rest does not come it raises a
-# ClientError: a body that breaks off must not look whole.
+# The rack.input of a request with a body that is still arriving (option stream_input). The app reads it once, from the
+# beginning to the end, and waits for what has not come yet while other threads run. If the rest does not come, reading
+# raises a ClientError: a body that breaks off must not look whole.
 
 module Tidegate
   class StreamInput
-    # The input for a Native::RequestStream. Rack 2 apps rewind it, so that it keeps what was read for them.
-    def self.open(feed)
-      input = new(feed)
+    # The input for +stream+, a Native::RequestStream. Rack 2 apps rewind their input, so that theirs keeps what was read.
+    def self.open(stream)
+      input = new(stream)
       return input unless RackEnv.rewindable?
 
       require "rack/rewindable_input"
       Rack::RewindableInput.new(input)
     end
 
-    def initialize(feed)
-      @feed = feed
+    def initialize(stream)
+      @stream = stream
       @buffer = String.new(encoding: Encoding::BINARY)
     end
 
-    # As IO#read: all of the rest without +length+; else +length+ bytes, fewer only at the end, nil after it.
+    # As IO#read: without +length+ all of the rest; else +length+ bytes, fewer only at the end, and nil after it.
     def read(length = nil, buffer = nil)
       raise ArgumentError, "negative length #{length} given" if length&.negative?
 
@@ -42,7 +42,7 @@ module Tidegate
       buffer ? buffer.replace(taken) : taken
     end
 
-    # The next line with its end; nil after the last. +separator+ nil is for all of the rest.
+    # The next line with its separator; nil after the last. With a nil +separator+ all of the rest.
     def gets(separator = $/)
       return read.then { |rest| rest unless rest.empty? } if separator.nil?
 
@@ -74,22 +74,22 @@ module Tidegate
 
     def external_encoding = Encoding::BINARY
 
-    # Nobody wants the rest.
+    # Has the server stop receiving the rest.
     def close
       @closed = true
-      @feed.close
+      @stream.close
     end
 
     def closed? = @closed == true
 
     private
 
-    # Takes in pieces until the block says that it is enough, or until the end.
+    # Takes in pieces until the block returns true, or until the end.
     def fill
       raise IOError, "closed stream" if @closed
 
       until @over || yield
-        piece = @feed.next
+        piece = @stream.next
         if piece.nil? then @over = true
         elsif @buffer.empty? then @buffer = piece
         else @buffer << piece
@@ -97,7 +97,7 @@ module Tidegate
       end
     end
 
-    # Takes in all of the rest, or what comes of it, and puts it together once: a buffer that grows with each piece is copied
+    # Takes in all of the rest, or what comes of it, and joins the pieces once: a buffer that grows with each piece would be copied
     # again and again.
     def gather
       pieces = []

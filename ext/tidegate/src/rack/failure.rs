@@ -1,14 +1,15 @@
-//! What a call of Ruby has ended with: an exception, which the exchange can be answered for, or the end of the thread. What an
-//! exception looks like in the log is in `lib/tidegate/log/error_report.rb`.
+//! How a call of Ruby has failed: with an exception, for which the client can be answered, or with the end of the thread. The
+//! log's lines about an exception are made in `lib/tidegate/log/error_report.rb`.
 
 use magnus::{Error, Ruby, Value, error::ErrorType, prelude::*};
 
-/// An exception, and not what ends a thread or leaves a block: after that nothing of Ruby's may run on our account.
+/// Whether this is an exception. Otherwise it ends the thread or leaves a block (`Thread#kill`, `throw`), and this crate must call
+/// no Ruby until it is passed on.
 pub(crate) fn is_exception(error: &Error) -> bool {
     !matches!(error.error_type(), ErrorType::Jump(_))
 }
 
-/// An error as the exception that Ruby code is shown; nil where there is none to show.
+/// The exception of an error, to be shown to Ruby code; nil for what is no exception.
 pub(crate) fn exception(ruby: &Ruby, error: &Error) -> Value {
     let made = match error.error_type() {
         ErrorType::Exception(exception) => Some(exception.as_value()),
@@ -18,7 +19,7 @@ pub(crate) fn exception(ruby: &Ruby, error: &Error) -> Value {
     made.unwrap_or_else(|| ruby.qnil().as_value())
 }
 
-/// What Ruby code returned that may raise without harm; but what ends the thread ends it.
+/// The result of Ruby code of which an exception does no harm. What ends the thread is passed on.
 pub(crate) fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,24 +1,26 @@
-//! Keys and values on their way into a hash: many at a time, because each call of Ruby has to be able to fail.
+//! Keys and values on their way into a Ruby hash: many at a time, because each call into Ruby is protected against what it may
+//! raise, and that costs.
 
 use magnus::{Error, IntoValue, RHash, RString, Ruby, Value, value::ReprValue};
 
-/// More than a usual request has.
+/// More pairs than a usual request has.
 const ROOM: usize = 32;
 
-/// Pairs that a hash gets, by then. Stays on the stack, where Ruby's collector finds them.
-pub(crate) struct Pairs<'a> {
+/// The pairs that the hash has not got yet. It stays on the stack, where Ruby's garbage collector finds them.
+pub(crate) struct HashBuilder<'a> {
     ruby: &'a Ruby,
     hash: RHash,
     values: [Value; 2 * ROOM],
     filled: usize,
 }
 
-impl<'a> Pairs<'a> {
-    pub(crate) fn of(ruby: &'a Ruby, hash: RHash) -> Self {
+impl<'a> HashBuilder<'a> {
+    /// Adds to `hash`.
+    pub(crate) fn new(ruby: &'a Ruby, hash: RHash) -> Self {
         Self { ruby, hash, values: [ruby.qnil().as_value(); 2 * ROOM], filled: 0 }
     }
 
-    /// Adds a pair; later ones count.
+    /// Adds a pair. The later of two pairs with the same key counts.
     ///
     /// # Errors
     ///
@@ -33,7 +35,7 @@ impl<'a> Pairs<'a> {
         Ok(())
     }
 
-    /// Gives the hash what it has not got yet.
+    /// Gives the hash the pairs that it has not got yet.
     ///
     /// # Errors
     ///

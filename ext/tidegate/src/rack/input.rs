@@ -12,8 +12,8 @@ use tidegate_core::RequestBody;
 
 use crate::rack::request_stream::RequestStream;
 
-/// The classes that request bodies become.
-pub(crate) struct Inputs {
+/// The Ruby classes of request bodies, one for each place that a body may be in.
+pub(crate) struct InputClasses {
     string_io: Opaque<RClass>,
     /// `Tidegate::SpooledInput`.
     spooled: Opaque<RClass>,
@@ -23,23 +23,23 @@ pub(crate) struct Inputs {
 
 /// A request body as Ruby reads it.
 pub(crate) enum Input {
-    /// No body: the env template's own `rack.input` stays.
+    /// There is no body: the `rack.input` of the env's template stays.
     None,
-    /// In memory.
+    /// The body is in memory.
     Memory(Value, u64),
-    /// In an unlinked temporary file, to be closed when the request is over.
+    /// The body is in an unlinked temporary file, which the server closes when the request is over.
     File(Value, u64),
-    /// Still arriving: what the app reads, and where it comes from.
+    /// The body is still arriving: what the app reads, and where that gets it from.
     Stream(Value, Obj<RequestStream>),
 }
 
-impl Inputs {
+impl InputClasses {
     pub(crate) fn new(ruby: &Ruby) -> Result<Self, Error> {
         ruby.require("stringio")?;
         let string_io: RClass = ruby.class_object().const_get("StringIO")?;
         let tidegate: RModule = ruby.class_object().const_get("Tidegate")?;
-        let ours = |name| tidegate.const_get::<_, RClass>(name).map(Opaque::from);
-        Ok(Self { string_io: string_io.into(), spooled: ours("SpooledInput")?, stream: ours("StreamInput")? })
+        let class = |name| tidegate.const_get::<_, RClass>(name).map(Opaque::from);
+        Ok(Self { string_io: string_io.into(), spooled: class("SpooledInput")?, stream: class("StreamInput")? })
     }
 
     pub(crate) fn mark(&self, marker: &Marker) {
@@ -48,6 +48,7 @@ impl Inputs {
         marker.mark(self.stream);
     }
 
+    /// Makes the `rack.input` of a body.
     pub(crate) fn open(&self, ruby: &Ruby, body: RequestBody) -> Result<Input, Error> {
         match body {
             RequestBody::Empty => Ok(Input::None),
@@ -60,17 +61,17 @@ impl Inputs {
                 let io = ruby.get_inner(self.spooled).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
                 Ok(Input::File(io, len))
             }
-            RequestBody::Stream(feed) => {
-                let feed = ruby.obj_wrap(RequestStream::new(feed));
-                let io = ruby.get_inner(self.stream).funcall("open", (feed,))?;
-                Ok(Input::Stream(io, feed))
+            RequestBody::Stream(stream) => {
+                let stream = ruby.obj_wrap(RequestStream::new(stream));
+                let io = ruby.get_inner(self.stream).funcall("open", (stream,))?;
+                Ok(Input::Stream(io, stream))
             }
         }
     }
 }
 
 impl Input {
-    /// The body's length in bytes if all of it is here, and the object to read it from.
+    /// The body's length in bytes if all of it has arrived, and the object that the app reads it from.
     pub(crate) fn parts(&self) -> Option<(Option<u64>, Value)> {
         match self {
             Self::None => None,
@@ -79,14 +80,14 @@ impl Input {
         }
     }
 
-    /// Ends the receiving of what has not arrived, where Ruby must not be called any more.
+    /// Stops receiving the rest of the body. Calls no Ruby, because the thread may be ending.
     pub(crate) fn release(&self) {
-        if let Self::Stream(_, feed) = self {
-            feed.close();
+        if let Self::Stream(_, stream) = self {
+            stream.close();
         }
     }
 
-    /// Gives back the temporary file, and what has not arrived, whatever the app did with it.
+    /// Closes the temporary file, or stops receiving the rest of the body, whatever the app did with it.
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),

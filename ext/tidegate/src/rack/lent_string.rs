@@ -1,5 +1,5 @@
-//! Strings on loan: a large part of a response body goes to the socket from Ruby's own buffer, and the string is kept alive
-//! and as it is until the connection has let go of it. A small one is cheaper to copy.
+//! Lent strings: a large part of a response body goes to the socket from the Ruby string's own buffer, and the string is kept
+//! alive and unchanged until the connection has given it back. A small part is cheaper to copy.
 
 #![allow(unsafe_code)]
 
@@ -11,30 +11,30 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use magnus::{DataTypeFunctions, Error, RModule, RString, Ruby, TypedData, gc::Marker, prelude::*, value::Opaque};
 
-/// From this size on a string is lent: to copy it costs more than what a loan does. Well above the size of those that Ruby
-/// keeps inside their objects.
+/// From this size on, in bytes, a string is lent, because copying it costs more than lending it. It is well above the size of the
+/// strings that Ruby keeps inside their objects.
 const LENT_FROM: usize = 16 * 1024;
 
-/// The strings that are lent, and those given back since the collector last came by. Used only by threads that hold the GVL, so
-/// that nobody waits for it and a fork finds it free: a connection gives back by dropping its `Arc`.
-static LOANS: Mutex<Vec<Loan>> = Mutex::new(Vec::new());
+/// The strings that are lent, and those given back since the garbage collector last ran. Only threads that hold the GVL take the
+/// lock, so that it is always free, also in the child of a fork: a connection gives a string back by dropping its `Arc`.
+static LENT: Mutex<Vec<LentString>> = Mutex::new(Vec::new());
 
-struct Loan {
+struct LentString {
     string: Opaque<RString>,
     /// The connection has the other one.
-    lent: Arc<()>,
+    shared: Arc<()>,
 }
 
-impl Loan {
-    /// Whether nobody reads the string any more. What was read of it happened before this says so.
-    fn is_over(&mut self) -> bool {
-        Arc::get_mut(&mut self.lent).is_some()
+impl LentString {
+    /// Whether the connection has given the string back. All its reads of the string happen before this returns true.
+    fn is_given_back(&mut self) -> bool {
+        Arc::get_mut(&mut self.shared).is_some()
     }
 }
 
-// Ruby must not be called under this lock, nor anything allocated of Ruby's: the collector takes it to mark.
-fn loans() -> MutexGuard<'static, Vec<Loan>> {
-    LOANS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+// Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
+fn lent_strings() -> MutexGuard<'static, Vec<LentString>> {
+    LENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The string's bytes as they are now, whatever the app does with it later.
@@ -42,12 +42,12 @@ pub(crate) fn bytes(string: RString) -> Bytes {
     if string.len() < LENT_FROM { string.to_bytes() } else { lend(string) }
 }
 
-/// The same, for a string that the app is likely to fill again and again if it can: lent only where it is frozen.
+/// The same, for a string that the app may use as a buffer and fill again: it is lent only if it is frozen.
 pub(crate) fn bytes_of_chunk(string: RString) -> Bytes {
     if string.is_frozen() { bytes(string) } else { string.to_bytes() }
 }
 
-/// Gathers the parts of a body: small ones into one, large ones as they are.
+/// Gathers the parts of a body: it joins small ones and lends large ones.
 #[derive(Default)]
 pub(crate) struct Gathered {
     parts: Vec<Bytes>,
@@ -60,7 +60,7 @@ impl Gathered {
             self.close_tail();
             self.parts.push(lend(string));
         } else {
-            // SAFETY: the string lives as this function's argument, and nothing of Ruby's runs until its bytes are copied.
+            // SAFETY: the string lives as this function's argument, and no Ruby runs until its bytes are copied.
             let bytes = unsafe { string.as_slice() };
             self.tail.extend_from_slice(bytes);
         }
@@ -79,27 +79,27 @@ impl Gathered {
 }
 
 fn lend(string: RString) -> Bytes {
-    // Itself where it is frozen, otherwise one that shares its buffer: Ruby gives the app's string a buffer of its own
-    // before it is changed.
+    // A frozen string is lent itself. Of another one Ruby makes a frozen string that shares its buffer, and gives the app's
+    // string a buffer of its own before the app changes it.
     let string = RString::new_frozen(string);
-    // SAFETY: it is only asked where it begins and how long it is.
+    // SAFETY: only the start and the length of the slice are read.
     let bytes = unsafe { string.as_slice() };
     let (start, length) = (bytes.as_ptr(), bytes.len());
-    let lent = Arc::new(());
-    let borrowed = Borrowed { start, length, _loan: lent.clone() };
-    let mut loans = loans();
-    if loans.len() == loans.capacity() {
-        loans.retain_mut(|loan| !loan.is_over());
+    let shared = Arc::new(());
+    let borrowed = Borrowed { start, length, _shared: shared.clone() };
+    let mut lent = lent_strings();
+    if lent.len() == lent.capacity() {
+        lent.retain_mut(|string| !string.is_given_back());
     }
-    loans.push(Loan { string: string.into(), lent });
+    lent.push(LentString { string: string.into(), shared });
     Bytes::from_owner(borrowed)
 }
 
-/// The connection's side of a loan.
+/// The connection's side of a lent string.
 struct Borrowed {
     start: *const u8,
     length: usize,
-    _loan: Arc<()>,
+    _shared: Arc<()>,
 }
 
 // SAFETY: it only reads bytes that do not change or move (see `as_ref`), and may do so on any thread.
@@ -107,29 +107,29 @@ unsafe impl Send for Borrowed {}
 
 impl AsRef<[u8]> for Borrowed {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: these are the bytes of a frozen string whose buffer is its own or that of another frozen string. `LOANS`
+        // SAFETY: these are the bytes of a frozen string, and its buffer is its own or that of another frozen string. `LENT`
         // has the string marked for as long as this value lives, which pins it and keeps what it shares.
         unsafe { slice::from_raw_parts(self.start, self.length) }
     }
 }
 
-/// `Tidegate::Native::Loans`: the one object that marks what is lent.
+/// `Tidegate::Native::LentStrings`: the one object that marks the strings that are lent.
 #[derive(TypedData)]
-#[magnus(class = "Tidegate::Native::Loans", free_immediately, mark)]
-pub(crate) struct Keeper;
+#[magnus(class = "Tidegate::Native::LentStrings", free_immediately, mark)]
+pub(crate) struct LentStrings;
 
-impl DataTypeFunctions for Keeper {
+impl DataTypeFunctions for LentStrings {
     fn mark(&self, marker: &Marker) {
-        let mut loans = loans();
-        loans.retain_mut(|loan| !loan.is_over());
-        loans.iter().for_each(|loan| marker.mark(loan.string));
+        let mut lent = lent_strings();
+        lent.retain_mut(|string| !string.is_given_back());
+        lent.iter().for_each(|string| marker.mark(string.string));
     }
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    let class = native.define_class("Loans", ruby.class_object())?;
+    let class = native.define_class("LentStrings", ruby.class_object())?;
     class.undef_default_alloc_func();
-    // For ever. It has no write barrier, so that every collection marks it.
-    ruby.gc_register_mark_object(ruby.obj_wrap(Keeper));
+    // It lives as long as the process. It has no write barrier, so that every collection marks it.
+    ruby.gc_register_mark_object(ruby.obj_wrap(LentStrings));
     Ok(())
 }

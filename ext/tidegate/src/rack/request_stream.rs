@@ -1,5 +1,5 @@
-//! `Tidegate::Native::RequestStream`: a request body that is still arriving, piece by piece. `lib/tidegate/rack/stream_input.rb` makes a
-//! `rack.input` of it.
+//! `Tidegate::Native::RequestStream`: a request body that is still arriving, piece by piece.
+//! `lib/tidegate/rack/stream_input.rb` makes a `rack.input` of it.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,26 +13,26 @@ use crate::{error, gvl};
 pub(crate) struct RequestStream(Mutex<Option<Arc<tidegate_core::RequestStream>>>);
 
 impl RequestStream {
-    pub(crate) fn new(feed: tidegate_core::RequestStream) -> Self {
-        Self(Mutex::new(Some(Arc::new(feed))))
+    pub(crate) fn new(stream: tidegate_core::RequestStream) -> Self {
+        Self(Mutex::new(Some(Arc::new(stream))))
     }
 
-    fn feed(&self) -> MutexGuard<'_, Option<Arc<tidegate_core::RequestStream>>> {
-        // No code that can panic runs under this lock, and none of Ruby's.
+    fn stream(&self) -> MutexGuard<'_, Option<Arc<tidegate_core::RequestStream>>> {
+        // No code that can panic runs under this lock, and no Ruby.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The next bytes; nil after the last. Waits for them without the GVL.
+    /// The next piece; nil after the last one. Waits for it without the GVL.
     fn next(ruby: &Ruby, rb_self: &Self) -> Result<Option<RString>, Error> {
-        let Some(feed) = rb_self.feed().clone() else {
+        let Some(stream) = rb_self.stream().clone() else {
             return Err(Error::new(ruby.exception_io_error(), "the request is over, and its body with it"));
         };
         let parker = Parker::new();
         loop {
-            match feed.next(&parker.unparker()) {
+            match stream.next(&parker.unparker()) {
                 Chunk::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
                 Chunk::Whole => return Ok(None),
-                Chunk::Broken(breach) => return Err(error::body_broken(ruby, breach)),
+                Chunk::Broken(cause) => return Err(error::body_broken(ruby, cause)),
                 Chunk::Nothing => {}
             }
             gvl::wait(ruby, &parker.unparker(), || parker.park());
@@ -40,9 +40,9 @@ impl RequestStream {
         }
     }
 
-    /// Ends the receiving: nobody wants the rest.
+    /// Stops receiving the body.
     pub(crate) fn close(&self) {
-        drop(self.feed().take());
+        drop(self.stream().take());
     }
 }
 

@@ -1,11 +1,11 @@
-//! A response body on its way out, as Ruby code writes it: the block that `each` yields to, and the stream that a
-//! streaming body (`call`) is given. A full stream is waited for without the GVL.
+//! A response body while Ruby code writes it: `Tidegate::Native::ResponseStream`, which takes what `each` yields and which a
+//! streaming body (`call`) is called with. Where the client is slower than the app, the worker waits without the GVL.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use magnus::{
-    DataTypeFunctions, Error, RModule, RString, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RModule, Ruby, TypedData, Value,
     gc::Marker,
     method,
     prelude::*,
@@ -14,21 +14,24 @@ use magnus::{
 };
 use tidegate_core::{BodySender, Dechunker, Parker, Recall, Responder, SendError};
 
-use crate::{error, gvl, rack::lent_string};
+use crate::{
+    error, gvl,
+    rack::{lent_string, response::string},
+};
 
-/// The writing end, shared by all that may write to it.
+/// Writes the body of one response. The exchange and the stream that the app has share it.
 #[derive(Clone)]
-pub(crate) struct Outlet(Arc<Mutex<State>>);
+pub(crate) struct BodyWriter(Arc<Mutex<State>>);
 
 struct State {
-    /// `None` once the response is over.
+    /// `None` once the response has ended.
     sender: Option<Arc<BodySender>>,
-    /// Where the app frames its body itself.
+    /// Set if the app frames its body itself.
     chunks: Option<Dechunker>,
 }
 
-impl Outlet {
-    /// `chunked`: what the app writes is in chunks, which are taken apart.
+impl BodyWriter {
+    /// `chunked`: the app writes its body in chunks, and the writer sends the content of them.
     pub(crate) fn new(sender: BodySender, chunked: bool) -> Self {
         let chunks = chunked.then(Dechunker::default);
         Self(Arc::new(Mutex::new(State { sender: Some(Arc::new(sender)), chunks })))
@@ -44,8 +47,8 @@ impl Outlet {
     ///
     /// # Errors
     ///
-    /// `Errno::EPIPE` when the client has gone, `IOError` when the response is over or has long had all the bytes that its
-    /// head declares, `TypeError` when it is to be in chunks and is not, and whatever interrupts the wait.
+    /// `Errno::EPIPE` when the client has gone, `IOError` when the response has ended or has had all the bytes that its head
+    /// declares, `TypeError` when the body is declared to be in chunks and is not, and what an interrupt of the wait raises.
     pub(crate) fn write(&self, ruby: &Ruby, chunk: Bytes) -> Result<(), Error> {
         let mut state = self.state();
         let Some(sender) = state.sender.clone() else {
@@ -68,18 +71,18 @@ impl Outlet {
         self.state().sender.as_ref().is_some_and(|sender| sender.is_gone())
     }
 
-    /// Has the head go out, if it waits for the first of the body.
+    /// Sends the head, if it waits for the first chunk of the body.
     fn begin(&self) {
         if let Some(sender) = &self.state().sender {
             sender.begin();
         }
     }
 
-    /// Ends the response: it is whole. A thread that is still writing to it spoils that, and aborts it.
+    /// Ends the response as whole. If another thread of the app is still writing, the response is aborted instead.
     ///
     /// # Errors
     ///
-    /// `TypeError` when it is to be in chunks and is not.
+    /// `TypeError` when the body is declared to be in chunks and its last chunk is missing.
     pub(crate) fn finish(&self, ruby: &Ruby) -> Result<(), Error> {
         let mut state = self.state();
         if state.sender.is_none() {
@@ -94,8 +97,8 @@ impl Outlet {
         whole.map_err(|bad| error::not_in_chunks(ruby, bad))
     }
 
-    /// Ends the response as it is. Where nothing of it has gone out, the client is to be answered again; otherwise it sees that
-    /// it was cut.
+    /// Gives the response up. Returns the responder if nothing has been sent, so that the client can be answered otherwise; else
+    /// the client sees that the response was cut.
     pub(crate) fn recall(&self, recall: Recall) -> Option<Responder> {
         let sender = self.state().sender.take()?;
         recall.recall(&sender)
@@ -123,34 +126,29 @@ fn send(ruby: &Ruby, sender: &BodySender, mut chunk: Bytes) -> Result<(), Error>
     }
 }
 
-/// A Ruby value as a string, which is what a part of a body is.
-pub(crate) fn string(value: Value) -> Result<RString, Error> {
-    RString::from_value(value).map_or_else(|| value.funcall("to_s", ()), Ok)
-}
-
 /// A Ruby value as a chunk of a body.
-pub(crate) fn chunk(value: Value) -> Result<Bytes, Error> {
+fn chunk(value: Value) -> Result<Bytes, Error> {
     string(value).map(lent_string::bytes_of_chunk)
 }
 
-/// `Tidegate::Native::Stream`: what a streaming body is called with. What is written to it is the response's body; what
-/// is read from it is the request's, `rack.input`.
+/// `Tidegate::Native::ResponseStream`: what a streaming body is called with. Writing to it writes the response's body; reading
+/// from it reads the request's, `rack.input`.
 #[derive(TypedData)]
-#[magnus(class = "Tidegate::Native::Stream", free_immediately, mark)]
-pub(crate) struct Stream {
-    outlet: Outlet,
+#[magnus(class = "Tidegate::Native::ResponseStream", free_immediately, mark)]
+pub(crate) struct ResponseStream {
+    writer: BodyWriter,
     input: Opaque<Value>,
 }
 
-impl DataTypeFunctions for Stream {
+impl DataTypeFunctions for ResponseStream {
     fn mark(&self, marker: &Marker) {
         marker.mark(self.input);
     }
 }
 
-impl Stream {
-    pub(crate) fn new(outlet: Outlet, input: Value) -> Self {
-        Self { outlet, input: input.into() }
+impl ResponseStream {
+    pub(crate) fn new(writer: BodyWriter, input: Value) -> Self {
+        Self { writer, input: input.into() }
     }
 
     /// As `IO#write`, of any number of values.
@@ -159,7 +157,7 @@ impl Stream {
             values.iter().try_fold(0, |written, value| {
                 let chunk = chunk(*value)?;
                 let length = chunk.len();
-                rb_self.outlet.write(ruby, chunk)?;
+                rb_self.writer.write(ruby, chunk)?;
                 Ok(written + length)
             })
         })
@@ -170,9 +168,9 @@ impl Stream {
         Ok(rb_self.as_value())
     }
 
-    /// Everything written is on its way already; the head, where nothing was written yet, is sent now.
+    /// Sends the head, if nothing was written yet. What was written is on its way already.
     fn flush(rb_self: Obj<Self>) -> Value {
-        rb_self.outlet.begin();
+        rb_self.writer.begin();
         rb_self.as_value()
     }
 
@@ -182,26 +180,26 @@ impl Stream {
     }
 
     fn close(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        error::catching(ruby, || rb_self.outlet.finish(ruby))
+        error::catching(ruby, || rb_self.writer.finish(ruby))
     }
 
     fn close_read(&self) {}
 
     fn is_closed(&self) -> bool {
-        self.outlet.is_closed()
+        self.writer.is_closed()
     }
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    let class = native.define_class("Stream", ruby.class_object())?;
+    let class = native.define_class("ResponseStream", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_method("write", method!(Stream::write, -1))?;
-    class.define_method("<<", method!(Stream::append, 1))?;
-    class.define_method("flush", method!(Stream::flush, 0))?;
-    class.define_method("read", method!(Stream::read, -1))?;
-    class.define_method("close", method!(Stream::close, 0))?;
-    class.define_method("close_write", method!(Stream::close, 0))?;
-    class.define_method("close_read", method!(Stream::close_read, 0))?;
-    class.define_method("closed?", method!(Stream::is_closed, 0))?;
+    class.define_method("write", method!(ResponseStream::write, -1))?;
+    class.define_method("<<", method!(ResponseStream::append, 1))?;
+    class.define_method("flush", method!(ResponseStream::flush, 0))?;
+    class.define_method("read", method!(ResponseStream::read, -1))?;
+    class.define_method("close", method!(ResponseStream::close, 0))?;
+    class.define_method("close_write", method!(ResponseStream::close, 0))?;
+    class.define_method("close_read", method!(ResponseStream::close_read, 0))?;
+    class.define_method("closed?", method!(ResponseStream::is_closed, 0))?;
     Ok(())
 }

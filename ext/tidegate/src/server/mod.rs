@@ -1,7 +1,10 @@
-//! `Tidegate::Native::Server`: the core's server as a Ruby object. Ruby makes the threads; they wait and work here.
+//! `Tidegate::Native::Server`: the core's server as a Ruby object. Here: what it holds, how far it has come, and how it is stopped
+//! and asked. It is started in `boot`, and the threads that Ruby makes for it run in `worker`.
+
+mod boot;
+mod worker;
 
 use std::{
-    io,
     os::fd::RawFd,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
@@ -12,34 +15,33 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    AccessLog, BootGuard, Clamped, Demand, DispatchQueue, Event, Format, LogEvent, Logs, Next, Observer, Parker, Phase,
-    Plan, Rest, Running, Signal, StopPoint, limit_arenas,
+    BootGuard, Clamped, DispatchQueue, Event, Format, Logs, Observer, Parker, Phase, Plan, Running, Signal, StopPoint,
+    limit_arenas,
 };
 
-use crate::{
-    error, gvl,
-    rack::{app::App, exchange::Exchange},
-    settings::Settings,
-};
+use crate::{error, gvl, rack::app::App, settings::Settings};
 
-/// How long lines may take to be written at the server's beginning and after its end.
+/// The longest limit of a wait: longer than any process lives, and short enough to be added to any instant.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+/// How long the server waits for its log lines to be written, when it begins and when it has ended.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
 #[magnus(class = "Tidegate::Native::Server", free_immediately, mark)]
 pub(crate) struct Server {
-    /// Set once the object exists that marks the Ruby values in it.
+    /// Set when the Ruby object exists, which marks the Ruby values in it.
     app: OnceLock<App>,
     logs: Logs,
-    /// Where each request gets a line, and how it looks.
+    /// The descriptor of the access log and the format of its lines; `None` for no access log.
     access: Option<(RawFd, Format)>,
     /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
     time_slice: Option<Duration>,
-    /// The shutdown's delays as they were resolved.
+    /// The delays of the shutdown.
     plan: Plan,
     state: Mutex<State>,
-    /// While the app is loaded.
+    /// Set while the app is loaded: it ends the process on a signal.
     guard: Mutex<Option<BootGuard>>,
 }
 
@@ -51,7 +53,7 @@ impl DataTypeFunctions for Server {
     }
 }
 
-/// A process that ends without having stopped its server drops it in the end: what was said last is still written.
+/// Ruby drops the server of a process that ends without having stopped it: its last log lines are still written.
 impl Drop for Server {
     fn drop(&mut self) {
         self.logs.finish(Instant::now() + LAST_LINES);
@@ -60,12 +62,14 @@ impl Drop for Server {
 
 /// How far the server has come.
 enum State {
+    /// The settings are read. Beside them is what of the shutdown plan did not fit, to be logged once the server listens.
     Configured(Box<tidegate_core::Config>, Vec<Clamped>),
-    /// Without the GVL: names are looked up, which may take long.
+    /// A thread binds without the GVL: host names are looked up, which may take long.
     Binding,
+    /// The sockets are bound, and the app may be loaded.
     Bound(Box<tidegate_core::Server>, Vec<Clamped>),
     Running(Arc<Running>),
-    /// Binding or listening has failed, or the boot was given up.
+    /// Binding or listening has failed, or the server was stopped before it listened.
     Over,
 }
 
@@ -93,6 +97,10 @@ impl Server {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn guard(&self) -> MutexGuard<'_, Option<BootGuard>> {
+        self.guard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn running(&self) -> Option<Arc<Running>> {
         match &*self.state() {
             State::Running(running) => Some(running.clone()),
@@ -100,7 +108,7 @@ impl Server {
         }
     }
 
-    /// The queue; `None` when it is over before it began.
+    /// The queue; `None` if the server was stopped before it listened.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
             State::Bound(server, _) => Some(Some(server.queue().clone())),
@@ -113,183 +121,34 @@ impl Server {
 
     fn observer(&self) -> Observer {
         let logs = self.logs.clone();
-        Arc::new(move |notice| logs.hear(notice))
+        Arc::new(move |event| logs.hear(event))
     }
 
-    // ===== methods =====
-
-    fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Configured(config, clamped) = taken else {
-            *rb_self.state() = taken;
-            return Err(error::misuse(ruby, "the server is bound already"));
-        };
-        *rb_self.state() = State::Binding;
-        let bound = gvl::without(ruby, move || tidegate_core::Server::bind(*config));
-        let given_up = !matches!(std::mem::replace(&mut *rb_self.state(), State::Over), State::Binding);
-        let bound = bound?.map_err(|error| error::raise(ruby, &error))?;
-        if given_up {
-            bound.queue().close();
-        } else {
-            *rb_self.state() = State::Bound(Box::new(bound), clamped);
-        }
-        Ok(())
-    }
-
-    /// Sees to it that the process ends on one of these signals although Ruby can't run, until the server listens.
-    fn guard_boot(ruby: &Ruby, rb_self: &Self, names: RArray) -> Result<(), Error> {
-        let signals = signals(ruby, names)?;
-        let guard = match &*rb_self.state() {
-            State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
-            State::Configured(..) | State::Binding | State::Running(_) | State::Over => None,
-        };
-        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
-        let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
-        *rb_self.guard() = Some(guard.map_err(failed)?);
-        Ok(())
-    }
-
-    fn guard(&self) -> MutexGuard<'_, Option<BootGuard>> {
-        self.guard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// `max_workers` replaces the number that was set. `signals` are given where the process is the server's own: the server
-    /// hears them from now on.
-    fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
-        let args = scan_args::scan_args::<(), (Option<usize>, Option<Option<RArray>>), (), (), (), ()>(args)?;
-        let (max_workers, signals) = args.optional;
-        let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
-        let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(mut server, clamped) = taken else {
-            *rb_self.state() = taken;
-            return Err(error::misuse(ruby, "the server is not bound, or listens already"));
-        };
-        let queue = server.queue().clone();
-        if let Some(max_workers) = max_workers {
-            queue.set_max_threads(max_workers);
-        }
-        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
-        if let Some((descriptor, format)) = rb_self.access {
-            server.log_requests(AccessLog::to(descriptor, format).map_err(failed)?);
-        }
-        rb_self.logs.start().map_err(failed)?;
-        server.finish_logs(rb_self.logs.clone());
-        if let Some(slices) = gvl::slices() {
-            server.set_time_slice(slices, rb_self.time_slice);
-        }
-        if let Some(signals) = signals {
-            server.own_process(&signals);
-        }
-        let observer = rb_self.observer();
-        clamped.into_iter().for_each(|clamped| observer(&LogEvent::Clamped(clamped)));
-        let running = server.start(observer).map_err(|error| {
-            queue.close();
-            error::raise(ruby, &error)
-        })?;
-        // The server hears the signals by now.
-        drop(rb_self.guard().take());
-        let addresses = running.addresses().to_vec();
-        *rb_self.state() = State::Running(Arc::new(running));
-        // So that it is said before the app says anything about it.
-        rb_self.finish_logs(ruby);
-        Ok(addresses)
-    }
+    // ===== Ruby methods =====
 
     fn admin_address(&self) -> Option<String> {
         self.running()?.admin_address().map(str::to_owned)
     }
 
-    fn work(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        let app = rb_self.app.get().ok_or_else(|| error::misuse(ruby, "the server has no app"))?;
-        let Some(queue) = rb_self.queue(ruby)? else { return Ok(()) };
-        let worker = queue.register();
-        let _watched = gvl::watch(ruby, &worker);
-        let process = gvl::process();
-        loop {
-            // The exchange stays in the queue until nothing can keep this thread from running it.
-            ruby.thread_check_ints()?;
-            match worker.look() {
-                Next::Exchange(exchange) => {
-                    gvl::begin_request();
-                    let answered = error::catching(ruby, || app.run(ruby, *exchange));
-                    if gvl::process() != process {
-                        // The app has forked, and this is the child, which has come back from the app as well. The connection
-                        // is the parent's, and the locks of the queue may be held by threads that are not here.
-                        std::mem::forget((answered, worker));
-                        return Ok(());
-                    }
-                    if let Some(answered) = answered? {
-                        worker.hand_in(answered);
-                    }
-                    if gvl::is_due() {
-                        worker.end_exchange();
-                        gvl::wait(ruby, &worker.unparker(), || worker.deliver());
-                    }
-                }
-                Next::Over => return Ok(()),
-                Next::Nothing => {
-                    if gvl::wait(ruby, &worker.unparker(), || worker.sleep()) == Some(Rest::Surplus) {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    fn demand(ruby: &Ruby, rb_self: &Self) -> Result<Symbol, Error> {
-        let Some(queue) = rb_self.queue(ruby)? else { return Ok(ruby.to_symbol("stopped")) };
-        let parker = Parker::new();
-        loop {
-            ruby.thread_check_ints()?;
-            let demand = gvl::wait(ruby, &parker.unparker(), || queue.demand(&parker)).flatten();
-            match demand {
-                Some(Demand::Worker) => return Ok(ruby.to_symbol("spawn")),
-                Some(Demand::Over) => return Ok(ruby.to_symbol("stopped")),
-                None => {}
-            }
-        }
-    }
-
-    /// An exchange that was ended with its thread, and whose callbacks are still to be run; nil for none.
-    fn next_unfinished(ruby: &Ruby, rb_self: &Self) -> Option<Obj<Exchange>> {
-        let exchange = rb_self.app.get()?.next_unfinished()?;
-        Some(ruby.get_inner(exchange))
-    }
-
     /// Waits until the server is told to stop.
     fn await_stop(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.await_turn(ruby, StopPoint::Stopping)
+        rb_self.await_point(ruby, StopPoint::Stopping)
     }
 
-    /// Waits until everything new has stopped being served.
+    /// Waits until the server serves nothing new any more.
     fn await_closing(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.await_turn(ruby, StopPoint::Closing)
+        rb_self.await_point(ruby, StopPoint::Closing)
     }
 
-    fn await_turn(&self, ruby: &Ruby, turn: StopPoint) -> Result<(), Error> {
+    fn await_point(&self, ruby: &Ruby, point: StopPoint) -> Result<(), Error> {
         let parker = Parker::new();
         let Some(running) = self.running() else { return Ok(()) };
         loop {
             ruby.thread_check_ints()?;
-            if gvl::wait(ruby, &parker.unparker(), || running.wait_for(turn, &parker)) == Some(true) {
+            if gvl::wait(ruby, &parker.unparker(), || running.wait_for(point, &parker)) == Some(true) {
                 return Ok(());
             }
         }
-    }
-
-    fn decline(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        if let Some(queue) = rb_self.queue(ruby)? {
-            queue.decline();
-        }
-        Ok(())
-    }
-
-    /// The thread that calls `demand` is a new one; what the one before it was asked for may never come.
-    fn forget_promises(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        if let Some(queue) = rb_self.queue(ruby)? {
-            queue.forget_requested();
-        }
-        Ok(())
     }
 
     fn signal(ruby: &Ruby, rb_self: &Self, name: Symbol) -> Result<(), Error> {
@@ -307,20 +166,20 @@ impl Server {
         }
     }
 
-    /// Has lines written beside the server's own, to the log of its errors or of its notices; false where there is none, or no
-    /// thread of the server's writes: before it listens, and in a child that the app has forked.
+    /// Writes lines to the log of errors or to that of notices, in the order of the server's own lines. Returns false if there is no
+    /// such log, or no thread that writes to it: before the server listens, and in a child that the app has forked.
     fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
         let log = if error { &rb_self.logs.errors } else { &rb_self.logs.notices };
         let Some(log) = log else { return false };
         let printed = log.print(lines.to_bytes().to_vec());
         if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
-            // The process may end at any moment.
+            // The process may end at any moment, and the lines with it.
             rb_self.finish_logs(ruby);
         }
         printed
     }
 
-    /// Waits until what was said is written, but not for long.
+    /// Waits until the log lines are written, for at most [`LAST_LINES`].
     fn finish_logs(&self, ruby: &Ruby) {
         let deadline = Instant::now() + LAST_LINES;
         gvl::wait(ruby, &Parker::new().unparker(), || self.logs.finish(deadline));
@@ -330,8 +189,8 @@ impl Server {
         self.tell(if drain { Event::Drain } else { Event::Stop });
     }
 
-    /// Passes an event on to the lifecycle. Before there is one, every event of ours gives the boot up: the sockets
-    /// are closed, and a worker that waits already finds the queue closed.
+    /// Passes an event on to the lifecycle. Before the server listens there is none, and each event means that it is not to: the
+    /// sockets are closed, and a worker that waits already finds the queue closed.
     fn tell(&self, event: Event) {
         if let Some(running) = self.running() {
             return running.tell(event, Instant::now());
@@ -344,8 +203,9 @@ impl Server {
 
     fn join(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<bool, Error> {
         let args = scan_args::scan_args::<(), (Option<Option<f64>>,), (), (), (), ()>(args)?;
-        let limit = args.optional.0.flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        let seconds = args.optional.0.flatten();
+        let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+        let deadline = limit.map(|limit| Instant::now() + limit.min(LONGEST));
         let parker = Parker::new();
         let Some(running) = rb_self.running() else {
             return Err(error::misuse(ruby, "the server does not listen"));
@@ -359,12 +219,13 @@ impl Server {
         }
     }
 
-    /// Seconds.
+    /// In seconds.
     fn drain_delay(&self) -> f64 {
         self.plan.drain_delay.as_secs_f64()
     }
 
-    /// Seconds; no `budget` where the platform sets none. `clamped` are sentences, until the server is bound.
+    /// The plan of the shutdown, in seconds; `budget` is nil where the platform sets none. `clamped` has a sentence for each setting
+    /// that did not fit, until the server is bound.
     fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
         let clamped: Vec<String> = match &*rb_self.state() {
             State::Configured(_, clamped) => clamped.iter().map(ToString::to_string).collect(),
@@ -443,15 +304,15 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
 
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
 fn gvl_wait() -> f64 {
-    gvl::waited().as_secs_f64() * 1e3
+    gvl::events::waited().as_secs_f64() * 1e3
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
-    native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
-    native.define_singleton_method("knows_threads?", function!(gvl::knows_threads, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::events::step_aside, 0))?;
+    native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, 2))?;
     class.define_method("bind", method!(Server::bind, 0))?;
