@@ -135,7 +135,7 @@ RSpec.describe "an error of the app", :in_process do
     it "is logged in lines that are text, one for each thing" do
       server = run_server(lint: false) { |env| env["REQUEST_PATH"] = "/#{hostile}".b and raise_hostile }
       expect(get(server, "/").status).to eq(500)
-      escaped = 'a\\nGET / forged\\r\\x1b[31m\\u009b2J\\u0085\\u2028\\u202e\\x7f\\t' "\u00E4" '\\xff'
+      escaped = "a\\nGET / forged\\r\\x1b[31m\\u009b2J\\u0085\\u2028\\u202e\\x7f\\t\u00E4\\xff"
 
       expect(errors.wait_for(/^  second$/)).to be_truthy
       expect(errors.to_a).to match([a_string_matching(/\Atidegate: GET \/#{Regexp.escape(escaped)} raised #<Class:0x\h+>: #{Regexp.escape(escaped)}\z/),

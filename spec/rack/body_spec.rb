@@ -91,7 +91,7 @@ RSpec.describe "a response body", :in_process do
       Patience.pop(over)
       sent.last.setbyte(0, 0x62) unless sent.last.frozen?
       string << "more" unless string.frozen?
-      string = nil
+      string = nil # rubocop:disable Lint/UselessAssignment -- so that the collector may take it
       sent.clear
       GC.start
       Array.new(4) { "b" * large }.clear
