@@ -63,7 +63,7 @@ RSpec.describe "an error of the app", :in_process do
   end
 
   it "may be a throw without a catch" do
-    server = run_server { |env| env["PATH_INFO"] == "/" ? throw(:nobody) : [200, { "content-type" => "text/plain" }, ["next"]] }
+    server = run_server { |env| env["PATH_INFO"] == "/" ? throw(:uncaught) : [200, { "content-type" => "text/plain" }, ["next"]] }
 
     expect(get(server, "/").status).to eq(500)
     expect(get(server, "/next").body).to eq("next")
@@ -209,7 +209,7 @@ RSpec.describe "an error of the app", :in_process do
       expect(returned(["201", {}, ["x"]])).to eq(201)
     end
 
-    it "may be a status that nobody knows" do
+    it "may be a status that HTTP does not define" do
       expect(returned([299, {}, ["x"]])).to eq(299)
       expect(returned([599, {}, ["x"]])).to eq(599)
     end
