@@ -85,7 +85,7 @@ impl fmt::Display for Asker {
 /// Whether anything runs the app.
 pub(crate) struct Liveness {
     queue: Arc<DispatchQueue>,
-    /// See [`Probes::unattended`](crate::config::Probes::unattended).
+    /// See [`Probes::liveness_timeout`](crate::config::Probes::liveness_timeout).
     limit: Option<Duration>,
     observer: Observer,
     /// Whether the operator knows that nothing does.

@@ -1,6 +1,6 @@
 //! The queue from connections to workers: bounded, first come first served, and full is a value.
 //!
-//! A worker takes an exchange only when it can run it, as [`admission`](crate::pool::admission) decides: it looks, sleeps
+//! A worker takes an exchange only when it can run it, as [`admission`] decides: it looks, sleeps
 //! while there is nothing for it, and is called when there is. Between the call and the taking, a worker may be ended
 //! by its own program; then another is called in its place.
 

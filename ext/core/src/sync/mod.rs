@@ -1,4 +1,4 @@
-//! What threads share: locks, channels and bells. In this crate's own tests they come from [`interleave`](crate::sync::interleave),
+//! What threads share: locks, channels and bells. In this crate's own tests they come from `sync::interleave`,
 //! which can stop a thread at each of them and let another go first.
 
 pub(crate) mod bell;

@@ -61,7 +61,7 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// 413 when it is known to be longer than [`Limits::body`].
+    /// 413 when it is known to be longer than [`Limits::http_content_length_limit`].
     pub(crate) fn stream<B>(incoming: B, terms: Terms, asked_for: bool) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
@@ -74,7 +74,7 @@ impl RequestBody {
     ///
     /// # Errors
     ///
-    /// 413 when it is longer than [`Limits::body`], 408 when it arrives too slowly or too late, 400 when its framing
+    /// 413 when it is longer than [`Limits::http_content_length_limit`], 408 when it arrives too slowly or too late, 400 when its framing
     /// is broken or the client left; what the system says when there is no room for it.
     pub(crate) async fn receive<B>(incoming: B, terms: Terms, spool_directory: &Path) -> Result<Self, Unreceived>
     where
