@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
   spec.metadata = { "rubygems_mfa_required" => "true" }
 
   spec.files = Dir[
-    "lib/**/*.rb", "exe/*", "ext/**/*.{rs,rb,toml}", "Cargo.toml", "Cargo.lock",
+    "lib/**/*.rb", "sig/*.rbs", "exe/*", "ext/**/*.{rs,rb,toml}", "Cargo.toml", "Cargo.lock",
     "README.md", "CHANGELOG.md", "LICENSE"
   ]
   spec.bindir = "exe"
@@ -30,6 +30,8 @@ Gem::Specification.new do |spec|
   spec.add_development_dependency "fiddle", ">= 1.1"
   spec.add_development_dependency "rackup", ">= 1.0"
   spec.add_development_dependency "rake", ">= 13.0"
+  # A part of Ruby that Bundler hides, like rexml: for the spec of sig/.
+  spec.add_development_dependency "rbs", ">= 2.8"
   spec.add_development_dependency "rexml", ">= 3.2"
   spec.add_development_dependency "rspec", "~> 3.12"
 end

@@ -71,7 +71,7 @@ module Comparison
       []
     end
 
-    # "puma8:16" has its own count, a Puma that one, everybody else the default of the server.
+    # "puma8:16" has its own count, a Puma that one, all others the default of the server.
     def contestant(name, count)
       server, own = name.match(/\A(puma\d*):(\d+)\z/)&.captures
       kind = Rig::Servers.find(server || name, threads: own || count)

@@ -21,7 +21,7 @@ module Comparison
       search if @contestants.search?
       taking_part = @contestants.to_a
       turns = (1..@settings.rounds).flat_map { |round| round(taking_part, round) }
-      raise Rig::Unavailable, "#{@workload.name}: nobody could be measured" if turns.empty?
+      raise Rig::Unavailable, "#{@workload.name}: no server could be measured" if turns.empty?
 
       Result.new(@workload, turns, baselines: ->(number) { @contestants.baseline_for(number) }, syscalls: syscalls(taking_part),
                                    found: @contestants.found, missing: @contestants.missing)

@@ -8,9 +8,9 @@ require_relative "workload"
 module Comparison
   Settings = Struct.new(:servers, :workloads, :rounds, :seconds, :warm_up, :connections, :baseline, :threads, :counts, :syscalls,
                         :json, :plot, :bar, keyword_init: true) do
-    # Everybody that is known; who is not on this machine is left out.
-    everybody = %w[tidegate puma8 puma unicorn passenger].freeze
-    define_singleton_method(:everybody) { everybody }
+    # All servers that are known; those that are not on this machine are left out.
+    all_servers = %w[tidegate puma8 puma unicorn passenger].freeze
+    define_singleton_method(:all_servers) { all_servers }
 
     def self.parse(argv)
       settings = new(servers: [], workloads: [], rounds: 5, seconds: 5, warm_up: 2, counts: Contestants::COUNTS, syscalls: true)
@@ -23,7 +23,7 @@ module Comparison
     def finish
       raise OptionParser::InvalidArgument, "every number is at least 1" unless positive?
 
-      self.servers = bar ? %w[tidegate puma8] : self.class.everybody if servers.empty?
+      self.servers = bar ? %w[tidegate puma8] : self.class.all_servers if servers.empty?
       self.workloads = ["hello"] if workloads.empty? && !bar
       unknown = workloads - Workload.names
       raise OptionParser::InvalidArgument, "no workload #{unknown.first}: #{Workload.names.join(', ')}" unless unknown.empty?
@@ -56,14 +56,14 @@ module Comparison
       o.on("--workload A,B", Array, "#{Workload.names.join(', ')} (hello)") { |v| workloads.concat(v) }
       o.on("--all", "all of them") { workloads.replace(Workload.names) }
       o.on("--bar", "what the table of bars needs, and that table") { self.bar = true }
-      o.on("--servers A,B", Array, "#{self.class.everybody.join(', ')} (those that are here); puma8:16 with 16 threads") { |v| servers.concat(v) }
+      o.on("--servers A,B", Array, "#{self.class.all_servers.join(', ')} (those that are here); puma8:16 with 16 threads") { |v| servers.concat(v) }
       o.on("--server [NAME=]CMD", "another: a command with {host}, {port} and {app}; repeatable") { |v| add(v) }
       o.on("--baseline NAME", "what the ratios are to (the first Puma)") { |v| self.baseline = v }
     end
 
     # Beside the usual ones, unless --servers says otherwise.
     def add(command)
-      servers.concat(self.class.everybody) if servers.empty?
+      servers.concat(self.class.all_servers) if servers.empty?
       servers << command
     end
 

@@ -46,7 +46,7 @@ module Rollout
       result.passed? ? 0 : 1
     end
 
-    # A long run that nobody watches says once a minute how it goes, and what has failed since.
+    # A long run without a terminal says once a minute how it goes, and what has failed since.
     def ticking(progress, run, settings)
       return yield unless settings.loop && !$stderr.tty?
 

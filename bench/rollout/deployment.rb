@@ -10,7 +10,7 @@ module Rollout
   class Deployment
     ACCEPTS_EVERY = 0.02 # seconds between looks at whether any pod still accepts
 
-    # The phase of the tally in which the scenario has left nobody to serve, whatever the server does.
+    # The phase of the tally in which the scenario has left no pod to serve, whatever the server does.
     DOWN = "down"
 
     # Whether such a failure is what a request then meets: refused, or a proxy's word for that. What was accepted and then
@@ -86,7 +86,7 @@ module Rollout
       @say.call("the load balancer was told")
     end
 
-    # Waits until none of them accepts connections: from the last one on nobody serves.
+    # Waits until none of them accepts connections: from the last one on no pod serves.
     def down(*kubelets)
       last = Rig.now
       while kubelets.any? { |kubelet| @cluster.prober.accepts?(kubelet.pod.host, kubelet.pod.port, within: 1.0) }
@@ -95,7 +95,7 @@ module Rollout
       end
       @ending = []
       @tally.mark(DOWN, at: [last, @tally.marks.last.first].max)
-      @say.call("nobody accepts connections")
+      @say.call("no pod accepts connections")
     end
 
     def stop = (@leaving + @pods).each(&:stop)

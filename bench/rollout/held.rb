@@ -2,7 +2,7 @@
 
 require_relative "../support/child"
 
-# Holds failures back for a moment before they are tallied: that nobody serves any more is known a little after it began.
+# Holds failures back for a moment before they are tallied: the tally learns that no pod serves any more a little after it began.
 module Rollout
   class Held
     SECONDS = 1.5

@@ -31,7 +31,7 @@ module Rollout
 
     def forget(pod) = @pods.include?(pod) && unroute(pod)
 
-    # Connections given to pods, and those whose pod refused.
+    # Connections given to pods, and those that the pod refused.
     def counters
       accepted, refused = ask("counters").split.map(&:to_i)
       { connections: accepted, connect_errors: refused }

@@ -10,7 +10,7 @@ module Rollout
     Preset = Struct.new(:name, :about, :settings, :expected, :control, :control_about, :loses, :control_loses, keyword_init: true)
 
     NEW = %w[new-get new-post].freeze
-    # All whose requests come to an end by themselves.
+    # All clients with requests that come to an end by themselves.
     ANSWERED = %w[new-get new-post keep-get keep-post chunked continue idle-post slow-get slow-post reader stream].freeze
     KEPT = %w[keep-get keep-post idle-post].freeze
     NO_DELAY = { control: { drain_delay: 0.0 }, control_about: "drain delay 0", loses: false, control_loses: true }.freeze

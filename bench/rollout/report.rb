@@ -105,7 +105,7 @@ module Rollout
     def verdict
       lost = @result.lost.zero? ? "no request failed of #{@tally.total}" : "#{@result.lost} requests failed of #{@tally.total}"
       wrong = @result.violations.size
-      [lost, *("#{@result.unserved} more came while the scenario left nobody to serve" if @result.unserved.positive?),
+      [lost, *("#{@result.unserved} more came while the scenario left no pod to serve" if @result.unserved.positive?),
        *("#{wrong} of #{@result.endings.size} pods ended wrongly" if wrong.positive?),
        *too_few].join("; ")
     end

@@ -17,7 +17,7 @@ module Rollout
     # How many failures are the server's and not the scenario's.
     def lost = tally.failed - unserved
 
-    # How many failed because the scenario left nobody to serve them.
+    # How many failed because the scenario left no pod to serve them.
     def unserved = tally.failure_counts.sum { |(_, phase, kind), count| Deployment.unserved?(phase, kind) ? count : 0 }
 
     # Failures that are the server's, by kind and phase.

@@ -60,7 +60,7 @@ module Rollout
       @deployment.routed([@deployment.add])
     end
 
-    # Here nobody serves for a while whatever the server does; what fails then is counted apart.
+    # Here no pod serves for a while whatever the server does; what fails then is counted apart.
     def recreate
       old = @deployment.pods.dup
       @deployment.delete(*old)

@@ -18,7 +18,7 @@ module Rollout
 
     Failure = Struct.new(:client, :kind, :phase, :at)
 
-    KEPT = 1000 # failures whose details are kept; all are counted
+    KEPT = 1000 # so many failures are kept with their details; all are counted
 
     # A part of a roll: its phase, and the seconds from the TERM to its beginning and its end, on average over the rolls.
     Span = Struct.new(:phase, :from, :to)

@@ -105,7 +105,7 @@ module Soak
       return socket.read(length.to_i).tap { |body| raise EOFError, "cut" unless body.bytesize == length.to_i } if length
 
       body = +""
-      while (size = (socket.gets("\r\n") or raise EOFError, "cut").to_i(16)).positive?
+      while (size = (socket.gets("\r\n") || raise(EOFError, "cut")).to_i(16)).positive?
         body << socket.read(size)
         socket.read(2)
       end

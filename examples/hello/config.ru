@@ -32,7 +32,7 @@ class Ticks
   def close; end
 end
 
-# Seconds to sleep, from `?s=`; never more than a minute, because this is a toy that anybody can call.
+# Seconds to sleep, from `?s=`; never more than a minute, because this is a toy that any client can call.
 def seconds(query) = query[/(?:\A|&)s=([\d.]+)/, 1].to_f.clamp(0, 60)
 
 run(lambda do |env|

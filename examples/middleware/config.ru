@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A bare Rack app below the middleware that Rack ships, each between two Rack::Lint, so that whoever breaks the contract
+# A bare Rack app below the middleware that Rack ships, each between two Rack::Lint, so that the part that breaks the contract
 # is named.
 #
 #   bin/serve examples/middleware/config.ru

@@ -6,7 +6,7 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
   def pod = deployment.dig("spec", "template", "spec")
   def container = pod.dig("containers", 0)
 
-  # As in a pod, whose address and ports are its own.
+  # As in a pod, which has its own address and ports.
   def start_in_pod(**env)
     given = container["env"].to_h { |entry| entry.values_at("name", "value") }
     here = { "PORT" => "0", "TIDEGATE_HOST" => "127.0.0.1", "RACK_ENV" => "production", "KUBERNETES_SERVICE_HOST" => "10.0.0.1",
@@ -14,7 +14,7 @@ RSpec.describe "the environment of the manifests", :manifests, :processes do
     start("-C", "-", fixture("hello.ru"), env: { **given, **here, **env })
   end
 
-  it "makes a server whose probes are answered where the manifests ask, and whose plan fits the grace" do
+  it "makes a server that answers its probes where the manifests ask, with a plan that fits the grace" do
     server = start_in_pod.ready
     plan = server.wait_for_line(/on SIGTERM (?<delay>[\d.]+) s of drain delay, then (?<rest>[\d.]+) s to finish/)
     paths = %w[startupProbe livenessProbe readinessProbe].map { |name| container.dig(name, "httpGet", "path") }

@@ -79,7 +79,7 @@ RSpec.describe "deploy/kubernetes", :manifests do
   end
 
   # What is done to one object of the example, and what has to be said about it then.
-  MISTAKES = {
+  mistakes = {
     "a misspelt field" => ["Deployment", /readynessProbe/, ->(one) { container(one)["readynessProbe"] = {} }],
     "a misspelt field of a probe" => ["Deployment", /pth/, ->(one) { container(one)["livenessProbe"]["httpGet"]["pth"] = "/" }],
     "a string for a number" =>
@@ -100,7 +100,7 @@ RSpec.describe "deploy/kubernetes", :manifests do
 
   it "is found out when an object has a wrong field, a wrong value, or lacks one" do
     good = kustomized("example")
-    bad = MISTAKES.each_with_index.map do |(_, (kind, _, change)), index|
+    bad = mistakes.each_with_index.map do |(_, (kind, _, change)), index|
       copy = Marshal.load(Marshal.dump(find(good, kind)))
       copy["metadata"]["name"] = "mistake-#{index}"
       self.class.instance_exec(copy, &change)
@@ -108,7 +108,7 @@ RSpec.describe "deploy/kubernetes", :manifests do
     end
     found = faults(bad)
 
-    MISTAKES.each_with_index do |(what, (kind, words, _)), index|
+    mistakes.each_with_index do |(what, (kind, words, _)), index|
       expect(found.grep(%r{\A#{kind}/mistake-#{index} })).to include(match(words)), "#{what} in #{kind} went unnoticed: #{found}"
     end
   end

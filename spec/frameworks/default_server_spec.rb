@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Which server runs where nobody names one. Puma is installed beside ours, and would be chosen first.
+# Which server runs where none is named. Puma is installed beside ours, and would be chosen first.
 
 RSpec.describe "tidegate/rack_default", :frameworks, :processes do
   let(:rackup) { [*ServerProcess::RUBY, Gem.bin_path("rackup", "rackup")] }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# `render stream: true`, whose body Rails frames itself. It was framed twice, or a 500 because its to_ary was called.
+# `render stream: true`: Rails frames the body itself. It was framed twice, or a 500 because its to_ary was called.
 
 RSpec.describe "Rails' render stream: true", :frameworks, :processes do
   page = "<html><p>first half</p><p>second half</p></html>"

@@ -23,7 +23,7 @@ RSpec.describe "the built gem", :processes, :slow do
 
     expect(files).to include("exe/tidegate", "lib/tidegate.rb", "lib/rackup/handler/tidegate.rb", "lib/rack/handler/tidegate.rb",
                              "ext/tidegate/extconf.rb", "ext/tidegate/Cargo.toml", "ext/core/Cargo.toml", "Cargo.toml", "Cargo.lock",
-                             "LICENSE", "README.md", "CHANGELOG.md")
+                             "LICENSE", "README.md", "CHANGELOG.md", "sig/tidegate.rbs")
     expect(files.grep(%r{\A(spec|bench|bin|tmp|target|\.)|\.so\z|/target/})).to be_empty
   end
 

@@ -62,7 +62,7 @@ RSpec.describe "a Ruby thread of the server", :in_process do
   describe "that waits for a client which does not read" do
     let(:events) { Queue.new }
 
-    # An app whose /stall writes without end; +around+ is called with the writing.
+    # An app that writes without end at /stall; +around+ is called with the writing.
     def stalling(around)
       told = events
       body = Object.new

@@ -80,7 +80,7 @@ RSpec.describe "what the server reports", :in_process do
       expect(response.body).to end_with("# EOF\n")
     end
 
-    it "counts requests by method and kind of status, and those that nobody could answer" do
+    it "counts requests by method and kind of status, and those that could not be answered" do
       server = reporting
       2.times { get(server, "/") }
       connect(server).ask("PURGE", "/")
@@ -96,7 +96,7 @@ RSpec.describe "what the server reports", :in_process do
       expect(page["tidegate_response_body_bytes_total"]).to eq(3 + "500 Internal Server Error\n".bytesize)
     end
 
-    it "has histograms whose buckets add up" do
+    it "has histograms with buckets that add up" do
       server = reporting
       3.times { get(server, "/") }
       page = metrics_when(server) { |each| each["tidegate_request_duration_seconds_count"] == 3 }

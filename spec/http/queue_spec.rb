@@ -77,7 +77,7 @@ RSpec.describe "the queue for Ruby threads", :in_process do
     expect(entered).to be_empty
   end
 
-  it "drops requests whose clients have gone, without running them" do
+  it "drops the requests of clients that have gone, without running them" do
     server = one_thread
     first = occupy(server)
     gone = %i[close abort].map do |way|

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "a server that boots", :processes do
-  it "accepts nobody before the app is loaded, and everybody after" do
+  it "accepts no connection before the app is loaded, and every connection after" do
     port = TCPServer.open("127.0.0.1", 0) { |free| free.addr[1] }
     server = start("-p", port, "-o", "127.0.0.1", "-C", "-", fixture("slow_boot.ru"), env: rendezvous.env)
     boot = meet("boot")

@@ -4,7 +4,7 @@ require "fcntl"
 
 # A server in a process of its app's own, which is told everything by its keywords.
 RSpec.describe "an embedded server", :in_process do
-  # Runs the block with these variables, as a pod whose volume is gone would have them.
+  # Runs the block with these variables, as a pod that has lost its volume would have them.
   def with_env(variables)
     before = ENV.to_h.slice(*variables.keys)
     ENV.update(variables)

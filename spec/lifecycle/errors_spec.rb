@@ -40,7 +40,7 @@ RSpec.describe "a server that cannot start", :processes do
       expect_sentence(production("-b", "tcp://192.0.2.1:0", fixture("hello.ru")), %r{\Atidegate: cannot listen on tcp://192\.0\.2\.1:0: \S})
     end
 
-    it "whose host has no address" do
+    it "with a host that has no address" do
       expect_sentence(production("-b", "tcp://host.invalid:0", fixture("hello.ru")),
                       /\Atidegate: cannot listen on .*: the host name "host\.invalid" has no address\z/)
     end
@@ -95,14 +95,14 @@ RSpec.describe "a server that cannot start", :processes do
       expect(Dir.children(File.dirname(path)).grep(/app.sock/)).to be_empty
     end
 
-    it "in whose place there is a file, which stays" do
+    it "where there is a file, which stays" do
       File.write(path, "precious")
 
       expect_sentence(on_socket, "tidegate: cannot listen on unix://#{path}: a file of that name is there, and it is not a socket")
       expect(File.read(path)).to eq("precious")
     end
 
-    it "whose path is too long" do
+    it "with a path that is too long" do
       expect_sentence(production("-b", "unix://#{@directory}/#{"x" * 200}", fixture("hello.ru")), %r{\Atidegate: cannot listen on unix://.*x: .*(long|short)}i)
     end
 

@@ -82,7 +82,7 @@ RSpec.describe "a server with outputs that are full and not read", :processes do
     end
   end
 
-  context "whose reader has gone" do
+  context "with a reader that has gone" do
     it "serves, counts what it could not say, and ends" do
       admin = server.admin
       address = server.address

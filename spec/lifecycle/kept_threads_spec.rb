@@ -3,7 +3,7 @@
 # Threads of ours that the app ends, as code does which ends "all other threads": after that of the pool, no worker was ever
 # started again, and all probes said ready.
 
-RSpec.describe "a server whose app ends all threads but its own", :processes do
+RSpec.describe "a server with an app that ends all threads but its own", :processes do
   let(:server) { serve("holds.ru", "-t", "0:2", "--admin", "tcp://127.0.0.1:0", "-C", config.path, env: { "SPEC_HOOK" => "1" }) }
   let(:config) do
     Tempfile.new(%w[tidegate .rb]).tap do |file|

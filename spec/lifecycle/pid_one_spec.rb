@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The command as process 1, as in a container whose image says CMD ["bundle", "exec", "tidegate"]: in a process namespace
+# The command as process 1, as in a container of an image that says CMD ["bundle", "exec", "tidegate"]: in a process namespace
 # of its own.
 
 RSpec.describe "process 1", :processes do

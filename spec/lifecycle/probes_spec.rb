@@ -61,7 +61,7 @@ RSpec.describe "POST /drain", :processes do
     Wire.open(server.admin) { |wire| wire.request(verb, "/drain", { "host" => "localhost", **headers }).response }
   end
 
-  # A server whose admin address is on a Unix socket.
+  # A server with its admin address on a Unix socket.
   def serve_on_socket(query = "", *arguments)
     path = File.join(Dir.mktmpdir("tidegate"), "admin.sock")
     yield serve("drain.ru", "--admin", "unix://#{path}#{query}", *arguments), path

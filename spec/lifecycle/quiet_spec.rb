@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A drain that looks at who still comes: it ends when nobody does, goes on while somebody does, and says so.
+# A drain that looks at the connections that still come: it ends when none does, goes on while some do, and says so.
 
 RSpec.describe "a drain", :processes do
   def told(server)
@@ -15,7 +15,7 @@ RSpec.describe "a drain", :processes do
     Patience.value_of(over)
   end
 
-  describe "until nobody comes" do
+  describe "until no new client comes" do
     it "ends long before its delay when those who sent connections send none any more" do
       server = serve("drain.ru", "--drain-delay", 600, "--drain-until-quiet")
       300.times { server.get("/") }
@@ -27,7 +27,7 @@ RSpec.describe "a drain", :processes do
       expect(server.output).to match(/; hint: connections came until \d\.\ds, and the drain ended after \d+\.\ds of its 600\.0s$/)
     end
 
-    it "keeps its whole delay where nobody came before, because that says nothing" do
+    it "keeps its whole delay where no client came before, because that says nothing" do
       server = serve("drain.ru", "--drain-delay", 2.5, "--drain-until-quiet")
       told(server)
 

@@ -5,7 +5,7 @@
 RSpec.describe "touching the restart file", :processes do
   around { |example| Dir.mktmpdir { |directory| (@directory = File.realpath(directory)) && example.run } }
 
-  # What the app says of itself, from a server that may be starting just now; nil when nobody answers.
+  # What the app says of itself, from a server that may be starting just now; nil when none answers.
   def id
     Wire.open("unix://#{@directory}/app.sock") { |wire| wire.get("/").body }
   rescue SystemCallError, HTTPResponse::Cut

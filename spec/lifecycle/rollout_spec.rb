@@ -31,7 +31,7 @@ RSpec.describe "a rolling update", :needs do
   end
 
   it "loses some with Puma in its place" do
-    # Puma waits for streams that nobody ends until it is killed.
+    # Puma waits, until it is killed, for streams that do not end by themselves.
     result = needing_programs { roll(puma, requests: 400, grace: 6.0) }
 
     expect(result.tally.failed(phase: Rollout::Tally::UNTOLD)).to be > 0, Rollout::Report.new(result).to_s

@@ -63,7 +63,7 @@ RSpec.describe "an error of the app", :in_process do
   end
 
   it "may be a throw without a catch" do
-    server = run_server { |env| env["PATH_INFO"] == "/" ? throw(:nobody) : [200, { "content-type" => "text/plain" }, ["next"]] }
+    server = run_server { |env| env["PATH_INFO"] == "/" ? throw(:uncaught) : [200, { "content-type" => "text/plain" }, ["next"]] }
 
     expect(get(server, "/").status).to eq(500)
     expect(get(server, "/next").body).to eq("next")
@@ -135,7 +135,7 @@ RSpec.describe "an error of the app", :in_process do
     it "is logged in lines that are text, one for each thing" do
       server = run_server(lint: false) { |env| env["REQUEST_PATH"] = "/#{hostile}".b and raise_hostile }
       expect(get(server, "/").status).to eq(500)
-      escaped = 'a\\nGET / forged\\r\\x1b[31m\\u009b2J\\u0085\\u2028\\u202e\\x7f\\t' "\u00E4" '\\xff'
+      escaped = "a\\nGET / forged\\r\\x1b[31m\\u009b2J\\u0085\\u2028\\u202e\\x7f\\t\u00E4\\xff"
 
       expect(errors.wait_for(/^  second$/)).to be_truthy
       expect(errors.to_a).to match([a_string_matching(/\Atidegate: GET \/#{Regexp.escape(escaped)} raised #<Class:0x\h+>: #{Regexp.escape(escaped)}\z/),
@@ -209,7 +209,7 @@ RSpec.describe "an error of the app", :in_process do
       expect(returned(["201", {}, ["x"]])).to eq(201)
     end
 
-    it "may be a status that nobody knows" do
+    it "may be a status that HTTP does not define" do
       expect(returned([299, {}, ["x"]])).to eq(299)
       expect(returned([599, {}, ["x"]])).to eq(599)
     end

@@ -36,7 +36,7 @@ RSpec.describe "a response body", :in_process do
     run_server(**) { |_env| [status, headers, body] }
   end
 
-  # Waits until the body was closed, and makes sure that nobody closes it again.
+  # Waits until the body was closed, and makes sure that it is not closed again.
   def expect_closed_once(body)
     Patience.pop(body.closed, "the body to be closed")
     stop_servers
@@ -91,7 +91,7 @@ RSpec.describe "a response body", :in_process do
       Patience.pop(over)
       sent.last.setbyte(0, 0x62) unless sent.last.frozen?
       string << "more" unless string.frozen?
-      string = nil
+      string = nil # rubocop:disable Lint/UselessAssignment -- so that the collector may take it
       sent.clear
       GC.start
       Array.new(4) { "b" * large }.clear
@@ -160,7 +160,7 @@ RSpec.describe "a response body", :in_process do
     expect(response).not_to be_chunked
   end
 
-  it "whose block is kept cannot be written to once the response is over, wherever that block is called" do
+  it "of which the app keeps the block cannot be written to once the response is over, wherever that block is called" do
     kept = Queue.new
     body = each_body do |&out|
       kept << out
@@ -212,7 +212,7 @@ RSpec.describe "a response body", :in_process do
     expect_closed_once(body)
   end
 
-  it "whose to_ary is none, as in Rails with an Enumerator, is iterated" do
+  it "with a to_ary that returns no Array, as in Rails with an Enumerator, is iterated" do
     [%w[a b].each, nil].each do |to_ary|
       body = each_body { |&out| %w[a b].each(&out) }
       body.define_singleton_method(:to_ary) { to_ary }
@@ -305,7 +305,7 @@ RSpec.describe "a response body", :in_process do
     end
 
     it "for HEAD" do
-      body = each_body { |&_out| raise "nobody asked for it" }
+      body = each_body { |&_out| raise "it was not asked for" }
       server = run_server { |env| [200, { "content-type" => "text/plain" }, env["PATH_INFO"] == "/" ? body : ["x"]] }
       connect(server).ask("HEAD", "/")
 
@@ -377,7 +377,7 @@ RSpec.describe "a response body", :in_process do
     end
   end
 
-  it "whose each raises is cut, and not ended as if it were whole" do
+  it "that raises in each is cut, and not ended as if it were whole" do
     body = each_body do |&out|
       out.call("first part")
       raise "the database is gone"
@@ -390,7 +390,7 @@ RSpec.describe "a response body", :in_process do
     expect(errors.wait_for(/^tidegate: GET \/ raised RuntimeError: the database is gone, after the response had begun$/)).to be_truthy
   end
 
-  it "whose each raises is cut for HTTP/1.0 too, where only a reset can tell" do
+  it "that raises in each is cut for HTTP/1.0 too, where only a reset can tell" do
     go = Queue.new
     body = each_body do |&out|
       out.call("first part")

@@ -5,7 +5,7 @@
 RSpec.describe "the callbacks of a request", :in_process do
   let(:calls) { Queue.new }
 
-  # A server whose app registers callbacks and then does what the block does.
+  # A server with an app that registers callbacks and then does what the block does.
   def calling_back(lint: true, **options)
     run_server(lint:, **options) do |env|
       if env["PATH_INFO"] == "/"

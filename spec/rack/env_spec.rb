@@ -184,7 +184,7 @@ RSpec.describe "the Rack env", :in_process do
     expect(env).to include("HTTP_HOST" => "other.example", "PATH_INFO" => "/caf\xE9".b, "QUERY_STRING" => "\xC4".b)
   end
 
-  it "has methods that nobody knows" do
+  it "has methods that HTTP does not define" do
     expect(env_for("/", method: "PURGE")["REQUEST_METHOD"]).to eq("PURGE")
   end
 
@@ -196,7 +196,7 @@ RSpec.describe "the Rack env", :in_process do
     expect(wire_env["puma.request_body_wait"]).to be_a(Float).and be >= 0
   end
 
-  it "says when the request came, where that is asked for and nobody else has said it" do
+  it "says when the request came, where that is asked for and no proxy has said it" do
     before = (Time.now.to_f * 1000).to_i
     start = env_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n", request_start: true)["HTTP_X_REQUEST_START"]
     expect(start).to match(/\At=\d{13}\z/)

@@ -3,7 +3,7 @@
 # Every kind of request and response while the garbage collector runs at each allocation: what the native side does not
 # hold on to is gone before it is used.
 
-RSpec.describe "a server whose garbage is collected all the time", :processes do
+RSpec.describe "a server with a collector that runs all the time", :processes do
   big = Array.new(20) { |number| ["x-#{number}-#{"n" * 40}", "#{number} " * 50] }.to_h
 
   # What each path of fixtures/gc_stress.ru is asked, and what has to come back: { name => [request, checks] }.

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "hijacking", :in_process do
-  # A server whose app hijacks each connection and gives the socket to the block, in a thread of its own, as Action
+  # A server with an app that hijacks each connection and gives the socket to the block, in a thread of its own, as Action
   # Cable does; the worker is free meanwhile.
   def hijacking(lint: false, **options)
     run_server(lint:, **options) do |env|
@@ -401,7 +401,7 @@ RSpec.describe "hijacking", :in_process do
       expect(errors.to_s).to include("tidegate: the hook before_drain raised").and include("hook failed")
     end
 
-    it "is cut when the time is up, and fails nobody" do
+    it "is cut when the time is up, and counts as no failure" do
       ended = Queue.new
       server = hijacking(shutdown_timeout: 0.1) { |io| ended << io.read }
       wire = connect(server)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe "rack.input", :in_process do
-  # A server whose app reads its input with the block and answers with the result.
+  # A server with an app that reads its input with the block and answers with the result.
   def reading(lint: true, **options)
     run_server(lint:, **options) do |env|
       [200, { "content-type" => "text/plain" }, [yield(env).to_s]]

@@ -37,8 +37,8 @@ RSpec.describe "a request that computes", :in_process do
     long.response
   end
 
-  # SQLite refuses to upgrade a snapshot that another transaction has overtaken, whatever the busy timeout: an app whose
-  # transactions were interrupted after 5 ms had one request in 40 fail that never fails on Puma.
+  # SQLite refuses to upgrade a snapshot that another transaction has overtaken, whatever the busy timeout: an app with
+  # transactions that were interrupted after 5 ms had one request in 40 fail that never fails on Puma.
   it "is not interrupted between two pauses that are less than a slice apart" do
     inside = 0
     most = 0

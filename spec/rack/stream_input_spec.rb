@@ -2,7 +2,7 @@
 
 # For Rack 2, which rewinds its input, all of it is kept first: what is about arriving piece by piece is not for it.
 RSpec.describe "rack.input with stream_input", :in_process do
-  # A server whose app reads its input with the block and answers with what it makes of it.
+  # A server with an app that reads its input with the block and answers with what it makes of it.
   def reading(lint: true, **options)
     run_server(lint:, stream_input: true, **options) do |env|
       [200, { "content-type" => "text/plain" }, [yield(env["rack.input"], env).to_s]]
@@ -16,7 +16,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
   end
 
   # A client that has sent half of its body, and the thread of the app that waits for the rest. It is waited for, because
-  # elsewhere somebody may rescue what it is told.
+  # an app may rescue what it is told.
   def half_an_upload
     entered = Queue.new
     server = reading(lint: false) do |input|
@@ -319,7 +319,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(errors.wait_for(/raised ArgumentError: enough/)).to be_truthy
   end
 
-  it "is given up at once when its thread is killed: the connection does not wait for what nobody reads" do
+  it "is given up at once when its thread is killed: the connection does not wait for a reader that has gone" do
     wire, thread = half_an_upload
     thread.kill
 

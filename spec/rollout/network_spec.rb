@@ -58,7 +58,7 @@ RSpec.describe "a network for rollouts", :needs do
 
   def own(network) = %i[pods clients].map { |side| network.inside(side).last }
 
-  it "is on loopback addresses that nobody else sees, without a delay" do
+  it "is on loopback addresses that no other process sees, without a delay" do
     near = network
     answering(near, "near")
 

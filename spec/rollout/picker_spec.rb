@@ -82,7 +82,7 @@ RSpec.describe Rollout::Picker do
     expect(socket.read).to eq("one\nlast words")
   end
 
-  it "ends a connection whose pod refuses, and asks no other" do
+  it "ends a connection that its pod refuses, and asks no other" do
     gone = TCPServer.new("127.0.0.1", 0)
     picker.route(pod(gone))
     gone.close

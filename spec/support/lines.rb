@@ -3,7 +3,7 @@
 # Text as it comes, line by line, with a way to wait for a line. It can stand in for $stderr.
 
 class Lines
-  # +name+ says in messages whose lines they are.
+  # +name+ says in messages where the lines come from.
   def initialize(name)
     @name = name
     @text = +""

@@ -27,7 +27,7 @@ module Patience
     def over = raise(Over, @what)
   end
 
-  # Seconds between two questions to something that tells nobody when it changes, such as a counter.
+  # Seconds between two questions to something that does not tell when it changes, such as a counter.
   PAUSE = 0.005
 
   module_function

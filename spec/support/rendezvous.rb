@@ -58,11 +58,6 @@ class Rendezvous
     end
   end
 
-  # Whether nobody is there who was not met. Does not wait.
-  def nobody?
-    @early.each_value.all?(&:empty?) && !@server.wait_readable(0)
-  end
-
   def close
     @visitors.each(&:close)
     @server.close

@@ -7,7 +7,7 @@ module ScriptedServers
     ScriptedServer.new(*scripts, *script).tap { |server| (@scripted ||= []) << server }
   end
 
-  # A port on which nobody listens.
+  # A port on which no process listens.
   def closed_port = TCPServer.open("127.0.0.1", 0) { |server| server.local_address.ip_port }
 
   # So that clients which are still connected see an end.

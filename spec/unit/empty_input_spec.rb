@@ -35,7 +35,7 @@ RSpec.describe Tidegate::EmptyInput do
 
   it "is what Rack::Lint takes for an input" do
     app = Rack::Lint.new(lambda do |env|
-      env["rack.input"].each { |_| nil }
+      env["rack.input"].each(&:itself)
       [200, { "content-type" => "text/plain" }, [env["rack.input"].read]]
     end)
     expect(Rack::MockRequest.new(app).get("/", "rack.input" => input).body).to eq ""

@@ -54,7 +54,7 @@ RSpec.describe Tidegate::Signals do
     end
   end
 
-  it "leaves HUP alone where whoever started the process wants it ignored, as nohup does" do
+  it "leaves HUP alone where the process was started with it ignored, as nohup does" do
     Signal.trap("HUP", "IGNORE")
     signals.install
     signals.hand_over(server) { nil }

@@ -26,7 +26,7 @@ RSpec.describe Tidegate::Systemd do
 
   def systemd(**env) = described_class.from({ "NOTIFY_SOCKET" => @path }.merge(env.transform_keys(&:to_s)))
 
-  it "is nobody where no socket is named" do
+  it "is none where no socket is named" do
     expect(described_class.from({})).to be_nil
     expect(described_class.from("NOTIFY_SOCKET" => "vsock:2:3")).to be_nil
   end

@@ -6,7 +6,7 @@ RSpec.describe Tidegate::ThreadLimit do
     [described_class.before_boot(configuration), described_class.after_boot(configuration)]
   end
 
-  # An ActiveRecord whose pool has that size, or raises.
+  # An ActiveRecord with a pool of that size, or one that raises.
   def active_record(size)
     base = Class.new do
       define_singleton_method(:connection_pool) { size.is_a?(Class) ? raise(size) : Struct.new(:size).new(size) }

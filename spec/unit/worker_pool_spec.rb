@@ -81,7 +81,7 @@ RSpec.describe Tidegate::WorkerPool do
     expect(err.string).to eq "tidegate: worker 1 was ended by IOError: from outside; another takes its place\n"
   end
 
-  it "replaces a worker in which somebody called exit, and does not exit" do
+  it "replaces a worker in which the app called exit, and does not exit" do
     pool(min: 1)
     native.jobs << -> { exit(3) }
     expect([native.next_worker, native.next_worker].map(&:name)).to eq ["tidegate worker 1"] * 2

@@ -76,7 +76,7 @@ impl Connection {
             return None;
         }
         if self.asking.is_none() {
-            // The server has closed an idle connection, or says what nobody asked for.
+            // The server has closed an idle connection, or sends what no request asked for.
             if event.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
                 self.stream = None;
             }

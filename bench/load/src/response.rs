@@ -58,7 +58,7 @@ impl Response {
         self.begin(&joined)
     }
 
-    /// Takes all that there is of a response whose head was not complete.
+    /// Takes all that there is of a response, after a part of its head.
     fn begin(&mut self, bytes: &[u8]) -> Result<Option<Whole>, Malformed> {
         let Some(length) = self.read_head(bytes)? else {
             if bytes.len() > LONGEST_HEAD {

@@ -104,7 +104,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends every request whose time has come, as far as there are connections for them.
+    /// Sends every request that is due, as far as there are connections for them.
     fn send(&mut self) {
         for number in 0..self.clients.len() {
             while let Some((connection, due)) = self.clients[number].schedule.next(Instant::now()) {

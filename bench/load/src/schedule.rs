@@ -69,7 +69,7 @@ impl Schedule {
         }
     }
 
-    /// Requests whose time has come and that no connection has taken.
+    /// Requests that are due and that no connection has taken.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Instant> + '_ {
         let waiting = match self {
             Schedule::Clock { waiting, .. } => Some(waiting),

@@ -88,7 +88,7 @@ module Rollout
       [frame.getbyte(0) & 0x0F, Frames.mask(frame.byteslice(head..), frame.byteslice(head - 4, 4))]
     end
 
-    # Nothing is sent after a Close, whoever sent it first.
+    # Nothing is sent after a Close, from either side.
     def answer(client, opcode, payload)
       case opcode
       when CLOSE

@@ -6,7 +6,7 @@ require_relative "../tally"
 module Rollout
   class Chart
     module Style
-      # What the phases are called for somebody who has not read the program.
+      # What the phases are called for readers who have not read the program.
       WORDS = { Tally::UNTOLD => "told to end, still sent requests", Tally::TOLD => "sent no more",
                 Tally::GONE => "gone, not replaced yet" }.freeze
 

@@ -21,7 +21,7 @@ at_exit do
   namespaces.each do |namespace|
     pids, = Open3.capture2("ip", "netns", "pids", namespace, err: File::NULL)
     pids.split.each do |pid|
-      Process.kill(:KILL, pid.to_i) # nobody else is left to end it
+      Process.kill(:KILL, pid.to_i) # no other process is left to end it
     rescue Errno::ESRCH
       nil
     end

@@ -27,7 +27,7 @@ module Rollout
 
       def frozen(child)
         child.signal(:STOP)
-        sleep 0.001 until File.read("/proc/#{child.pid}/stat")[/\) (\w)/, 1] == "T" # the kernel tells nobody
+        sleep 0.001 until File.read("/proc/#{child.pid}/stat")[/\) (\w)/, 1] == "T" # the kernel has no event for it
         yield
       ensure
         child.signal(:CONT)

@@ -19,7 +19,7 @@ module Rollout
     ANSWERED = "answered"
 
     class Shot
-      PORT = 9000     # in a network of our own nobody else has it
+      PORT = 9000     # in a network of our own, where it is free
       PATIENCE = 30.0 # seconds for a server to end and for clients to finish
 
       # Seconds of one direction between clients and pods, or nil where the shot needs no network of its own.

@@ -25,7 +25,7 @@ RSpec.describe "TERM in the middle of a message", :endings, :processes do
     expect_last_answer(wire, "0123456789")
   end
 
-  it "waits for the rest of a body whose head was in the accept queue" do
+  it "waits for the rest of a body behind a head that was in the accept queue" do
     body = "b" * 300_000
     wire = nil
     stopping_meanwhile { wire = server.connect.write(post(body)[0, 50_000]) }

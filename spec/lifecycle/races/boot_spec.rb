@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# TERM at every stage of the boot: whoever was accepted is answered, and the process ends with 0.
+# TERM at every stage of the boot: every accepted client is answered, and the process ends with 0.
 
 RSpec.describe "TERM during boot", :endings, :processes do
   let(:directory) { Dir.mktmpdir }
@@ -28,7 +28,7 @@ RSpec.describe "TERM during boot", :endings, :processes do
     expect(server.output).to include("stopped by SIGTERM before it was ready")
   end
 
-  it "ends it while the app is loaded, when nobody can connect yet" do
+  it "ends it while the app is loaded, when no client can connect yet" do
     server = boot_with("", "slow_boot.ru")
     booting = meet("boot")
     expect { Wire.open(address) }.to raise_error(Errno::ECONNREFUSED)
@@ -67,7 +67,7 @@ RSpec.describe "TERM during boot", :endings, :processes do
     end
 
     # Wherever the signal finds it: either it says that it was never ready, or it has said that it is.
-    it "loses nobody, whenever the signal comes" do
+    it "loses no client, whenever the signal comes" do
       10.times do |turn|
         @server = boot_with("", "slow_boot.ru")
         booting = meet("boot")
@@ -84,7 +84,7 @@ RSpec.describe "TERM during boot", :endings, :processes do
     end
   end
 
-  # What came of each connection, until there is nobody to connect to any more.
+  # What came of each connection, until no connection can be made any more.
   def knock_until_refused
     outcomes = []
     loop do

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Connections that live on until somebody ends them: event streams and hijacked sockets.
+# Connections that live on until one side ends them: event streams and hijacked sockets.
 
 RSpec.describe "TERM and connections that live on", :endings, :processes do
   let(:server) { serve("endings.ru") }

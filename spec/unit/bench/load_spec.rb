@@ -7,7 +7,7 @@ RSpec.describe Comparison::Generator, :needs do
 
   after { @server&.close }
 
-  # A server whose connections do what the block says.
+  # A server that does with each connection what the block says.
   def server(&script) = @server = ScriptedServer.new(script)
 
   def measure(seconds: 0.3, timeout: 10, **client)
@@ -61,7 +61,7 @@ RSpec.describe Comparison::Generator, :needs do
     expect(measure(seconds: 0.5, rate: 200)).to have_attributes(finished: 100, errors: 0)
   end
 
-  it "charges a stall to all whose turn came meanwhile, where it asks by the clock" do
+  it "charges a stall to all requests that came due meanwhile, where it asks by the clock" do
     count = 0
     server do |peer|
       while peer.request
@@ -112,7 +112,7 @@ RSpec.describe Comparison::Generator, :needs do
     expect(sample).to have_attributes(finished: 0, errors: 10, failures: { "timeout" => 10 })
   end
 
-  it "says when nobody listens" do
+  it "says when no server listens" do
     closed = ScriptedServer.new(->(_) {}).tap(&:close)
     sample = generator.measure("127.0.0.1:#{closed.port}", [{ name: "all", connections: 1 }], seconds: 0.1).fetch("all")
 

@@ -81,7 +81,7 @@ RSpec.describe Comparison::Result do
   end
 
   describe Comparison::Contestants do
-    it "searches only for a Puma whose threads nobody has set" do
+    it "searches only for a Puma without a set number of threads" do
       expect(described_class.new(%w[tidegate puma8], baseline: "puma8")).to be_search
       expect(described_class.new(%w[tidegate puma8], baseline: "puma8", threads: 5)).not_to be_search
       expect(described_class.new(%w[tidegate puma8:16], baseline: "puma8:16")).not_to be_search

@@ -61,7 +61,7 @@ RSpec.describe Rollout::Connection, :scripted do
   end
 
   describe "what is not one" do
-    it "is refused where nobody listens" do
+    it "is refused where no process listens" do
       expect { described_class.open("127.0.0.1", closed_port, within: Patience::SECONDS) }
         .to raise_error(Rollout::Failed) { |error| expect(error.kind).to eq "refused" }
     end

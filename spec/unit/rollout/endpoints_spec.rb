@@ -48,7 +48,7 @@ RSpec.describe Rollout::Endpoints do
     expect(chosen(9.0)).to eq([:c])
   end
 
-  it "has nobody when the last pod has ended" do
+  it "has no pod when the last one has ended" do
     endpoints.probed(:a, serving: true, at: 0.0)
     endpoints.deleted(:a, at: 1.0)
     endpoints.gone(:a, at: 2.0)

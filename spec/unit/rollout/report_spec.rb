@@ -77,12 +77,12 @@ RSpec.describe Rollout::Report do
     expect(text).to end_with("no request failed of 3; 1 of 1 pods ended wrongly\n")
   end
 
-  it "counts apart what came while the scenario left nobody to serve, but not what was accepted and lost" do
+  it "counts apart what came while the scenario left no pod to serve, but not what was accepted and lost" do
     tally.mark("down", at: 30.0)
     2.times { add("GET", "refused", at: 31.0) }
     add("GET", "truncated", at: 31.0)
 
-    expect(report.to_s).to end_with("1 requests failed of 6; 2 more came while the scenario left nobody to serve\n")
+    expect(report.to_s).to end_with("1 requests failed of 6; 2 more came while the scenario left no pod to serve\n")
   end
 
   it "is complete as JSON" do

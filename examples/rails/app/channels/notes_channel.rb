@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# New notes, to everybody who looks; and what somebody says, to everybody else.
+# New notes go to every page that is open, and what one page says to all others.
 class NotesChannel < ApplicationCable::Channel
   def subscribed = stream_from("notes")
 

@@ -24,7 +24,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much a client may send.
     pub limits: Limits,
-    /// Where request bodies wait that are larger than [`Limits::body_memory`], in unlinked files.
+    /// Where request bodies wait that are larger than [`Limits::body_memory_limit`], in unlinked files.
     pub spool_directory: PathBuf,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_threads: usize,

@@ -156,7 +156,7 @@ pub enum Event {
         /// Whether a request was cut on the way.
         cut: bool,
     },
-    /// The instant of [`Lifecycle::deadline`] has come.
+    /// The instant of `Lifecycle::deadline` has come.
     DeadlineReached {
         /// Whether a request is still unfinished.
         unfinished: bool,

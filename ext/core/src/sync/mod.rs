@@ -1,5 +1,5 @@
 //! How threads meet: locks, parkers, latches, and tasks that two threads may run. In this crate's own tests the lock and the parker
-//! stop at each use, and [`interleave`](crate::sync::interleave) lets another thread go first.
+//! stop at each use, and `sync::interleave` lets another thread go first.
 
 pub(crate) mod inline_task;
 pub(crate) mod latch;
