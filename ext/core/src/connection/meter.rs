@@ -21,6 +21,7 @@ impl Meter {
     /// A request whose head was complete at `received`.
     pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
         shared.stats.request_begun();
+        shared.queue.request_opened();
         Self { shared, method: method.into(), status: StatusClass::NONE, received, bytes: 0 }
     }
 
@@ -38,6 +39,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let now = super::now();
+        self.shared.queue.request_closed();
         self.shared.stats.request_ended(self.method, self.status, now.saturating_duration_since(self.received));
         self.shared.stats.sent(self.bytes);
         self.shared.traffic.answered(self.received, now);
