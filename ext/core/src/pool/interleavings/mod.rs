@@ -382,6 +382,27 @@ fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
     });
 }
 
+/// A worker may take the first just when the timer has found that its time is over; then the next one has time left.
+#[test]
+fn what_has_time_left_is_not_sent_back() {
+    explore(EXPLORER, || {
+        let harness = Harness::new(9, Some(TICK * 3 / 2), 1);
+        harness.keeps_time();
+        harness.submit("/1");
+        harness.clock.set_up(1);
+        harness.submit("/2");
+        let clock = harness.clock.clone();
+        spawn("time", move || clock.advance());
+        let worker = harness.clone();
+        spawn("worker", move || worker.takes(1));
+        harness.at_rest(|harness| {
+            let fates = harness.fates();
+            assert!([Fate::Served, Fate::SentBack].contains(&fates["/1"]), "{fates:?}");
+            assert!([Fate::Served, Fate::Waits].contains(&fates["/2"]), "{fates:?}");
+        });
+    });
+}
+
 // ===== the end =====
 
 /// With workers and a spawner, which must hear of it.
