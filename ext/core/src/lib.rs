@@ -20,7 +20,7 @@
 //!
 //! An application takes part by running worker threads: each registers with the [`DispatchQueue`], takes [`Exchange`]s and
 //! sends a [`Response`] for each. Worker threads of one interpreter share its lock, which is called the GVL here, as in Ruby;
-//! the core never takes it, and only hears from the binding who has it.
+//! the core never takes it, and only hears from the binding which thread has it.
 
 #![deny(unsafe_code)]
 

@@ -194,6 +194,7 @@ impl Meter {
     /// A request whose head was complete at `received`.
     pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
         shared.services.stats.request_begun();
+        shared.services.queue.request_opened();
         Self { shared, method: method.into(), status: StatusClass::NONE, received, bytes: 0 }
     }
 
@@ -211,6 +212,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let now = super::now();
+        self.shared.services.queue.request_closed();
         self.shared.services.stats.request_ended(
             self.method,
             self.status,

@@ -38,7 +38,10 @@ pub(crate) mod timers;
 pub(crate) mod worker;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -73,6 +76,9 @@ pub struct DispatchQueue {
     stall_guard: Notify,
     /// Starts the timer that sends back what has waited for `queue_timeout`.
     expiry_timer: Notify,
+    /// The requests of all connections, each from its head to the end of its response. It decides which thread sends an
+    /// answer.
+    open_requests: AtomicUsize,
     stats: Arc<Stats>,
 }
 
@@ -122,7 +128,8 @@ impl DispatchQueue {
             stall_guard_on: false,
             expiry_timer_on: false,
         });
-        Arc::new(Self { state, stall_guard: Notify::new(), expiry_timer: Notify::new(), stats })
+        let (stall_guard, expiry_timer, open_requests) = (Notify::new(), Notify::new(), AtomicUsize::new(0));
+        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats })
     }
 
     fn lock(&self) -> QueueGuard<'_> {
@@ -181,6 +188,21 @@ impl DispatchQueue {
         workers.iter().chain(&spawner).for_each(Unparker::unpark);
     }
 
+    /// A connection has read the head of a request.
+    pub(crate) fn request_opened(&self) {
+        self.open_requests.fetch_add(1, Relaxed);
+    }
+
+    /// The response to it has ended, or the connection has.
+    pub(crate) fn request_closed(&self) {
+        self.open_requests.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether the I/O thread has no other request to see to than the one that a worker answers.
+    fn has_one_request(&self) -> bool {
+        self.open_requests.load(Relaxed) <= 1
+    }
+
     // ===== workers =====
 
     /// Adds a worker, for as long as the value exists.
@@ -225,7 +247,7 @@ impl DispatchQueue {
                 let expected = state.roster.admission.workers() + state.hiring.expected();
                 return expected < state.roster.max_threads();
             }
-            Call::Nobody => self.start_stall_guard(state),
+            Call::NoWorker => self.start_stall_guard(state),
         }
         false
     }

@@ -88,16 +88,16 @@ fn a_worker_that_has_others_go_first_is_on_its_way_meanwhile() {
     let (first, _answer) = exchange("/1");
     queue.submit(first).unwrap();
     assert_eq!(path(busy.look()), "/1");
-    let lock = busy.gvl_events();
+    let gvl = busy.gvl_events();
     other.look();
     busy.end_exchange();
-    // It lets go of the interpreter's lock for a hog, and takes it back.
-    lock.suspended(Instant::now);
+    // It releases the GVL for a hog, and takes it back.
+    gvl.suspended(Instant::now);
     let (second, _answer) = exchange("/2");
     queue.submit(second).unwrap();
     assert_eq!(queue.tally().active, 0, "it is in no exchange");
     assert!(!queue.lock().roster.has_called(), "no other worker is called for what it will take");
-    lock.resumed(Instant::now);
+    gvl.resumed(Instant::now);
     assert_eq!(path(busy.look()), "/2");
     drop(other);
 }
@@ -229,7 +229,7 @@ fn a_worker_makes_way_for_one_that_has_waited_in_the_app() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_computes_for_long_holds_up_nobody() {
+async fn one_that_computes_for_long_holds_up_no_other() {
     let queue = queue(9, 2);
     let guard = tokio::spawn({
         let queue = queue.clone();
@@ -251,10 +251,10 @@ async fn one_that_computes_for_long_holds_up_nobody() {
     guard.abort();
 }
 
-/// Both requests came before there was a worker, so nobody was watching when the first was taken, computed for long, and the
+/// Both requests came before there was a worker, so the stall guard did not run when the first was taken, computed for long, and the
 /// second worker found that it might not run.
 #[tokio::test(start_paused = true)]
-async fn one_that_computes_for_long_holds_up_nobody_who_came_before_it_ran() {
+async fn one_that_computes_for_long_holds_up_no_other_that_came_before_it_ran() {
     let queue = queue(9, 2);
     let guard = tokio::spawn({
         let queue = queue.clone();
@@ -332,7 +332,7 @@ fn a_worker_runs_nothing_that_has_waited_for_too_long() {
 }
 
 #[test]
-fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_lock() {
+fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_gvl() {
     let queue = queue(9, 1);
     let worker = queue.register();
     let ms = Duration::from_millis;
@@ -561,4 +561,22 @@ fn what_an_ended_spawner_was_asked_for_is_asked_for_again() {
     assert_eq!(queue.pending_demand(&successor), None, "it is requested");
     queue.forget_requested();
     assert_eq!(queue.pending_demand(&successor), Some(Demand::Worker));
+}
+
+#[test]
+fn the_answer_to_the_only_request_waits_until_the_worker_has_nothing_else_to_do() {
+    for (open_requests, kept) in [(1, true), (2, false)] {
+        let queue = queue(9, 1);
+        (0..open_requests).for_each(|_| queue.request_opened());
+        let worker = queue.register();
+        let (exchange, mut answer) = exchange("/");
+        queue.submit(exchange).unwrap();
+        // By this clock the app takes no time, however slow the machine is.
+        let Next::Exchange(exchange) = worker.look_at(Instant::now() + Duration::from_secs(3600)) else { panic!() };
+        worker.hand_in(exchange.responder.answer(crate::http::response::Response::app_failed()));
+        assert_eq!(answer.try_recv().is_err(), kept, "{open_requests}");
+        worker.deliver();
+        assert!(!kept || matches!(answer.try_recv(), Ok(Answer::Response(..))));
+        queue.request_closed();
+    }
 }

@@ -121,7 +121,7 @@ impl Worker {
     /// then the worker is about to sleep, and [delivers](Answered::deliver) it on the way. With more of them, two threads
     /// that share the work are quicker than one.
     pub fn hand_in(&self, answered: Answered) {
-        let kept = self.queue.stats.in_flight() <= 1 && answered.came_soon();
+        let kept = self.queue.has_one_request() && answered.came_soon();
         drop(self.answered.replace(kept.then_some(answered)));
     }
 

@@ -152,11 +152,6 @@ impl Stats {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// Requests not answered to the end yet.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
-    }
-
     pub(crate) fn request_ended(&self, method: MethodClass, status: StatusClass, took: Duration) {
         self.in_flight.fetch_sub(1, Relaxed);
         self.by_kind.ended(method, status, took);

@@ -1,4 +1,4 @@
-//! Something that happens once in a server's life, and threads that wait until it has.
+//! A latch: something that happens once in a server's life, and threads that wait until it has.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -7,11 +7,11 @@ use std::{
 
 use crate::sync::{Parker, Unparker};
 
-/// A latch, as seen by those who wait for it.
+/// A latch, for the threads that wait for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Latch(Arc<Mutex<State>>);
 
-/// The trigger to a latch: when this is dropped, it is reached.
+/// The trigger of a latch: when it is dropped, the latch is reached.
 #[derive(Debug)]
 pub(crate) struct LatchTrigger(Latch);
 
@@ -33,7 +33,7 @@ impl Latch {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until it is reached: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was woken.
+    /// Waits until it is reached: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was woken for something else.
     pub(crate) fn wait(&self, parker: &Parker, limit: Option<Duration>) -> Option<bool> {
         let unparker = parker.unparker();
         let mut state = self.state();
@@ -78,13 +78,13 @@ mod tests {
         assert_eq!(latch.wait(&parker, Some(Duration::ZERO)), Some(false));
         parker.unparker().unpark();
         assert_eq!(latch.wait(&parker, None), None);
-        assert!(latch.state().waiting.is_empty(), "nobody is left behind");
+        assert!(latch.state().waiting.is_empty(), "none is left behind");
         drop(trigger);
         assert_eq!(latch.wait(&parker, None), Some(true));
     }
 
     #[test]
-    fn everybody_hears_of_it() {
+    fn all_that_wait_hear_of_it() {
         let (trigger, latch) = latch();
         let threads: Vec<_> = (0..3)
             .map(|_| {

@@ -1,23 +1,23 @@
 //! Admission: which worker may run the app now. Pure: events in, calls out.
 //!
 //! Ruby runs one thread at a time. A worker inside the app that holds the GVL or waits for it is *running*; one that
-//! has let go of it (I/O, sleep, an extension's own work) is *blocked*. An exchange is admitted while fewer than
+//! has released it (I/O, sleep, an extension's own work) is *blocked*. An exchange is admitted while fewer than
 //! [`LIMIT`] workers run: requests that only compute run one after another, first come first served, and those that
 //! wait overlap. So a request never sits inside the app behind other requests' time slices.
 //!
 //! One request that computes for long must not hold up the others: when nothing was admitted for a while although
-//! something waits ([`Admission::stall`]), whoever runs is counted as a *hog* and no longer in the way. Ruby's own
-//! time slices then share the GVL between the hogs and the one worker that serves the rest.
+//! an exchange waits ([`Admission::stall`]), the worker that runs is counted as a *hog* and no longer in the way. Time
+//! slices then share the GVL between the hogs and the one worker that serves the rest.
 
 /// How many workers may run at a time. One was measured to be better than two.
 const LIMIT: usize = 1;
 
-/// A worker's number. Numbers of those who have left are given out again.
-pub(crate) type Id = usize;
+/// A worker's number. When a worker has left, its number is given out again.
+pub(super) type Id = usize;
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum WorkerState {
     /// Looking for work, or on its way out.
     Looking,
     /// Asleep until called.
@@ -30,9 +30,9 @@ enum State {
     Wanting,
     /// In the app, without the GVL.
     Blocked,
-    /// In the app, holding or wanting the GVL, having run for so long that others no longer wait for it, or having said
-    /// that they need not. It is one until it is done: when Ruby takes the GVL away at the end of a time slice, that looks
-    /// like letting go of it and wanting it back.
+    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or has stepped aside. It stays a
+    /// hog until its exchange is done: when Ruby takes the GVL away at the end of a time slice, the events are the same as
+    /// when the worker releases it and wants it back.
     Hog,
     /// The same without the GVL.
     BlockedHog,
@@ -40,15 +40,15 @@ enum State {
     Gone,
 }
 
-/// Whom to wake for a waiting exchange.
+/// Which worker to wake for a waiting exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(super) enum Call {
     /// This worker, which sleeps.
     Wake(Id),
     /// All are busy: one more worker is wanted.
     Hire,
-    /// Nobody: somebody runs, or comes already.
-    Nobody,
+    /// None: a worker runs, or is on its way already.
+    NoWorker,
 }
 
 /// How many workers there are of each kind.
@@ -64,59 +64,59 @@ pub(crate) struct Tally {
 
 /// The workers and what they do.
 #[derive(Debug, Default)]
-pub(crate) struct Admission {
-    states: Vec<State>,
-    /// The sleeping, the most recently idle last.
+pub(super) struct Admission {
+    states: Vec<WorkerState>,
+    /// The workers that sleep, the one that fell asleep last at the end.
     idle: Vec<Id>,
 }
 
 impl Admission {
-    fn count(&self, wanted: State) -> usize {
+    fn count(&self, wanted: WorkerState) -> usize {
         self.states.iter().filter(|state| **state == wanted).count()
     }
 
     /// How many workers there are.
-    pub(crate) fn workers(&self) -> usize {
-        self.states.len() - self.count(State::Gone)
+    pub(super) fn workers(&self) -> usize {
+        self.states.len() - self.count(WorkerState::Gone)
     }
 
     /// How many of them sleep.
-    pub(crate) fn idle(&self) -> usize {
+    pub(super) fn idle(&self) -> usize {
         self.idle.len()
     }
 
     /// The workers by what they do.
-    pub(crate) fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         for state in &self.states {
             match state {
-                State::Running | State::Wanting | State::Hog => tally.active += 1,
-                State::Blocked | State::BlockedHog => tally.waiting += 1,
-                State::Looking | State::Idle | State::Called => tally.idle += 1,
-                State::Gone => {}
+                WorkerState::Running | WorkerState::Wanting | WorkerState::Hog => tally.active += 1,
+                WorkerState::Blocked | WorkerState::BlockedHog => tally.waiting += 1,
+                WorkerState::Looking | WorkerState::Idle | WorkerState::Called => tally.idle += 1,
+                WorkerState::Gone => {}
             }
         }
         tally
     }
 
-    /// Who runs, and is in the way of the next.
+    /// How many run and are in the way of the next.
     fn running(&self) -> usize {
-        self.states.iter().filter(|state| matches!(state, State::Running | State::Wanting)).count()
+        self.states.iter().filter(|state| matches!(state, WorkerState::Running | WorkerState::Wanting)).count()
     }
 
     /// Whether one more may run.
-    pub(crate) fn admits(&self) -> bool {
+    pub(super) fn admits(&self) -> bool {
         self.running() < LIMIT
     }
 
-    /// Whom to wake, when an exchange waits.
-    pub(crate) fn call(&mut self) -> Call {
-        if self.running() + self.count(State::Called) >= LIMIT {
-            return Call::Nobody;
+    /// Which worker to wake, when an exchange waits.
+    pub(super) fn call(&mut self) -> Call {
+        if self.running() + self.count(WorkerState::Called) >= LIMIT {
+            return Call::NoWorker;
         }
         match self.idle.pop() {
             Some(id) => {
-                self.states[id] = State::Called;
+                self.states[id] = WorkerState::Called;
                 Call::Wake(id)
             }
             None => Call::Hire,
@@ -126,101 +126,101 @@ impl Admission {
     // ===== what workers do =====
 
     /// A worker joins, looking.
-    pub(crate) fn join(&mut self) -> Id {
-        match self.states.iter().position(|state| *state == State::Gone) {
+    pub(super) fn join(&mut self) -> Id {
+        match self.states.iter().position(|state| *state == WorkerState::Gone) {
             Some(id) => {
-                self.states[id] = State::Looking;
+                self.states[id] = WorkerState::Looking;
                 id
             }
             None => {
-                self.states.push(State::Looking);
+                self.states.push(WorkerState::Looking);
                 self.states.len() - 1
             }
         }
     }
 
     /// A worker leaves, whatever it was doing.
-    pub(crate) fn leave(&mut self, id: Id) {
+    pub(super) fn leave(&mut self, id: Id) {
         self.idle.retain(|other| *other != id);
-        self.states[id] = State::Gone;
+        self.states[id] = WorkerState::Gone;
     }
 
     /// A worker has come out of the app, or out of its sleep, called or not.
-    pub(crate) fn look(&mut self, id: Id) {
-        if self.states[id] == State::Idle {
+    pub(super) fn look(&mut self, id: Id) {
+        if self.states[id] == WorkerState::Idle {
             self.idle.retain(|other| *other != id);
         }
-        self.states[id] = State::Looking;
+        self.states[id] = WorkerState::Looking;
     }
 
-    /// A worker is on its way, called or not; nobody else needs to be called.
-    pub(crate) fn come(&mut self, id: Id) {
+    /// A worker is on its way, called or not; no other needs to be called.
+    pub(super) fn come(&mut self, id: Id) {
         self.look(id);
-        self.states[id] = State::Called;
+        self.states[id] = WorkerState::Called;
     }
 
     /// A worker that looks, and so has the GVL, takes an exchange into the app.
-    pub(crate) fn take(&mut self, id: Id) {
-        self.states[id] = State::Running;
+    pub(super) fn take(&mut self, id: Id) {
+        self.states[id] = WorkerState::Running;
     }
 
     /// A worker that looks goes to sleep.
-    pub(crate) fn rest(&mut self, id: Id) {
-        if self.states[id] != State::Idle {
-            self.states[id] = State::Idle;
+    pub(super) fn rest(&mut self, id: Id) {
+        if self.states[id] != WorkerState::Idle {
+            self.states[id] = WorkerState::Idle;
             self.idle.push(id);
         }
     }
 
-    /// A worker that sleeps leaves, if nobody has called it and `min` others remain. Whether it has.
-    pub(crate) fn retire(&mut self, id: Id, min: usize) -> bool {
-        let surplus = self.states[id] == State::Idle && self.workers() > min;
+    /// A worker that sleeps leaves, if it was not called and `min_threads` others remain. Whether it has.
+    pub(super) fn retire(&mut self, id: Id, min_threads: usize) -> bool {
+        let surplus = self.states[id] == WorkerState::Idle && self.workers() > min_threads;
         if surplus {
             self.leave(id);
         }
         surplus
     }
 
-    /// A worker lets go of the GVL. Outside the app that means nothing, and a hog remains one.
-    pub(crate) fn suspend(&mut self, id: Id) {
+    /// A worker releases the GVL. Outside the app that means nothing, and a hog remains one.
+    pub(super) fn suspend(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Running | State::Wanting => State::Blocked,
-            State::Hog => State::BlockedHog,
+            WorkerState::Running | WorkerState::Wanting => WorkerState::Blocked,
+            WorkerState::Hog => WorkerState::BlockedHog,
             other => other,
         };
     }
 
-    /// A worker wants the GVL back, be it that it has let others go first.
-    pub(crate) fn resume(&mut self, id: Id) {
+    /// A worker wants the GVL back. It may not have released it before, if it lets other threads go first.
+    pub(super) fn resume(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Blocked | State::Running => State::Wanting,
-            State::BlockedHog => State::Hog,
+            WorkerState::Blocked | WorkerState::Running => WorkerState::Wanting,
+            WorkerState::BlockedHog => WorkerState::Hog,
             other => other,
         };
     }
 
     /// A worker that wanted the GVL has it.
-    pub(crate) fn hold(&mut self, id: Id) {
-        if self.states[id] == State::Wanting {
-            self.states[id] = State::Running;
+    pub(super) fn hold(&mut self, id: Id) {
+        if self.states[id] == WorkerState::Wanting {
+            self.states[id] = WorkerState::Running;
         }
     }
 
     /// A worker says that it will mostly wait.
-    pub(crate) fn step_aside(&mut self, id: Id) {
+    pub(super) fn step_aside(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
-            State::Running | State::Wanting => State::Hog,
-            State::Blocked => State::BlockedHog,
+            WorkerState::Running | WorkerState::Wanting => WorkerState::Hog,
+            WorkerState::Blocked => WorkerState::BlockedHog,
             other => other,
         };
     }
 
-    /// Nothing was admitted for a while although something waits. Whoever holds the GVL is a hog from now on; who waits
-    /// for it as the exchange does is one only if nobody holds it, as far as we have heard. Whether somebody ran.
-    pub(crate) fn stall(&mut self) -> bool {
-        let ran = if self.count(State::Running) > 0 { State::Running } else { State::Wanting };
+    /// Nothing was admitted for a while although an exchange waits. The worker that holds the GVL is a hog from now on; if none
+    /// holds it, as far as the events tell, those that want it are. Whether there was one.
+    pub(super) fn stall(&mut self) -> bool {
+        let ran = if self.count(WorkerState::Running) > 0 { WorkerState::Running } else { WorkerState::Wanting };
         let hogs = self.states.iter_mut().filter(|state| **state == ran);
-        hogs.map(|state| *state = State::Hog).count() > 0
+        hogs.map(|state| *state = WorkerState::Hog).count() > 0
     }
 }
 

@@ -1,9 +1,9 @@
-//! Who is called, in the cases that matter and in any. That exchanges are taken in their order is the queue's affair.
+//! Which worker is called, in the cases that matter and in any. That exchanges are taken in their order is the queue's affair.
 
 use super::*;
 use proptest::prelude::*;
 
-fn crew(size: usize) -> (Admission, Vec<Id>) {
+fn workers(size: usize) -> (Admission, Vec<Id>) {
     let mut admission = Admission::default();
     let ids: Vec<Id> = (0..size).map(|_| admission.join()).collect();
     ids.iter().for_each(|id| admission.rest(*id));
@@ -12,7 +12,7 @@ fn crew(size: usize) -> (Admission, Vec<Id>) {
 
 /// What a called worker does: it looks, and takes what waits.
 fn serve(admission: &mut Admission) -> Id {
-    let Call::Wake(id) = admission.call() else { panic!("nobody was called") };
+    let Call::Wake(id) = admission.call() else { panic!("none was called") };
     admission.look(id);
     assert!(admission.admits());
     admission.take(id);
@@ -21,16 +21,16 @@ fn serve(admission: &mut Admission) -> Id {
 
 #[test]
 fn one_computes_at_a_time() {
-    let (mut admission, _) = crew(3);
+    let (mut admission, _) = workers(3);
     let first = serve(&mut admission);
-    assert_eq!(admission.call(), Call::Nobody);
+    assert_eq!(admission.call(), Call::NoWorker);
     admission.look(first);
     assert!(admission.admits(), "it may go on with the next at once");
 }
 
 #[test]
-fn those_who_wait_overlap() {
-    let (mut admission, _) = crew(3);
+fn workers_that_wait_overlap() {
+    let (mut admission, _) = workers(3);
     let first = serve(&mut admission);
     admission.suspend(first);
     let second = serve(&mut admission);
@@ -41,7 +41,7 @@ fn those_who_wait_overlap() {
 
 #[test]
 fn one_that_comes_back_from_waiting_goes_before_the_next_request() {
-    let (mut admission, _) = crew(2);
+    let (mut admission, _) = workers(2);
     let first = serve(&mut admission);
     admission.suspend(first);
     let second = serve(&mut admission);
@@ -49,22 +49,22 @@ fn one_that_comes_back_from_waiting_goes_before_the_next_request() {
     admission.look(second);
     assert!(!admission.admits(), "the first wants the GVL; the second makes way");
     admission.rest(second);
-    assert_eq!(admission.call(), Call::Nobody);
+    assert_eq!(admission.call(), Call::NoWorker);
     admission.look(first);
     assert!(admission.admits());
 }
 
 #[test]
 fn the_last_to_fall_idle_is_called_first() {
-    let (mut admission, ids) = crew(3);
+    let (mut admission, ids) = workers(3);
     assert_eq!(admission.call(), Call::Wake(ids[2]));
 }
 
 #[test]
 fn calls_once_until_the_called_one_looks() {
-    let (mut admission, ids) = crew(2);
+    let (mut admission, ids) = workers(2);
     assert_eq!(admission.call(), Call::Wake(ids[1]));
-    assert_eq!(admission.call(), Call::Nobody);
+    assert_eq!(admission.call(), Call::NoWorker);
     admission.look(ids[1]);
     admission.rest(ids[1]);
     assert_eq!(admission.call(), Call::Wake(ids[1]));
@@ -72,15 +72,15 @@ fn calls_once_until_the_called_one_looks() {
 
 #[test]
 fn hires_when_all_are_blocked() {
-    let (mut admission, _) = crew(1);
+    let (mut admission, _) = workers(1);
     let only = serve(&mut admission);
     admission.suspend(only);
     assert_eq!(admission.call(), Call::Hire);
 }
 
 #[test]
-fn a_hog_holds_up_nobody_until_it_is_done() {
-    let (mut admission, _) = crew(2);
+fn a_hog_holds_up_no_other_until_it_is_done() {
+    let (mut admission, _) = workers(2);
     let hog = serve(&mut admission);
     admission.stall();
     let other = serve(&mut admission);
@@ -97,8 +97,8 @@ fn a_hog_holds_up_nobody_until_it_is_done() {
 }
 
 #[test]
-fn one_that_steps_aside_holds_up_nobody_until_it_is_done() {
-    let (mut admission, _) = crew(2);
+fn one_that_steps_aside_holds_up_no_other_until_it_is_done() {
+    let (mut admission, _) = workers(2);
     let aside = serve(&mut admission);
     admission.step_aside(aside);
     let other = serve(&mut admission);
@@ -118,7 +118,7 @@ fn one_that_steps_aside_holds_up_nobody_until_it_is_done() {
 
 #[test]
 fn only_the_idle_retire_and_not_the_last_ones() {
-    let (mut admission, ids) = crew(3);
+    let (mut admission, ids) = workers(3);
     assert!(admission.retire(ids[0], 1));
     assert_eq!(admission.call(), Call::Wake(ids[2]));
     assert!(!admission.retire(ids[2], 1), "it is called");
@@ -133,7 +133,7 @@ fn only_the_idle_retire_and_not_the_last_ones() {
 
 #[test]
 fn events_outside_the_app_mean_nothing() {
-    let (mut admission, ids) = crew(1);
+    let (mut admission, ids) = workers(1);
     admission.suspend(ids[0]);
     admission.resume(ids[0]);
     assert_eq!(admission.call(), Call::Wake(ids[0]));
@@ -144,8 +144,8 @@ fn events_outside_the_app_mean_nothing() {
 }
 
 #[test]
-fn a_worker_that_leaves_is_in_nobodys_way() {
-    let (mut admission, ids) = crew(2);
+fn a_worker_that_leaves_is_not_in_the_way() {
+    let (mut admission, ids) = workers(2);
     let running = serve(&mut admission);
     admission.leave(running);
     assert_eq!((admission.workers(), admission.idle()), (1, 1));
@@ -168,7 +168,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => Just(Step::Arrive),
-        8 => (0usize..6, 0u8..5).prop_map(|(who, what)| Step::Act(who, what)),
+        8 => (0usize..6, 0u8..5).prop_map(|(id, what)| Step::Act(id, what)),
         1 => Just(Step::Stall),
         1 => Just(Step::Join),
         1 => (0usize..6).prop_map(Step::Leave),
@@ -195,62 +195,62 @@ impl Plant {
                 self.admission.join();
                 self.hired = self.hired.saturating_sub(1);
             }
-            Step::Retire(who) if who < known => drop(self.admission.retire(who, 1)),
-            Step::Leave(who) if who < known => self.admission.leave(who),
-            Step::Act(who, what) if who < known => self.act(who, what),
+            Step::Retire(id) if id < known => drop(self.admission.retire(id, 1)),
+            Step::Leave(id) if id < known => self.admission.leave(id),
+            Step::Act(id, what) if id < known => self.act(id, what),
             Step::Retire(_) | Step::Leave(_) | Step::Act(..) => {}
         }
     }
 
-    fn act(&mut self, who: Id, what: u8) {
-        match (self.admission.states[who], what) {
-            (State::Looking, _) => self.take_or_rest(who),
-            (State::Called | State::Idle, _) => self.admission.look(who),
-            (State::Wanting, 0..=2) => self.admission.hold(who),
-            (State::Wanting, 3..) => self.admission.step_aside(who),
-            (State::Running | State::Hog, 0..=1) => self.admission.suspend(who),
-            (State::Running | State::Hog, 2) => self.admission.step_aside(who),
-            (State::Running | State::Hog, 3..) => self.admission.look(who),
-            (State::Blocked | State::BlockedHog, _) => self.admission.resume(who),
-            (State::Gone, _) => {}
+    fn act(&mut self, id: Id, what: u8) {
+        match (self.admission.states[id], what) {
+            (WorkerState::Looking, _) => self.take_or_rest(id),
+            (WorkerState::Called | WorkerState::Idle, _) => self.admission.look(id),
+            (WorkerState::Wanting, 0..=2) => self.admission.hold(id),
+            (WorkerState::Wanting, 3..) => self.admission.step_aside(id),
+            (WorkerState::Running | WorkerState::Hog, 0..=1) => self.admission.suspend(id),
+            (WorkerState::Running | WorkerState::Hog, 2) => self.admission.step_aside(id),
+            (WorkerState::Running | WorkerState::Hog, 3..) => self.admission.look(id),
+            (WorkerState::Blocked | WorkerState::BlockedHog, _) => self.admission.resume(id),
+            (WorkerState::Gone, _) => {}
         }
     }
 
-    fn take_or_rest(&mut self, who: Id) {
+    fn take_or_rest(&mut self, id: Id) {
         if self.waiting > 0 && self.admission.admits() {
             self.waiting -= 1;
-            self.admission.take(who);
+            self.admission.take(id);
         } else {
-            self.admission.rest(who);
+            self.admission.rest(id);
         }
     }
 }
 
 proptest! {
-    /// Whatever workers do in whatever order: never more run than may, and while something waits there is always
-    /// somebody who runs, comes, looks, or is asked for.
+    /// Whatever workers do in whatever order: never more run than may, and while an exchange waits there is always a worker
+    /// that runs, comes, looks, or is asked for.
     #[test]
     fn admits_no_more_than_may_run_and_forgets_nothing(script in proptest::collection::vec(any_step(), 0..200)) {
         let mut plant = Plant::default();
         for step in script {
             plant.follow(step);
             let admission = &mut plant.admission;
-            let count = |admission: &Admission, states: &[State]| -> usize { states.iter().map(|state| admission.count(*state)).sum() };
+            let count = |admission: &Admission, states: &[WorkerState]| -> usize { states.iter().map(|state| admission.count(*state)).sum() };
             if plant.waiting > 0 {
                 match admission.call() {
                     Call::Hire => plant.hired += 1,
-                    Call::Wake(_) => prop_assert!(count(admission, &[State::Running, State::Wanting, State::Called]) <= LIMIT),
-                    Call::Nobody => {}
+                    Call::Wake(_) => prop_assert!(count(admission, &[WorkerState::Running, WorkerState::Wanting, WorkerState::Called]) <= LIMIT),
+                    Call::NoWorker => {}
                 }
-                let somebody = count(admission, &[State::Running, State::Wanting, State::Called, State::Looking]) > 0;
-                prop_assert!(somebody || plant.hired > 0, "nobody comes: {plant:?}");
+                let one_sees_to_it = count(admission, &[WorkerState::Running, WorkerState::Wanting, WorkerState::Called, WorkerState::Looking]) > 0;
+                prop_assert!(one_sees_to_it || plant.hired > 0, "no worker comes: {plant:?}");
             }
-            prop_assert_eq!(plant.admission.idle(), plant.admission.count(State::Idle));
+            prop_assert_eq!(plant.admission.idle(), plant.admission.count(WorkerState::Idle));
         }
     }
 
-    /// Wherever the workers have come to, and though nobody who is in the app ever leaves it or blocks: each time that the
-    /// guard speaks up, or the next, one more exchange is admitted, as long as there may be a worker for it.
+    /// Wherever the workers have come to, and though no worker in the app ever leaves it or blocks: each time that the stall
+    /// guard acts, or the next, one more exchange is admitted, as long as there may be a worker for it.
     #[test]
     fn nothing_waits_longer_than_the_stall_guard_allows(
         script in proptest::collection::vec(any_step(), 0..100),
@@ -264,29 +264,29 @@ proptest! {
             }
         }
         plant.waiting += waiting;
-        // Those who are on their way arrive; they take one, or find that somebody runs.
-        for who in 0..plant.admission.states.len() {
-            if [State::Looking, State::Called].contains(&plant.admission.states[who]) {
-                plant.admission.look(who);
-                plant.take_or_rest(who);
+        // The workers on their way arrive; they take one, or find that another runs.
+        for id in 0..plant.admission.states.len() {
+            if [WorkerState::Looking, WorkerState::Called].contains(&plant.admission.states[id]) {
+                plant.admission.look(id);
+                plant.take_or_rest(id);
             }
         }
         while plant.waiting > 0 {
             let before = plant.waiting;
             plant.admission.stall();
             let mut called = plant.admission.call();
-            if called == Call::Nobody {
-                // One held the GVL and others wanted it; they are in nobody's way either, after the same time again.
+            if called == Call::NoWorker {
+                // One held the GVL and others wanted it; they are not in the way either, after the same time again.
                 plant.admission.stall();
                 called = plant.admission.call();
             }
-            let who = match called {
-                Call::Wake(who) => who,
+            let id = match called {
+                Call::Wake(id) => id,
                 Call::Hire => plant.admission.join(),
-                Call::Nobody => return Err(TestCaseError::fail(format!("they wait for ever: {plant:?}"))),
+                Call::NoWorker => return Err(TestCaseError::fail(format!("they wait for ever: {plant:?}"))),
             };
-            plant.admission.look(who);
-            plant.take_or_rest(who);
+            plant.admission.look(id);
+            plant.take_or_rest(id);
             prop_assert_eq!(plant.waiting, before - 1, "{:?}", &plant);
         }
     }

@@ -32,13 +32,13 @@ pub(super) type App = fn(&Arc<Harness>, &Worker, &str);
 pub(super) struct Harness {
     pub(super) queue: Arc<DispatchQueue>,
     pub(super) clock: Clock,
-    /// Ruby's lock.
+    /// Stands for Ruby's.
     gvl: sync::Mutex<()>,
     begun: Instant,
     taken: Mutex<Vec<String>>,
     awaited: Mutex<Vec<(String, Awaited)>>,
     refused: Mutex<Vec<String>>,
-    /// Workers in the app that nobody may be let in beside.
+    /// Workers in the app beside which no other may run.
     running: AtomicUsize,
 }
 
@@ -91,12 +91,12 @@ impl Harness {
         self.begun + TICK * u32::try_from(self.clock.ticks()).unwrap()
     }
 
-    /// The app lets go of the interpreter's lock for moments only, as far as is known.
+    /// The app releases the GVL for moments only, as far as is known.
     pub(super) fn pauses_briefly(&self) {
         (0..99).for_each(|_| self.queue.lock().estimates.pause_ended(Duration::ZERO));
     }
 
-    /// The time, as one sees it who naps until it has gone on.
+    /// The time, as a thread in a short wait sees it: it goes on with each look.
     fn short_wait_time(&self) -> impl Fn() -> Instant {
         let (begun, asked) = (self.now(), Cell::new(0));
         move || begun + BRIEF * asked.replace(asked.get() + 1)
@@ -118,7 +118,7 @@ impl Harness {
         spawn(name, move || harness.work(app, &end));
     }
 
-    /// The one who creates workers; it fails to, so many times.
+    /// The spawner; it fails to create a worker so many times.
     pub(super) fn hires(self: &Arc<Self>, app: App, mut failures: usize) {
         let harness = self.clone();
         spawn("spawner", move || {
@@ -137,7 +137,7 @@ impl Harness {
         });
     }
 
-    /// The one who creates workers is ended with a demand in its hands, so many times, and another takes its place.
+    /// The spawner is ended before it has done what it was asked for, so many times, and another takes its place.
     pub(super) fn hires_in_succession(self: &Arc<Self>, app: App, mut ends: usize) {
         let harness = self.clone();
         spawn("spawners", move || {
@@ -168,13 +168,13 @@ impl Harness {
         spawn("closer", move || harness.queue.close());
     }
 
-    /// The server's patience ends after `time`.
+    /// The drain's deadline comes after `time`.
     pub(super) fn ends_by(self: &Arc<Self>, time: Duration) {
         let harness = self.clone();
         spawn("lifecycle", move || harness.queue.end_by(harness.now() + time, harness.now()));
     }
 
-    /// What is to be so when nobody has anything left to do; then the server ends.
+    /// What is to be so when no thread has anything left to do; then the server ends.
     pub(super) fn at_rest(self: &Arc<Self>, expect: impl FnOnce(&Harness) + Send + 'static) {
         self.at_rest_after(0, expect);
     }
@@ -232,7 +232,7 @@ impl Harness {
         }
     }
 
-    /// A worker that holds Ruby's lock whenever it does anything, as Ruby has it.
+    /// A worker that holds the GVL whenever it does anything, as in Ruby.
     pub(super) fn works_under_gvl(self: &Arc<Self>, name: &'static str) {
         let harness = self.clone();
         spawn(name, move || {
@@ -265,7 +265,7 @@ impl Harness {
     /// As the binding's `Server#work`.
     fn work(self: &Arc<Self>, app: App, end: &End) {
         let worker = self.queue.register();
-        // One that is not asleep yet finds it rung when it goes to sleep.
+        // A worker that is not asleep yet is woken when it goes to sleep.
         let _ = end.parker.set(worker.unparker());
         loop {
             if end.is_asked() {
@@ -291,7 +291,7 @@ impl Harness {
         }
     }
 
-    /// An app lets go of the interpreter's lock, until something has happened.
+    /// An app releases the GVL, until something has happened.
     pub(super) fn blocks(&self, worker: &Worker, until: impl FnOnce()) {
         worker.gvl_events().suspended(|| self.now());
         self.running.fetch_sub(1, SeqCst);
@@ -322,7 +322,7 @@ impl Harness {
         self.awaited.lock().unwrap().iter().any(|(submitted, _)| submitted == path)
     }
 
-    /// Nobody is on the way.
+    /// No worker is to come.
     pub(super) fn owes_nothing(&self) {
         assert_eq!(self.queue.lock().hiring.outstanding(), (0, 0));
     }
@@ -345,7 +345,7 @@ impl Harness {
         fates
     }
 
-    /// Nobody is left, nor anything in the queue.
+    /// No worker is left, and no exchange in the queue.
     pub(super) fn has_ended(&self) {
         let fates = self.fates();
         assert!(fates.values().all(|fate| *fate != Fate::Waits), "{fates:?}");

@@ -4,18 +4,19 @@
 //!
 //! | in | broken |
 //! |---|---|
-//! | `Worker::sleep` | it does not look again before it rests; it rests under another hold of the lock than the one it looked under |
-//! | `Worker::sleep` | it does not look whether somebody else has woken it |
-//! | `Worker::look_at` | it does not ask `admits`; it leaves a backlog behind without `watch` |
-//! | `Worker::suspended`, `Worker`'s `drop`, `decline`, `forget_requested` | no `attend_to_backlog`, or no promise taken back |
-//! | `submit` | it calls somebody before it queues, and lets go of the lock in between; it calls nobody |
-//! | `first` | the newest first |
-//! | `ask_for_one`, `pending_demand` | a demand is remembered only if the spawner waits; it leaves its unparker after the lock |
+//! | `Worker::prepare_sleep` | it does not look again before it rests; it rests under another hold of the lock than the one it looked under |
+//! | `Worker::sleep` | it does not look whether an interrupt has woken it |
+//! | `Worker::look_at` | it does not ask `admits`; it leaves a backlog behind without `start_stall_guard` |
+//! | `GvlEvents::suspended`, `Worker`'s `drop`, `decline`, `forget_requested` | no `call_if_waiting`, or what was requested stays so |
+//! | `submit` | it calls a worker before it queues, and releases the lock in between; it calls none |
+//! | `Queue::remove_first` | the newest first |
+//! | `Hiring::ask`, `pending_demand` | a demand is remembered only if the spawner waits; the spawner leaves its unparker after the lock |
 //! | `close` | it wakes before it closes; forgets the spawner; empties the queue after the lock |
-//! | `send_back`, `end_by` | what was taken out is laid back under another hold of the lock; `aging` is unset under one |
-//! | `guard_against_stalls` | `watched` stays set |
-//! | `Admission` | `retire` lets a called worker go, or the last; `resume` makes a hog of who was blocked |
-//! | `Parker` | a bell that is heard only by who waits for it already |
+//! | `send_back` | it looks at the first under one hold of the lock and removes it under another; it unsets `expiry_timer_on` under another |
+//! | `end_by` | it sets the end under one hold of the lock and empties the queue under another; what fits is laid back under another |
+//! | `guard_against_stalls` | `stall_guard_on` stays set |
+//! | `Admission` | `retire` lets a called worker go, or the last; `resume` makes a hog of a blocked worker |
+//! | `Parker` | a wake-up that counts only if the parker waits already |
 
 pub(crate) mod harness;
 
@@ -35,7 +36,7 @@ const FEWER: Explorer = Explorer { preemptions: 1, timeouts: 0 };
 /// Computes for a moment.
 const COMPUTES: App = |_, _, _| point("computes");
 
-/// Waits for a moment, without Ruby's lock, then computes.
+/// Waits for a moment, without the GVL, then computes.
 const WAITS: App = |harness, worker, _| {
     harness.blocks(worker, || point("waits"));
     point("computes");
@@ -121,7 +122,7 @@ fn one_that_waits_in_the_app_lets_another_in_and_comes_back_first() {
 
 /// The first exchange waits for what the second does. They must overlap, whenever the second comes.
 #[test]
-fn one_that_waits_in_the_app_holds_up_nobody() {
+fn one_that_waits_in_the_app_holds_up_no_other() {
     explore(EXPLORER, || {
         let harness = Harness::new(9, None, 2);
         let app: App = |harness, worker, path| {
@@ -137,9 +138,9 @@ fn one_that_waits_in_the_app_holds_up_nobody() {
     });
 }
 
-/// Workers look for exchanges with Ruby's lock in their hands, and tell the queue when they let go of it.
+/// Workers look for exchanges while they hold the GVL, and tell the queue when they release it.
 #[test]
-fn the_queues_lock_and_rubys_are_never_waited_for_crosswise() {
+fn the_pools_lock_and_the_gvl_are_never_waited_for_crosswise() {
     explore(EXPLORER, || {
         let harness = Harness::new(9, None, 2);
         harness.submits("submitter", &["/1", "/2"]);
@@ -172,7 +173,7 @@ fn as_many_are_hired_as_are_needed_and_may_be() {
 }
 
 #[test]
-fn a_worker_that_comes_unasked_changes_no_promise() {
+fn a_worker_that_registers_unasked_is_not_the_requested_one() {
     explore(FEWER, || {
         let harness = Harness::new(9, None, 2);
         harness.submits("submitter", &["/1", "/2"]);
@@ -199,7 +200,7 @@ fn what_cannot_be_hired_is_asked_for_again() {
 }
 
 #[test]
-fn a_foreman_that_is_ended_is_succeeded_and_what_it_was_asked_for_is_not_lost() {
+fn a_spawner_that_is_ended_is_succeeded_and_what_it_was_asked_for_is_not_lost() {
     explore(FEWER, || {
         let harness = Harness::new(9, None, 1);
         harness.submits("submitter", &["/1", "/2"]);
@@ -243,10 +244,10 @@ fn the_last_ones_never_retire() {
 
 // ===== pauses =====
 
-/// Whoever is called waits whether the one that has let go of the lock comes back at once; whatever it finds, each exchange
-/// is served.
+/// The worker that is called waits whether the one that has released the GVL wants it back at once; whatever it finds, each
+/// exchange is served.
 #[test]
-fn nothing_is_left_behind_by_those_who_nap() {
+fn nothing_is_left_behind_by_workers_in_a_short_wait() {
     explore(EXPLORER, || {
         let harness = Harness::new(9, None, 2);
         harness.pauses_briefly();
@@ -269,7 +270,7 @@ fn nothing_is_left_behind_by_those_who_nap() {
 }
 
 #[test]
-fn one_that_naps_can_be_ended_and_the_server_be_closed() {
+fn a_worker_in_a_short_wait_can_be_ended_and_the_server_be_closed() {
     explore(FEWER, || {
         let (harness, end) = (Harness::new(9, None, 2), End::default());
         harness.pauses_briefly();
@@ -295,8 +296,8 @@ fn one_that_naps_can_be_ended_and_the_server_be_closed() {
 
 // ===== time =====
 
-/// Two exchanges came before there was a worker, and two were hired: nobody watched when one of them computed without an
-/// end, and the other found that it might not run.
+/// Two exchanges came before there was a worker, and two were hired: the stall guard did not run when one of them
+/// computed without an end, and the other found that it might not run.
 #[test]
 fn nothing_waits_longer_than_the_stall_guard_allows() {
     let app: App = |harness, _, path| hog(harness, "/1", "/2", path);
@@ -317,8 +318,8 @@ fn nothing_waits_longer_than_the_stall_guard_allows() {
     });
 }
 
-/// Two have stepped aside in the app when two more come, so that nobody can be called nor hired. Then one of the new ones is
-/// taken and computes without an end, which nobody watched.
+/// Two have stepped aside in the app when two more come, so that no worker can be called or hired. Then one of the new ones is
+/// taken and computes without an end, and the stall guard did not run.
 #[test]
 fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
     explore(FEWER, || {
@@ -381,11 +382,32 @@ fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
     });
 }
 
+/// A worker may take the first just when the timer has found that its time is over; then the next one has time left.
+#[test]
+fn what_has_time_left_is_not_sent_back() {
+    explore(EXPLORER, || {
+        let harness = Harness::new(9, Some(TICK * 3 / 2), 1);
+        harness.keeps_time();
+        harness.submit("/1");
+        harness.clock.set_up(1);
+        harness.submit("/2");
+        let clock = harness.clock.clone();
+        spawn("time", move || clock.advance());
+        let worker = harness.clone();
+        spawn("worker", move || worker.takes(1));
+        harness.at_rest(|harness| {
+            let fates = harness.fates();
+            assert!([Fate::Served, Fate::SentBack].contains(&fates["/1"]), "{fates:?}");
+            assert!([Fate::Served, Fate::Waits].contains(&fates["/2"]), "{fates:?}");
+        });
+    });
+}
+
 // ===== the end =====
 
-/// With workers and a spawner, who must hear of it.
+/// With workers and a spawner, which must hear of it.
 #[test]
-fn a_close_leaves_nobody_asleep() {
+fn a_close_leaves_no_thread_asleep() {
     explore(FEWER, || {
         let harness = Harness::new(9, None, 2);
         harness.submits("submitter", &["/1"]);
@@ -396,8 +418,8 @@ fn a_close_leaves_nobody_asleep() {
     });
 }
 
-/// With the clock, which may have an exchange in its hand just then, and the end of the server's patience. The server
-/// closed while the clock looked at an exchange, and the next was left in the queue: its client heard nothing.
+/// With the timer of `queue_timeout`, and the deadline of the drain. The server closed while the timer looked at an exchange,
+/// and the next was left in the queue: its client heard nothing.
 #[test]
 fn a_close_leaves_nothing_in_the_queue() {
     explore(MORE, || {

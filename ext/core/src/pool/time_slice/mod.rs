@@ -1,13 +1,13 @@
-//! Time slices: how long one thread may keep the interpreter's lock while others want it.
+//! Time slices: how long one thread may keep the GVL while others want it.
 //!
-//! What an app does between two points where it lets go of the lock has always been nearly atomic: Ruby takes the lock away
-//! after 100 ms only, and transactions of 5 to 30 ms rely on that (SQLite refuses to upgrade a snapshot that another has
-//! overtaken, whatever the busy timeout). 100 ms are a long time on the other hand for a request that needs the lock for one.
-//! So there are two ends to a slice:
+//! What an app does between two points where it releases the GVL has always been nearly atomic: Ruby takes the GVL away after
+//! 100 ms only, and transactions of 5 to 30 ms rely on that (SQLite refuses to upgrade a snapshot that another has overtaken,
+//! whatever the busy timeout). On the other hand 100 ms are a long time for a request that needs the GVL for one.
+//! So a slice ends in one of two ways:
 //!
-//! - Between two requests, where nothing is interrupted, a worker hands the lock on soon ([`TimeSlicer::is_due`]).
+//! - Between two requests, where nothing is interrupted, a worker hands the GVL on soon ([`TimeSlicer::is_due`]).
 //! - A *burst*, which is what one thread computes without a pause and in one request, is interrupted only once it has had a
-//!   whole slice, at least half of it since another thread wants the lock. Then it may have as much again.
+//!   whole slice, at least half of it since another thread wants the GVL. Then it may have as much again.
 
 use std::{
     sync::{
@@ -25,49 +25,52 @@ use crate::{stats::Stats, sync::now};
 /// The slice unless it is set: longer than most requests compute in one go, and short enough for those that wait.
 pub const SLICE: Duration = Duration::from_millis(40);
 
-/// How often it is looked who has the lock, while another thread wants it. A worker between two requests hands the lock on
-/// after as long, for a thread that has not had a slice of its own just now.
+/// How often the slicer looks which thread has the GVL, while another wants it. A worker between two requests hands the GVL on
+/// after the same time, for a thread that has not had a slice of its own just now.
 pub(crate) const STEP: Duration = Duration::from_millis(5);
 
-/// A thread that has kept the lock for so long beyond its slice shows that none waits after all, as when a thread that was
-/// begun can't be created; or it can't be asked, and then there is no hurry.
+/// When a thread has kept the GVL for so long beyond its slice, no other waits for it after all, as when a thread that was
+/// begun can't be created; or the thread can't be interrupted, and then there is no hurry.
 const MAX_REFUSED: Duration = Duration::from_millis(500);
 
-/// Where the thread with the lock has no clock of its own (a kernel's numbers for those of threads are negative).
+/// The thread with the GVL has no clock of its own. (The kernel's numbers for threads' clocks are negative.)
 const NO_CLOCK: i32 = 0;
 
-/// The threads that have the interpreter's lock and that want it. One for each interpreter; any number of servers may look
-/// after it.
+/// Which thread has the GVL, and how many want it. There is one for each GVL; any number of servers may run
+/// `keep`.
 #[derive(Debug)]
 pub struct TimeSlicer {
+    /// How many threads want the GVL.
     wanting: AtomicUsize,
     /// How many of those have been interrupted, and so had a whole slice just before.
     interrupted: AtomicUsize,
-    /// Whether a thread has it, as far as we have heard.
+    /// Whether a thread has the GVL, as far as the events tell.
     taken: AtomicBool,
-    /// How often it has gone to a thread.
+    /// How often a thread has got it.
     turns: AtomicU64,
     /// The number of the burst that goes on.
     burst: AtomicU64,
-    /// When that began, in nanoseconds since the first.
+    /// When that began, in nanoseconds since `first`.
     since: AtomicU64,
+    /// When the first burst began.
     first: OnceLock<Instant>,
-    /// The clock of the thread that has the lock.
+    /// The clock of the thread that has the GVL.
     clock: AtomicI32,
     /// The turn that ends at the next request.
     due: AtomicU64,
-    /// The burst that has been asked to let others go first.
+    /// The burst that is to let other threads go first.
     asked: AtomicU64,
-    /// Whether a watch is kept, or has been called for.
-    watched: AtomicBool,
-    bell: Notify,
-    /// Asks the thread that has the lock to let go for a moment. The request may reach that thread late, or the next one:
+    /// Whether a server's `keep` looks at the GVL, or has been told to.
+    kept: AtomicBool,
+    /// Tells it to.
+    contended: Notify,
+    /// Asks the thread that has the GVL to release it for a moment. That may reach the thread late, or the next one:
     /// [`is_asked`](Self::is_asked) tells.
     interrupt: fn(),
 }
 
 impl TimeSlicer {
-    /// A lock of which nothing has been heard.
+    /// A GVL of which no event has come yet.
     pub const fn new(interrupt: fn()) -> Self {
         Self {
             wanting: AtomicUsize::new(0),
@@ -80,23 +83,23 @@ impl TimeSlicer {
             clock: AtomicI32::new(NO_CLOCK),
             due: AtomicU64::new(u64::MAX),
             asked: AtomicU64::new(u64::MAX),
-            watched: AtomicBool::new(false),
-            bell: Notify::const_new(),
+            kept: AtomicBool::new(false),
+            contended: Notify::const_new(),
             interrupt,
         }
     }
 
-    /// A thread wants the lock; `interrupted` if it had to let go of it at the end of a slice.
+    /// A thread wants the GVL; `interrupted` if it had to release it at the end of a slice.
     pub fn wanted(&self, interrupted: bool) {
         if interrupted {
             self.interrupted.fetch_add(1, SeqCst);
         }
         self.wanting.fetch_add(1, SeqCst);
-        self.watch_over(self.taken.load(SeqCst));
+        self.look_after(self.taken.load(SeqCst));
     }
 
-    /// A thread that [wanted](Self::wanted) the lock has it, at `now`; or one that wanted it before we listened. Its `clock`
-    /// tells what it computes; without one, real time counts.
+    /// A thread that [wanted](Self::wanted) the GVL has it, at `now`; or one that wanted it before the events came here. Its
+    /// `clock` tells what it computes; without one, real time counts.
     pub fn got(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
         let less = |count: usize| count.checked_sub(1);
         if interrupted {
@@ -107,21 +110,21 @@ impl TimeSlicer {
         self.clock.store(clock.map_or(NO_CLOCK, |clock| clock.0), SeqCst);
         self.begin_burst(now);
         self.taken.store(true, SeqCst);
-        // Those that wanted it when it was free have called for no watch.
-        self.watch_over(self.wanting.load(SeqCst) > 0);
+        // For threads that wanted it while it was free, nothing was told.
+        self.look_after(self.wanting.load(SeqCst) > 0);
     }
 
-    /// A thread that [wanted](Self::wanted) the lock turns out to want another one.
+    /// A thread that [wanted](Self::wanted) the GVL turns out to want another one, that of a Ractor.
     pub fn withdrawn(&self) {
         let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
     }
 
-    /// A thread lets go of the lock.
+    /// A thread releases the GVL.
     pub fn let_go(&self) {
         self.taken.store(false, SeqCst);
     }
 
-    /// What the thread with the lock does from `now` on is another matter than before: a request begins.
+    /// What the thread with the GVL does from `now` on is another burst: a request begins.
     pub fn begin_burst(&self, now: Instant) {
         let first = *self.first.get_or_init(|| now);
         let since = u64::try_from(now.saturating_duration_since(first).as_nanos()).unwrap_or(u64::MAX);
@@ -129,37 +132,38 @@ impl TimeSlicer {
         self.burst.fetch_add(1, SeqCst);
     }
 
-    /// Whether the thread with the lock, a worker between two requests, is to hand it on before it takes the next.
+    /// Whether the thread with the GVL, a worker between two requests, is to hand it on before it takes the next.
     pub fn is_due(&self) -> bool {
         self.due.load(SeqCst) == self.turns.load(SeqCst) && self.wanting.load(SeqCst) > 0
     }
 
-    /// Whether it is what the thread with the lock does now that has been interrupted, and not what another did before.
+    /// Whether the present burst is to be interrupted, and not one before it.
     pub fn is_asked(&self) -> bool {
         self.asked.load(SeqCst) == self.burst.load(SeqCst)
     }
 
-    /// In a child of this process, which has one thread: none wants the lock there, nor is a watch called for any more, over
-    /// something that may have been in use at the fork. A server that begins there sees to that anew.
+    /// For a child of this process, which has one thread: none wants the GVL there. `contended` is not used any more, because a
+    /// thread that is not there may have been using it at the fork; a server that starts in the child begins anew.
     pub fn forget(&self) {
         self.wanting.store(0, SeqCst);
         self.interrupted.store(0, SeqCst);
-        self.watched.store(true, SeqCst);
+        self.kept.store(true, SeqCst);
     }
 
-    /// What the thread with the lock has computed in its life.
+    /// What the thread with the GVL has computed in its life.
     fn computed(&self) -> Option<Duration> {
         let clock = self.clock.load(SeqCst);
         if clock == NO_CLOCK { None } else { CpuClock(clock).read() }
     }
 
-    fn watch_over(&self, contended: bool) {
-        if contended && !self.watched.swap(true, SeqCst) {
-            self.bell.notify_one();
+    /// Tells a server to look at the GVL, if a thread has it and another wants it.
+    fn look_after(&self, contended: bool) {
+        if contended && !self.kept.swap(true, SeqCst) {
+            self.contended.notify_one();
         }
     }
 
-    /// Sees to it that no burst goes on for longer than `slice` while another thread wants the lock, and counts those that
+    /// Sees to it that no burst goes on for longer than `slice` while another thread wants the GVL, and counts those that
     /// had to be interrupted; `None` interrupts none. Never ends.
     pub(crate) async fn keep(&self, slice: Option<Duration>, stats: Arc<Stats>) {
         let _relief = Relief(self);
@@ -185,36 +189,38 @@ impl TimeSlicer {
                     stats.preempted();
                 }
             }
-            self.bell.notified().await;
+            self.contended.notified().await;
         }
     }
 
-    /// How long a worker may go from request to request while the lock is wanted: not for long, unless only by threads that
-    /// have had their slice. Those get as much as they leave to others.
+    /// How long a worker may go from request to request while other threads want the GVL: a step, or a slice if all of them have
+    /// just had one. So they get as much as they leave to others.
     fn turn_limit(&self, slice: Option<Duration>) -> Duration {
         if self.wanting.load(SeqCst) > self.interrupted.load(SeqCst) { STEP } else { slice.unwrap_or(SLICE) }
     }
 
-    /// Whether there is something to watch over; if not, the next thread that wants the lock calls again.
+    /// Whether a thread wants the GVL; if not, the next one that does tells a server again.
     fn is_wanted(&self) -> bool {
         if self.wanting.load(SeqCst) == 0 {
-            self.watched.store(false, SeqCst);
-            // A thread may have found a watch that was just ending.
-            return self.wanting.load(SeqCst) > 0 && !self.watched.swap(true, SeqCst);
+            self.kept.store(false, SeqCst);
+            // A thread that came just before that has told no server.
+            return self.wanting.load(SeqCst) > 0 && !self.kept.swap(true, SeqCst);
         }
         true
     }
 }
 
-/// What the watch knows of the thread that has the lock.
+/// What [`TimeSlicer::keep`] knows of the thread that has the GVL.
 ///
-/// A burst's age is taken from the clock when the watch first sees it, up to half a slice: so it has at least the other half
-/// from the moment when another thread wants the lock. From then on it is the thread's CPU time that counts: where the CPU is
-/// shared with others, or the quota of the container is used up, a transaction takes longer and computes no more than it does
-/// elsewhere. (Ruby's own slices go by real time, and end those that keep the lock while they sleep.)
+/// A burst's age is taken from the clock when it is first seen, up to half a slice: so it has at least the other half from the
+/// moment when another thread wants the GVL. From then on the thread's CPU time counts: where the CPU is shared with other
+/// processes, or the quota of the container is used up, a transaction takes longer and computes no more than it does elsewhere.
+/// (Ruby's own slices go by real time, and end bursts that keep the GVL while they sleep.)
 struct Seen {
+    /// The number of the thread's turn with the GVL, and for how long that goes on.
     turn: u64,
     turn_lasted: Duration,
+    /// The same of its burst.
     burst: u64,
     burst_lasted: Duration,
     /// What the thread had computed in all when it was last looked at.
@@ -262,13 +268,13 @@ impl Seen {
     }
 }
 
-/// When a server ends, another server's watch takes over.
+/// When a server ends, another server's [`TimeSlicer::keep`] takes over.
 struct Relief<'a>(&'a TimeSlicer);
 
 impl Drop for Relief<'_> {
     fn drop(&mut self) {
-        self.0.watched.store(true, SeqCst);
-        self.0.bell.notify_one();
+        self.0.kept.store(true, SeqCst);
+        self.0.contended.notify_one();
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use std::thread;
 
-/// A lock, with a count of its interrupts.
+/// A GVL, with a count of its interrupts.
 macro_rules! slices {
     () => {{
         static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
@@ -19,7 +19,7 @@ async fn pass(time: Duration) {
     tokio::task::yield_now().await;
 }
 
-/// A thread wants the lock, and the watch hears of it.
+/// A thread wants the GVL, and the server hears of it.
 async fn want(slices: &TimeSlicer) {
     slices.wanted(false);
     tokio::task::yield_now().await;
@@ -45,9 +45,9 @@ async fn a_burst_is_left_alone_for_a_whole_slice() {
     assert_eq!((interrupts(), slices.is_asked()), (1, true));
 }
 
-/// Threads of other Ractors have been counted as wanting the app's lock.
+/// Threads of other Ractors have been counted as wanting the app's GVL.
 #[tokio::test(start_paused = true)]
-async fn one_that_wanted_another_lock_is_not_waited_for() {
+async fn one_that_wanted_another_gvl_is_not_waited_for() {
     let (slices, interrupts) = slices!();
     keep(slices);
     slices.got(false, now(), None);
@@ -71,7 +71,7 @@ async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_asked_until_it_hands_the_lock_on_and_then_has_a_slice_again() {
+async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
     let (slices, interrupts) = slices!();
     keep(slices);
     slices.got(false, now(), None);
@@ -107,7 +107,7 @@ async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_hands_the_lock_on_between_requests_after_a_step() {
+async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
     let (slices, _) = slices!();
     keep(slices);
     slices.got(false, now(), None);
@@ -147,7 +147,7 @@ async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_come_when_the_lock_is_free_are_not_forgotten() {
+async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
     let (slices, interrupts) = slices!();
     keep(slices);
     slices.wanted(false);
@@ -196,7 +196,7 @@ async fn only_what_it_has_computed_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_server_goes_on_with_the_watch() {
+async fn another_server_goes_on_where_one_ends() {
     let (slices, interrupts) = slices!();
     let first = keep(slices);
     keep(slices);
@@ -210,7 +210,7 @@ async fn another_server_goes_on_with_the_watch() {
 }
 
 #[tokio::test]
-async fn no_call_is_lost_when_a_watch_ends() {
+async fn no_contention_is_missed_when_the_server_stops_looking() {
     let (slices, interrupts) = slices!();
     let keeping = keep(slices);
     let threads = (0..4).map(|_| {

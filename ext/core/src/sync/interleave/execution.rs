@@ -1,4 +1,4 @@
-//! One run: whose turn it is, and what the others wait for.
+//! One run: which thread has the turn, and what the others wait for.
 
 use std::{
     any::Any,
@@ -36,7 +36,7 @@ pub(super) enum Waiting {
     Job(Event),
     /// Something that another thread does, or that its time is over.
     EventOrTime(Event),
-    /// That nobody else can go on.
+    /// That no other thread can go on.
     Quiet,
     /// It has ended.
     Never,
@@ -56,20 +56,20 @@ impl fmt::Debug for Waiting {
 
 /// A run and its threads.
 #[derive(Debug)]
-pub(super) struct Course(RefCell<State>);
+pub(super) struct Execution(RefCell<State>);
 
 #[derive(Debug)]
 struct State {
     explorer: Explorer,
     path: Path,
     actors: Vec<Actor>,
-    /// Whose turn it is; nobody's before the beginning, nor after the end.
+    /// The thread that has the turn; none before the beginning and after the end.
     turn: Option<usize>,
-    /// Whether the one whose turn it is has it because its time is over.
+    /// Whether it has the turn because the limit of its wait is over.
     late: bool,
-    /// The locks that are held, and by whom.
+    /// The locks that are held, and the threads that hold them.
     held: HashMap<usize, usize>,
-    /// Whose turn it was when a thread began.
+    /// The thread that had the turn when another began.
     interrupted: Option<usize>,
     preemptions: usize,
     timeouts: usize,
@@ -82,7 +82,7 @@ struct State {
 #[derive(Debug)]
 struct Actor {
     name: &'static str,
-    wish: Waiting,
+    waiting: Waiting,
     what: &'static str,
     /// What it runs on, while it does not.
     fiber: Option<Generator<'static, (), ()>>,
@@ -91,7 +91,7 @@ struct Actor {
 /// What a thread panics with that ends because another has failed.
 struct Abandoned;
 
-impl Course {
+impl Execution {
     pub(super) fn new(path: Path, explorer: Explorer) -> Self {
         Self(RefCell::new(State {
             explorer,
@@ -116,11 +116,11 @@ impl Course {
     // ===== the scenario =====
 
     /// A thread joins; `body` [`live`](Self::live)s its life.
-    pub(super) fn join(&self, name: &'static str, wish: Waiting, body: impl FnOnce(usize) + Send + 'static) {
+    pub(super) fn join(&self, name: &'static str, waiting: Waiting, body: impl FnOnce(usize) + Send + 'static) {
         let mut state = self.state();
         let me = state.actors.len();
         let fiber = Some(Gn::new_opt(STACK, move || body(me)));
-        state.actors.push(Actor { name, wish, what: "begins", fiber });
+        state.actors.push(Actor { name, waiting, what: "begins", fiber });
     }
 
     /// Runs it all to its end.
@@ -130,7 +130,7 @@ impl Course {
             self.resume(turn);
         }
         let everyone = 0..self.state().actors.len();
-        everyone.for_each(|who| self.resume(who));
+        everyone.for_each(|thread| self.resume(thread));
         let mut state = self.state();
         match state.failure.take() {
             Some(failure) => Err(failure),
@@ -139,12 +139,12 @@ impl Course {
     }
 
     /// Lets a thread run until it stops.
-    fn resume(&self, who: usize) {
-        let fiber = self.state().actors[who].fiber.take();
+    fn resume(&self, thread: usize) {
+        let fiber = self.state().actors[thread].fiber.take();
         if let Some(mut fiber) = fiber {
             fiber.resume();
             if !fiber.is_done() {
-                self.state().actors[who].fiber = Some(fiber);
+                self.state().actors[thread].fiber = Some(fiber);
             }
         }
     }
@@ -162,7 +162,7 @@ impl Course {
         }
         let ended = catch_unwind(AssertUnwindSafe(body));
         let mut state = self.state();
-        state.actors[me].wish = Waiting::Never;
+        state.actors[me].waiting = Waiting::Never;
         match ended {
             Ok(()) => state.give_turn(Some(me)),
             Err(panic) if panic.is::<Abandoned>() => {}
@@ -173,17 +173,17 @@ impl Course {
         }
     }
 
-    /// Hands over, until `wish` is fulfilled and it is the thread's turn. Whether it is: otherwise its time is over.
-    pub(super) fn pass(&self, me: usize, what: &'static str, wish: Waiting) -> bool {
+    /// Hands over, until what the thread waits for has come and it has the turn. Whether it has come: otherwise the limit is over.
+    pub(super) fn pass(&self, me: usize, what: &'static str, waiting: Waiting) -> bool {
         if thread::panicking() {
-            // It cleans up, and stops no more. The locks that it needs for that are free: who holds one is not stopped.
+            // It cleans up, and stops no more. The locks that it needs for that are free: a thread that holds one is not stopped.
             return true;
         }
         let mut state = self.state();
         if !state.abandoned {
-            // Whoever was at it when this one began may go on.
-            let last = if matches!(state.actors[me].wish, Waiting::Begin) { state.interrupted } else { Some(me) };
-            state.actors[me].wish = wish;
+            // The thread that ran when this one began may go on.
+            let last = if matches!(state.actors[me].waiting, Waiting::Begin) { state.interrupted } else { Some(me) };
+            state.actors[me].waiting = waiting;
             state.actors[me].what = what;
             state.give_turn(last);
         }
@@ -210,9 +210,9 @@ impl Course {
 }
 
 impl State {
-    /// Chooses who is next, after `last`.
+    /// Chooses the next thread, after `last`.
     fn give_turn(&mut self, last: Option<usize>) {
-        if self.actors.iter().all(|actor| matches!(actor.wish, Waiting::Never | Waiting::Job(_))) {
+        if self.actors.iter().all(|actor| matches!(actor.waiting, Waiting::Never | Waiting::Job(_))) {
             return self.abandon();
         }
         let options = self.options(last);
@@ -223,46 +223,47 @@ impl State {
             return self.fail("there is no end to it");
         }
         let next = options[self.path.choose(options.len())];
-        if matches!(self.actors[next].wish, Waiting::Begin) {
+        if matches!(self.actors[next].waiting, Waiting::Begin) {
             self.interrupted = last;
         } else if last.is_some_and(|last| next != last && self.is_ready(last)) {
             self.preemptions += 1;
         }
-        self.late = !self.is_ready(next) && matches!(self.actors[next].wish, Waiting::EventOrTime(_));
+        self.late = !self.is_ready(next) && matches!(self.actors[next].waiting, Waiting::EventOrTime(_));
         self.timeouts += usize::from(self.late);
-        if let Waiting::Lock(lock) = self.actors[next].wish {
+        if let Waiting::Lock(lock) = self.actors[next].waiting {
             self.held.insert(lock, next);
         }
         self.steps.push((next, if self.late { "has waited long enough" } else { self.actors[next].what }));
         self.turn = Some(next);
     }
 
-    /// Who may be next: first the one that runs, if it can go on.
+    /// The threads that may be next: first the one that runs, if it can go on.
     fn options(&self, last: Option<usize>) -> Vec<usize> {
         let everyone = 0..self.actors.len();
-        if let Some(new) = everyone.clone().find(|who| matches!(self.actors[*who].wish, Waiting::Begin)) {
+        if let Some(new) = everyone.clone().find(|thread| matches!(self.actors[*thread].waiting, Waiting::Begin)) {
             return vec![new];
         }
-        let ready: Vec<usize> = everyone.clone().filter(|who| self.is_ready(*who)).collect();
+        let ready: Vec<usize> = everyone.clone().filter(|thread| self.is_ready(*thread)).collect();
         let goes_on = last.filter(|last| ready.contains(last));
         if let Some(last) = goes_on
             && self.preemptions == self.explorer.preemptions
         {
             return vec![last];
         }
-        let quiet = everyone.clone().find(|who| ready.is_empty() && matches!(self.actors[*who].wish, Waiting::Quiet));
-        let timed = everyone.filter(|who| {
+        let quiet =
+            everyone.clone().find(|thread| ready.is_empty() && matches!(self.actors[*thread].waiting, Waiting::Quiet));
+        let timed = everyone.filter(|thread| {
             self.timeouts < self.explorer.timeouts
-                && matches!(self.actors[*who].wish, Waiting::EventOrTime(_))
-                && !ready.contains(who)
+                && matches!(self.actors[*thread].waiting, Waiting::EventOrTime(_))
+                && !ready.contains(thread)
         });
-        let others = ready.iter().copied().filter(|who| Some(*who) != goes_on);
+        let others = ready.iter().copied().filter(|thread| Some(*thread) != goes_on);
         goes_on.into_iter().chain(others).chain(quiet).chain(timed).collect()
     }
 
     /// Whether a thread can go on without anything else being done, and without time.
-    fn is_ready(&self, who: usize) -> bool {
-        match &self.actors[who].wish {
+    fn is_ready(&self, thread: usize) -> bool {
+        match &self.actors[thread].waiting {
             Waiting::Begin | Waiting::Turn => true,
             Waiting::Lock(lock) => !self.held.contains_key(lock),
             Waiting::Event(came) | Waiting::Job(came) | Waiting::EventOrTime(came) => came(),
@@ -280,12 +281,12 @@ impl State {
     fn fail(&mut self, reason: &str) {
         if self.failure.is_none() {
             let mut text = format!("{reason}\n");
-            for (who, what) in &self.steps {
+            for (thread, what) in &self.steps {
                 // A string takes whatever is written.
-                let _ = writeln!(text, "  {} {what}", self.actors[*who].name);
+                let _ = writeln!(text, "  {} {what}", self.actors[*thread].name);
             }
-            for actor in self.actors.iter().filter(|actor| !matches!(actor.wish, Waiting::Never)) {
-                let _ = writeln!(text, "  {} is left: {}, for {:?}", actor.name, actor.what, actor.wish);
+            for actor in self.actors.iter().filter(|actor| !matches!(actor.waiting, Waiting::Never)) {
+                let _ = writeln!(text, "  {} is left: {}, for {:?}", actor.name, actor.what, actor.waiting);
             }
             self.failure = Some(text);
         }

@@ -1,10 +1,10 @@
 //! Runs a few threads through every order in which they can overtake one another. For tests.
 //!
 //! What they run is the real code, but on one thread of the system, each on a stack of its own, and only one at a time. It
-//! stops where it meets what threads share (the lock and the bell of [`sync`](crate::sync)), and there any that could go on
+//! stops where it meets what threads share (the lock and the parker of [`sync`](crate::sync)), and there any that could go on
 //! may be the next. A run is the list of these choices; [`Explorer::explore`] repeats the scenario until each of the lists
-//! has been had. What is shared without a lock or a bell must be of no account for the order of things, like a counter;
-//! and whoever hears a bell that is rung under a lock must need that lock next, because nobody is stopped between the two.
+//! has been had. What is shared without a lock or a parker must not matter for the order of things, like a counter; and a
+//! thread that is unparked under a lock must need that lock next, because no thread is stopped between the two.
 //!
 //! The number of runs is bounded by [`Explorer::preemptions`]: how often in a run a thread is stopped that could have gone
 //! on. Where a thread has to wait, every other may follow, without a bound. Few bugs need more than two preemptions. Time
@@ -29,7 +29,7 @@ use std::{
 };
 
 use self::{
-    execution::{Course, Waiting},
+    execution::{Execution, Waiting},
     path::Path,
 };
 
@@ -38,7 +38,7 @@ const MOST_RUNS: usize = 500_000;
 
 thread_local! {
     /// The run that goes on, on this thread.
-    static COURSE: RefCell<Option<Rc<Course>>> = const { RefCell::new(None) };
+    static EXECUTION: RefCell<Option<Rc<Execution>>> = const { RefCell::new(None) };
 }
 
 /// How far an exploration goes.
@@ -46,7 +46,7 @@ thread_local! {
 pub(crate) struct Explorer {
     /// How often in a run a thread is stopped that could go on.
     pub(crate) preemptions: usize,
-    /// How often in a run a wait with a limit is over before its bell rings.
+    /// How often in a run a wait with a limit is over before the wake-up.
     pub(crate) timeouts: usize,
 }
 
@@ -59,11 +59,11 @@ impl Explorer {
     pub(crate) fn explore(self, scenario: impl Fn()) -> usize {
         let mut path = Path::default();
         for run in 1..=MOST_RUNS {
-            let execution = Rc::new(Course::new(path, self));
-            COURSE.set(Some(execution.clone()));
+            let execution = Rc::new(Execution::new(path, self));
+            EXECUTION.set(Some(execution.clone()));
             scenario();
             let ended = execution.run();
-            COURSE.set(None);
+            EXECUTION.set(None);
             path = ended.unwrap_or_else(|failure| panic!("in run {run}: {failure}"));
             if !path.advance() {
                 return run;
@@ -73,9 +73,9 @@ impl Explorer {
     }
 }
 
-fn execution() -> Option<Rc<Course>> {
+fn execution() -> Option<Rc<Execution>> {
     // A thread that is ending is in no run.
-    COURSE.try_with(|execution| execution.borrow().clone()).ok().flatten()
+    EXECUTION.try_with(|execution| execution.borrow().clone()).ok().flatten()
 }
 
 /// Adds a thread to the scenario, from its set-up or from another of its threads.
@@ -88,9 +88,9 @@ pub(crate) fn spawn_when_quiet(name: &'static str, body: impl FnOnce() + Send + 
     spawn_with(Waiting::Quiet, name, body);
 }
 
-fn spawn_with(wish: Waiting, name: &'static str, body: impl FnOnce() + Send + 'static) {
+fn spawn_with(waiting: Waiting, name: &'static str, body: impl FnOnce() + Send + 'static) {
     let Some(execution) = execution() else { panic!("there is no scenario") };
-    execution.join(name, wish, |me| {
+    execution.join(name, waiting, |me| {
         if let Some(execution) = crate::sync::interleave::execution() {
             execution.live(me, body);
         }
@@ -107,13 +107,13 @@ pub(crate) fn quiet() {
     pass("finds all quiet", Waiting::Quiet);
 }
 
-/// Hands over to whoever is next, until it is this thread's turn and its wish is fulfilled. Whether it is: otherwise its
-/// time is over.
-fn pass(what: &'static str, wish: Waiting) -> bool {
+/// Hands over to the next thread, until it is this one's turn and what it waits for has come. Whether it has: otherwise the
+/// wait's limit is over.
+fn pass(what: &'static str, waiting: Waiting) -> bool {
     let Some(execution) = execution() else { return true };
-    // Nobody's turn is the set-up's.
+    // In the set-up it is no thread's turn.
     let Some(me) = execution.turn() else { return true };
-    execution.pass(me, what, wish)
+    execution.pass(me, what, waiting)
 }
 
 /// Waits for something that another thread does.
@@ -142,7 +142,7 @@ impl Clock {
         self.0.load(SeqCst)
     }
 
-    /// Runs tasks of the server's runtime, whose clock stands still but for `tick` each time that this one is advanced.
+    /// Runs tasks of the server's runtime: its clock goes on by `tick` each time that this one is advanced, and stands still else.
     /// Ends when all other threads have ended.
     pub(crate) fn run(&self, tasks: impl Future<Output = ()>, tick: Duration) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

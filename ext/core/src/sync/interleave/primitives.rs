@@ -52,7 +52,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
-        // Nobody else runs before this thread's next stop, and by then the real lock is free as well.
+        // No other thread runs before this one's next stop, and by then the real lock is free as well.
         if let Some(execution) = execution() {
             execution.release(self.lock);
         }

@@ -106,15 +106,15 @@ fn finds_two_locks_taken_crosswise() {
 }
 
 #[test]
-fn a_limit_may_be_over_before_the_bell_rings_and_after_it() {
+fn a_limit_may_be_over_before_the_wake_up_and_after_it() {
     let seen = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
     let outcomes = seen.clone();
     Explorer { preemptions: 1, timeouts: 1 }.explore(move || {
         let (parker, outcomes) = (Parker::new(), outcomes.clone());
         let unparker = parker.unparker();
         spawn("parker", move || {
-            let rung = parker.park_timeout(Duration::MAX);
-            outcomes.lock().unwrap().insert(rung);
+            let woken = parker.park_timeout(Duration::MAX);
+            outcomes.lock().unwrap().insert(woken);
         });
         spawn("waker", move || unparker.unpark());
     });
