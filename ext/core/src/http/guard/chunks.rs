@@ -1,7 +1,7 @@
 //! The framing of a chunked body (RFC 9112 §7.1), byte by byte where it is framing, at once where it is data. Stricter than
 //! the RFC in one point: there are no blanks in the line of a chunk's size, which others read in more than one way.
 
-use super::head::is_token;
+use super::token::is_token;
 use crate::stats::refused::Refused;
 
 /// More digits than these are no size.

@@ -4,12 +4,17 @@
 //! message ends, as hyper does. What hyper would refuse and clients send all the same - bytes in a target that are not
 //! ASCII, `HTTP/1.2` - it rewrites. A pure state machine: bytes in, decisions out. docs/http.md has the list.
 
-pub(crate) mod chunks;
-pub(crate) mod head;
+mod chunks;
+mod head;
+mod request_line;
+mod token;
 
-pub use self::head::RawTarget;
-pub(crate) use self::head::{Framing, Whole, request_line};
+pub use self::request_line::RawTarget;
 use self::{chunks::Chunks, head::Scan};
+pub(crate) use self::{
+    head::{Framing, Whole},
+    request_line::request_line,
+};
 use crate::stats::refused::Refused;
 
 /// How large a head may be.
@@ -99,7 +104,7 @@ impl Guard {
 }
 
 #[cfg(test)]
-pub(crate) mod agreement;
+mod agreement;
 
 #[cfg(test)]
 mod tests;
