@@ -9,6 +9,7 @@ mod connection_limit;
 mod ending;
 mod framing;
 mod hijack;
+mod inbound;
 mod memory_trim;
 mod output;
 mod response_body;
@@ -17,6 +18,7 @@ mod service;
 mod shared;
 mod socket;
 mod spill;
+mod stage;
 mod state;
 mod tracked_socket;
 mod wrong_length;
@@ -40,9 +42,11 @@ pub(crate) use self::{
 use self::{
     connection_limit::Evictable,
     ending::Ending,
+    inbound::USUAL_FIELDS,
     service::Service,
-    state::{ConnectionState, Due, Wait},
-    tracked_socket::{TrackedSocket, USUAL_FIELDS},
+    stage::Due,
+    state::{ConnectionState, Wait},
+    tracked_socket::TrackedSocket,
 };
 use crate::{
     config::Limits,
@@ -85,7 +89,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
         (socket, ending, unread) = Box::pin(work(socket, &service)).await;
         match ending {
             Ending::Resting => {
-                socket.put_back(unread);
+                socket.inbound_mut().put_back(unread);
                 let evictable = shared.bounds.connections.silent_connection();
                 match rest(&mut socket, state, shared, evictable).await {
                     Ok(()) => {}
@@ -94,11 +98,11 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 }
             }
             // The next hyper has more room.
-            Ending::Crowded => socket.put_back(unread),
+            Ending::Crowded => socket.inbound_mut().put_back(unread),
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
                 state.warm(now(), !unread.is_empty());
-                socket.put_back(unread);
+                socket.inbound_mut().put_back(unread);
             }
             ending => break (ending, unread),
         }
@@ -111,7 +115,7 @@ async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (Tr
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::AT_WORK);
     let limits = &shared.settings.limits;
-    let room = socket.make_room(limits.header_fields_limit);
+    let room = socket.inbound_mut().make_room(limits.header_fields_limit);
     let mut http = speak(socket, service.clone(), limits, room);
     let mut ending = drive(&mut http, state, shared).await;
     if state.abort_upload() && ending.expects_a_head() {

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     config::MinRate,
-    connection::state::{COLD_AFTER, COLD_AFTER_FIRST, ConnectionState, Due},
+    connection::{
+        stage::{COLD_AFTER, COLD_AFTER_FIRST, Due},
+        state::ConnectionState,
+    },
 };
 
 fn timeouts() -> Timeouts {
