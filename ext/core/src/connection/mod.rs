@@ -80,7 +80,8 @@ pub(crate) fn serve<S: Socket>(
     live(socket, service, open)
 }
 
-/// Works, rests and works again. What is large of it is boxed, so that a connection that rests is small.
+/// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
+/// connection at rest is small.
 async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::OPEN);
@@ -110,7 +111,8 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
     Box::pin(ending::finish(socket, ending, unread, &service, open)).await;
 }
 
-/// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
+/// Has hyper serve the connection until there is a reason to take it back. Returns the socket, the reason, and what hyper has read
+/// ahead.
 async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (TrackedSocket<S>, Ending, Bytes) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::AT_WORK);
@@ -119,7 +121,7 @@ async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (Tr
     let mut http = speak(socket, service.clone(), limits, room);
     let mut ending = drive(&mut http, state, shared).await;
     if state.abort_upload() && ending.expects_a_head() {
-        // What comes in is no head but the rest of a body that the app has left unread.
+        // What comes in is the rest of a body that the app has not read, and not a head.
         ending = Ending::Finished;
     }
     let parts = http.into_parts();
@@ -131,11 +133,11 @@ type Http<S> = http1::Connection<TokioIo<TrackedSocket<S>>, Service>;
 fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits, room: usize) -> Http<S> {
     let mut builder = http1::Builder::new();
     if room > USUAL_FIELDS {
-        // Not always, because hyper then asks for memory for each head.
+        // Only where needed, because hyper then allocates for each head.
         builder.max_headers(room);
     }
     builder
-        // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
+        // The connection's state has all deadlines: hyper's own for heads would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head_limit)
         .max_buf_size(limits.head_limit.max(BUFFER))
@@ -148,7 +150,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
     let mut phases = shared.services.phase.clone();
     let timer = tokio::time::sleep(NEVER);
     tokio::pin!(timer);
-    // Whether the runtime knows of it.
+    // Whether the timer is registered with the runtime, which the first poll does.
     let mut set = false;
     // While a head takes long, the connection may be closed to make room.
     let mut evictable = None;
@@ -173,7 +175,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
                 continue;
             }
             if !set {
-                // A new one says nothing before it is polled; one that is reset does.
+                // A new timer does not wake the runtime before it is polled; one that is reset does.
                 timer.set(tokio::time::sleep_until(at.into()));
             } else if timer.deadline().into_std() != at {
                 timer.as_mut().reset(at.into());
@@ -185,14 +187,14 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
                 return Poll::Ready(Some(result));
             }
             let Some(Wait { due, in_head }) = state.wait(timeouts, phase, slow_head) else { return Poll::Ready(None) };
-            // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
+            // The poll may have brought a deadline before the one that the timer is set to. One after it can wait until then.
             match (due, armed) {
                 // A request is under way, and the connection is no longer one to be closed.
                 _ if slow_head && !in_head => Poll::Ready(None),
                 (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
                 (Some(_), None) => Poll::Ready(None),
                 (None, Some(_)) if !set => {
-                    // The request has come at once. To set a timer for it would wake the runtime, in vain.
+                    // The first request came at once. The runtime would be woken to register a timer that is not needed.
                     armed = None;
                     Poll::Pending
                 }

@@ -30,7 +30,7 @@ pub(super) struct TrackedSocket<S> {
     inbound: Inbound,
     state: Arc<ConnectionState>,
     interim: Arc<Interim>,
-    /// What of the interim responses is being written.
+    /// Interim responses that are being written ahead of hyper's bytes.
     ahead: Bytes,
     /// hyper has had nothing to write since it last flushed, so that no message is half written.
     between_messages: bool,
@@ -42,7 +42,7 @@ impl<S: Socket> TrackedSocket<S> {
         Self { socket, inbound, state, interim, ahead: Bytes::new(), between_messages: true }
     }
 
-    /// The socket itself, unless something was read from it that the app has to get first.
+    /// The socket's descriptor, unless something was read from it that the app has to get first.
     pub(super) fn try_release(self) -> io::Result<Released<Self>> {
         if !self.inbound.is_empty() {
             return Ok(Released::Stream(self));
@@ -68,7 +68,7 @@ impl<S: Socket> TrackedSocket<S> {
         &self.socket
     }
 
-    /// Whether anything came in that was not served: in the buffer given, in our own, in the kernel's.
+    /// Whether anything came in that was not served: in the buffer given, in [`Inbound`], or in the kernel.
     pub(super) fn holds_unread(&self, buffered: &[u8]) -> bool {
         !buffered.is_empty() || !self.inbound.is_empty() || self.socket.unread() > 0
     }
@@ -213,7 +213,7 @@ impl<S: Socket> AsyncWrite for TrackedSocket<S> {
         ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
         this.state.flushed();
         if this.inbound.waits() && !this.state.is_exchanging() {
-            // hyper was told that nothing is there, and would not ask again.
+            // hyper was told that there is nothing to read, and would not ask again.
             this.inbound.waits_no_more();
             cx.waker().wake_by_ref();
         }

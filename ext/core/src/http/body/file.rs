@@ -21,8 +21,8 @@ use crate::sys;
 /// How much of a file is read at a time.
 const FILE_CHUNK: usize = 128 * 1024;
 
-/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are written to disk
-/// although a network's file system no longer answers. One for the process, as its disks are.
+/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are still written to disk
+/// when a network file system no longer answers. A static, because the disks and the threads are the process's.
 static READS: Semaphore = Semaphore::const_new(24);
 
 /// A file on its way to the client.
@@ -113,7 +113,7 @@ impl FileBody {
 
 impl Drop for FileBody {
     fn drop(&mut self) {
-        // What a read that has not begun would bring is of no use any more.
+        // A read that has not begun is not needed any more.
         if let State::Reading(reading) = &self.state {
             reading.abort();
         }

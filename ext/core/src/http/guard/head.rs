@@ -23,7 +23,7 @@ pub(crate) enum Framing {
 /// A head that is whole and may pass.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Whole {
-    /// How many of the bytes it is.
+    /// Its length in bytes.
     pub(crate) length: usize,
     pub(crate) body: Framing,
     pub(crate) fields: usize,
@@ -94,7 +94,7 @@ impl Scan {
         let colon = line.iter().position(|byte| !is_token(*byte)).filter(|colon| *colon > 0 && line[*colon] == b':');
         let colon = colon.ok_or(Refused::Malformed)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        // Without a branch for each byte: a loop that the compiler makes wide.
+        // Without a branch for each byte, so that the compiler vectorizes the loop.
         if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
             return Err(Refused::Malformed);
         }
@@ -110,7 +110,7 @@ impl Scan {
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), Refused> {
-        // As a signed number it has 64 bits for many on the way.
+        // Many proxies keep it in a signed number of 64 bits.
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
         match number {
@@ -122,7 +122,7 @@ impl Scan {
         }
     }
 
-    /// A second one is never right, because the first has to be chunks already.
+    /// A second field is never right, because the first must have named `chunked`, which is the last coding there may be.
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refused> {
         if self.chunked {
             return Err(Refused::Malformed);
@@ -162,7 +162,7 @@ impl Scan {
     }
 }
 
-/// What cannot become a request is refused before there is a whole line of it.
+/// Refuses what cannot become a request before a whole line of it has come.
 fn check_beginning(bytes: &[u8]) -> Result<(), Refused> {
     match bytes {
         [] | [b'\r' | 0x16] => Ok(()),

@@ -1,4 +1,5 @@
-//! The first line of a head: which are refused, and which are rewritten because hyper would refuse them although clients send them.
+//! The request line, the first of a head: which are refused, and which are rewritten because clients send them and hyper would
+//! refuse them.
 
 use bytes::Bytes;
 use http::Uri;
@@ -74,7 +75,7 @@ impl RequestLine {
         let (http_1_0, rename) = match version {
             b"HTTP/1.1" => (false, false),
             b"HTTP/1.0" => (true, false),
-            // Whatever it can do beyond 1.1, it understands 1.1 (RFC 9110 §2.5).
+            // A client of a later minor version understands 1.1 (RFC 9110 §2.5).
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => (false, true),
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if *major != b'1' && major.is_ascii_digit() && minor.is_ascii_digit() =>
@@ -86,7 +87,7 @@ impl RequestLine {
         if length > LONGEST_TARGET {
             return Err(Refused::TargetTooLong);
         }
-        // It asks for a proxy, and has a target of its own kind.
+        // CONNECT is for proxies, and has a target of its own form.
         if &line[..target_at] == b"CONNECT " {
             return Err(Refused::Unsupported);
         }
@@ -101,7 +102,7 @@ impl RequestLine {
         if target[0] == b'/' || target == b"*" {
             return Ok(());
         }
-        // hyper reads it once more; what it would refuse is refused here, with a trace.
+        // What hyper would refuse when it reads the target again is refused here, so that it is counted and logged.
         let proper = path_of_absolute(target).is_some_and(|path| Uri::try_from(&target[..path]).is_ok());
         if proper { Ok(()) } else { Err(Refused::Malformed) }
     }
