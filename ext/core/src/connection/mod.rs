@@ -3,7 +3,20 @@
 //! hyper speaks HTTP; this module decides when the connection ends. hyper's own graceful shutdown is never used:
 //! it closes idle connections whose next request is already in a buffer. Instead a response says `close`, and an
 //! idle connection is closed only when it is provably cold.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `shared` | what all connections share: settings, services, bounds |
+//! | `state` `stage` `output` | what a connection is doing, and when something is due |
+//! | `socket` `tracked_socket` `inbound` | the socket, as hyper reads and writes it, behind the guard |
+//! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
+//! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
+//! | `response_body` `spill` | the body as hyper takes it, and what a slow client leaves unsent |
+//! | `alarm` | the timer |
+//! | `ending` `close` `hijack` | why and how a connection ends, or becomes the app's |
+//! | `connection_limit` `memory_trim` | how many there may be; memory given back after a rush |
 
+mod alarm;
 mod close;
 mod connection_limit;
 mod ending;
@@ -25,6 +38,7 @@ mod wrong_length;
 
 use std::{
     future::{pending, poll_fn},
+    pin::pin,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -34,12 +48,8 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 
-pub(crate) use self::{
-    connection_limit::ConnectionLimit,
-    shared::{Services, Settings, Shared},
-    socket::Socket,
-};
 use self::{
+    alarm::Alarm,
     connection_limit::Evictable,
     ending::Ending,
     inbound::USUAL_FIELDS,
@@ -47,6 +57,11 @@ use self::{
     stage::Due,
     state::{ConnectionState, Wait},
     tracked_socket::TrackedSocket,
+};
+pub(crate) use self::{
+    connection_limit::ConnectionLimit,
+    shared::{Services, Settings, Shared},
+    socket::Socket,
 };
 use crate::{
     config::Limits,
@@ -148,10 +163,8 @@ fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits,
 async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &Shared) -> Ending {
     let timeouts = &shared.settings.timeouts;
     let mut phases = shared.services.phase.clone();
-    let timer = tokio::time::sleep(NEVER);
-    tokio::pin!(timer);
-    // Whether the timer is registered with the runtime, which the first poll does.
-    let mut set = false;
+    let timer = pin!(tokio::time::sleep(NEVER));
+    let mut alarm = Alarm::new(timer);
     // While a head takes long, the connection may be closed to make room.
     let mut evictable = None;
     loop {
@@ -163,46 +176,28 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
         if !in_head {
             evictable = None;
         }
-        let mut armed = due.map(|(at, _)| at);
-        if let Some((at, due)) = due {
-            if now() >= at {
-                match due {
-                    // hyper tries to write when it is polled.
-                    Due::Rate => state.check_pace(now(), timeouts),
-                    Due::Evictable => evictable = Some(shared.bounds.connections.slow_head()),
-                    due => return Ending::overdue(due),
-                }
-                continue;
+        if let Some((at, due)) = due
+            && now() >= at
+        {
+            match due {
+                // hyper tries to write when it is polled.
+                Due::Rate => state.check_pace(now(), timeouts),
+                Due::Evictable => evictable = Some(shared.bounds.connections.slow_head()),
+                due => return Ending::overdue(due),
             }
-            if !set {
-                // A new timer does not wake the runtime before it is polled; one that is reset does.
-                timer.set(tokio::time::sleep_until(at.into()));
-            } else if timer.deadline().into_std() != at {
-                timer.as_mut().reset(at.into());
-            }
+            continue;
         }
+        alarm.set(due.map(|(at, _)| at));
         let slow_head = evictable.is_some();
         let progress = poll_fn(|cx| {
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
                 return Poll::Ready(Some(result));
             }
-            let Some(Wait { due, in_head }) = state.wait(timeouts, phase, slow_head) else { return Poll::Ready(None) };
-            // The poll may have brought a deadline before the one that the timer is set to. One after it can wait until then.
-            match (due, armed) {
+            match state.wait(timeouts, phase, slow_head) {
+                None => Poll::Ready(None),
                 // A request is under way, and the connection is no longer one to be closed.
-                _ if slow_head && !in_head => Poll::Ready(None),
-                (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
-                (Some(_), None) => Poll::Ready(None),
-                (None, Some(_)) if !set => {
-                    // The first request came at once. The runtime would be woken to register a timer that is not needed.
-                    armed = None;
-                    Poll::Pending
-                }
-                (_, Some(_)) => {
-                    set = true;
-                    timer.as_mut().poll(cx).map(|()| None)
-                }
-                (None, None) => Poll::Pending,
+                Some(Wait { in_head: false, .. }) if slow_head => Poll::Ready(None),
+                Some(Wait { due, .. }) => alarm.poll(due.map(|(at, _)| at), cx).map(|()| None),
             }
         });
         tokio::select! {
