@@ -22,7 +22,7 @@ pub(super) enum Ending {
     /// The guard does not let pass what came.
     Refused(Refused),
     /// A head has more fields than hyper has room for.
-    Crowded,
+    ManyFields,
     /// The client is gone, or its socket failed.
     Lost,
     /// The app did not finish its response.
@@ -127,7 +127,7 @@ async fn end<S: Socket>(
     };
     match ending {
         // The connection does not end with these.
-        Ending::Hijacked(_) | Ending::Resting | Ending::Crowded => {}
+        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields => {}
         Ending::Lost => {}
         Ending::Evicted => stats.gave_way(),
         Ending::Silent | Ending::Dismissed => {

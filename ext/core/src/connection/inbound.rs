@@ -130,10 +130,10 @@ impl Inbound {
             }
         };
         let Whole { length, fields, rewritten, .. } = whole;
-        let crowded = fields > self.room;
+        let many_fields = fields > self.room;
         self.needed = fields;
-        if crowded {
-            state.interrupt(Interruption::Crowded);
+        if many_fields {
+            state.interrupt(Interruption::ManyFields);
         }
         match rewritten {
             Some(rewritten) => {
@@ -143,7 +143,7 @@ impl Inbound {
                 self.passed = rewritten.head;
                 Ok(Step::Replace(length))
             }
-            None if crowded => {
+            None if many_fields => {
                 self.passed = Bytes::copy_from_slice(&bytes[..length]);
                 Ok(Step::Replace(length))
             }

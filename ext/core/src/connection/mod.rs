@@ -114,7 +114,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 }
             }
             // The next hyper has more room.
-            Ending::Crowded => socket.inbound_mut().put_back(unread),
+            Ending::ManyFields => socket.inbound_mut().put_back(unread),
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
                 state.warm(now(), !unread.is_empty());

@@ -67,7 +67,7 @@ pub(super) enum Interruption {
     /// The head may not pass.
     Refused(Refused),
     /// The head has more fields than this hyper has room for.
-    Crowded,
+    ManyFields,
 }
 
 /// What is due at a deadline.

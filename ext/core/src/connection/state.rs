@@ -358,7 +358,7 @@ impl Inner {
             },
             Stage::Head(head) => match head.interruption.take() {
                 Some(Interruption::Refused(reason)) => Err(Ending::Refused(reason)),
-                Some(Interruption::Crowded) => Err(Ending::Crowded),
+                Some(Interruption::ManyFields) => Err(Ending::ManyFields),
                 None => Ok(()),
             },
             _ => Ok(()),

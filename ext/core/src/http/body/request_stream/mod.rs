@@ -183,8 +183,8 @@ async fn has_room(state: &Mutex<State>) -> bool {
             return Poll::Ready(false);
         }
         // Where the server has no room, one piece at a time.
-        let crowded = state.budget.as_ref().is_some_and(|budget| budget.is_over());
-        if state.wanted && state.bytes < if crowded { 1 } else { WINDOW } {
+        let over_budget = state.budget.as_ref().is_some_and(|budget| budget.is_over());
+        if state.wanted && state.bytes < if over_budget { 1 } else { WINDOW } {
             return Poll::Ready(true);
         }
         state.receiver = Some(cx.waker().clone());
