@@ -13,32 +13,32 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
 
-/// Answers past hyper, and closes. A client that does not take the answer is closed all the same.
+/// Writes a refusal past hyper, and closes. The connection is closed too where the client does not take the refusal.
 pub(super) async fn refuse<S: Socket>(mut socket: TrackedSocket<S>, refusal: Refusal, shared: &Shared) {
     if let Ok(Ok(())) = timeout(LINGER, socket.write_last(&refusal.to_http1())).await {
         linger(socket, shared).await;
     }
 }
 
-/// Ends our side towards a client that has said it sends no more, and closes.
+/// Shuts the server's side down for a client that has said it sends no more, and closes.
 pub(super) async fn part<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
     if socket.holds_unread(&[]) {
         return linger(socket, shared).await;
     }
-    // Said aloud, because a child that the app has forked may hold the connection open.
+    // A close alone would not do: a child process that the app has forked may hold the socket open.
     let _ = timeout(LINGER, socket.shut_down()).await;
     deliver(socket, shared).await;
 }
 
-/// Ends our side, reads on until the client has ended its own, and closes.
+/// Shuts the server's side down, reads on until the client has ended its own, and closes.
 pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
-    let polite = async {
+    let until_the_client_ends = async {
         if socket.shut_down().await.is_ok() {
             socket.discard_input().await;
         }
     };
-    // A client that does not end either is closed without it.
-    let _ = timeout(LINGER, polite).await;
+    // Where the client does not end its side in time, the connection is closed all the same.
+    let _ = timeout(LINGER, until_the_client_ends).await;
     deliver(socket, shared).await;
 }
 
@@ -62,14 +62,14 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
     }
 }
 
-/// Ends a response that its app has cut short, and looks cut: what was sent of it arrives first. Where only the end of the
-/// connection marks the end of the body, a reset tells that it was cut.
+/// Closes behind a response that the app did not finish, so that the client gets what was sent and sees that it is not whole. Where
+/// only the end of the connection marks the end of the body, a reset says so.
 pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionState, shared: &Shared) {
     if !state.is_close_delimited() {
         return linger(socket, shared).await;
     }
-    // A reset destroys what the client's end has not confirmed. A client that takes of it has all the time that it has for a
-    // response: it is given up when it has taken nothing for as long.
+    // A reset destroys what the client's kernel has not confirmed. The write timeout counts as for any response: from the last
+    // byte that the client took.
     let write_timeout = shared.settings.timeouts.write_timeout.unwrap_or(LINGER);
     let (mut left, mut deadline) = (usize::MAX, Instant::now() + write_timeout);
     while !shared.phase().is_forced() && Instant::now() < deadline {
@@ -85,7 +85,7 @@ pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionS
     abort(socket, state);
 }
 
-/// Closes at once, so that a response cut short looks cut: where only the end of the connection marks the end of
+/// Closes at once, so that the client sees that its response is not whole: where only the end of the connection marks the end of
 /// the body, by a reset.
 pub(super) fn abort<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionState) {
     if state.is_close_delimited() {

@@ -4,10 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::{
-    Shared, Socket, close, hijack,
-    service::Service,
-    state::{ConnectionState, Due},
-    tracked_socket::TrackedSocket,
+    Shared, Socket, close, hijack, service::Service, stage::Due, state::ConnectionState, tracked_socket::TrackedSocket,
 };
 use crate::{
     exchange::hijack::HijackRequest,
@@ -25,7 +22,7 @@ pub(super) enum Ending {
     /// The guard does not let pass what came.
     Refused(Refused),
     /// A head has more fields than hyper has room for.
-    Crowded,
+    ManyFields,
     /// The client is gone, or its socket failed.
     Lost,
     /// The app did not finish its response.
@@ -101,13 +98,13 @@ pub(super) async fn finish<S: Socket>(
 ) {
     let shared = service.shared();
     if let Ending::Hijacked(request) = ending {
-        socket.put_back(unread);
-        socket.lift_guard();
+        socket.inbound_mut().put_back(unread);
+        socket.inbound_mut().lift_guard();
         drop(open);
         return hijack::give(socket, request, shared).await;
     }
     if let Some((refusal, reason)) = ending.refusal() {
-        service.trace(refusal, reason, socket.refused_line());
+        service.trace(refusal, reason, socket.inbound().refused_line());
     }
     end(socket, ending, service.state(), shared, unread).await;
     drop(open);
@@ -130,7 +127,7 @@ async fn end<S: Socket>(
     };
     match ending {
         // The connection does not end with these.
-        Ending::Hijacked(_) | Ending::Resting | Ending::Crowded => {}
+        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields => {}
         Ending::Lost => {}
         Ending::Evicted => stats.gave_way(),
         Ending::Silent | Ending::Dismissed => {

@@ -1,5 +1,5 @@
-//! Giving a connection to the app. Where the socket can be given as it is, the server is out of the way from then on;
-//! bytes that were read ahead, and streams that are no sockets, go through a socket pair.
+//! Giving a connection to the app. The app gets the socket itself where that is possible, and the server has no part in it from
+//! then on. Where bytes were read ahead, or the stream is no socket, the app gets one end of a socket pair.
 
 use std::io;
 
@@ -32,7 +32,7 @@ pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: Hijac
             return;
         }
     }
-    // What fails here fails for want of descriptors, and the app learns of it as of a client that has gone.
+    // This fails only for want of descriptors. The request is dropped then, which tells the app that the client has gone.
     let _ = match socket.try_release() {
         Ok(Released::Descriptor(descriptor, family)) => {
             request.grant(Taken { descriptor, family, held: shared.hijacked(None) });
@@ -52,11 +52,11 @@ async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, sh
     request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hijacked(Some(when_closed)) });
     let (from_client, to_client) = tokio::io::split(socket);
     let (from_app, to_app) = ours.split();
-    // An error is the client's: there is nothing more to be had from it, and nothing to be given to it.
+    // An error is one of the client's socket: nothing more can be read from it or written to it.
     let passing = async { tokio::try_join!(pass_to_app(from_client, to_app), pass_to_client(from_app, to_client)) };
     let mut phase = shared.services.phase.clone();
     let forced = async { drop(phase.wait_for(|phase: &Phase| phase.is_forced()).await) };
-    // As the kernel does it for a socket that is closed: what was written is delivered, to a client that takes it.
+    // As the kernel does for a socket that is closed: what the app wrote is delivered, as long as the client takes it.
     let write_timeout = async {
         let _ = closed.await;
         tokio::time::sleep(shared.settings.timeouts.write_timeout.unwrap_or(NEVER)).await;
@@ -72,10 +72,10 @@ async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, sh
 /// all the same, because a connection closed with unread bytes is reset, and the client may lose the app's last ones.
 async fn pass_to_app(mut client: impl AsyncRead + Unpin, mut app: impl AsyncWrite + Unpin) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
-    let mut wanted = true;
+    let mut app_reads = true;
     loop {
         let length = match client.read(&mut chunk).await {
-            // A TLS client that ends without saying so.
+            // A TLS client that closed without `close_notify`.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
             read => read?,
         };
@@ -84,7 +84,7 @@ async fn pass_to_app(mut client: impl AsyncRead + Unpin, mut app: impl AsyncWrit
             let _ = app.shutdown().await;
             return Ok(());
         }
-        wanted = wanted && app.write_all(&chunk[..length]).await.is_ok();
+        app_reads = app_reads && app.write_all(&chunk[..length]).await.is_ok();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Giving memory back to the system that many connections have needed, after most of them have gone to rest or ended. The
-//! allocator keeps it for the next, and where they come one by one that is right; after a rush it would stay the process's for ever.
+//! allocator keeps it for the next connections. Where they come one by one that is right; after a rush the process would keep it
+//! for ever.
 
 use std::{
     sync::{Mutex, MutexGuard},
@@ -8,15 +9,15 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep};
 
-/// About what a connection needs, in KiB: all the time, and beside that while it works.
+/// About how much memory a connection needs in KiB: all the time, and in addition while hyper serves it.
 pub(super) const OPEN: usize = 2;
 pub(super) const AT_WORK: usize = 16;
 
-/// How much less than before has to be needed until it is worth giving back, in KiB.
+/// How far the need must have fallen, in KiB, before memory is given back.
 const WORTH: usize = 8 * 1024;
-/// How long it has to stay so.
+/// How long the need must have been that low.
 const CALM: Duration = Duration::from_secs(1);
-/// To give back takes some milliseconds, in which no thread gets memory: not more often than so.
+/// The least time between two times: to give memory back takes some milliseconds, in which no thread can allocate.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Shared by the connections.
@@ -35,7 +36,7 @@ struct Usage {
     most: usize,
 }
 
-/// Memory that is needed, for as long as this exists.
+/// A need for memory, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct MemoryUse<'a> {
     trim: &'a MemoryTrim,
@@ -48,7 +49,7 @@ impl MemoryTrim {
         self.usage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// So many KiB are needed from now on.
+    /// A need of `size` KiB begins.
     pub(super) fn needed(&self, size: usize) -> MemoryUse<'_> {
         let mut usage = self.usage();
         usage.needed += size;
@@ -56,7 +57,7 @@ impl MemoryTrim {
         MemoryUse { trim: self, size }
     }
 
-    /// So many KiB of bodies are in memory no more.
+    /// Bodies of `size` KiB have left memory.
     pub(super) fn freed(&self, size: usize) {
         let mut usage = self.usage();
         usage.most += size;
@@ -95,7 +96,7 @@ impl Usage {
         self.most - self.needed >= WORTH
     }
 
-    /// Whether it is worth it now; then what was is forgotten.
+    /// Whether it is worth it now. If so, counting starts anew.
     fn settle(&mut self) -> bool {
         let worth_it = self.is_worth_it();
         if worth_it {

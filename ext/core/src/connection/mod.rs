@@ -3,12 +3,26 @@
 //! hyper speaks HTTP; this module decides when the connection ends. hyper's own graceful shutdown is never used:
 //! it closes idle connections whose next request is already in a buffer. Instead a response says `close`, and an
 //! idle connection is closed only when it is provably cold.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `shared` | what all connections share: settings, services, bounds |
+//! | `state` `stage` `output` | what a connection is doing, and when something is due |
+//! | `socket` `tracked_socket` `inbound` | the socket, as hyper reads and writes it, behind the guard |
+//! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
+//! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
+//! | `response_body` `spill` | the body as hyper takes it, and what a slow client leaves unsent |
+//! | `alarm` | the timer |
+//! | `ending` `close` `hijack` | why and how a connection ends, or becomes the app's |
+//! | `connection_limit` `memory_trim` | how many there may be; memory given back after a rush |
 
+mod alarm;
 mod close;
 mod connection_limit;
 mod ending;
 mod framing;
 mod hijack;
+mod inbound;
 mod memory_trim;
 mod output;
 mod response_body;
@@ -17,12 +31,14 @@ mod service;
 mod shared;
 mod socket;
 mod spill;
+mod stage;
 mod state;
 mod tracked_socket;
 mod wrong_length;
 
 use std::{
     future::{pending, poll_fn},
+    pin::pin,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -32,17 +48,20 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use self::{
+    alarm::Alarm,
+    connection_limit::Evictable,
+    ending::Ending,
+    inbound::USUAL_FIELDS,
+    service::Service,
+    stage::Due,
+    state::{ConnectionState, Wait},
+    tracked_socket::TrackedSocket,
+};
 pub(crate) use self::{
     connection_limit::ConnectionLimit,
     shared::{Services, Settings, Shared},
     socket::Socket,
-};
-use self::{
-    connection_limit::Evictable,
-    ending::Ending,
-    service::Service,
-    state::{ConnectionState, Due, Wait},
-    tracked_socket::{TrackedSocket, USUAL_FIELDS},
 };
 use crate::{
     config::Limits,
@@ -76,7 +95,8 @@ pub(crate) fn serve<S: Socket>(
     live(socket, service, open)
 }
 
-/// Works, rests and works again. What is large of it is boxed, so that a connection that rests is small.
+/// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
+/// connection at rest is small.
 async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::OPEN);
@@ -85,7 +105,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
         (socket, ending, unread) = Box::pin(work(socket, &service)).await;
         match ending {
             Ending::Resting => {
-                socket.put_back(unread);
+                socket.inbound_mut().put_back(unread);
                 let evictable = shared.bounds.connections.silent_connection();
                 match rest(&mut socket, state, shared, evictable).await {
                     Ok(()) => {}
@@ -94,11 +114,11 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 }
             }
             // The next hyper has more room.
-            Ending::Crowded => socket.put_back(unread),
+            Ending::ManyFields => socket.inbound_mut().put_back(unread),
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
                 state.warm(now(), !unread.is_empty());
-                socket.put_back(unread);
+                socket.inbound_mut().put_back(unread);
             }
             ending => break (ending, unread),
         }
@@ -106,16 +126,17 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
     Box::pin(ending::finish(socket, ending, unread, &service, open)).await;
 }
 
-/// Has hyper serve the connection until that ends, for whatever reason; gives it back with what hyper has read ahead.
+/// Has hyper serve the connection until there is a reason to take it back. Returns the socket, the reason, and what hyper has read
+/// ahead.
 async fn work<S: Socket>(mut socket: TrackedSocket<S>, service: &Service) -> (TrackedSocket<S>, Ending, Bytes) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::AT_WORK);
     let limits = &shared.settings.limits;
-    let room = socket.make_room(limits.header_fields_limit);
+    let room = socket.inbound_mut().make_room(limits.header_fields_limit);
     let mut http = speak(socket, service.clone(), limits, room);
     let mut ending = drive(&mut http, state, shared).await;
     if state.abort_upload() && ending.expects_a_head() {
-        // What comes in is no head but the rest of a body that the app has left unread.
+        // What comes in is the rest of a body that the app has not read, and not a head.
         ending = Ending::Finished;
     }
     let parts = http.into_parts();
@@ -127,11 +148,11 @@ type Http<S> = http1::Connection<TokioIo<TrackedSocket<S>>, Service>;
 fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits, room: usize) -> Http<S> {
     let mut builder = http1::Builder::new();
     if room > USUAL_FIELDS {
-        // Not always, because hyper then asks for memory for each head.
+        // Only where needed, because hyper then allocates for each head.
         builder.max_headers(room);
     }
     builder
-        // All deadlines are ours: hyper has one for heads, and it would run on idle connections too.
+        // The connection's state has all deadlines: hyper's own for heads would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head_limit)
         .max_buf_size(limits.head_limit.max(BUFFER))
@@ -142,10 +163,8 @@ fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits,
 async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &Shared) -> Ending {
     let timeouts = &shared.settings.timeouts;
     let mut phases = shared.services.phase.clone();
-    let timer = tokio::time::sleep(NEVER);
-    tokio::pin!(timer);
-    // Whether the runtime knows of it.
-    let mut set = false;
+    let timer = pin!(tokio::time::sleep(NEVER));
+    let mut alarm = Alarm::new(timer);
     // While a head takes long, the connection may be closed to make room.
     let mut evictable = None;
     loop {
@@ -157,46 +176,28 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
         if !in_head {
             evictable = None;
         }
-        let mut armed = due.map(|(at, _)| at);
-        if let Some((at, due)) = due {
-            if now() >= at {
-                match due {
-                    // hyper tries to write when it is polled.
-                    Due::Rate => state.check_pace(now(), timeouts),
-                    Due::Evictable => evictable = Some(shared.bounds.connections.slow_head()),
-                    due => return Ending::overdue(due),
-                }
-                continue;
+        if let Some((at, due)) = due
+            && now() >= at
+        {
+            match due {
+                // hyper tries to write when it is polled.
+                Due::Rate => state.check_pace(now(), timeouts),
+                Due::Evictable => evictable = Some(shared.bounds.connections.slow_head()),
+                due => return Ending::overdue(due),
             }
-            if !set {
-                // A new one says nothing before it is polled; one that is reset does.
-                timer.set(tokio::time::sleep_until(at.into()));
-            } else if timer.deadline().into_std() != at {
-                timer.as_mut().reset(at.into());
-            }
+            continue;
         }
+        alarm.set(due.map(|(at, _)| at));
         let slow_head = evictable.is_some();
         let progress = poll_fn(|cx| {
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
                 return Poll::Ready(Some(result));
             }
-            let Some(Wait { due, in_head }) = state.wait(timeouts, phase, slow_head) else { return Poll::Ready(None) };
-            // What happened may have brought a deadline sooner than the timer rings; a later one can wait for it.
-            match (due, armed) {
+            match state.wait(timeouts, phase, slow_head) {
+                None => Poll::Ready(None),
                 // A request is under way, and the connection is no longer one to be closed.
-                _ if slow_head && !in_head => Poll::Ready(None),
-                (Some((at, _)), Some(armed)) if at < armed => Poll::Ready(None),
-                (Some(_), None) => Poll::Ready(None),
-                (None, Some(_)) if !set => {
-                    // The request has come at once. To set a timer for it would wake the runtime, in vain.
-                    armed = None;
-                    Poll::Pending
-                }
-                (_, Some(_)) => {
-                    set = true;
-                    timer.as_mut().poll(cx).map(|()| None)
-                }
-                (None, None) => Poll::Pending,
+                Some(Wait { in_head: false, .. }) if slow_head => Poll::Ready(None),
+                Some(Wait { due, .. }) => alarm.poll(due.map(|(at, _)| at), cx).map(|()| None),
             }
         });
         tokio::select! {

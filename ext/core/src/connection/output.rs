@@ -2,7 +2,7 @@
 
 use std::{task::Waker, time::Instant};
 
-use super::{now, state::Due};
+use super::{now, stage::Due};
 use crate::config::{MinRate, Timeouts};
 
 /// What has become of what hyper was given to write.

@@ -33,14 +33,14 @@ pub(super) struct TrackedBody {
     pub(super) source: ResponseBody,
     /// Bytes still to come, where the head declares a length.
     pub(super) left: Option<u64>,
-    /// What keeps it from filling memory, where it may be long.
+    /// Keeps a body that may be long from filling memory.
     pub(super) spill: Option<Box<Spill>>,
-    /// Of a file: it may get shorter while it is sent.
+    /// The length that the head declares for a file, which may get shorter while it is sent.
     pub(super) declared: Option<Box<Declared>>,
     pub(super) line: Option<Line>,
     pub(super) end: End,
-    /// The body has ended too early. How often hyper had written all that it had by then: what went before the end is to go
-    /// out first.
+    /// Set when the body has ended too early, to the number of flushes so far: hyper is told with the next flush, when it has
+    /// written what came before.
     pub(super) cut: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ impl Drop for End {
 }
 
 impl TrackedBody {
-    /// Ends the body before it is whole, once what there was of it is written.
+    /// Ends the body with an error, once hyper has written what there was of it.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
         let flushes = self.end.state.flushes();
         self.cut = Some(flushes);
@@ -69,7 +69,7 @@ impl TrackedBody {
         Poll::Ready(Some(Err(Aborted)))
     }
 
-    /// Nothing of it is missing.
+    /// The body is complete: the access log does not call it cut.
     pub(super) fn is_whole(&mut self) {
         if let Some(line) = &mut self.line {
             line.note(|record| record.cut = false);
@@ -151,7 +151,7 @@ impl Body for TrackedBody {
     }
 }
 
-/// The line in the access log that a request will have, however it ends.
+/// The request's line in the access log. It is written when this is dropped.
 #[derive(Debug)]
 pub(super) struct Line {
     record: Option<Box<Record>>,
@@ -180,7 +180,7 @@ impl Drop for Line {
     }
 }
 
-/// The measure of a request: it is in flight from its head to its end, however it ends, and then counted with its kind.
+/// Counts a request: in flight from its head on, and with its method, status and duration when this is dropped.
 #[derive(Debug)]
 pub(super) struct Meter {
     shared: Arc<Shared>,

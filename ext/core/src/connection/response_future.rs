@@ -56,23 +56,23 @@ pub(super) enum State {
     Tentative(Box<Tentative>, Times, Pin<Box<Sleep>>),
     /// The app has the connection; there is no response.
     Hijacked,
-    /// The server answers by itself.
+    /// The server answers in the app's place.
     Refused(Refusal),
-    /// The same, to a probe; there until it is sent.
+    /// The server answers a probe. `None` once the response is sent.
     Probed(Option<Response>),
 }
 
-/// What is kept of a request that counts, until its response begins.
-pub(super) struct Record {
+/// What a request leaves behind: its id, its line in the access log, its count.
+pub(super) struct Trace {
     pub(super) id: Option<HeaderValue>,
     pub(super) line: Option<Line>,
     pub(super) meter: Meter,
 }
 
 impl ResponseFuture {
-    /// A request is answered by the app, or refused in its place.
-    pub(super) fn new(service: Service, state: State, framing: Framing, received: Instant, record: Record) -> Self {
-        let Record { id, line, meter } = record;
+    /// The response to a request that counts: the app's, or a refusal in its place.
+    pub(super) fn new(service: Service, state: State, framing: Framing, received: Instant, trace: Trace) -> Self {
+        let Trace { id, line, meter } = trace;
         Self { service, state, framing, received, id, line, meter: Some(meter) }
     }
 
@@ -176,7 +176,7 @@ impl ResponseFuture {
                 self.service.shared().services.stats.rejected(reason);
                 State::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
             }
-            // The connection's task looks for it when hyper has no more to do.
+            // The connection's task takes the request from the state when hyper has written everything.
             Answer::HijackRequest(request, times) => {
                 self.answered(times);
                 if let Some(line) = &mut self.line {
@@ -212,7 +212,7 @@ impl ResponseFuture {
         self.state = State::Refused(Refusal::ending());
     }
 
-    /// Makes the response hyper's.
+    /// Gives the response to hyper: adds the server's own headers, and ties the body to the connection's state.
     fn begin(&mut self, response: Response) -> http::Response<TrackedBody> {
         let framed = self.framing.frame(response, self.service.shared());
         let Framed { status, mut headers, mut body, length, unsure, close_delimited } = framed;

@@ -18,7 +18,7 @@ use super::{
     framing::Framing,
     now,
     response_body::{Line, Meter, TrackedBody},
-    response_future::{Record, ResponseFuture, State},
+    response_future::{ResponseFuture, State, Trace},
     state::{Begun, ConnectionState},
 };
 use crate::{
@@ -72,7 +72,7 @@ impl Service {
         Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, until, budget }
     }
 
-    /// Leaves a trace of what is answered past hyper: `line` is what there is of its first line.
+    /// Counts and logs a request that is refused past hyper. `line` is as much of its first line as has come.
     pub(super) fn trace(&self, refusal: Refusal, reason: Option<Refused>, line: Option<&[u8]>) {
         let now = now();
         if let Some(reason) = reason {
@@ -88,7 +88,7 @@ impl Service {
         }
     }
 
-    /// Counts a refusal, and tells the operator of what may be a mistake of theirs.
+    /// Counts a refusal, and tells the operator where it may come from a mistake in the configuration.
     pub(super) fn refused(&self, reason: Refused, now: Instant) {
         self.shared.services.stats.refused(reason);
         if reason == Refused::Tls {
@@ -115,7 +115,7 @@ impl Service {
         self.interim.response_begun();
     }
 
-    /// Whether a drain wants this connection's client to open its next one elsewhere.
+    /// Whether this response says `close`, so that the client opens its next connection elsewhere.
     pub(super) fn tells_close(&self) -> bool {
         let phase = self.shared.phase();
         let probability = if self.one_shot { 1.0 } else { phase.close_probability(now()) };
@@ -209,6 +209,6 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             Ok(()) if settings.limits.stream_input => self.stream(head, incoming, self.terms(until), received),
             Ok(()) => self.receive(head, incoming, self.terms(until)),
         };
-        ResponseFuture::new(self.clone(), state, framing, received, Record { id, line, meter })
+        ResponseFuture::new(self.clone(), state, framing, received, Trace { id, line, meter })
     }
 }

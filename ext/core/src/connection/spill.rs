@@ -13,19 +13,19 @@ use bytes::{Buf, Bytes};
 use super::{Shared, output::Progress, state::ConnectionState};
 use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
-/// A body that is no larger counts for nothing, and goes to hyper whole: a connection's own buffers are larger.
+/// A body up to this size is not counted, and goes to hyper whole: a connection's own buffers are larger.
 const SMALL: u64 = 16 * 1024;
 
 /// What a connection has in memory of a response beyond the budget.
 const PIECE: usize = 64 * 1024;
 
-/// How much of a response that the app is still making goes to the file. Then the app waits for the client.
+/// How much of a response that the app is still making may go to the file. Beyond it, the app waits for the client.
 const STREAM_MAX: u64 = 64 * 1024 * 1024;
 
 /// What hyper gets; `None` is the end.
 type Piece = Option<Result<Bytes, Aborted>>;
 
-/// Between a body and hyper.
+/// Stands between a body and hyper.
 #[derive(Debug)]
 pub(super) struct Spill {
     shared: Arc<Shared>,
@@ -77,7 +77,7 @@ impl Spill {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
                 Ok(piece) if piece.is_empty() => self.shared.bounds.memory.freed(std::mem::take(&mut self.under_way)),
-                Ok(piece) => return Poll::Ready(self.hand(piece)),
+                Ok(piece) => return Poll::Ready(self.give(piece)),
                 Err(failed) => {
                     let kept = self.keep(failed);
                     if !kept {
@@ -90,7 +90,7 @@ impl Spill {
                     Some(Ok(chunk)) => {
                         let chunk = self.counted(chunk, body);
                         if !self.budget().is_over() {
-                            return Poll::Ready(self.hand(chunk));
+                            return Poll::Ready(self.give(chunk));
                         }
                         self.next.push_back(chunk);
                     }
@@ -124,16 +124,17 @@ impl Spill {
             },
         };
         if first.len() <= PIECE {
-            return Poll::Ready(Some(self.hand(first)));
+            return Poll::Ready(Some(self.give(first)));
         }
-        // A copy, because a part would hold on to the whole.
+        // A copy, because a slice would keep the whole chunk in memory.
         let piece = Bytes::copy_from_slice(&first[..PIECE]);
         first.advance(PIECE);
         self.next.push_front(first);
-        Poll::Ready(Some(self.hand(piece)))
+        Poll::Ready(Some(self.give(piece)))
     }
 
-    /// The client takes nothing for now: what there is goes to the file. False where nothing is, or may.
+    /// The client takes nothing for now: begins to write to the file what the app has given. False where that is nothing, or where
+    /// there is no file.
     fn put_aside(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> bool {
         // A file is on disk already.
         if self.no_file || matches!(body, ResponseBody::File(_)) {
@@ -142,7 +143,7 @@ impl Spill {
         let mut pieces: Vec<Bytes> = self.next.drain(..).collect();
         let mut bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         while self.overflow.unread() + bytes < STREAM_MAX || !matches!(body, ResponseBody::Stream(_)) {
-            // How it ends is asked again when all before the end was given to hyper.
+            // The end, or an error, stays in the body until hyper has got all before it.
             let Poll::Ready(Some(Ok(chunk))) = poll_body(body, cx) else { break };
             bytes += chunk.len() as u64;
             pieces.push(chunk);
@@ -156,8 +157,8 @@ impl Spill {
         true
     }
 
-    /// There is no file. The client is waited for all the same, while bodies take no more than twice the memory that they may;
-    /// beyond that its response is cut.
+    /// The file could not be written. What was to go there stays in memory, while all bodies take no more than twice their limit;
+    /// beyond that the response is cut: false.
     fn keep(&mut self, failed: Failed) -> bool {
         self.no_file = true;
         let kept = !failed.pieces.is_empty() && self.budget().held() <= self.budget().limit().saturating_mul(2);
@@ -172,7 +173,7 @@ impl Spill {
         if let ResponseBody::File(_) = body { self.budget().count(chunk) } else { chunk }
     }
 
-    fn hand(&self, piece: Bytes) -> Piece {
+    fn give(&self, piece: Bytes) -> Piece {
         self.state.chunk_queued();
         Some(Ok(piece))
     }

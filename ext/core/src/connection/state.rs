@@ -13,94 +13,14 @@ use super::{
     ending::Ending,
     now,
     output::{Output, Progress},
+    stage::{Due, Head, Interruption, Stage},
 };
 use crate::{
     config::Timeouts,
     exchange::hijack::HijackRequest,
     http::{body::AbortHandle, guard::RawTarget},
     lifecycle::Phase,
-    stats::refused::Refused,
 };
-
-/// How long a connection must have been silent before it may be closed in a drain.
-pub(super) const COLD_AFTER: Duration = Duration::from_secs(1);
-/// The same in a drain that is not in a hurry, as a multiple of the longest silence that the connection has broken: a client that
-/// asks every three seconds will do so again and is then told to leave, while a close and the next request may cross on the way.
-const COLD_AFTER_GAPS: u32 = 2;
-/// The same for a connection that has had one request only, so that nothing is known of its silences.
-pub(super) const COLD_AFTER_FIRST: Duration = Duration::from_secs(4);
-
-/// How long a connection must have been silent before hyper and its buffers, 16 KiB, are let go of until something comes in.
-/// Not longer, because the memory of many connections that were busy at a time stays the process's; not shorter, because to make
-/// them again for each request has its price too.
-const REST_AFTER: Duration = Duration::from_millis(200);
-
-/// How long a head may take before its connection may be closed to make room for a new one.
-pub(super) const EVICTABLE_AFTER: Duration = Duration::from_secs(1);
-
-/// Where a connection is between two requests.
-#[derive(Debug)]
-enum Stage {
-    /// It is accepted; nothing has come in yet.
-    Fresh { since: Instant },
-    /// A head is arriving, or was refused by the guard.
-    Head(Head),
-    /// A request is being received, waits or runs; nothing of its response has gone to hyper.
-    Exchange,
-    /// The app wants the connection for itself, as soon as everything before that is written.
-    Hijack(HijackRequest),
-    /// hyper has begun to get the response.
-    Response { close_delimited: bool },
-    /// hyper has the whole response; its last bytes may still be in hyper's buffer.
-    Flushing { close_delimited: bool },
-    /// The response is written; nothing has come in since.
-    Idle { since: Instant },
-}
-
-/// A head on its way through the guard to hyper.
-#[derive(Debug)]
-struct Head {
-    /// When its first byte came.
-    since: Instant,
-    /// The target as the client sent it, where hyper gets it in another form.
-    target: Option<RawTarget>,
-    /// What the guard has found, until the connection's task hears of it.
-    interruption: Option<Interruption>,
-    /// hyper has refused it, and has written so.
-    answered: bool,
-}
-
-impl Head {
-    fn begins(since: Instant) -> Self {
-        Self { since, target: None, interruption: None, answered: false }
-    }
-}
-
-/// What the guard has found in a head, so that hyper has to be let go of before it reads on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interruption {
-    /// The head may not pass.
-    Refused(Refused),
-    /// The head has more fields than this hyper has room for.
-    Crowded,
-}
-
-/// What is due at a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    FirstByte,
-    Head,
-    /// A head has taken long enough: the connection may be closed to make room for a new one.
-    Evictable,
-    Idle,
-    Write,
-    /// The client's pace is to be checked.
-    Rate,
-    /// The connection has been silent for long enough to be closed in a drain.
-    Cold,
-    /// The connection has been silent for long enough to wait with less memory.
-    Rest,
-}
 
 /// What there is to know when a request begins.
 #[derive(Debug)]
@@ -191,8 +111,7 @@ impl ConnectionState {
         let (now, idle_since) = match inner.stage {
             Stage::Fresh { .. } => (now(), None),
             Stage::Idle { since } => (now(), Some(since)),
-            Stage::Head(_) => return false,
-            Stage::Exchange | Stage::Hijack(_) | Stage::Response { .. } | Stage::Flushing { .. } => return true,
+            ref other => return other.is_exchanging(),
         };
         if let Some(since) = idle_since {
             let faded = inner.client.gap.unwrap_or_default() / 2;
@@ -250,10 +169,7 @@ impl ConnectionState {
 
     /// Whether a request is under way, so that what comes in behind it has to wait.
     pub(super) fn is_exchanging(&self) -> bool {
-        match self.inner().stage {
-            Stage::Exchange | Stage::Hijack(_) | Stage::Response { .. } | Stage::Flushing { .. } => true,
-            Stage::Fresh { .. } | Stage::Head(_) | Stage::Idle { .. } => false,
-        }
+        self.inner().stage.is_exchanging()
     }
 
     // ===== the service reports =====
@@ -442,7 +358,7 @@ impl Inner {
             },
             Stage::Head(head) => match head.interruption.take() {
                 Some(Interruption::Refused(reason)) => Err(Ending::Refused(reason)),
-                Some(Interruption::Crowded) => Err(Ending::Crowded),
+                Some(Interruption::ManyFields) => Err(Ending::ManyFields),
                 None => Ok(()),
             },
             _ => Ok(()),
@@ -450,40 +366,13 @@ impl Inner {
     }
 
     fn wait(&self, timeouts: &Timeouts, phase: Phase, evictable: bool) -> Wait {
-        let of_hyper = match &self.stage {
-            Stage::Fresh { since } | Stage::Idle { since } => Some((*since + REST_AFTER, Due::Rest)),
-            Stage::Head(head) if !evictable => Some((head.since + EVICTABLE_AFTER, Due::Evictable)),
-            _ => None,
-        };
-        let due = [self.due(timeouts, phase), of_hyper].into_iter().flatten().min_by_key(|(at, _)| *at);
+        let due = [self.due(timeouts, phase), self.stage.due_at_work(evictable)];
+        let due = due.into_iter().flatten().min_by_key(|(at, _)| *at);
         Wait { due, in_head: matches!(self.stage, Stage::Head(_)) }
     }
 
     fn due(&self, timeouts: &Timeouts, phase: Phase) -> Option<(Instant, Due)> {
-        let waited = match &self.stage {
-            Stage::Fresh { since } => timeouts.first_data_timeout.map(|limit| (*since + limit, Due::FirstByte)),
-            Stage::Head(head) => {
-                let limit = [timeouts.head_timeout, timeouts.receive_timeout].into_iter().flatten().min();
-                limit.map(|limit| (head.since + limit, Due::Head))
-            }
-            Stage::Idle { since } => timeouts.persistent_timeout.map(|limit| (*since + limit, Due::Idle)),
-            Stage::Exchange | Stage::Hijack(_) | Stage::Response { .. } | Stage::Flushing { .. } => None,
-        };
-        let cold = self.cold_at(phase).map(|at| (at, Due::Cold));
-        [self.output.due(timeouts), waited, cold].into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-
-    /// When the connection may be closed in a drain, if it says nothing before.
-    fn cold_at(&self, phase: Phase) -> Option<Instant> {
-        match (&self.stage, phase) {
-            (Stage::Idle { since }, Phase::Closing { since: begun, deadline, gently: true }) => {
-                let usual = self.client.gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
-                // Not so long that requests in flight would be short of time.
-                let latest = begun + deadline.saturating_duration_since(begun) / 2;
-                Some((*since + usual).min(latest).max(*since + COLD_AFTER))
-            }
-            (Stage::Fresh { since } | Stage::Idle { since }, Phase::Closing { .. }) => Some(*since + COLD_AFTER),
-            _ => None,
-        }
+        let cold = self.stage.cold_at(phase, self.client.gap).map(|at| (at, Due::Cold));
+        [self.output.due(timeouts), self.stage.due(timeouts), cold].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }

@@ -10,43 +10,27 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{
+    inbound::Inbound,
     socket::{Released, Socket},
-    state::{ConnectionState, Interruption},
+    state::ConnectionState,
 };
-use crate::{
-    exchange::interim::Interim,
-    http::guard::{Guard, HeadLimits, Whole, request_line},
-};
+use crate::{exchange::interim::Interim, http::guard::HeadLimits};
 
 /// Bytes read at a time where hyper does not read: most heads fit.
 const SCRATCH: usize = 4096;
-
-/// How many header fields hyper has room for without asking for memory.
-pub(super) const USUAL_FIELDS: usize = 100;
 
 /// A socket that reports what happens to it.
 #[derive(Debug)]
 pub(super) struct TrackedSocket<S> {
     socket: S,
-    /// Bytes for hyper, or for the app once the guard is lifted.
-    passed: Bytes,
-    /// Bytes that came behind those and have not passed the guard.
-    held: BytesMut,
-    guard: Guard,
-    /// How many fields hyper has room for, and how many the last head had.
-    room: usize,
-    needed: usize,
-    /// The guard has refused what is held.
-    refused: bool,
-    /// hyper was told that there is nothing, because what is held has to wait for the exchange under way.
-    waits: bool,
+    inbound: Inbound,
     state: Arc<ConnectionState>,
     interim: Arc<Interim>,
-    /// What of the interim responses is being written.
+    /// Interim responses that are being written ahead of hyper's bytes.
     ahead: Bytes,
     /// hyper has had nothing to write since it last flushed, so that no message is half written.
     between_messages: bool,
@@ -54,69 +38,39 @@ pub(super) struct TrackedSocket<S> {
 
 impl<S: Socket> TrackedSocket<S> {
     pub(super) fn new(socket: S, limits: HeadLimits, state: Arc<ConnectionState>, interim: Arc<Interim>) -> Self {
-        Self {
-            socket,
-            passed: Bytes::new(),
-            held: BytesMut::new(),
-            guard: Guard::new(limits),
-            room: USUAL_FIELDS,
-            needed: 0,
-            refused: false,
-            waits: false,
-            state,
-            interim,
-            ahead: Bytes::new(),
-            between_messages: true,
-        }
+        let inbound = Inbound::new(limits);
+        Self { socket, inbound, state, interim, ahead: Bytes::new(), between_messages: true }
     }
 
-    /// The socket itself, unless something was read from it that the app has to get first.
+    /// The socket's descriptor, unless something was read from it that the app has to get first.
     pub(super) fn try_release(self) -> io::Result<Released<Self>> {
-        if !self.passed.is_empty() || !self.held.is_empty() {
+        if !self.inbound.is_empty() {
             return Ok(Released::Stream(self));
         }
-        let Self { socket, passed, held, guard, state, interim, ahead, .. } = self;
+        let Self { socket, inbound, state, interim, ahead, between_messages } = self;
         Ok(match socket.release()? {
             Released::Descriptor(descriptor, family) => Released::Descriptor(descriptor, family),
             Released::Stream(socket) => {
-                let mut stream = Self::new(socket, HeadLimits { bytes: 0, fields: 0 }, state, interim);
-                (stream.passed, stream.held, stream.guard, stream.ahead) = (passed, held, guard, ahead);
-                Released::Stream(stream)
+                Released::Stream(Self { socket, inbound, state, interim, ahead, between_messages })
             }
         })
     }
 
-    /// Lets everything pass from now on, as it came.
-    pub(super) fn lift_guard(&mut self) {
-        self.guard.lift();
-        self.needed = 0;
-        let held = std::mem::take(&mut self.held).freeze();
-        self.passed = join(std::mem::take(&mut self.passed), held);
+    pub(super) fn inbound(&self) -> &Inbound {
+        &self.inbound
     }
 
-    /// How many fields hyper is to have room for; a head that needs more than the usual number comes next.
-    pub(super) fn make_room(&mut self, limit: usize) -> usize {
-        self.room = if self.needed > USUAL_FIELDS { limit } else { USUAL_FIELDS };
-        self.room
-    }
-
-    /// The first line of what came and did not pass, as far as it is there.
-    pub(super) fn refused_line(&self) -> Option<&[u8]> {
-        request_line(&self.held)
+    pub(super) fn inbound_mut(&mut self) -> &mut Inbound {
+        &mut self.inbound
     }
 
     pub(super) fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// Whether anything came in that was not served: in the buffer given, in our own, in the kernel's.
+    /// Whether anything came in that was not served: in the buffer given, in [`Inbound`], or in the kernel.
     pub(super) fn holds_unread(&self, buffered: &[u8]) -> bool {
-        !buffered.is_empty() || !self.passed.is_empty() || !self.held.is_empty() || self.socket.unread() > 0
-    }
-
-    /// Lets `bytes`, which hyper read last, be read again.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.passed = join(bytes, std::mem::take(&mut self.passed));
+        !buffered.is_empty() || !self.inbound.is_empty() || self.socket.unread() > 0
     }
 
     /// Writes a last message past hyper.
@@ -137,10 +91,10 @@ impl<S: Socket> TrackedSocket<S> {
 
     /// Waits until bytes have come, which hyper will get; false at the end. Holds no buffer while it waits.
     pub(super) async fn await_bytes(&mut self) -> io::Result<bool> {
-        let Self { socket, held, state, .. } = self;
+        let Self { socket, inbound, state, .. } = self;
         let length = poll_fn(|cx| {
             read_some(socket, cx, |some| {
-                held.extend_from_slice(some);
+                inbound.hold(some);
                 some.len()
             })
         })
@@ -151,79 +105,6 @@ impl<S: Socket> TrackedSocket<S> {
             state.end_of_input();
         }
         Ok(length > 0)
-    }
-
-    /// Lets the guard look at the bytes that come next. They wait where `exchanging` says that a request is under way.
-    fn examine(&mut self, bytes: &[u8], exchanging: bool) -> io::Result<Step> {
-        if !self.guard.expects_head() {
-            let length = self.guard.body(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-            return Ok(Step::Pass(length));
-        }
-        self.waits = exchanging;
-        if exchanging {
-            return Ok(Step::Hold);
-        }
-        let whole = match self.guard.head(bytes) {
-            Ok(Some(whole)) => whole,
-            Ok(None) => return Ok(Step::Hold),
-            Err(reason) => {
-                self.refused = true;
-                self.state.interrupt(Interruption::Refused(reason));
-                return Ok(Step::Hold);
-            }
-        };
-        let Whole { length, fields, rewritten, .. } = whole;
-        let crowded = fields > self.room;
-        self.needed = fields;
-        if crowded {
-            self.state.interrupt(Interruption::Crowded);
-        }
-        match rewritten {
-            Some(rewritten) => {
-                if let Some(target) = rewritten.target {
-                    self.state.target_rewritten(target);
-                }
-                self.passed = rewritten.head;
-                Ok(Step::Replace(length))
-            }
-            None if crowded => {
-                self.passed = Bytes::copy_from_slice(&bytes[..length]);
-                Ok(Step::Replace(length))
-            }
-            None => Ok(Step::Pass(length)),
-        }
-    }
-
-    /// Passes to hyper what of the bytes held may pass now; whether that was any.
-    fn pass_held(&mut self) -> io::Result<bool> {
-        let exchanging = self.state.bytes_read();
-        let mut held = std::mem::take(&mut self.held);
-        let step = self.examine(&held, exchanging)?;
-        match step {
-            Step::Pass(length) => self.passed = held.split_to(length).freeze(),
-            Step::Replace(length) => held.advance(length),
-            Step::Hold => {}
-        }
-        // No bytes at all may still hold on to a whole buffer.
-        if !held.is_empty() {
-            self.held = held;
-        }
-        Ok(step != Step::Hold)
-    }
-
-    /// Takes the bytes in `buf` from `before` on, which came last, out of it again but for those that may pass now.
-    fn sift(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
-        let exchanging = self.state.bytes_read();
-        let new = &buf.filled()[before..];
-        let step = if self.held.is_empty() { self.examine(new, exchanging)? } else { Step::Hold };
-        let (passing, gone) = match step {
-            Step::Pass(length) => (length, length),
-            Step::Replace(length) => (0, length),
-            Step::Hold => (0, 0),
-        };
-        self.held.extend_from_slice(&new[gone..]);
-        buf.set_filled(before + passing);
-        Ok(())
     }
 
     /// Writes what goes ahead of hyper's next bytes.
@@ -263,49 +144,22 @@ fn read_some<T>(
     Poll::Ready(Ok(take(buf.filled())))
 }
 
-/// What becomes of the bytes that come next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// So many of them pass as they are.
-    Pass(usize),
-    /// In the place of so many, hyper gets what has been put where it reads next.
-    Replace(usize),
-    /// None of them passes now.
-    Hold,
-}
-
-fn join(first: Bytes, second: Bytes) -> Bytes {
-    // No bytes at all may still hold on to a whole buffer.
-    match (first.is_empty(), second.is_empty()) {
-        (true, true) => Bytes::new(),
-        (true, false) => second,
-        (false, true) => first,
-        (false, false) => [first, second].concat().into(),
-    }
-}
-
 impl<S: Socket> AsyncRead for TrackedSocket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            // The connection's task looks for why, and goes on with another hyper or with none.
-            if this.refused || this.needed > this.room {
+            if this.inbound.is_closed() {
                 return Poll::Pending;
             }
-            if !this.passed.is_empty() {
-                let length = this.passed.len().min(buf.remaining());
-                buf.put_slice(&this.passed.split_to(length));
-                if this.passed.is_empty() {
-                    this.passed = Bytes::new();
-                }
+            if this.inbound.give(buf) {
                 this.state.bytes_read();
                 return Poll::Ready(Ok(()));
             }
-            if !this.held.is_empty() {
-                if this.pass_held()? {
+            if this.inbound.has_held() {
+                if this.inbound.pass_held(&this.state)? {
                     continue;
                 }
-                if this.refused || this.waits {
+                if this.inbound.is_held_back() {
                     return Poll::Pending;
                 }
             }
@@ -315,7 +169,7 @@ impl<S: Socket> AsyncRead for TrackedSocket<S> {
                 this.state.end_of_input();
                 return Poll::Ready(Ok(()));
             }
-            this.sift(buf, before)?;
+            this.inbound.sift(buf, before, &this.state)?;
             if buf.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
@@ -358,9 +212,9 @@ impl<S: Socket> AsyncWrite for TrackedSocket<S> {
         ready!(this.poll_ahead(cx))?;
         ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
         this.state.flushed();
-        if this.waits && !this.state.is_exchanging() {
-            // hyper was told that nothing is there, and would not ask again.
-            this.waits = false;
+        if this.inbound.waits() && !this.state.is_exchanging() {
+            // hyper was told that there is nothing to read, and would not ask again.
+            this.inbound.waits_no_more();
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
@@ -368,36 +222,5 @@ impl<S: Socket> AsyncWrite for TrackedSocket<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sync::now;
-
-    /// An allocation of which nothing is read, and that tells when it is let go of.
-    struct Buffer {
-        _held: Arc<()>,
-    }
-
-    impl AsRef<[u8]> for Buffer {
-        fn as_ref(&self) -> &[u8] {
-            &[]
-        }
-    }
-
-    /// Each resting connection held the 8 KiB that hyper had read its last request into.
-    #[tokio::test]
-    async fn nothing_put_back_holds_no_buffer() {
-        let (ours, _theirs) = tokio::io::duplex(64);
-        let limits = HeadLimits { bytes: 1024, fields: 10 };
-        let mut socket = TrackedSocket::new(ours, limits, Arc::new(ConnectionState::new(now())), Arc::default());
-        let held = Arc::new(());
-        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
-        assert_eq!(Arc::strong_count(&held), 1);
-        socket.put_back("GET".into());
-        socket.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
-        assert_eq!((Arc::strong_count(&held), socket.passed), (1, Bytes::from("GET")));
     }
 }

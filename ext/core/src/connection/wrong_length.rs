@@ -1,4 +1,4 @@
-//! Responses that are not as long as their heads say: what they were for, and both numbers, for the operator.
+//! Responses that are not as long as their heads say: the operator is told of the request and of both lengths.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use http::{Method, request::Parts, uri::PathAndQuery};
 use super::Shared;
 use crate::{log::access::escaped, sync::now};
 
-/// What a request was for.
+/// What a request asked for. Kept until its response is framed, without a copy of the path's bytes.
 #[derive(Debug)]
 pub(super) struct Target {
     method: Method,
@@ -19,7 +19,7 @@ impl Target {
         Self { method: head.method.clone(), path: head.uri.path_and_query().cloned() }
     }
 
-    /// What is to be done when the response turns out to have another length than is declared.
+    /// Its response declares a length, with which the real one can be compared.
     pub(super) fn declares(self, declared: u64, shared: Arc<Shared>) -> Declared {
         Declared { target: self, declared, shared }
     }

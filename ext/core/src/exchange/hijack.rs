@@ -1,5 +1,5 @@
-//! A connection that becomes the app's own: asked for by the app in place of a response, given with the socket itself
-//! where that can be, otherwise with one end of a socket pair.
+//! A connection that the app hijacks: the app asks for it in place of a response, and gets the socket itself where that is
+//! possible, otherwise one end of a socket pair.
 
 use std::{convert::Infallible, os::fd::OwnedFd};
 

@@ -12,13 +12,13 @@ use http::HeaderMap;
 
 use crate::http::response::write_headers;
 
-/// More bytes than this do not wait for a client; what comes then is dropped, as hints may be.
+/// How many bytes may wait for a client. Hints beyond that are dropped, as hints may be.
 const ROOM: usize = 64 * 1024;
 
 /// What one connection has to send ahead of its current response.
 #[derive(Debug, Default)]
 pub(crate) struct Interim {
-    /// Whether there is anything, so that a connection without hints pays one load.
+    /// Whether there is anything to send, so that a connection without hints pays one load.
     pending: AtomicBool,
     state: Mutex<State>,
     task: AtomicWaker,
@@ -27,7 +27,7 @@ pub(crate) struct Interim {
 #[derive(Debug, Default)]
 struct State {
     bytes: Vec<u8>,
-    /// The response has begun: what could not be sent before it is too late.
+    /// The response has begun, and hints come too late.
     late: bool,
 }
 
@@ -57,7 +57,7 @@ impl Interim {
         if self.is_pending() {
             self.clear();
         }
-        // Only the worker of the request that ended could still say something, and it has said its last.
+        // No worker hints for the request that has ended: its responder is gone.
         self.state().late = false;
     }
 

@@ -57,9 +57,9 @@ pub(crate) enum Answer {
     Tentative(Box<Tentative>, Times),
     /// The app speaks to the client itself from now on.
     HijackRequest(HijackRequest, Times),
-    /// The client is at fault: its request is refused like one that has not come to the app.
+    /// The client is at fault: its request is refused as the server refuses one that has not come to the app.
     Refused(Refusal, Times),
-    /// No worker took it in the time that it may wait, or would have.
+    /// No worker took it within `queue_timeout`, or none would have.
     SentBack(Shed),
 }
 
@@ -84,14 +84,14 @@ impl Exchange {
         (Self { request, responder }, awaited)
     }
 
-    /// A worker takes it, at `now`, or just after: it may have come while the worker was looking already.
+    /// A worker takes it at `now`, the time when the worker began to look; the exchange may have come after that.
     pub(crate) fn taken(&mut self, now: Instant) {
         let since = now.max(self.request.queued);
         self.responder.queue_wait = since - self.request.queued;
         self.responder.since = since;
     }
 
-    /// It will not be run, for that reason.
+    /// It will not be run: the client is told why.
     pub(crate) fn send_back(self, reason: Shed) {
         // A client that has gone needs no answer.
         let _ = self.responder.answer.send(Answer::SentBack(reason));
@@ -108,8 +108,8 @@ impl Answered {
         matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
     }
 
-    /// Sends it and does on this thread what the connection has to do with it, so that no other thread is woken. For one that
-    /// has nothing else to do.
+    /// Sends it and does the connection's next step on this thread, so that the I/O thread is not woken. For a worker that has
+    /// nothing else to do.
     pub fn deliver(self) {
         inline_task::run_inline(|| drop(self));
     }
@@ -124,7 +124,7 @@ impl Drop for Answered {
     }
 }
 
-/// The chance to send another response in the place of one that has not begun.
+/// Allows the app to send another response in the place of one that has not begun.
 #[derive(Debug)]
 pub struct Recall(Responder);
 
@@ -194,7 +194,7 @@ impl Responder {
     pub fn hijack(self, head: Vec<u8>, unparker: Unparker) -> Hijack {
         let (request, hijack) = HijackRequest::new(head, unparker);
         let times = self.times();
-        // Dropped unseen, it says by itself that the client has gone.
+        // Where the client has gone, the request is dropped with the answer, and tells the app so.
         drop(self.answer.send(Answer::HijackRequest(request, times)));
         hijack
     }

@@ -11,7 +11,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const QUEUE_START: HeaderName = HeaderName::from_static("x-queue-start");
 
-/// A longer id is not an id.
+/// The most bytes of an id that is taken from the client.
 const LONGEST: usize = 200;
 
 impl AddedHeaders {

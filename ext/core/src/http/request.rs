@@ -1,4 +1,4 @@
-//! A request as the app will see it: its head, checked; its body, whole; who sent it.
+//! A request as the app will see it: its checked head, its body, and the connection's two ends.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -11,7 +11,7 @@ use http::{Method, StatusCode, Version, header, request::Parts};
 pub use crate::http::guard::RawTarget;
 use crate::http::{body::RequestBody, response::Refusal};
 
-/// A complete request.
+/// A request.
 #[derive(Debug)]
 pub struct Request {
     /// Method, target, version and headers.
@@ -33,9 +33,9 @@ pub struct Peer {
     pub remote_addr: String,
     /// The client's port; 0 on a Unix socket.
     pub remote_port: u16,
-    /// Our host, for requests without a `Host` header.
+    /// The server's host, for requests without a `Host` header.
     pub local_host: String,
-    /// Our port; 80 on a Unix socket, as the client is a proxy that took the request on its own port.
+    /// The server's port; 80 on a Unix socket, as the client is a proxy that took the request on its own port.
     pub local_port: u16,
     /// The client's IP address; `None` on a Unix socket.
     pub source: Option<IpAddr>,

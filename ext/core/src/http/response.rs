@@ -28,7 +28,7 @@ impl Response {
         Self { status, headers, body: ResponseBody::Full(text.into()) }
     }
 
-    /// The app has failed; why is in the log, and none of the client's business.
+    /// The app has failed. The reason is in the log, and not for the client.
     pub fn app_failed() -> Self {
         Self::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n")
     }
@@ -65,7 +65,7 @@ impl Refusal {
         Self { status, closes: true }
     }
 
-    /// There is no room for the request now; another server, or a later moment, has.
+    /// There is no room for the request now. The client may try again later, or elsewhere.
     pub(crate) fn busy() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, closes: false }
     }
@@ -98,7 +98,7 @@ impl Refusal {
         response
     }
 
-    /// How long the text is that the client gets, in bytes.
+    /// The length of the response's body, in bytes.
     pub(crate) fn body_length(self) -> u64 {
         self.into_response().body.length().unwrap_or(0)
     }

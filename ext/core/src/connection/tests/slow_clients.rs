@@ -3,7 +3,7 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::connection::state::EVICTABLE_AFTER;
+use crate::connection::stage::EVICTABLE_AFTER;
 
 /// A client that took a byte a minute of a long response was served for as long as it liked.
 #[tokio::test(start_paused = true)]

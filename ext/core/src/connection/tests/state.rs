@@ -3,7 +3,12 @@
 use super::*;
 use crate::{
     config::MinRate,
-    connection::state::{COLD_AFTER, COLD_AFTER_FIRST, ConnectionState, Due},
+    connection::{
+        ending::Ending,
+        stage::{COLD_AFTER, COLD_AFTER_FIRST, Due},
+        state::{ConnectionState, Wait},
+    },
+    exchange::hijack::HijackRequest,
 };
 
 fn timeouts() -> Timeouts {
@@ -112,4 +117,60 @@ async fn a_client_that_comes_regularly_is_waited_for_within_half_of_the_budget()
     assert_eq!(due(1), Some((idle + COLD_AFTER, Due::Cold)));
     ask();
     assert_eq!(due(20), Some((idle + s(3), Due::Cold)), "it comes more often now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_end_does_with_a_connection_what_its_stage_allows() {
+    let state = ConnectionState::new(now());
+    let check = || state.check(&timeouts(), Phase::Forcing { until: now() + s(1) }, false);
+    assert!(matches!(check(), Err(Ending::Dismissed)));
+    state.bytes_read();
+    assert!(matches!(check(), Err(Ending::RefusedHead)));
+    state.request_begun(true);
+    assert!(!state.is_forced());
+    assert!(matches!(check(), Ok(Wait { due: None, in_head: false })));
+    assert!(state.is_forced(), "the request is refused by its response");
+    state.response_begun(false);
+    state.chunk_queued();
+    assert!(matches!(check(), Err(Ending::Cut)));
+    state.response_ended();
+    assert!(check().is_ok(), "the response is whole, and goes out");
+    state.flushed();
+    assert!(matches!(check(), Err(Ending::Dismissed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hijack_waits_until_all_before_it_is_written() {
+    let state = ConnectionState::new(now());
+    state.bytes_read();
+    state.request_begun(true);
+    // A hint, which the socket does not take yet.
+    state.write_blocked(|| 0);
+    let (request, _hijack) = HijackRequest::new(b"head".to_vec(), Parker::new().unparker());
+    state.hijack(request);
+    assert!(state.check(&timeouts(), Phase::Ready, false).is_ok());
+    assert!(state.wait(&timeouts(), Phase::Ready, false).is_some());
+    state.bytes_written(1);
+    state.flushed();
+    assert!(state.wait(&timeouts(), Phase::Ready, false).is_none(), "the task is to look");
+    let Err(Ending::Hijacked(request)) = state.check(&timeouts(), Phase::Ready, false) else { panic!("not hijacked") };
+    assert_eq!(request.head(), b"head");
+    assert!(state.check(&timeouts(), Phase::Ready, false).is_ok(), "once");
+}
+
+/// Only such a response needs a reset to look cut.
+#[tokio::test(start_paused = true)]
+async fn a_response_is_close_delimited_until_it_is_written() {
+    for close_delimited in [true, false] {
+        let state = ConnectionState::new(now());
+        state.bytes_read();
+        state.request_begun(false);
+        assert!(!state.is_close_delimited());
+        state.response_begun(close_delimited);
+        assert_eq!(state.is_close_delimited(), close_delimited);
+        state.response_ended();
+        assert_eq!(state.is_close_delimited(), close_delimited);
+        state.flushed();
+        assert!(!state.is_close_delimited());
+    }
 }

@@ -22,12 +22,12 @@ impl Budget {
         Arc::new(Self { limit: limit.unwrap_or(u64::MAX), held: AtomicU64::new(0), spilled: AtomicU64::new(0) })
     }
 
-    /// How many there may be; [`u64::MAX`]: no limit.
+    /// How many bytes there may be; [`u64::MAX`]: no limit.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// How many there are.
+    /// How many bytes there are.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Relaxed)
     }
@@ -46,7 +46,7 @@ impl Budget {
         self.spilled.fetch_add(bytes, Relaxed);
     }
 
-    /// Nothing yet, and what is to come counts.
+    /// Begins to count, with no bytes.
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         Hold { budget: self.clone(), bytes: 0 }
     }
@@ -67,18 +67,18 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// So many more.
+    /// Counts `bytes` more.
     pub(crate) fn grow(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         self.budget.held.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Whether all that is counted, of all, is more than there may be.
+    /// Whether the server's bodies, these among them, are over the limit.
     pub(crate) fn is_over(&self) -> bool {
         self.budget.is_over()
     }
 
-    /// They go to a file; `because` of the limit, or would have gone there anyway.
+    /// The bytes go to a file: `because` of the limit, or they would have gone there anyway.
     pub(crate) fn goes_to_file(&mut self, because: bool) {
         if because {
             self.budget.spill(self.bytes);
@@ -86,7 +86,7 @@ impl Hold {
         self.release();
     }
 
-    /// Ties the count to `bytes`, which it is of.
+    /// Counts until the last reference to `bytes`, the bytes that were counted, is dropped.
     pub(crate) fn until_dropped(self, bytes: Bytes) -> Bytes {
         if bytes.is_empty() { bytes } else { Bytes::from_owner(Counted { bytes, _hold: self }) }
     }

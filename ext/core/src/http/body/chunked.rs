@@ -1,5 +1,5 @@
-//! A response body that the app has framed itself, as chunks (RFC 9112 §7.1): taken apart, so that the server frames what is
-//! in them and a mistake of the app's can't put the connection out of step.
+//! A response body that the app has framed itself, as chunks (RFC 9112 §7.1). The server takes the chunks apart and frames their
+//! content itself, so that a mistake of the app's can't put the connection out of step.
 
 use std::fmt;
 

@@ -1,15 +1,10 @@
 //! A file as a response body, read without the app: by the I/O thread as long as that need not wait for the disk, otherwise
-//! beside it.
+//! by another thread.
 
 use std::{
-    ffi::OsStr,
-    fs::{self, File, OpenOptions},
+    fs::File,
     io,
-    os::{
-        fd::{AsFd, RawFd},
-        unix::fs::{FileExt, OpenOptionsExt},
-    },
-    path::Path,
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -26,8 +21,8 @@ use crate::sys;
 /// How much of a file is read at a time.
 const FILE_CHUNK: usize = 128 * 1024;
 
-/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are written to disk
-/// although a network's file system no longer answers. One for the process, as its disks are.
+/// How many reads may wait for a disk at a time: fewer than there are threads for that, so that uploads are still written to disk
+/// when a network file system no longer answers. A static, because the disks and the threads are the process's.
 static READS: Semaphore = Semaphore::const_new(24);
 
 /// A file on its way to the client.
@@ -36,7 +31,7 @@ pub struct FileBody {
     state: State,
     at: u64,
     left: u64,
-    /// The system can tell what is in memory.
+    /// The system can tell what of the file is in memory.
     tells: bool,
 }
 
@@ -54,72 +49,15 @@ struct Source {
     buffer: BytesMut,
 }
 
-/// A regular file that can be sent as it is, and how long it is.
-#[derive(Debug)]
-pub struct Regular {
-    file: File,
-    length: u64,
-}
-
-/// Where a file system makes up a file's content when it is read, as those under /proc and /sys do, the length of a file is
-/// said to be one of these.
-const MADE_UP: [u64; 2] = [0, 4096];
-
-impl Regular {
-    /// Opens a file for reading. May wait for a disk or a network, but not for a process at the other end of a pipe. `None` for
-    /// what is no regular file, and what says of itself that it is of another length than it is.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system.
-    pub fn open(path: &OsStr) -> io::Result<Option<Self>> {
-        let path = Path::new(path);
-        // To open some devices, or a pipe, is to do something to them.
-        if !fs::metadata(path)?.is_file() {
-            return Ok(None);
-        }
-        // What is there by now may be another.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        Self::of(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
-    }
-
-    /// The file that is open as `descriptor`, which stays the caller's.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system.
-    pub fn opened(descriptor: RawFd) -> io::Result<Option<Self>> {
-        Self::of(sys::duplicate(descriptor)?.into())
-    }
-
-    fn of(file: File) -> io::Result<Option<Self>> {
-        let metadata = file.metadata()?;
-        let length = metadata.len();
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        if MADE_UP.contains(&length) {
-            let ends = |at| file.read_at(&mut [0], at).map(|count| count == 0);
-            if !ends(length)? || (length > 0 && ends(length - 1)?) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Self { file, length }))
-    }
-
-    /// What comes behind the first `skipped` bytes.
-    pub fn after(self, skipped: u64) -> FileBody {
-        let left = self.length.saturating_sub(skipped);
-        let mut body = FileBody::new(self.file, left);
-        body.at = skipped;
-        body
-    }
-}
-
 impl FileBody {
     /// The first `len` bytes of `file`.
     pub fn new(file: File, len: u64) -> Self {
-        Self { state: State::Idle(Source { file, buffer: BytesMut::new() }), at: 0, left: len, tells: true }
+        Self::from(file, 0, len)
+    }
+
+    /// `len` bytes of `file` from `at` on.
+    pub(super) fn from(file: File, at: u64, len: u64) -> Self {
+        Self { state: State::Idle(Source { file, buffer: BytesMut::new() }), at, left: len, tells: true }
     }
 
     /// Bytes not sent yet.
@@ -175,7 +113,7 @@ impl FileBody {
 
 impl Drop for FileBody {
     fn drop(&mut self) {
-        // What a read that has not begun would bring is of no use any more.
+        // A read that has not begun is not needed any more.
         if let State::Reading(reading) = &self.state {
             reading.abort();
         }
@@ -218,6 +156,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::body::Regular;
     use std::{future::poll_fn, io::Write};
 
     fn file(length: usize) -> (File, Vec<u8>) {
@@ -262,41 +201,6 @@ mod tests {
         assert!(read(&mut regular().after(300_000)).await.unwrap().is_empty());
         assert_eq!(file.stream_position().unwrap(), place);
         assert!(Regular::opened(-1).is_err());
-    }
-
-    /// A FIFO stopped all of Ruby until something was written to it; and to open one is to let a writer go on.
-    #[test]
-    fn opens_nothing_but_regular_files() {
-        let directory = tempfile::tempdir().unwrap();
-        let fifo = directory.path().join("fifo");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let file = directory.path().join("file");
-        fs::write(&file, "x").unwrap();
-        for (path, regular) in
-            [(fifo.as_path(), false), (directory.path(), false), (Path::new("/dev/null"), false), (&file, true)]
-        {
-            assert_eq!(Regular::open(path.as_os_str()).unwrap().is_some(), regular, "{path:?}");
-        }
-        assert!(Regular::open(OsStr::new("/nonexistent")).is_err());
-        assert!(Regular::open(OsStr::new("a\0b")).is_err());
-        let (reader, _writer) = io::pipe().unwrap();
-        assert!(Regular::opened(std::os::fd::AsRawFd::as_raw_fd(&reader)).unwrap().is_none());
-    }
-
-    /// /proc says that its files are empty, /sys that they have 4096 bytes.
-    #[test]
-    fn takes_no_file_that_has_another_length_than_it_says() {
-        let directory = tempfile::tempdir().unwrap();
-        for length in MADE_UP {
-            let path = directory.path().join(length.to_string());
-            fs::write(&path, vec![0; length as usize]).unwrap();
-            assert_eq!(Regular::open(path.as_os_str()).unwrap().unwrap().after(0).len(), length);
-        }
-        for path in ["/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"].map(Path::new) {
-            if path.exists() {
-                assert!(Regular::open(path.as_os_str()).unwrap().is_none(), "{path:?}");
-            }
-        }
     }
 
     /// Files on a mount that no longer answers took all the threads for disks, and uploads stopped as well.

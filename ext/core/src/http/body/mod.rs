@@ -1,14 +1,15 @@
 //! Bodies in both directions: a request body that has arrived whole, or is arriving; a response body on its way out.
 
-pub(crate) mod budget;
-pub(crate) mod buffered;
-pub(crate) mod chunked;
-pub(crate) mod file;
-pub(crate) mod overflow;
-pub(crate) mod pieces;
-pub(crate) mod request_stream;
-pub(crate) mod response_stream;
-pub(crate) mod spool;
+mod budget;
+mod buffered;
+mod chunked;
+mod file;
+mod overflow;
+mod pieces;
+mod regular;
+mod request_stream;
+mod response_stream;
+mod spool;
 
 use std::{collections::VecDeque, fmt};
 
@@ -25,8 +26,9 @@ pub(crate) use self::{
 pub use self::{
     buffered::RequestBody,
     chunked::{BadChunks, Dechunker},
-    file::{FileBody, Regular},
+    file::FileBody,
     pieces::ReadError,
+    regular::Regular,
     request_stream::{Chunk, RequestStream},
     response_stream::{BodySender, SendError},
 };

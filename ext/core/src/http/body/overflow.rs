@@ -1,5 +1,5 @@
-//! What of a response a slow reader has left unsent and memory has no room for: bytes in an unlinked temporary file, read again
-//! in the order in which they were written. Each step is done off the I/O thread.
+//! The part of a response that a slow client has not taken yet and that memory has no room for: bytes in an unlinked temporary
+//! file, read again in the order in which they were written. Each read and write is done off the I/O thread.
 
 use std::{
     fs::File,
@@ -21,19 +21,19 @@ pub(crate) struct Overflow(State);
 
 #[derive(Debug, Default)]
 enum State {
-    /// Nothing is there.
+    /// There is no file.
     #[default]
     Empty,
     Idle(Spilled),
-    /// Something is written, or read, which is given back with it.
+    /// A write or a read is under way. A read gives back what it has read.
     Busy(JoinHandle<Result<(Spilled, Bytes), Failed>>),
 }
 
-/// What was not written, or not read.
+/// A write or a read has failed.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: io::Error,
-    /// Given back by a write. Where nothing was to be written, what the file held is lost.
+    /// What was to be written. None for a read: what the file held is lost then.
     pub(crate) pieces: Vec<Bytes>,
     spilled: Option<Spilled>,
 }
@@ -83,14 +83,15 @@ impl Overflow {
                 return Poll::Ready(Err(failed));
             }
         };
-        // The next one begins a new file: this one's pages are of no more use.
+        // A file that is read to its end is closed, and the next write makes a new one: the old pages are of no more use.
         if spilled.unread() > 0 {
             self.0 = State::Idle(spilled);
         }
         Poll::Ready(Ok(piece))
     }
 
-    /// Begins to write `pieces` to its end, in a file of `directory` that is made where there is none; they are dropped when they are there. Nothing may be under way.
+    /// Begins to write `pieces` to the end of the file, which is made in `directory` where there is none. They are dropped when
+    /// they are written. Nothing may be under way.
     pub(crate) fn append(&mut self, pieces: Vec<Bytes>, directory: &Path) {
         let spilled = self.take().map_or_else(|| Err(directory.to_owned()), Ok);
         self.0 = State::Busy(tokio::task::spawn_blocking(move || {
@@ -138,7 +139,7 @@ impl Spilled {
         Ok(Self { file: tempfile::tempfile_in(directory)?, written: 0, read: 0 })
     }
 
-    /// All of them, or nothing that counts.
+    /// Writes all of them, or none: what a failed write has left behind is overwritten by the next.
     fn append(&mut self, pieces: &[Bytes]) -> io::Result<()> {
         let mut end = self.written;
         for piece in pieces {

@@ -88,7 +88,7 @@ impl Spool {
             };
             pieces.iter().try_for_each(|piece| spool.write(piece))?;
             spool.write(&tail)?;
-            // They are freed where they were made.
+            // Returned, so that they are freed by the thread that allocated them.
             Ok((spool, pieces, tail))
         });
         written.await.map_err(io::Error::other)?.map(|(spool, ..)| spool)

@@ -1,10 +1,10 @@
 //! The framing of a chunked body (RFC 9112 §7.1), byte by byte where it is framing, at once where it is data. Stricter than
-//! the RFC in one point: there are no blanks in the line of a chunk's size, which others read in more than one way.
+//! the RFC in one point: there are no blanks in the line of a chunk's size, because proxies read those in more than one way.
 
-use super::head::is_token;
+use super::token::is_token;
 use crate::stats::refused::Refused;
 
-/// More digits than these are no size.
+/// The most digits of a chunk's size.
 const DIGITS: u8 = 16;
 
 /// Where in a chunked body the next byte is.

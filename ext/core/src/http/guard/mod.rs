@@ -1,15 +1,20 @@
-//! The guard in front of hyper: what a client sends goes through it before hyper reads it. hyper takes some things that
-//! others read differently - a line that ends with a bare LF, `chunked, chunked`, blanks behind a chunk's size - and where two
-//! on the way disagree about where a message ends, a request can be smuggled. The guard refuses those, and knows where each
+//! The guard in front of hyper: what a client sends goes through it before hyper reads it. hyper takes some things that proxies
+//! read differently - a line that ends with a bare LF, `chunked, chunked`, blanks behind a chunk's size - and where a proxy and
+//! the server disagree about where a message ends, a request can be smuggled. The guard refuses those, and knows where each
 //! message ends, as hyper does. What hyper would refuse and clients send all the same - bytes in a target that are not
 //! ASCII, `HTTP/1.2` - it rewrites. A pure state machine: bytes in, decisions out. docs/http.md has the list.
 
-pub(crate) mod chunks;
-pub(crate) mod head;
+mod chunks;
+mod head;
+mod request_line;
+mod token;
 
-pub use self::head::RawTarget;
-pub(crate) use self::head::{Framing, Whole, request_line};
+pub use self::request_line::RawTarget;
 use self::{chunks::Chunks, head::Scan};
+pub(crate) use self::{
+    head::{Framing, Whole},
+    request_line::request_line,
+};
 use crate::stats::refused::Refused;
 
 /// How large a head may be.
@@ -36,7 +41,7 @@ enum State {
     Length(u64),
     /// A body in chunks.
     Chunks(Chunks),
-    /// What comes is no HTTP, or not ours to read.
+    /// Everything passes: the connection is the app's.
     Off,
 }
 
@@ -99,7 +104,7 @@ impl Guard {
 }
 
 #[cfg(test)]
-pub(crate) mod agreement;
+mod agreement;
 
 #[cfg(test)]
 mod tests;
