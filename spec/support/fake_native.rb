@@ -52,7 +52,7 @@ module FakeNative
 
     def demand = @demands.pop || :stopped
 
-    def forget_promises = nil
+    def forget_requested = nil
 
     def decline = @calls << :decline
 

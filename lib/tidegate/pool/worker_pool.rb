@@ -63,7 +63,7 @@ module Tidegate
 
     # If this is not the first supervisor, the one before was killed, and the workers that it was to start may never come.
     def supervise
-      @native.forget_promises
+      @native.forget_requested
       while @native.demand == :spawn
         spawn or postpone
       end

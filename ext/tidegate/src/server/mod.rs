@@ -324,7 +324,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
     class.define_method("await_stop", method!(Server::await_stop, 0))?;
     class.define_method("await_closing", method!(Server::await_closing, 0))?;
-    class.define_method("forget_promises", method!(Server::forget_promises, 0))?;
+    class.define_method("forget_requested", method!(Server::forget_requested, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;

@@ -76,7 +76,7 @@ impl Server {
     }
 
     /// A new thread calls `demand` from now on; the workers that the thread before it was to make may never come.
-    pub(super) fn forget_promises(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+    pub(super) fn forget_requested(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         if let Some(queue) = rb_self.queue(ruby)? {
             queue.forget_promises();
         }
