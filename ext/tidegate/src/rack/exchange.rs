@@ -109,17 +109,14 @@ impl Exchange {
     /// The responder, if nothing was sent; `answer` takes its place.
     fn replace(&self, answer: Answer) -> Option<Responder> {
         let mut progress = self.progress();
-        match std::mem::replace(&mut progress.answer, Answer::Sent) {
-            Answer::Open(mut responder) => {
-                responder.waited_for_lock(gvl::events::waited());
-                progress.answer = answer;
-                Some(responder)
-            }
-            other => {
-                progress.answer = other;
-                None
-            }
+        if !matches!(progress.answer, Answer::Open(_)) {
+            return None;
         }
+        let Answer::Open(mut responder) = std::mem::replace(&mut progress.answer, answer) else { return None };
+        drop(progress);
+        // Outside of the lock, because it asks Ruby for the thread.
+        responder.waited_for_lock(gvl::events::waited());
+        Some(responder)
     }
 
     /// The responder to answer with, if nothing was sent.
