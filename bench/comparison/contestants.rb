@@ -3,7 +3,7 @@
 require_relative "../support/servers"
 require_relative "statistics"
 
-# Who takes part in a workload, and with how many threads. The server that the others are compared with is searched: it
+# The servers that take part in a workload, and with how many threads. The server that the others are compared with is searched: it
 # takes part with the thread count that is best for its throughput and with the one that is best for its p99, and a ratio
 # is always to the better of them in that number. All others of its family have its best count for throughput.
 module Comparison

@@ -30,7 +30,7 @@ module Comparison
       Statistics.spread(values) unless values.empty?
     end
 
-    # The Spread of its ratio to whom it is compared with in that number, or nil.
+    # The Spread of its ratio to the server that it is compared with in that number, or nil.
     def ratio(server, number)
       ratios = Statistics.ratios(rounds(server, number), rounds(baseline(number), number))
       Statistics.spread(ratios) unless ratios.empty?

@@ -5,7 +5,7 @@ require_relative "result"
 require_relative "stage"
 require_relative "syscalls"
 
-# The measuring of one workload: the search for the thread count of whom the others are compared with; rounds in which
+# The measuring of one workload: the search for the thread count of the server that the others are compared with; rounds in which
 # every server has one turn, in an order that changes with the round, so that a noisy minute does not hit the same server
 # each time; and a short pass that counts system calls.
 module Comparison
@@ -27,7 +27,7 @@ module Comparison
                                    found: @contestants.found, missing: @contestants.missing)
     end
 
-    # Who takes part, once it is known.
+    # The servers that take part, once they are known.
     def contestants = @contestants.to_a
 
     private
@@ -48,7 +48,7 @@ module Comparison
       end
     end
 
-    # Who cannot be measured this time is left out of it.
+    # A server that cannot be measured this time is left out of it.
     def attempt(contestant)
       yield.tap(&@say)
     rescue Rig::Unavailable => error

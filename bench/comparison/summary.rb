@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A Result as a table: for each server and kind of client the medians, and the ratios to whom it is compared with.
+# A Result as a table: for each server and kind of client the medians, and the ratios to the server that it is compared with.
 module Comparison
   class Summary
     # Of a kind of client, and of the whole server: the heading and the digits after the point.
@@ -31,7 +31,7 @@ module Comparison
        *RATIOS.map { |name, word| word + heading_of(name) }]
     end
 
-    # Whom the ratios are to; the kinds of client may differ in it, and then each row says so.
+    # The server that the ratios are to; the kinds of client may differ in it, and then each row says so.
     def heading_of(name)
       bases = @result.clients.map { |client| @result.baseline(of(name, client)) }.uniq
       bases.size == 1 ? bases.first.to_s : "best"

@@ -61,14 +61,14 @@ module Rollout
       @mutex.synchronize do
         until @stopped
           snapshot = @endpoints.arrived(Rig.now)
-          snapshot ? apply(snapshot) : @changed.wait(@mutex, nap)
+          snapshot ? apply(snapshot) : @changed.wait(@mutex, time_to_next)
         end
       end
     rescue StandardError => error # raised again in the thread that waits for the endpoints
       tell { @error = error }
     end
 
-    def nap = @endpoints.next_at && [@endpoints.next_at - Rig.now, 0.0001].max
+    def time_to_next = @endpoints.next_at && [@endpoints.next_at - Rig.now, 0.0001].max
 
     # First what gets traffic, then what gets none: a change of pods never passes through having none.
     def apply(snapshot)

@@ -2,7 +2,7 @@
 
 require_relative "../support/servers"
 
-# A pod: one server process at an address of its own. Knows nothing of who probes it, who ends it or who sends it requests.
+# A pod: one server process at an address of its own. Knows nothing of the kubelet, the data plane or the clients.
 module Rollout
   class Pod
     APP = File.expand_path("app.ru", __dir__)

@@ -83,9 +83,10 @@ RSpec.describe Rollout::Picker do
   end
 
   it "ends a connection that its pod refuses, and asks no other" do
-    gone = TCPServer.new("127.0.0.1", 0)
+    gone = Socket.new(:INET, :STREAM)
+    gone.bind(Addrinfo.tcp("127.0.0.1", 0)) # so that no other takes the port
+    servers << gone
     picker.route(pod(gone))
-    gone.close
 
     # A reset that is as early as the end of connect(2) is an end to Ruby, or an error of connect.
     expect { connect.readpartial(1) }.to raise_error { |error| expect([Errno::ECONNRESET, EOFError]).to include(error.class) }

@@ -34,7 +34,7 @@ class Lines
 
   def sync = true
 
-  # Nothing more will come: who waits for a line waits in vain.
+  # Nothing more will come: to wait for a line would be in vain.
   def close
     @lock.synchronize do
       @closed = true

@@ -7,8 +7,13 @@ module ScriptedServers
     ScriptedServer.new(*scripts, *script).tap { |server| (@scripted ||= []) << server }
   end
 
-  # A port on which no process listens.
-  def closed_port = TCPServer.open("127.0.0.1", 0) { |server| server.local_address.ip_port }
+  # A port on which no process listens, and that none can take: it is bound.
+  def closed_port
+    socket = Socket.new(:INET, :STREAM)
+    socket.bind(Addrinfo.tcp("127.0.0.1", 0))
+    (@scripted ||= []) << socket
+    socket.local_address.ip_port
+  end
 
   # So that clients which are still connected see an end.
   def end_scripted

@@ -5,9 +5,9 @@ RSpec.describe Tidegate::Signals do
   let(:received) { Queue.new }
   # A server that remembers its signals; one of RSpec's doubles would lock, which a trap must not.
   let(:server) do
-    Struct.new(:received, :ears) do
+    Struct.new(:received, :signals) do
       def signal(name) = received << name
-      def ignore_signals = self.ears = :shut
+      def ignore_signals = self.signals = :ignored
     end.new(received)
   end
 
@@ -25,13 +25,13 @@ RSpec.describe Tidegate::Signals do
     expect(signals.names).to eq %i[TERM INT QUIT HUP]
     signals.hand_over(server) { nil }
     signals.restore
-    expect([signals.names, server.ears]).to eq [nil, :shut]
+    expect([signals.names, server.signals]).to eq [nil, :ignored]
   end
 
   it "leaves the signals of a process that it does not own to their owner" do
     Thread.new { signals.install }.join
     signals.hand_over(server) { nil }
-    expect([signals.names, server.ears]).to eq [nil, nil]
+    expect([signals.names, server.signals]).to eq [nil, nil]
   end
 
   # Sends this process a signal and lets the main thread run its trap.

@@ -1,7 +1,7 @@
 //! Sends HTTP/1.1 requests to a server on this machine and measures what comes back. One thread, one epoll.
 //!
 //! The plan is JSON on the standard input's first line, the result JSON on the standard output. Every latency is counted
-//! from when the request was meant to be sent: a server that stalls is charged for all who would have come meanwhile.
+//! from when the request was meant to be sent: a server that stalls is charged for all requests that were due meanwhile.
 //!
 //! | module | subject |
 //! |---|---|

@@ -39,7 +39,7 @@ pub(crate) struct Tally {
     bytes: u64,
 }
 
-/// The same, for the one who asked.
+/// The same, as it is printed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Good responses, and those of them that came before the end.

@@ -15,7 +15,7 @@ module Rollout
 
     LOOK = 0.1 # seconds between two looks at the clock and at the server
     LEAVE = (0.5..2.5) # seconds from the drain to the Close
-    PATIENCE = 5.0 # seconds for the client to answer it
+    CLOSE_TIMEOUT = 5.0 # seconds for the client to answer it
 
     # `closes_at` is when to send the Close, `cut_at` when to wait no longer for its answer.
     Client = Struct.new(:io, :input, :closes_at, :cut_at)
@@ -108,7 +108,7 @@ module Rollout
         client.closes_at ||= now + rand(LEAVE)
         if client.cut_at then drop(client) if now >= client.cut_at
         elsif now >= client.closes_at
-          client.cut_at = now + PATIENCE
+          client.cut_at = now + CLOSE_TIMEOUT
           send(client, CLOSE, [GOING_AWAY].pack("n"))
         end
       rescue SystemCallError, IOError

@@ -35,7 +35,7 @@ module Rollout
 
       def ask(port, number)
         socket = TCPSocket.new(HOST, port)
-        socket.timeout = PATIENCE
+        socket.timeout = TIMEOUT
         body = "number #{number}"
         head = "POST /echo HTTP/1.1\r\nhost: rollout\r\nconnection: close\r\ncontent-length: #{body.bytesize}\r\n\r\n"
         socket.write("#{head}#{body}")

@@ -19,8 +19,8 @@ module Rollout
     ANSWERED = "answered"
 
     class Shot
-      PORT = 9000     # in a network of our own, where it is free
-      PATIENCE = 30.0 # seconds for a server to end and for clients to finish
+      PORT = 9000    # in a network of our own, where it is free
+      TIMEOUT = 30.0 # seconds for a server to end and for clients to finish
 
       # Seconds of one direction between clients and pods, or nil where the shot needs no network of its own.
       def self.delay = nil
@@ -57,7 +57,7 @@ module Rollout
 
       # Waits until a client says that the moment has come.
       def await(client, line)
-        return if client.wait_for_line(/^#{line}$/, within: PATIENCE)
+        return if client.wait_for_line(/^#{line}$/, within: TIMEOUT)
 
         raise Rig::Unavailable, "the #{client.name} never came to #{line.inspect}: #{client.output.last(3).join(" | ")}"
       end
@@ -77,7 +77,7 @@ module Rollout
 
       # What the client counted, as {outcome => number}, and then as one word each.
       def outcomes(client)
-        client.wait(within: PATIENCE)
+        client.wait(within: TIMEOUT)
         client.stop
         counted = client.output.last
         raise Rig::Unavailable, "the #{client.name} failed: #{client.output.last(3).join(" | ")}" unless counted&.start_with?("{")
@@ -87,7 +87,7 @@ module Rollout
 
       # How a server ended, which was told to.
       def ending(server)
-        server.child.wait(within: PATIENCE)
+        server.child.wait(within: TIMEOUT)
         killed = server.child.alive?
         server.child.stop(signal: :KILL)
         killed ? "did not end" : server.child.outcome

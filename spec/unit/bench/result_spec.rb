@@ -35,7 +35,7 @@ RSpec.describe Comparison::Result do
     result("hello", turns, syscalls: { "tidegate" => 3.25 }, missing: { "unicorn" => "unicorn is not here" })
   end
 
-  it "compares each number with who is best in it, within the round" do
+  it "compares each number with the server that is best in it, within the round" do
     expect(hello.ratio("tidegate", "all.rate").to_a).to eq [6.5, 6.0, 7.0]
     expect(hello.ratio("tidegate", "all.p99").to_a).to eq [0.5, 0.25, 0.5]
     expect(hello.ratio("tidegate", "cpu").median).to eq 0.125
@@ -49,7 +49,7 @@ RSpec.describe Comparison::Result do
     expect(hello.ratio("tidegate", "p99_growth")).to be_nil
   end
 
-  it "prints a table with whom the ratios are to, and who was left out" do
+  it "prints a table with the server that the ratios are to, and those that were left out" do
     lines = Comparison::Summary.new(hello).to_s.lines(chomp: true)
     head = lines.find { |line| line.include?("req/s") }
     row = lines.find { |line| line.start_with?("tidegate") }
@@ -93,7 +93,7 @@ RSpec.describe Comparison::Result do
       expect(described_class.new(%w[tidegate puma8:16], baseline: "puma8:16").baseline_for("cpu")).to eq "puma8:16"
     end
 
-    it "leaves out who is not here, and remembers why" do
+    it "leaves out a server that is not here, and remembers why" do
       allow(Rig::Servers).to receive(:find).and_raise(Rig::Missing, "unicorn is not here")
       contestants = described_class.new(%w[unicorn], baseline: "unicorn")
       expect(contestants.to_a).to eq []

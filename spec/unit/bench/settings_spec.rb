@@ -20,7 +20,7 @@ RSpec.describe Comparison::Settings do
     expect(parse("--server", "mine=run {port}").servers).to include("tidegate", "puma8", "mine=run {port}")
   end
 
-  it "has all workloads, and only who the bar needs" do
+  it "has all workloads, and only the servers that the bar needs" do
     expect(parse("--all").workloads).to eq Comparison::Workload.names
     expect(parse("--bar")).to have_attributes(workloads: [], servers: %w[tidegate puma8])
   end

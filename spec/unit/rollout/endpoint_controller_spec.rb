@@ -48,7 +48,7 @@ RSpec.describe Rollout::EndpointController do
     slow.stop
   end
 
-  it "tells the one who waits what went wrong with the data plane" do
+  it "tells the waiting thread what went wrong with the data plane" do
     allow(data_plane).to receive(:route).and_raise(Rig::Unavailable, "it is gone")
     controller.probed(:pod, serving: true)
 

@@ -52,7 +52,7 @@ RSpec.describe Rollout::Clients::Events, :clients do
     expect(first_outcome("sse") { |peer| peer.request && begin_stream(peer).write("0\r\n\r\n") && peer.gone }).to eq "missing event"
   end
 
-  # On a machine that is very busy even the first event may be too late for so little patience: then it is tried again.
+  # On a machine that is very busy even the first event may be too late in so short a time: then it is tried again.
   it "fails when nothing comes any more" do
     server = scripted do |peer|
       last = peer.request[/^last-event-id: (\d+)/, 1].to_i

@@ -61,7 +61,7 @@ RSpec.describe Rollout::WebSocket, :scripted do
     expect(failure { open { |peer| peer.write("\x81\x05he".b) }.message(within: Patience::SECONDS) }).to eq "abnormal close"
   end
 
-  it "has no patience for silence" do
+  it "gives up on silence" do
     expect(failure { open(&:gone).message(within: 0.05) }).to eq "timeout"
   end
 
