@@ -47,6 +47,7 @@ use std::{
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
 
 use self::{
     alarm::Alarm,
@@ -67,6 +68,7 @@ use crate::{
     config::Limits,
     exchange::interim::Interim,
     http::{guard::HeadLimits, request::Peer},
+    lifecycle::Phase,
     stats::OpenConnection,
     sync::now,
 };
@@ -206,8 +208,15 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
                 return Ending::of_hyper(result, state);
             },
             () = evicted(&mut evictable) => return Ending::Evicted,
-            _ = phases.changed() => {}
+            () = phase_changed(&mut phases) => {}
         }
+    }
+}
+
+/// Resolves when the server enters another phase; never once its last one has come and the driver has gone.
+async fn phase_changed(phases: &mut watch::Receiver<Phase>) {
+    if phases.changed().await.is_err() {
+        pending().await
     }
 }
 
@@ -252,7 +261,7 @@ async fn rest<S: Socket>(
             },
             () = evictable.evicted() => return Err(Ending::Evicted),
             () = &mut timer, if due.is_some() => {}
-            _ = phases.changed() => {}
+            () = phase_changed(&mut phases) => {}
         }
     }
 }

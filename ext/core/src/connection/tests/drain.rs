@@ -4,6 +4,10 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::http::response::Refusal;
+use std::{
+    future::poll_fn,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 const CLOSE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx";
 const KEEP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
@@ -225,4 +229,25 @@ async fn a_forced_end_leaves_a_response_alone_whose_request_body_is_still_coming
     client.read_to_end(&mut answer).await.unwrap();
     let answer = without_date(std::str::from_utf8(&answer).unwrap());
     assert!(answer.ends_with("\r\n\r\nx") && answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+/// A connection looked at the phase again and again once its driver had gone, and its task never waited.
+#[tokio::test]
+async fn a_connection_waits_on_when_the_driver_has_gone() {
+    let harness = Harness::new();
+    let (mut client, theirs) = tokio::io::duplex(1024);
+    let open = harness.shared.services.stats.connection_accepted();
+    let mut connection = Box::pin(serve(theirs, Peer::unix(), harness.shared.clone(), open));
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = polls.clone();
+    tokio::spawn(poll_fn(move |cx| {
+        counted.fetch_add(1, Relaxed);
+        connection.as_mut().poll(cx)
+    }));
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let _exchange = harness.take().await;
+    drop(harness.phase);
+    let before = polls.load(Relaxed);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(polls.load(Relaxed) - before < 5, "it was polled {} times", polls.load(Relaxed) - before);
 }
