@@ -124,7 +124,7 @@ module Tidegate
     # Seconds for which everything new is served after TERM. Known after #bind.
     def drain_delay = @native.drain_delay
 
-    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout, budget (nil for none) and misfits.
+    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout, budget (nil for none) and clamped.
     def plan = (@native || Native::Server.new(@app, settings)).plan
 
     # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.

@@ -62,7 +62,7 @@ module FakeNative
 
     def await_closing = @stopped.pop
 
-    def plan = { drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil, misfits: [] }
+    def plan = { drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil, clamped: [] }
 
     def drain_delay = 0.0
 

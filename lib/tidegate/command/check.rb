@@ -14,11 +14,11 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
 
-      [listening, on_term, *misfits].join("\n")
+      [listening, on_term, *clamped].join("\n")
     end
 
     # Whether the shutdown plan is what was asked for.
-    def fits? = misfits.empty?
+    def fits? = clamped.empty?
 
     private
 
@@ -33,7 +33,7 @@ module Tidegate
       plan[:budget] ? "#{text}; is gone #{seconds(plan[:budget])} after TERM, before the platform's KILL" : text
     end
 
-    def misfits = plan[:misfits]
+    def clamped = plan[:clamped]
 
     def quiet? = @configuration.drain_until_quiet
 

@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod event;
 pub(crate) mod output;
+pub(crate) mod summary;
 pub(crate) mod troubles;
 
 use std::{
@@ -27,8 +28,9 @@ use crate::{
     lifecycle::plan::Platform,
     log::{
         access::JSON_TIME,
-        event::{LogEvent, Summary},
+        event::LogEvent,
         output::{Lost, Output, Room, Style},
+        summary::Summary,
     },
     sys,
 };

@@ -23,7 +23,10 @@ use crate::{
         Action, Event, Lifecycle, Phase,
         plan::{MIN_DELAY, Plan},
     },
-    log::event::{LateComers, LogEvent, Summary},
+    log::{
+        event::LogEvent,
+        summary::{LateComers, Summary},
+    },
     server::listener::Listener,
     sys::process::Watchdog,
 };
