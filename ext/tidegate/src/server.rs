@@ -12,14 +12,14 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    AccessLog, BootGuard, Clamped, Demand, DispatchQueue, Event, Format, LogEvent, Logs, Next, Observer, Parker, Phase,
-    Plan, Rest, Running, Signal, StopPoint, limit_arenas,
+    AccessLog, BootGuard, Demand, DispatchQueue, Event, LogFormat, Logs, Next, Observer, Parker, Phase, Plan, Rest,
+    Running, Signal, StopPoint, limit_arenas,
 };
 
 use crate::{
     error, gvl,
     rack::{app::App, exchange::Exchange},
-    settings::Settings,
+    settings,
 };
 
 /// How long lines may take to be written at the server's beginning and after its end.
@@ -33,9 +33,7 @@ pub(crate) struct Server {
     app: OnceLock<App>,
     logs: Logs,
     /// Where each request gets a line, and how it looks.
-    access: Option<(RawFd, Format)>,
-    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
-    time_slice: Option<Duration>,
+    access: Option<(RawFd, LogFormat)>,
     /// The shutdown's delays as they were resolved.
     plan: Plan,
     state: Mutex<State>,
@@ -60,29 +58,29 @@ impl Drop for Server {
 
 /// How far the server has come.
 enum State {
-    Configured(Box<tidegate_core::Config>, Vec<Clamped>),
+    Configured(Box<tidegate_core::Config>),
     /// Without the GVL: names are looked up, which may take long.
     Binding,
-    Bound(Box<tidegate_core::Server>, Vec<Clamped>),
+    Bound(Box<tidegate_core::Server>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the boot was given up.
     Over,
 }
 
 impl Server {
-    fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, clamped, logs, access, time_slice, boundary } = Settings::read(ruby, settings)?;
-        let plan = config.plan;
-        let state = Mutex::new(State::Configured(Box::new(config), clamped));
-        let server = ruby.obj_wrap(Self {
-            app: OnceLock::new(),
-            logs,
-            access,
-            time_slice,
-            plan,
-            state,
-            guard: Mutex::default(),
-        });
+    /// From the app, its settings and the keywords that [`settings::beside`] reads.
+    fn new(ruby: &Ruby, args: &[Value]) -> Result<Obj<Self>, Error> {
+        let args = scan_args::scan_args::<(Value, RHash), (), (), (), RHash, ()>(args)?;
+        let (app, settings) = args.required;
+        let (config, rack) = settings::read(ruby, settings)?;
+        let (boundary, descriptors) = settings::beside(&rack, args.keywords)?;
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
+        let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
+        let access =
+            descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
+        let (plan, _) = Plan::resolve(config.shutdown, config.platform);
+        let state = Mutex::new(State::Configured(Box::new(config)));
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -103,10 +101,10 @@ impl Server {
     /// The queue; `None` when it is over before it began.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server, _) => Some(Some(server.queue().clone())),
+            State::Bound(server) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
-            State::Configured(..) | State::Binding => None,
+            State::Configured(_) | State::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
@@ -120,7 +118,7 @@ impl Server {
 
     fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Configured(config, clamped) = taken else {
+        let State::Configured(config) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
@@ -131,7 +129,7 @@ impl Server {
         if given_up {
             bound.queue().close();
         } else {
-            *rb_self.state() = State::Bound(Box::new(bound), clamped);
+            *rb_self.state() = State::Bound(Box::new(bound));
         }
         Ok(())
     }
@@ -140,8 +138,8 @@ impl Server {
     fn guard_boot(ruby: &Ruby, rb_self: &Self, names: RArray) -> Result<(), Error> {
         let signals = signals(ruby, names)?;
         let guard = match &*rb_self.state() {
-            State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
-            State::Configured(..) | State::Binding | State::Running(_) | State::Over => None,
+            State::Bound(server) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
+            State::Configured(_) | State::Binding | State::Running(_) | State::Over => None,
         };
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
@@ -160,7 +158,7 @@ impl Server {
         let (max_workers, signals) = args.optional;
         let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(mut server, clamped) = taken else {
+        let State::Bound(mut server) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
@@ -175,14 +173,12 @@ impl Server {
         rb_self.logs.start().map_err(failed)?;
         server.finish_logs(rb_self.logs.clone());
         if let Some(slices) = gvl::slices() {
-            server.keep_slices(slices, rb_self.time_slice);
+            server.keep_slices(slices);
         }
         if let Some(signals) = signals {
             server.own_process(&signals);
         }
-        let observer = rb_self.observer();
-        clamped.into_iter().for_each(|clamped| observer(&LogEvent::Clamped(clamped)));
-        let running = server.start(observer).map_err(|error| {
+        let running = server.start(rb_self.observer()).map_err(|error| {
             queue.close();
             error::raise(ruby, &error)
         })?;
@@ -337,7 +333,7 @@ impl Server {
             return running.tell(event, Instant::now());
         }
         drop(self.guard().take());
-        if let State::Bound(server, _) = std::mem::replace(&mut *self.state(), State::Over) {
+        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
             server.queue().close();
         }
     }
@@ -364,20 +360,6 @@ impl Server {
         self.plan.drain_delay.as_secs_f64()
     }
 
-    /// Seconds; no `budget` where the platform sets none. `clamped` are sentences, until the server is bound.
-    fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
-        let clamped: Vec<String> = match &*rb_self.state() {
-            State::Configured(_, clamped) => clamped.iter().map(ToString::to_string).collect(),
-            State::Binding | State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
-        };
-        let plan = ruby.hash_new();
-        plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
-        plan.aset(ruby.to_symbol("shutdown_timeout"), rb_self.plan.shutdown_timeout.as_secs_f64())?;
-        plan.aset(ruby.to_symbol("budget"), rb_self.plan.budget.map(|budget| budget.as_secs_f64()))?;
-        plan.aset(ruby.to_symbol("clamped"), clamped)?;
-        Ok(plan)
-    }
-
     fn exit_status(&self) -> i32 {
         match self.running().map(|running| running.phase()) {
             Some(Phase::Stopped { status }) => status,
@@ -387,7 +369,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Binding | State::Bound(..) => Phase::Booting,
+            State::Configured(_) | State::Binding | State::Bound(..) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };
@@ -441,19 +423,33 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
         .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
+/// The shutdown plan that comes of these settings, in seconds; no `budget` where the platform sets none. `clamped` are sentences.
+fn plan(ruby: &Ruby, settings: RHash) -> Result<RHash, Error> {
+    let (config, _) = settings::read(ruby, settings)?;
+    let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
+    let clamped: Vec<String> = clamped.iter().map(ToString::to_string).collect();
+    let hash = ruby.hash_new();
+    hash.aset(ruby.to_symbol("drain_delay"), plan.drain_delay.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("shutdown_timeout"), plan.shutdown_timeout.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("budget"), plan.budget.map(|budget| budget.as_secs_f64()))?;
+    hash.aset(ruby.to_symbol("clamped"), clamped)?;
+    Ok(hash)
+}
+
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
 fn gvl_wait() -> f64 {
     gvl::waited().as_secs_f64() * 1e3
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("plan", function!(plan, 1))?;
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::step_aside, 0))?;
     native.define_singleton_method("knows_threads?", function!(gvl::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
-    class.define_singleton_method("new", function!(Server::new, 2))?;
+    class.define_singleton_method("new", function!(Server::new, -1))?;
     class.define_method("bind", method!(Server::bind, 0))?;
     class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
@@ -471,7 +467,6 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
-    class.define_method("plan", method!(Server::plan, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;
     class.define_method("stats", method!(Server::stats, 0))

@@ -37,7 +37,7 @@ module Tidegate
 
     def quiet? = @configuration.drain_until_quiet
 
-    def plan = @plan ||= Server.new(->(_) {}, configuration: @configuration, log: Log.new(silent: true), surroundings: @surroundings).plan
+    def plan = @plan ||= Native.plan(NativeSettings.of(@configuration, @surroundings))
 
     def seconds(number) = format("%.1f s", number)
   end

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn counts_what_comes_in_the_last_fifth_of_the_delay() {
         let s = Duration::from_secs;
-        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, until_quiet: false };
+        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, drain_until_quiet: false };
         let (traffic, start) = (Traffic::new(false), Instant::now());
         traffic.arrived(None, start);
         traffic.drain_begins(start, &plan, Snapshot::default());

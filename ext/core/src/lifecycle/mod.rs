@@ -340,7 +340,7 @@ impl Lifecycle {
                 if delay.is_zero() {
                     self.close(cause, now)
                 } else {
-                    let pace = if self.plan.until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
+                    let pace = if self.plan.drain_until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
                     self.enter(Phase::Draining { since: now, pace, until: now + delay }, cause)
                 }
             }

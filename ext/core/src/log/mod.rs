@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    lifecycle::plan::Platform,
+    config::{Config, LogFormat, Platform, Setting},
     log::{
         access::JSON_TIME,
         event::LogEvent,
@@ -167,6 +167,31 @@ pub struct Logs {
 }
 
 impl Logs {
+    /// The logs that `config` asks for, where the descriptors `notices` and `errors` write.
+    ///
+    /// # Errors
+    ///
+    /// When one of the two is not open, or there are no descriptors left.
+    pub fn open(config: &Config, notices: Option<RawFd>, errors: Option<RawFd>) -> io::Result<Self> {
+        let in_json = config.logging.log_format == LogFormat::Json;
+        let open = |descriptor: Option<RawFd>, name| match descriptor.map(Log::to).transpose() {
+            Ok(log) => Ok(log.map(|log| Arc::new(log.in_json(in_json)))),
+            Err(cause) => Err(io::Error::new(cause.kind(), format!("{name}: {cause}"))),
+        };
+        let (notices, errors) = (open(notices, "log")?, open(errors, "errors")?);
+        // One log for both keeps the order of their lines.
+        let errors = match (&notices, errors) {
+            (Some(notices), Some(errors)) if notices.is_same_file(&errors) => Some(notices.clone()),
+            (_, errors) => errors,
+        };
+        let last_words = match &config.logging.termination_log {
+            None => None,
+            Some(Setting::Auto) => TerminationLog::of(config.platform),
+            Some(Setting::Fixed(path)) => Some(TerminationLog::at(path)),
+        };
+        Ok(Self { notices, errors, last_words: last_words.map(Arc::new) })
+    }
+
     /// Starts what writes. Not before a fork.
     ///
     /// # Errors

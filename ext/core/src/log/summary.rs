@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn the_summary_tells_which_delay_this_cluster_needs() {
         let s = Duration::from_secs;
-        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(18), budget: Some(s(28)), until_quiet: false };
+        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(18), budget: Some(s(28)), drain_until_quiet: false };
         let summary = Summary {
             took: Duration::from_millis(11_200),
             plan,

@@ -177,7 +177,7 @@ impl Driver {
             }
             let late_from = until.checked_sub(self.plan.extension()).unwrap_or(until);
             let last = self.shared.traffic.last().filter(|last| last.at >= late_from);
-            if let (true, Some(last)) = (self.plan.until_quiet && now >= until, last) {
+            if let (true, Some(last)) = (self.plan.drain_until_quiet && now >= until, last) {
                 return Event::StillArriving { last: last.at, reserve: self.shared.traffic.reserve() };
             }
         }

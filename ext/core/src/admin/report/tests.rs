@@ -90,7 +90,7 @@ fn a_drain_shows_while_it_lasts() {
         drain_delay: Duration::from_secs(10),
         shutdown_timeout: Duration::from_secs(10),
         budget: None,
-        until_quiet: false,
+        drain_until_quiet: false,
     };
     report.traffic.drain_begins(now, &plan, report.stats.snapshot());
     drop(report.stats.connection_accepted());

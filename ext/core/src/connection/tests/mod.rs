@@ -84,7 +84,7 @@ impl Stage {
                 added_headers: Default::default(),
                 access: None,
                 memory_trim: Default::default(),
-                crowd: Crowd::new(limits.max_connections.unwrap_or(1000) as u64),
+                crowd: Crowd::new(limits.max_connections.fixed().unwrap_or(1000) as u64),
                 budget: Budget::new(limits.buffer_limit),
                 troubles: Arc::new(Troubles::told_to(observer)),
                 tasks: TaskTracker::new(),
