@@ -14,7 +14,7 @@ module Tidegate
     autoload :Markdown, "tidegate/configuration/markdown"
 
     # Resolves all sources. +flags+ is the Layer of the command line, +env+ the environment variables, and +defaults+
-    # a Layer of what a caller such as Rails would like where nobody says otherwise.
+    # a Layer of what a caller such as Rails would like where the user says nothing else.
     def self.resolve(flags: Layer.new, env: {}, defaults: Layer.new)
       environment = Environment.new(env)
       said = [flags, environment.layer]
@@ -26,8 +26,8 @@ module Tidegate
       new([*said, layer, defaults], warnings: [*environment.warnings, *files.warnings])
     end
 
-    # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. Nobody has
-    # said that this is development, so that no exception is shown to a client.
+    # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. The
+    # environment is production unless it is given, so that no exception is shown to a client.
     def self.embedded(options)
       keywords = Layer.new
       options.each { |name, value| keywords.set_named(name, value, "Tidegate::Server") }

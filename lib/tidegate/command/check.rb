@@ -28,7 +28,7 @@ module Tidegate
     end
 
     def on_term
-      text = "on TERM serves everything new for #{seconds(plan[:drain_delay])} (drain_delay#{", or until nobody comes" if quiet?}), " \
+      text = "on TERM serves everything new for #{seconds(plan[:drain_delay])} (drain_delay#{", or until no more connections come" if quiet?}), " \
              "then finishes what is in flight for up to #{seconds(plan[:shutdown_timeout])} (shutdown_timeout)"
       plan[:budget] ? "#{text}; is gone #{seconds(plan[:budget])} after TERM, before the platform's KILL" : text
     end

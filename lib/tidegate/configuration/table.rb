@@ -101,7 +101,7 @@ module Tidegate
         option(:termination_grace, :SECONDS_OR_AUTO, :auto, "seconds the platform leaves from TERM to KILL", native: true),
         option(:prestop, :SECONDS, 0.0, "seconds of these that a preStop hook uses before TERM", native: true),
         option(:drain_until_quiet, :SWITCH, false,
-               "end the delay when nobody sends new connections any more, prolong it while some do", native: true),
+               "end the delay when no new connections come any more, prolong it while they do", native: true),
         option(:drain_fail_paths, :REQUEST_PATH, [], "health check of the app that is to fail once the server is told to stop; repeatable",
                many: true, native: true),
         option(:termination_log, :PATH_OR_AUTO, :auto, "file for what the drain did; auto: /dev/termination-log in Kubernetes",

@@ -44,7 +44,7 @@ pub struct Config {
     pub time_slice: Option<Duration>,
     /// What runs the process.
     pub platform: Platform,
-    /// Who may ask the admin address for more than a probe.
+    /// Which clients may ask the admin address for more than a probe.
     #[serde(skip)]
     pub admin_access: AdminAccess,
     /// What is answered for probes on the addresses of the app.
@@ -65,7 +65,7 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(skip)]
     pub logging: Logging,
-    /// What it is, for those who ask.
+    /// What the server is, for `/stats` and `/metrics`.
     #[serde(skip)]
     pub about: About,
 }
@@ -149,7 +149,7 @@ pub struct AddedHeaders {
     pub request_start: bool,
 }
 
-/// What a server is, as its operators know it.
+/// What a server is, as its operators know it: its version and what runs the app.
 #[derive(Clone, Debug)]
 pub struct About {
     /// The server's own version.
@@ -175,7 +175,7 @@ pub struct Interpreter {
     pub patchlevel: i64,
 }
 
-/// Who may ask the admin address for more than a probe.
+/// Which clients may ask the admin address for more than a probe.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AdminAccess {

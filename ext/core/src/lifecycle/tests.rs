@@ -147,7 +147,7 @@ fn a_first_signal_does_not_cut_a_drain_that_was_asked_for() {
 }
 
 #[test]
-fn a_drain_ends_when_nobody_sends_any_more() {
+fn a_drain_ends_when_no_client_sends_any_more() {
     let (mut life, t0) = ready(10, 20, Some(28));
     assert_eq!(life.handle(Event::Quiet, t0), []);
     life.handle(signal(Signal::Term), t0);

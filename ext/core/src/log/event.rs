@@ -81,12 +81,12 @@ pub enum LogEvent<'a> {
     },
     /// A client of the admin address asks for a drain, and may.
     DrainAsked {
-        /// Who it is.
+        /// Its address.
         by: &'a str,
     },
     /// A client of the admin address asks for a drain, and may not.
     DrainRefused {
-        /// Who it is.
+        /// Its address.
         by: &'a str,
         /// A sentence for both sides.
         reason: &'a str,
@@ -173,7 +173,7 @@ impl LogEvent<'_> {
         }
     }
 
-    /// Whether somebody should look into it.
+    /// Whether the operator should look into it.
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Clamped(_)

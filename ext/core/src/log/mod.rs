@@ -243,7 +243,7 @@ fn json(notice: &LogEvent<'_>, now: Timestamp) -> String {
     serde_json::to_string(&line).map(|line| line + "\n").unwrap_or_default()
 }
 
-/// The file whose content outlives the process: in Kubernetes, `kubectl describe pod` shows it as the container's last
+/// A file with content that outlives the process: in Kubernetes, `kubectl describe pod` shows it as the container's last
 /// message, when its log may be gone and no collector reads it any more. It is written by a thread of its own: it may be on a
 /// mount that hangs.
 #[derive(Debug)]
@@ -369,7 +369,7 @@ mod tests {
 
     /// The path may be anything; the I/O thread must come back from it.
     #[test]
-    fn last_words_to_a_pipe_that_nobody_reads_hold_nobody_up() {
+    fn last_words_to_a_pipe_without_a_reader_hold_nothing_up() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
         sys::make_fifo(&path).unwrap();

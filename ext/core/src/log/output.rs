@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_is_not_read_holds_nobody_up_and_what_is_lost_is_said_when_it_flows_again() {
+    fn a_pipe_that_is_not_read_holds_no_thread_up_and_what_is_lost_is_said_when_it_flows_again() {
         let (reader, output) = output(ROOM);
         let line = [&[b'x'; 999][..], b"\n"].concat();
         (0..500).for_each(|_| output.put(line.clone()));
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!((&reader).read(&mut text).unwrap(), 20);
     }
 
-    /// A log whose reader has gone must not end the writer, or its queue would fill for ever.
+    /// The writer must go on when the log's reader has gone, or its queue would fill for ever.
     #[test]
     fn a_reader_that_has_gone_is_counted_as_loss() {
         let (reader, output) = output(ROOM);

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// SIGQUIT, because nobody else in the test process has a use for it.
+    /// SIGQUIT, because nothing else in the test process has a use for it.
     #[test]
     fn hears_a_signal_and_knows_it_again_once() {
         let (signals, mut reader) = SignalListener::open(&[Signal::Quit]).unwrap();

@@ -1,5 +1,5 @@
-//! Who sends new connections, how often, and since when each is silent: from that, when a drain may end early because
-//! nobody sends any more. A pure value; the time is an argument.
+//! Which clients send new connections, how often, and since when each is silent: from that, when a drain may end early because
+//! no client sends any more. A pure value; the time is an argument.
 //!
 //! Behind Kubernetes' service proxy each node balances for itself and hears of a pod's end in its own time, so each
 //! source address is judged for itself. A source that has sent `n` connections in a time `w` stays silent for `t` by
@@ -44,7 +44,7 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// Nobody has come yet. `epsilon` is the accepted chance of an error per drain.
+    /// No client has come yet. `epsilon` is the accepted chance of an error per drain.
     pub fn new(epsilon: f64) -> Self {
         Self { epsilon, sources: HashMap::new(), crowded: None, per_gap: None }
     }

@@ -24,7 +24,7 @@ fn regular(arrivals: &mut Arrivals, source: Source, gap: Duration, length: Durat
 fn a_source_is_gone_after_a_silence_of_many_of_its_gaps() {
     let (mut arrivals, start) = (Arrivals::new(1e-6), Instant::now());
     let last = regular(&mut arrivals, address(1), Duration::from_millis(100), s(60), start);
-    assert_eq!(arrivals.quiet_at(), None, "nobody asked to stop");
+    assert_eq!(arrivals.quiet_at(), None, "the server was not told to stop");
     arrivals.drain_begins(start + s(60), s(10));
     let silence = arrivals.quiet_at().unwrap().duration_since(last).as_secs_f64();
     // ln(1/1e-8) gaps for a rate that is known, and a little more for one that is not: 100 gaps fit into the drain.

@@ -212,16 +212,16 @@ impl Listener {
 /// those that do.
 async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
     let begun = Instant::now();
-    let mut patience = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
-    while let Ok(accepted) = tokio::time::timeout_at(begun + patience, listener.accept()).await {
+    let mut settle_time = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
+    while let Ok(accepted) = tokio::time::timeout_at(begun + settle_time, listener.accept()).await {
         let (socket, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if gone_already(&error) => continue,
-            // Out of descriptors: those who wait are taken when the queue is emptied.
-            Err(_) => return tokio::time::sleep_until(begun + patience).await,
+            // Out of descriptors: the clients that wait are taken when the queue is emptied.
+            Err(_) => return tokio::time::sleep_until(begun + settle_time).await,
         };
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
-            patience = patience.max(4 * round_trip).min(SETTLE_MAX);
+            settle_time = settle_time.max(4 * round_trip).min(SETTLE_MAX);
         }
         take(Accepted::tcp(socket, remote, local));
     }
