@@ -391,7 +391,7 @@ impl Server {
             ("idle_workers", idle as u64),
             ("told_close", stats.told_close),
             ("idle_closed", stats.idle_closed),
-            ("rejected", stats.rejected),
+            ("rejected", stats.shed),
             ("client_gone", stats.client_gone),
             ("cut", stats.cut),
             ("hijacked", stats.hijacked),

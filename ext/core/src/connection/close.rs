@@ -56,7 +56,7 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
         }
         let give_up = shared.phase().is_forced() || patience.is_some_and(|patience| Instant::now() >= patience);
         if give_up {
-            shared.stats.unsent(unsent as u64);
+            shared.stats.unacked_bytes.inc_by(unsent as u64);
             return;
         }
         sleep(DELIVERY_POLL).await;

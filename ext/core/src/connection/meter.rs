@@ -39,7 +39,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let now = super::now();
         self.shared.stats.request_ended(self.method, self.status, now.saturating_duration_since(self.received));
-        self.shared.stats.sent(self.bytes);
+        self.shared.stats.response_body_bytes.inc_by(self.bytes);
         self.shared.traffic.answered(self.received, now);
     }
 }

@@ -103,8 +103,10 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     /// Who tells the operator what there is to mend.
     pub(crate) troubles: Arc<Troubles>,
-    /// One task for each connection, and a token for each that is the app's own.
+    /// One task for each connection.
     pub(crate) tasks: TaskTracker,
+    /// A token for each connection that is the app's own.
+    pub(crate) hijacked: TaskTracker,
 }
 
 impl Shared {
@@ -125,7 +127,13 @@ impl Shared {
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
     fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> HijackGuard {
-        HijackGuard { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.tasks.token() }
+        HijackGuard { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.hijacked.token() }
+    }
+
+    /// A request was ended by force, without a whole response.
+    fn request_cut(&self) {
+        self.traffic.request_cut();
+        self.stats.cut.inc();
     }
 }
 
@@ -453,10 +461,10 @@ async fn end<S: Socket>(
     match ending {
         // A rest ends otherwise.
         Ending::Lost | Ending::TakenOver(_) | Ending::Resting | Ending::Crowded => {}
-        Ending::GivesWay => shared.stats.gave_way(),
+        Ending::GivesWay => shared.stats.gave_way.inc(),
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
-                shared.stats.idle_closed();
+                shared.stats.idle_closed.inc();
             }
         }
         Ending::Finished if activity.client_closes() && unread.is_empty() => close::part(socket, shared).await,
@@ -468,15 +476,15 @@ async fn end<S: Socket>(
         Ending::Refused(reason) => close::refuse(socket, Refusal::closing(reason.status()), shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
-            shared.stats.rejected(Shed::Ending);
+            shared.stats.shed.inc(Shed::Ending);
             close::refuse(socket, Refusal::ending(), shared).await;
         }
         Ending::Cut => {
-            shared.stats.cut();
+            shared.request_cut();
             close::abort(socket, activity);
         }
         Ending::Stalled => {
-            shared.stats.too_slow();
+            shared.stats.too_slow.inc();
             close::abort(socket, activity);
         }
         Ending::Unfinished => close::cut(socket, activity, shared).await,

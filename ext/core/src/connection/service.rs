@@ -97,7 +97,7 @@ impl Service {
 
     /// Counts a refusal, and tells the operator of what may be a mistake of theirs.
     fn refused(&self, reason: Refused, now: Instant) {
-        self.shared.stats.refused(reason);
+        self.shared.stats.refused.inc(reason);
         if reason == Refused::Tls {
             self.shared.troubles.tls_met(&self.peer, now);
         }
@@ -123,7 +123,7 @@ impl Service {
                     Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
                     Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
                 };
-                self.shared.stats.rejected(reason);
+                self.shared.stats.shed.inc(reason);
                 State::Refused(refusal)
             }
         }
@@ -301,7 +301,7 @@ impl Future for Reply {
                         continue;
                     }
                     Ok(Answer::SentBack(reason)) => {
-                        this.service.shared.stats.rejected(reason);
+                        this.service.shared.stats.shed.inc(reason);
                         let ends = reason == Shed::Ending;
                         this.state = State::Refused(if ends { Refusal::ending() } else { Refusal::busy() });
                         continue;
@@ -346,9 +346,9 @@ impl Reply {
     /// The server's patience has ended before there was an answer.
     fn give_up(&mut self) {
         if let State::Waiting(_) | State::Tentative(..) = self.state {
-            self.service.shared.stats.cut();
+            self.service.shared.request_cut();
         }
-        self.service.shared.stats.rejected(Shed::Ending);
+        self.service.shared.stats.shed.inc(Shed::Ending);
         self.state = State::Refused(Refusal::ending());
     }
 
@@ -388,7 +388,7 @@ impl Reply {
         let probed = matches!(self.state, State::Probed(_));
         let told = !probed && self.tells_close();
         if told {
-            self.service.shared.stats.told_close();
+            self.service.shared.stats.told_close.inc();
         }
         if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

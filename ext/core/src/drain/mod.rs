@@ -1,4 +1,4 @@
-//! The traffic as a drain sees it: when the last new connection came and from whom, whether it came late, and whether
+//! The traffic as a drain sees it: when the last new connection came and from where, whether it came late, and whether
 //! more are to be expected. Probes are no traffic: they go on for as long as the process does.
 
 pub(crate) mod arrivals;
@@ -57,10 +57,12 @@ pub(crate) struct Drain {
     late_from: Option<Instant>,
     /// How many connections came in the last part of the delay, or after it.
     pub(crate) late: u64,
+    /// Whether a request was ended by force, without a whole response.
+    cut: bool,
 }
 
 impl Traffic {
-    /// Nothing came yet. With `watched` it is kept who sends how often and how long requests take.
+    /// Nothing came yet. With `watched` it keeps how often each client sends and how long requests take.
     pub(crate) fn new(watched: bool) -> Self {
         let seen = Seen { arrivals: Arrivals::new(EPSILON), recent: Recent::default(), last: None, drain: None };
         Self { watched, seen: Mutex::new(seen) }
@@ -102,10 +104,22 @@ impl Traffic {
         }
         let late_from = at + plan.drain_delay.saturating_sub(plan.late_part());
         let late_from = (!plan.drain_delay.is_zero()).then_some(late_from);
-        seen.drain = Some(Drain { begun: at, before, late_from, late: 0 });
+        seen.drain = Some(Drain { begun: at, before, late_from, late: 0, cut: false });
         if self.watched {
             seen.arrivals.drain_begins(at, plan.drain_delay);
         }
+    }
+
+    /// The drain's end is forced, and a request is ended without a whole response.
+    pub(crate) fn request_cut(&self) {
+        if let Some(drain) = &mut self.seen().drain {
+            drain.cut = true;
+        }
+    }
+
+    /// Whether the drain has cut a request, which is what the process's exit status tells.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.seen().drain.is_some_and(|drain| drain.cut)
     }
 
     /// The drain; `None` as long as there is none.
@@ -113,7 +127,7 @@ impl Traffic {
         self.seen().drain
     }
 
-    /// When nobody sends any more, if nobody does until then; `None` where that cannot be told.
+    /// When the drain may end, if no connection comes until then; `None` where that cannot be told.
     pub(crate) fn quiet_at(&self) -> Option<Instant> {
         if self.watched { self.seen().arrivals.quiet_at() } else { None }
     }
@@ -141,6 +155,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_drain_knows_that_it_has_cut_a_request() {
+        let traffic = Traffic::new(false);
+        traffic.request_cut();
+        assert!(!traffic.has_cut(), "only the forced end of a drain cuts");
+        let (plan, _) = Plan::resolve(Default::default(), Default::default());
+        traffic.drain_begins(Instant::now(), &plan, Snapshot::default());
+        assert!(!traffic.has_cut());
+        traffic.request_cut();
+        assert!(traffic.has_cut());
+    }
+
+    #[test]
     fn counts_what_comes_in_the_last_fifth_of_the_delay() {
         let s = Duration::from_secs;
         let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, drain_until_quiet: false };
@@ -156,6 +182,6 @@ mod tests {
         assert_eq!(traffic.last_in_drain(), Some(s(9)));
         traffic.arrived(None, start + s(6));
         assert_eq!(traffic.last().unwrap().source, source, "its first request came late, and not itself");
-        assert_eq!(traffic.quiet_at(), None, "nobody looks for it");
+        assert_eq!(traffic.quiet_at(), None, "it is not asked for");
     }
 }

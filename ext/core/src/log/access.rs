@@ -16,7 +16,7 @@ use crate::{
     config::LogFormat,
     http::{added_headers, request::Peer},
     log::output::{Lost, Output, Room, Style},
-    stats::{Times, refused::Refused},
+    stats::{Label, Times, refused::Refused},
     sys,
 };
 

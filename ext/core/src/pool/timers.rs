@@ -26,7 +26,7 @@ impl DispatchQueue {
                 }
                 if crew.taken == taken {
                     if crew.admission.stall() {
-                        self.stats.stalled();
+                        self.stats.stalls.inc();
                     }
                     self.call_someone(&mut crew);
                 }
@@ -64,7 +64,7 @@ impl DispatchQueue {
             };
             if exchange.responder.is_gone() {
                 drop(crew);
-                self.stats.client_gone();
+                self.stats.client_gone.inc();
             } else if now < limit {
                 crew.head = Some(exchange);
                 return Some(limit);

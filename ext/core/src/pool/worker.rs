@@ -78,7 +78,7 @@ impl Worker {
             }
             if !crew.admission.admits() {
                 if comes_from_app && !self.queue.none_waits(&crew) {
-                    self.queue.stats.yielded();
+                    self.queue.stats.yields.inc();
                 }
                 return Next::Nothing;
             }
@@ -102,7 +102,7 @@ impl Worker {
             }
             drop(crew);
             if gone {
-                self.queue.stats.client_gone();
+                self.queue.stats.client_gone.inc();
             } else {
                 exchange.send_back(Shed::QueueTimeout);
             }

@@ -31,7 +31,7 @@ use crate::{
     sys::process::Watchdog,
 };
 
-/// A forced end whose time is over by so much has not had its time: this thread could not run.
+/// When a forced end comes so much too late, this thread could not run, and the connections have not had their time.
 const OVERSLEPT: Duration = Duration::from_millis(20);
 /// How long it goes on then. Together with its own time this is less than what a process may live on after it.
 const CATCH_UP: Duration = Duration::from_millis(200);
@@ -112,7 +112,7 @@ impl Driver {
                 message = inbox.recv(), if inbox_open => match message {
                     Some(Message { event, at }) => {
                         if let Event::Signal(signal) = event {
-                            self.shared.stats.signalled(signal);
+                            self.shared.stats.signals.inc(signal);
                         }
                         (event, at)
                     }
@@ -151,7 +151,7 @@ impl Driver {
     }
 
     fn emptied(&self) -> Event {
-        Event::Emptied { cut: self.shared.stats.snapshot().cut > 0 }
+        Event::Emptied { cut: self.shared.traffic.has_cut() }
     }
 
     /// When there is something to decide, if nothing happens before.
@@ -186,8 +186,7 @@ impl Driver {
 
     /// A forced end has left connections with something still to send or to answer.
     fn unfinished(&self) -> bool {
-        let now = self.shared.stats.snapshot();
-        now.connections > 0 || now.cut > 0
+        !self.shared.tasks.is_empty() || self.shared.traffic.has_cut()
     }
 
     fn handle(&mut self, event: Event, at: Instant) -> Listening {
@@ -247,8 +246,8 @@ impl Driver {
     /// Closes the listeners and resolves when the last connection is gone.
     fn empty(&mut self) -> impl Future<Output = ()> + use<> {
         self.closing.cancel();
-        let (accepting, tasks, observer) =
-            (std::mem::take(&mut self.accepting), self.shared.tasks.clone(), self.observer.clone());
+        let (accepting, shared, observer) =
+            (std::mem::take(&mut self.accepting), self.shared.clone(), self.observer.clone());
         let begun = now();
         async move {
             let mut all = Closed { late: 0, lossless: true };
@@ -260,8 +259,11 @@ impl Driver {
             }
             let took = now().saturating_duration_since(begun);
             observer(&LogEvent::ListenersClosed { took, late: all.late, lossless: all.lossless });
-            tasks.close();
-            tasks.wait().await;
+            shared.tasks.close();
+            shared.tasks.wait().await;
+            // Each of those tasks that gave its connection to the app has left a token before it ended.
+            shared.hijacked.close();
+            shared.hijacked.wait().await;
         }
     }
 
@@ -269,22 +271,21 @@ impl Driver {
         let (Some(drain), Phase::Stopped { status }) = (self.shared.traffic.drain(), self.lifecycle.phase()) else {
             return;
         };
-        let (begun, before) = (drain.begun, drain.before);
-        let after = self.shared.stats.snapshot();
+        let counted = self.shared.stats.snapshot().since(&drain.before);
         (self.observer)(&LogEvent::Summary(Summary {
-            took: now().saturating_duration_since(begun),
+            took: now().saturating_duration_since(drain.begun),
             plan: self.plan,
             delay: self.lifecycle.drained_for(),
-            connections: after.accepted - before.accepted,
-            requests: after.requests - before.requests,
+            connections: counted.accepted,
+            requests: counted.requests,
             last_connection: self.shared.traffic.last_in_drain(),
             late: drain.late,
-            told_close: after.told_close - before.told_close,
-            idle_closed: after.idle_closed - before.idle_closed,
-            rejected: after.rejected - before.rejected,
-            cut: after.cut - before.cut,
-            unsent: after.unsent - before.unsent,
-            hijacked: after.hijacked,
+            told_close: counted.told_close,
+            idle_closed: counted.idle_closed,
+            rejected: counted.shed,
+            cut: counted.cut,
+            unsent: counted.unacked_bytes,
+            hijacked: counted.hijacked,
             status,
         }));
     }

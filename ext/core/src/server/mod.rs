@@ -1,4 +1,4 @@
-//! A server: bound, then running on a thread with a runtime of its own. With its driver and its doors, the only
+//! A server: bound, then running on a thread with a runtime of its own. With its driver and its acceptors, the only
 //! module that knows both the lifecycle and the connections.
 
 pub(crate) mod acceptor;
@@ -132,8 +132,8 @@ impl Server {
         self.access = Some(access);
     }
 
-    /// At its end the server waits for a moment until these are written, and its metrics tell what was lost of them. Who puts
-    /// what into them is the [`Observer`]'s matter.
+    /// At its end the server waits for a moment until these are written, and its metrics tell what was lost of them. The
+    /// [`Observer`] alone puts lines into them.
     pub fn finish_logs(&mut self, logs: Logs) {
         self.logs = logs;
     }
@@ -223,6 +223,7 @@ impl Server {
             budget: budget.clone(),
             troubles,
             tasks: TaskTracker::new(),
+            hijacked: TaskTracker::new(),
         });
         let requests = shared.clone();
         let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {
@@ -423,7 +424,7 @@ fn serve(
             }
         });
         driver.run(inbox).await;
-        // A server that ends at once leaves no file behind; one whose TMPDIR hangs does not wait for it.
+        // A server that ends at once leaves no file behind; one with a TMPDIR that hangs does not wait for it.
         let _ = tokio::time::timeout(CHECK_PATIENCE, checking).await;
         if let Some(administering) = administering {
             administering.abort();

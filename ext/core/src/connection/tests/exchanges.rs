@@ -259,7 +259,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
     second.send(GET).await;
     stage.answer(ok("y")).await;
     second.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny").await;
-    assert_eq!(stage.shared.stats.snapshot().rejected, 1);
+    assert_eq!(stage.shared.stats.snapshot().shed, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     client.send(GET).await;
     client.expect(BUSY).await;
     assert!(stage.shared.queue.is_empty());
-    assert_eq!(stage.shared.stats.shed(crate::stats::Shed::QueueTimeout), 1);
+    assert_eq!(stage.shared.stats.shed.get(crate::stats::Shed::QueueTimeout), 1);
     assert_eq!(stage.shared.stats.snapshot().in_flight, 0);
     clock.abort();
 }

@@ -182,7 +182,7 @@ impl TimeSlicer {
                 if slice.is_some_and(|slice| seen.burst_lasted >= slice) {
                     self.asked.store(seen.burst, SeqCst);
                     (self.interrupt)();
-                    stats.preempted();
+                    stats.preemptions.inc();
                 }
             }
             self.bell.notified().await;
