@@ -111,7 +111,7 @@ impl Server {
 
     fn observer(&self) -> Observer {
         let logs = self.logs.clone();
-        Arc::new(move |notice| logs.hear(notice))
+        Arc::new(move |event| logs.hear(event))
     }
 
     // ===== methods =====
@@ -303,10 +303,10 @@ impl Server {
         }
     }
 
-    /// Has lines written beside the server's own, to the log of its errors or of its notices; false where there is none, or no
+    /// Has lines written beside the server's own, to the log of its errors or of its events; false where there is none, or no
     /// thread of the server's writes: before it listens, and in a child that the app has forked.
     fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
-        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.notices };
+        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.events };
         let Some(log) = log else { return false };
         let printed = log.print(lines.to_bytes().to_vec());
         if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {

@@ -213,7 +213,7 @@ where
         let answering = *turns.borrow_and_update();
         tokio::select! {
             biased;
-            // Whatever goes wrong with a probe is the prober's to notice.
+            // Whatever goes wrong with a probe is the prober's to event.
             _ = &mut connection => break,
             // Its sender is as old as the connection.
             _ = turns.changed() => {}
@@ -280,7 +280,7 @@ mod tests {
             let said = Arc::<Mutex<Vec<String>>>::default();
             let lines = said.clone();
             let observer: Observer =
-                Arc::new(move |notice: &LogEvent<'_>| lines.lock().unwrap().push(notice.to_string()));
+                Arc::new(move |event: &LogEvent<'_>| lines.lock().unwrap().push(event.to_string()));
             let stats = Arc::<Stats>::default();
             let queue = DispatchQueue::new(1, None, 1, stats.clone());
             let report = Report::new(
@@ -462,9 +462,9 @@ mod tests {
                 "{text}"
             );
         }
-        let notices = stage.said();
-        assert_eq!(notices.len(), 1, "{notices:?}");
-        assert!(notices[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{notices:?}");
+        let events = stage.said();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert!(events[0].starts_with("/livez fails: 1 request has waited for up to 61.0 s"), "{events:?}");
         let worker = stage.queue.register();
         drop(worker.look());
         assert!(stage.ask(neighbour(), LIVEZ).await.unwrap().contains("200 OK"), "there is life again");

@@ -1,19 +1,27 @@
 //! The resolved configuration: plain values, complete before anything starts, never changed after.
 
 mod address;
+mod admin;
+mod limits;
 mod settings;
 mod shutdown;
+mod timeouts;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer};
-use subtle::ConstantTimeEq;
+use serde::Deserialize;
 
-use self::settings::{milliseconds_or_none, seconds, seconds_or_none};
 pub use self::{
     address::Address,
+    admin::{AdminAccess, Token},
+    limits::Limits,
     settings::{Setting, Settings},
     shutdown::{PlanOptions, Platform},
+    timeouts::{MinRate, Timeouts},
+};
+use self::{
+    settings::{milliseconds_or_none, seconds_or_none},
+    timeouts::DataRate,
 };
 use crate::error::Error;
 
@@ -175,38 +183,6 @@ pub struct Interpreter {
     pub patchlevel: i64,
 }
 
-/// Which clients may ask the admin address for more than a probe.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct AdminAccess {
-    /// What a request that changes the server has to bring over TCP, as `Authorization: Bearer TOKEN`; without one such
-    /// requests are refused there. On a Unix socket the file's permissions decide.
-    pub admin_token: Option<Token>,
-    /// Host names beside `localhost` and the address's own under which the listener is known. IP addresses are always.
-    pub admin_hosts: Vec<String>,
-}
-
-/// A secret. It is compared in a time that does not depend on where a guess is wrong, and never printed.
-#[derive(Clone, Deserialize)]
-pub struct Token(String);
-
-impl Token {
-    /// The secret of these bytes, as they are in the header.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    pub(crate) fn is(&self, guess: &[u8]) -> bool {
-        self.0.as_bytes().ct_eq(guess).into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
 /// Probes that come to the addresses of the app.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -219,150 +195,6 @@ pub struct Probes {
     /// never makes it fail.
     #[serde(deserialize_with = "seconds_or_none")]
     pub liveness_timeout: Option<Duration>,
-}
-
-/// How long a client may take over each step of a connection; `None` is for ever.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(default)]
-pub struct Timeouts {
-    /// From accept to the first byte of the first request. The connection is closed without a response.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub first_data_timeout: Option<Duration>,
-    /// From the first byte of a head to its end, a deadline that no trickle of bytes extends. Answered with 408.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub head_timeout: Option<Duration>,
-    /// Between two pieces of a request body. Answered with 408.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub body_timeout: Option<Duration>,
-    /// Between a response and the next request's first byte. The connection is closed.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub persistent_timeout: Option<Duration>,
-    /// While the peer takes no byte of a response. The connection is aborted.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub write_timeout: Option<Duration>,
-    /// From the first byte of a head to the last of the request. Answered with 408.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub receive_timeout: Option<Duration>,
-    /// How fast a client has to send a request body and to take a response, while the server waits for it and it is not silent.
-    /// Answered with 408, or aborted.
-    #[serde(skip)]
-    pub min_data_rate: Option<MinRate>,
-}
-
-/// How fast a client has to be at least.
-#[derive(Clone, Copy, Debug)]
-pub struct MinRate {
-    /// Bytes a second.
-    pub bytes: u64,
-    /// What they are the mean of. Less than a second is a second.
-    pub over: Duration,
-}
-
-impl MinRate {
-    /// Bytes that have to come, or to be taken, in [`window`](Self::window).
-    pub(crate) fn quota(&self) -> u64 {
-        (self.bytes as f64 * self.window().as_secs_f64()) as u64
-    }
-
-    pub(crate) fn window(&self) -> Duration {
-        self.over.max(Duration::from_secs(1))
-    }
-}
-
-/// The settings that make a [`MinRate`].
-#[derive(Deserialize)]
-#[serde(default)]
-struct DataRate {
-    /// `None` and 0 are for any rate.
-    min_data_rate: Option<u64>,
-    #[serde(deserialize_with = "seconds")]
-    min_data_rate_grace: Duration,
-}
-
-impl Default for DataRate {
-    fn default() -> Self {
-        let MinRate { bytes, over } = MinRate::default();
-        Self { min_data_rate: Some(bytes), min_data_rate_grace: over }
-    }
-}
-
-impl From<DataRate> for Option<MinRate> {
-    fn from(settings: DataRate) -> Self {
-        let bytes = settings.min_data_rate.filter(|bytes| *bytes > 0)?;
-        Some(MinRate { bytes, over: settings.min_data_rate_grace })
-    }
-}
-
-impl Default for MinRate {
-    fn default() -> Self {
-        Self { bytes: 500, over: Duration::from_secs(20) }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            first_data_timeout: Some(Duration::from_secs(30)),
-            head_timeout: Some(Duration::from_secs(30)),
-            body_timeout: Some(Duration::from_secs(60)),
-            persistent_timeout: Some(Duration::from_secs(65)),
-            write_timeout: Some(Duration::from_secs(60)),
-            receive_timeout: None,
-            min_data_rate: Some(MinRate::default()),
-        }
-    }
-}
-
-/// How much a client may send, and where it is kept.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Bytes of a request's line and headers together; more is answered with 431.
-    pub head_limit: usize,
-    /// Header fields of a request; more are answered with 431. At most [`Limits::MOST_FIELDS`].
-    #[serde(deserialize_with = "up_to_most_fields")]
-    pub header_fields_limit: usize,
-    /// Bytes of a request body; more is answered with 413. `None`: no limit.
-    pub http_content_length_limit: Option<u64>,
-    /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
-    pub body_memory_limit: usize,
-    /// Bytes of all request and response bodies together that are kept in memory; what is beyond goes on from unlinked
-    /// temporary files. `None`: no limit.
-    pub buffer_limit: Option<u64>,
-    /// Give the app request bodies while they arrive, instead of whole.
-    pub stream_input: bool,
-    /// Connections that may be open; auto is as many as the process has descriptors for, beside what else needs some.
-    pub max_connections: Setting<usize>,
-    /// Exchanges that may wait for a worker; more are answered with 503.
-    pub max_queue: usize,
-    /// How long an exchange may wait for a worker; then it is answered with 503. `None`: for ever.
-    #[serde(deserialize_with = "seconds_or_none")]
-    pub queue_timeout: Option<Duration>,
-}
-
-impl Limits {
-    /// More header fields than these nothing here can hold.
-    pub const MOST_FIELDS: usize = 10_000;
-}
-
-fn up_to_most_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    Ok(usize::deserialize(deserializer)?.min(Limits::MOST_FIELDS))
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            head_limit: 112 * 1024,
-            header_fields_limit: 1000,
-            http_content_length_limit: None,
-            body_memory_limit: 112 * 1024,
-            buffer_limit: Some(64 * 1024 * 1024),
-            stream_input: false,
-            max_connections: Setting::Auto,
-            max_queue: 1024,
-            queue_timeout: None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -433,16 +265,5 @@ mod tests {
         let platform = |name: &str| read(json!({ "platform": name })).unwrap().platform;
         let known = ["kubernetes", "container", "plain"].map(platform);
         assert_eq!(known, [Platform::Kubernetes, Platform::Container, Platform::default()]);
-    }
-
-    #[test]
-    fn a_token_matches_itself_alone_and_is_never_printed() {
-        let token = Token::new("correct horse");
-        assert!(token.is(b"correct horse"));
-        for guess in [&b"correct horsf"[..], b"correct hors", b"correct horse ", b"", b"Correct horse"] {
-            assert!(!token.is(guess));
-        }
-        let access = AdminAccess { admin_token: Some(token), admin_hosts: Vec::new() };
-        assert!(!format!("{access:?}").contains("correct"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the server tells its operator: each notice is one line, a short sentence with its numbers.
+//! What the server tells its operator: each event is one line, a short sentence with its numbers.
 
 use std::{fmt, io, net::IpAddr, path::Path, sync::Arc, time::Duration};
 

@@ -9,12 +9,11 @@ use std::{sync::Arc, time::SystemTime};
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::http::probe;
 use crate::{
     config::About,
     connection::Crowd,
     drain::Traffic,
-    http::{body::Budget, response::Response},
+    http::{body::Budget, probe, response::Response},
     lifecycle::Phase,
     log::{Logs, output::Lost},
     pool::DispatchQueue,

@@ -16,11 +16,11 @@ use prometheus_client::{
 };
 
 use super::Report;
-use crate::sys::memory;
 use crate::{
     lifecycle::Phase,
     stats::{Distribution, Section, Values},
     sync::now,
+    sys::memory,
 };
 
 /// A server's phases, in their order.
