@@ -28,6 +28,7 @@ module Tidegate
   autoload :Launcher, "tidegate/command/launcher"
   autoload :Log, "tidegate/log"
   autoload :Native, "tidegate/native"
+  autoload :NativeSettings, "tidegate/configuration/native_settings"
   autoload :Nearest, "tidegate/configuration/nearest"
   autoload :Pidfile, "tidegate/command/pidfile"
   autoload :PidOne, "tidegate/command/pid_one"

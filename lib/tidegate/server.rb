@@ -11,24 +11,14 @@
 
 module Tidegate
   class Server
-    # Seconds for workers to come back from the app once all connections are closed, when nobody waits for what they do
-    # any more; and after a forced stop, when they have been waited for already. Both fit into the 2 s that the shutdown
+    # Seconds for workers to come back from the app once all connections are closed, when no client waits for what they do
+    # any more; and after a forced stop, when the server has waited for them already. Both fit into the 2 s that the shutdown
     # plan keeps back.
     GRACE = 1.0
     FORCED_GRACE = 0.1
 
     # Seconds for hooks of the drain that are still running when the last connection is gone.
     HOOK_GRACE = 0.5
-
-    # Options that the native side takes as they are.
-    PASSED_ON = %i[
-      min_threads idle_thread_timeout max_queue queue_timeout time_slice first_data_timeout head_timeout body_timeout
-      persistent_timeout write_timeout receive_timeout min_data_rate min_data_rate_grace max_connections buffer_limit
-      http_content_length_limit body_memory_limit head_limit header_fields_limit stream_input drain_delay termination_grace prestop
-      drain_until_quiet drain_fail_paths probe_paths liveness_timeout termination_log
-      allow_underscore_headers request_id request_start log_requests log_format
-    ].freeze
-    private_constant :PASSED_ON
 
     THREADS_UNKNOWN = "a Ractor was there before Tidegate was loaded, so Ruby does not tell which requests wait for something: " \
                       "each counts as one that computes, and the time slices are Ruby's. Load it first: require \"tidegate/native\""
@@ -52,7 +42,7 @@ module Tidegate
     # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
     def bind
       Tidegate.load_late_parts
-      @native ||= Native::Server.new(@app, settings).tap(&:bind)
+      @native ||= native.tap(&:bind)
       self
     end
 
@@ -124,8 +114,9 @@ module Tidegate
     # Seconds for which everything new is served after TERM. Known after #bind.
     def drain_delay = @native.drain_delay
 
-    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout, budget (nil for none) and misfits.
-    def plan = (@native || Native::Server.new(@app, settings)).plan
+    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout and budget (nil for none), with sentences about
+    # what did not fit in clamped.
+    def plan = Native.plan(settings)
 
     # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.
     def draining? = !%i[booting ready].include?(phase)
@@ -148,23 +139,11 @@ module Tidegate
       raise
     end
 
-    def settings
-      PASSED_ON.to_h { |name| [name, @configuration.public_send(name)] }.merge(
-        binds: @configuration.addresses,
-        admin: @configuration.admin&.to_s,
-        admin_token: AdminToken.of(@configuration),
-        admin_hosts: @configuration.admin_hosts,
-        platform: @surroundings.platform,
-        spool_directory: String.new(@configuration.spool_directory || @surroundings.temporary_directory, encoding: Encoding::UTF_8),
-        max_threads: ThreadLimit.before_boot(@configuration),
-        shutdown_timeout: (@configuration.shutdown_timeout unless @configuration.shutdown_timeout == :auto),
-        log: @log.fileno,
-        errors: @log.error_fileno,
-        delivery: @delivery,
-        early_hints: @configuration.early_hints,
-        env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze,
-        hijacked: @hijacked
-      )
+    def native
+      Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,
+                                         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze)
     end
+
+    def settings = NativeSettings.of(@configuration, @surroundings)
   end
 end

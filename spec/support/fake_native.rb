@@ -5,12 +5,14 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded
+    attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
-    def initialize(app, settings)
+    # Takes the keywords that the real one takes, and no other.
+    def initialize(app, settings, env_template: {}, delivery: nil, hijacked: nil, log: nil, errors: nil)
       @app = app
       @settings = settings
+      @env_template, @delivery, @hijacked, @log, @errors = env_template, delivery, hijacked, log, errors
       @calls = []
       @demands = Queue.new
       @jobs = Queue.new
@@ -34,7 +36,7 @@ module FakeNative
       @signals = signals
       on_listen&.call
       @phase = :ready
-      settings.fetch(:binds).map { |bind| bind.sub(/:0\z/, ":40123") }
+      settings.fetch(:bind).map { |bind| bind.sub(/:0\z/, ":40123") }
     end
 
     def admin_address = settings.fetch(:admin)
@@ -61,8 +63,6 @@ module FakeNative
     def await_stop = @stopped.pop
 
     def await_closing = @stopped.pop
-
-    def plan = { drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil, misfits: [] }
 
     def drain_delay = 0.0
 
@@ -109,8 +109,8 @@ module FakeNative
       @arenas = []
     end
 
-    def new(app, settings)
-      Server.new(app, settings).tap do |server|
+    def new(app, settings, env_template:, delivery:, hijacked:, log:, errors:)
+      Server.new(app, settings, env_template:, delivery:, hijacked:, log:, errors:).tap do |server|
         @prepare&.call(server)
         @servers << server
       end
@@ -147,6 +147,7 @@ module FakeNative
   def self.native(factory)
     Module.new do
       const_set(:Server, factory)
+      define_singleton_method(:plan) { |_settings| { drain_delay: 0.0, shutdown_timeout: 30.0, budget: nil, clamped: [] } }
       define_singleton_method(:exit_within) { |seconds, status| factory.exits << [seconds, status] }
       define_singleton_method(:knows_threads?) { true }
       define_singleton_method(:limit_arenas) { |count| factory.arenas << count }

@@ -36,7 +36,7 @@ RSpec.describe Tidegate::RackHandler do
     fake_native.servers.last&.settings
   end
 
-  def binds(**options) = settings(**options).fetch(:binds)
+  def binds(**options) = settings(**options).fetch(:bind)
 
   it "is found by its name" do
     expect(handler.name).to eq "Rackup::Handler::Tidegate"
@@ -54,7 +54,7 @@ RSpec.describe Tidegate::RackHandler do
   it "takes its options in one Hash as well, as older versions of Rack pass them" do
     fake_native { |native| native.on_listen = -> { native.finish } }
     handler.run(app, { Port: "0", Host: "127.0.0.1", silent: true })
-    expect(fake_native.server.settings[:binds]).to eq ["tcp://127.0.0.1:0"]
+    expect(fake_native.server.settings[:bind]).to eq ["tcp://127.0.0.1:0"]
   end
 
   it "exits with the status of a drain that cut something off" do
@@ -86,12 +86,14 @@ RSpec.describe Tidegate::RackHandler do
     it "reads the text of -O by the kind of the option" do
       given = settings(**rackup, threads: "1:4", drain_delay: "3", write_timeout: "none", bind: "tcp://h:1,unix:///x")
       expect(given).to include(min_threads: 1, max_threads: 4, drain_delay: 3.0, write_timeout: nil,
-                               binds: %w[tcp://h:1 unix:///x])
+                               bind: %w[tcp://h:1 unix:///x])
     end
 
     it "shows exceptions in rackup's development only" do
-      expect(settings(**rackup)[:delivery]).to be_development
-      expect(settings(**rackup, environment: "deployment")[:delivery]).not_to be_development
+      settings(**rackup)
+      expect(fake_native.server.delivery).to be_development
+      settings(**rackup, environment: "deployment")
+      expect(fake_native.server.delivery).not_to be_development
     end
 
     it "leaves to rackup what is rackup's" do

@@ -28,29 +28,35 @@ RSpec.describe Tidegate::Server do
     server(bind: "tcp://127.0.0.1:0", threads: "1:4", head_timeout: nil, shutdown_timeout: 7,
            admin: "tcp://127.0.0.1:0").start
     expect(fake_native.server.app).to be app
-    expect(fake_native.server.settings).to match(
-      binds: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
+    expect(fake_native.server.settings).to eq(
+      bind: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
       queue_timeout: nil, time_slice: 40, idle_thread_timeout: 30.0, first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
       receive_timeout: nil, min_data_rate: 500, min_data_rate_grace: 20.0, max_connections: :auto, buffer_limit: 67_108_864,
       http_content_length_limit: nil, body_memory_limit: 114_688, head_limit: 114_688, header_fields_limit: 1000, drain_delay: :auto, shutdown_timeout: 7.0,
-      termination_grace: :auto, prestop: 0.0, log: nil, errors: an_instance_of(Integer), delivery: an_instance_of(Tidegate::Delivery), early_hints: false, stream_input: false,
+      termination_grace: :auto, prestop: 0.0, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false,
       log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, liveness_timeout: 60.0,
-      termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp",
-      env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call)),
-      hijacked: an_instance_of(Tidegate::Hijacked)
+      termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp"
+    )
+  end
+
+  it "gives it what the app's side needs beside the settings" do
+    server.start
+    expect(fake_native.server).to have_attributes(
+      log: nil, errors: an_instance_of(Integer), delivery: an_instance_of(Tidegate::Delivery), hijacked: an_instance_of(Tidegate::Hijacked),
+      env_template: a_hash_including("rack.multithread" => true, "tidegate.draining" => an_object_responding_to(:call))
     )
   end
 
   it "leaves the shutdown timeout to the native side unless it is set" do
     server.bind
-    expect(fake_native.server.settings).to include(shutdown_timeout: nil, max_threads: 32)
+    expect(fake_native.server.settings).to include(shutdown_timeout: :auto, max_threads: 32)
   end
 
   it "gives the native side the descriptor of its log, unless it is to be silent" do
     described_class.new(app, log: Tidegate::Log.new(out: STDOUT)).bind
     server(silent: true).bind
-    expect(fake_native.servers.map { |server| server.settings[:log] }).to eq [1, nil]
+    expect(fake_native.servers.map(&:log)).to eq [1, nil]
   end
 
   it "tells the native side how many threads there may be, once the app is loaded" do

@@ -7,14 +7,15 @@
 //! | layer | modules | subject |
 //! |---|---|---|
 //! | 1 | `error` `sys` `sync` | errors by whose fault they are; the system calls that no safe crate wraps; how threads wake each other and share a task |
-//! | 2 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
-//! | 3 | `config` `stats` | the resolved settings; what is counted |
-//! | 4 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
-//! | 5 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
-//! | 6 | `pool` `drain` `log` | the queue to the workers and who of them may run; the traffic during a drain; lines for operators |
-//! | 7 | `connection` | one task for each connection: its state, deadlines and close |
-//! | 8 | `admin` | the admin listener's endpoints |
-//! | 9 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
+//! | 2 | `config` | the settings, and how they are read by their names |
+//! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
+//! | 4 | `stats` | what is counted |
+//! | 5 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
+//! | 6 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
+//! | 7 | `pool` `drain` `log` | the queue to the workers and who of them may run; the traffic during a drain; lines for operators |
+//! | 8 | `connection` | one task for each connection: its state, deadlines and close |
+//! | 9 | `admin` | the admin listener's endpoints |
+//! | 10 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
 //!
 //! # What takes part
 //!
@@ -41,7 +42,8 @@ mod sys;
 
 pub use self::{
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, MinRate, Probes, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate,
+        PlanOptions, Platform, Probes, Setting, Settings, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -59,16 +61,12 @@ pub use self::{
     },
     lifecycle::{
         Event, Phase, Signal,
-        plan::{Clamped, Plan, PlanOptions, Platform, Setting},
+        plan::{Clamped, Plan},
     },
-    log::{
-        Log, Logs, TerminationLog,
-        access::{AccessLog, Format},
-        event::LogEvent,
-    },
+    log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
     pool::{
         Demand, DispatchQueue, GvlEvents, Next, Rest, Worker,
-        time_slice::{CpuClock, SLICE, TimeSlicer},
+        time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},
     sync::{Parker, Unparker},

@@ -13,25 +13,21 @@ use std::{
 
 use http::StatusCode;
 use tidegate_core::{
-    Address, Config, DispatchQueue, Event, Limits, Next, Parker, Phase, Plan, Response, Running, Server, Signal,
-    Timeouts,
+    Address, Config, DispatchQueue, Event, Next, Parker, Phase, PlanOptions, Response, Running, Server, Setting, Signal,
 };
 
 fn config(binds: &[String], delay: Duration) -> Config {
     Config {
-        binds: binds.iter().map(|text| Address::parse(text).unwrap()).collect(),
+        bind: binds.iter().map(|text| Address::parse(text).unwrap()).collect(),
         admin: Some(Address::parse("tcp://127.0.0.1:0").unwrap()),
-        admin_access: Default::default(),
-        probes: Default::default(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
         spool_directory: std::env::temp_dir(),
         max_threads: 2,
-        min_threads: 0,
-        idle_thread_timeout: None,
-        added_headers: Default::default(),
-        plan: Plan { drain_delay: delay, shutdown_timeout: Duration::from_secs(20), budget: None, until_quiet: false },
-        about: Default::default(),
+        shutdown: PlanOptions {
+            drain_delay: Setting::Fixed(delay),
+            shutdown_timeout: Setting::Fixed(Duration::from_secs(20)),
+            ..Default::default()
+        },
+        ..Default::default()
     }
 }
 

@@ -7,30 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::{Address, Config, Limits, Parker, Phase, Plan, Server, Signal, Timeouts};
+use tidegate_core::{Address, Config, Parker, Phase, PlanOptions, Server, Setting, Signal};
 
 /// Signals were heard once the interpreter came to say so; a client could connect before.
 #[test]
 fn signals_are_heard_from_before_the_first_client_can_connect() {
     let mut server = Server::bind(Config {
-        binds: vec![Address::parse("tcp://127.0.0.1:0").unwrap()],
-        admin: None,
-        admin_access: Default::default(),
-        probes: Default::default(),
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
+        bind: vec![Address::parse("tcp://127.0.0.1:0").unwrap()],
         spool_directory: std::env::temp_dir(),
-        max_threads: 1,
-        min_threads: 0,
-        idle_thread_timeout: None,
-        added_headers: Default::default(),
-        plan: Plan {
-            drain_delay: Duration::ZERO,
-            shutdown_timeout: Duration::from_secs(20),
-            budget: None,
-            until_quiet: false,
-        },
-        about: Default::default(),
+        shutdown: PlanOptions { shutdown_timeout: Setting::Fixed(Duration::from_secs(20)), ..Default::default() },
+        ..Default::default()
     })
     .unwrap();
     server.own_process(&[Signal::Quit]);

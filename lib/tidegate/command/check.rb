@@ -14,11 +14,11 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
 
-      [listening, on_term, *misfits].join("\n")
+      [listening, on_term, *clamped].join("\n")
     end
 
     # Whether the shutdown plan is what was asked for.
-    def fits? = misfits.empty?
+    def fits? = clamped.empty?
 
     private
 
@@ -28,16 +28,16 @@ module Tidegate
     end
 
     def on_term
-      text = "on TERM serves everything new for #{seconds(plan[:drain_delay])} (drain_delay#{", or until nobody comes" if quiet?}), " \
+      text = "on TERM serves everything new for #{seconds(plan[:drain_delay])} (drain_delay#{", or until no more connections come" if quiet?}), " \
              "then finishes what is in flight for up to #{seconds(plan[:shutdown_timeout])} (shutdown_timeout)"
       plan[:budget] ? "#{text}; is gone #{seconds(plan[:budget])} after TERM, before the platform's KILL" : text
     end
 
-    def misfits = plan[:misfits]
+    def clamped = plan[:clamped]
 
     def quiet? = @configuration.drain_until_quiet
 
-    def plan = @plan ||= Server.new(->(_) {}, configuration: @configuration, log: Log.new(silent: true), surroundings: @surroundings).plan
+    def plan = @plan ||= Native.plan(NativeSettings.of(@configuration, @surroundings))
 
     def seconds(number) = format("%.1f s", number)
   end

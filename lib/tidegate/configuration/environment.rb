@@ -56,7 +56,7 @@ module Tidegate
         rest.match?(SERVICE_LINK) || (rest.match?(/(?:\A|_)PORT\z/) && @env[name].match?(SERVICE_ADDRESS))
       end
 
-      # A slip of the pen must not go unnoticed; a variable that resembles no option is probably somebody else's.
+      # A typing error must not go unnoticed; a variable that resembles no option is probably another program's.
       def complain(name)
         nearest = Nearest.to(name.delete_prefix(PREFIX), OPTIONS.each_key.map { |each| each.to_s.upcase })
         raise ConfigurationError, "unknown environment variable #{name}: did you mean #{PREFIX}#{nearest}?" if nearest

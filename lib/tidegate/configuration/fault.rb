@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Says in one line where in somebody's own files an exception came from: the reader wants the line that they wrote,
-# not the one in a gem below it.
+# Says in one line where in the user's own files an exception came from: the user wants the line that they wrote, not the
+# one in a gem below it.
 
 module Tidegate
   module Fault
@@ -19,7 +19,7 @@ module Tidegate
       "#{place}#{first_line(reason) || "no message"} (#{error.class})"
     end
 
-    # +path+ as somebody in +root+ would write it.
+    # +path+ as a user in the directory +root+ would write it.
     def relative(path, root = Dir.pwd)
       path.delete_prefix("#{root}/")
     end

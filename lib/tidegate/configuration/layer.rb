@@ -11,7 +11,7 @@ module Tidegate
     Setting = Data.define(:value, :origin)
 
     class Layer
-      # +ambient+ means that nobody said this for us in particular: the environment variables.
+      # +ambient+ is for the environment variables, which other programs may be meant by as well.
       def initialize(ambient: false)
         @ambient = ambient
         @settings = {}
@@ -32,12 +32,12 @@ module Tidegate
         store(option.name, option.many ? (self[option.name]&.value || []) + value : value, origin)
       end
 
-      # Sets an option from text that somebody typed: a list is separated by commas.
+      # Sets an option from text, as the user typed it: a list is separated by commas.
       def set_text(option, text, origin)
         set(option, option.many && text.is_a?(String) ? text.split(",").map(&:strip) : text, origin)
       end
 
-      # Sets an option by the name that somebody gave, which need not be one.
+      # Sets an option by the name that the user gave. Raises a ConfigurationError where there is no such option.
       def set_named(name, given, origin, from_text: false)
         option = OPTIONS[name.to_sym] or
           raise ConfigurationError, "unknown option #{name}: #{Nearest.hint(name, OPTIONS.keys)}"

@@ -11,6 +11,7 @@ module Tidegate
       :many,                         # may be given several times
       :in_file,                      # a method of the configuration file as well
       :secret,                       # neither a flag, which `ps` would show, nor printed in an error
+      :native,                       # the native side takes it, by this name
       :code,                         # Ruby code: a block in the configuration file, and neither a flag nor a variable
       :stands_for,                   # for a shorthand: from its value, the options that it sets
       :shown                         # the default as the help shows it, where the value does not say it
@@ -47,6 +48,6 @@ module Tidegate
     end
 
     # What most options do without.
-    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, code: false, stands_for: nil, shown: nil }.freeze
+    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, native: false, code: false, stands_for: nil, shown: nil }.freeze
   end
 end

@@ -68,7 +68,7 @@ impl Authority {
         if head.headers.get_all(header::HOST).iter().count() != 1 {
             return Err(Denial::forbidden("the request must name this listener in one Host header"));
         }
-        let Some(token) = &self.access.token else {
+        let Some(token) = &self.access.admin_token else {
             return Err(Denial::forbidden(
                 "this changes the server and needs a token: set admin_token_file or admin_token and send it as \
                  \"authorization: Bearer TOKEN\", or make admin a Unix socket",
@@ -108,7 +108,7 @@ impl Authority {
         host.parse::<IpAddr>().is_ok()
             || is("localhost")
             || self.host.as_deref().is_some_and(is)
-            || self.access.hosts.iter().any(|own| is(own))
+            || self.access.admin_hosts.iter().any(|own| is(own))
     }
 }
 
@@ -134,7 +134,8 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef";
 
     fn authority(address: &str, token: Option<&str>) -> Authority {
-        let access = AdminAccess { token: token.map(Token::new), hosts: vec!["metrics.example.com".into()] };
+        let access =
+            AdminAccess { admin_token: token.map(Token::new), admin_hosts: vec!["metrics.example.com".into()] };
         Authority::new(access, &Address::parse(address).unwrap())
     }
 

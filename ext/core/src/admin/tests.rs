@@ -46,7 +46,7 @@ impl Harness {
             Default::default(),
             Default::default(),
         );
-        let access = AdminAccess { token: token.map(Token::new), hosts: Vec::new() };
+        let access = AdminAccess { admin_token: token.map(Token::new), admin_hosts: Vec::new() };
         let address = Address::parse(address).unwrap();
         let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
         let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));

@@ -2,10 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::Deserialize;
+
 use crate::error::Error;
 
 /// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
 pub enum Address {
     /// `tcp://HOST:PORT`, the host a name or an IP address (`[::1]` for IPv6), port 0 for any free port.
     Tcp {
@@ -72,6 +75,14 @@ impl Address {
             mode.get_or_insert(0o600);
         }
         self
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        Self::parse(&text)
     }
 }
 

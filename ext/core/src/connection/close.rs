@@ -55,7 +55,7 @@ pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared
             return;
         }
         if shared.phase().is_forced() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            shared.services.stats.unsent(unsent as u64);
+            shared.services.stats.unacked_bytes.inc_by(unsent as u64);
             return;
         }
         sleep(DELIVERY_POLL).await;

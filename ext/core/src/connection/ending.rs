@@ -129,10 +129,10 @@ async fn end<S: Socket>(
         // The connection does not end with these.
         Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields => {}
         Ending::Lost => {}
-        Ending::Evicted => stats.gave_way(),
+        Ending::Evicted => stats.gave_way.inc(),
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
-                stats.idle_closed();
+                stats.idle_closed.inc();
             }
         }
         Ending::Finished if state.client_leaves() && unread.is_empty() => close::part(socket, shared).await,
@@ -144,15 +144,15 @@ async fn end<S: Socket>(
         Ending::Refused(reason) => close::refuse(socket, Refusal::closing(reason.status()), shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {
-            stats.rejected(Shed::Ending);
+            stats.shed.inc(Shed::Ending);
             close::refuse(socket, Refusal::ending(), shared).await;
         }
         Ending::Cut => {
-            stats.cut();
+            shared.request_cut();
             close::abort(socket, state);
         }
         Ending::Stalled => {
-            stats.too_slow();
+            stats.too_slow.inc();
             close::abort(socket, state);
         }
         Ending::Unfinished => close::cut(socket, state, shared).await,

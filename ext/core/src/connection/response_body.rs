@@ -218,7 +218,7 @@ impl Drop for Meter {
             self.status,
             now.saturating_duration_since(self.received),
         );
-        self.shared.services.stats.sent(self.bytes);
+        self.shared.services.stats.response_body_bytes.inc_by(self.bytes);
         self.shared.services.traffic.answered(self.received, now);
     }
 }

@@ -173,7 +173,7 @@ impl ResponseFuture {
                 State::Refused(refusal)
             }
             Answer::SentBack(reason) => {
-                self.service.shared().services.stats.rejected(reason);
+                self.service.shared().services.stats.shed.inc(reason);
                 State::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
             }
             // The connection's task takes the request from the state when hyper has written everything.
@@ -204,11 +204,11 @@ impl ResponseFuture {
 
     /// The drain's budget was used up before there was an answer.
     fn give_up(&mut self) {
-        let stats = &self.service.shared().services.stats;
+        let shared = self.service.shared();
         if let State::Waiting(_) | State::Tentative(..) = self.state {
-            stats.cut();
+            shared.request_cut();
         }
-        stats.rejected(Shed::Ending);
+        shared.services.stats.shed.inc(Shed::Ending);
         self.state = State::Refused(Refusal::ending());
     }
 
@@ -222,7 +222,7 @@ impl ResponseFuture {
         let probed = matches!(self.state, State::Probed(_));
         let told = !probed && self.service.tells_close();
         if told {
-            self.service.shared().services.stats.told_close();
+            self.service.shared().services.stats.told_close.inc();
         }
         if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -90,7 +90,7 @@ impl Service {
 
     /// Counts a refusal, and tells the operator where it may come from a mistake in the configuration.
     pub(super) fn refused(&self, reason: Refused, now: Instant) {
-        self.shared.services.stats.refused(reason);
+        self.shared.services.stats.refused.inc(reason);
         if reason == Refused::Tls {
             self.shared.services.troubles.tls_met(&self.peer, now);
         }
@@ -134,7 +134,7 @@ impl Service {
                     Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
                     Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
                 };
-                self.shared.services.stats.rejected(reason);
+                self.shared.services.stats.shed.inc(reason);
                 State::Refused(refusal)
             }
         }

@@ -24,8 +24,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) services: Services,
     pub(crate) bounds: Bounds,
-    /// One task for each connection, and a token for each that is the app's own: a drain waits for all of them.
+    /// One task for each connection that the server serves.
     pub(crate) tasks: TaskTracker,
+    /// A token for each connection that is the app's own. A drain waits for these after the tasks.
+    pub(crate) hijacked_connections: TaskTracker,
 }
 
 /// Settings that a connection acts on.
@@ -71,15 +73,27 @@ impl Shared {
     pub(crate) fn new(settings: Settings, services: Services, room: u64) -> Arc<Self> {
         let limits = &settings.limits;
         let bounds = Bounds {
-            connections: ConnectionLimit::new(limits.max_connections.map_or(room, |limit| limit as u64)),
+            connections: ConnectionLimit::new(limits.max_connections.fixed().map_or(room, |limit| limit as u64)),
             bodies: Budget::new(limits.buffer_limit),
             memory: MemoryTrim::default(),
         };
-        Arc::new(Self { settings, services, bounds, tasks: TaskTracker::new() })
+        Arc::new(Self {
+            settings,
+            services,
+            bounds,
+            tasks: TaskTracker::new(),
+            hijacked_connections: TaskTracker::new(),
+        })
     }
 
     pub(crate) fn phase(&self) -> Phase {
         *self.services.phase.borrow()
+    }
+
+    /// A request was ended by force, without a whole response: the server's exit tells of it.
+    pub(super) fn request_cut(&self) {
+        self.services.traffic.request_cut();
+        self.services.stats.cut.inc();
     }
 
     /// The answer to a probe that came to an address of the app, where the server has one.
@@ -96,6 +110,6 @@ impl Shared {
     /// Has the server wait for a connection that it no longer has; `closed` is dropped when the app has closed it.
     pub(super) fn hijacked(&self, closed: Option<oneshot::Sender<Infallible>>) -> HijackGuard {
         let count = self.services.stats.connection_hijacked();
-        HijackGuard { _closed: closed, _count: count, _token: self.tasks.token() }
+        HijackGuard { _closed: closed, _count: count, _token: self.hijacked_connections.token() }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Drain {
     late_from: Option<Instant>,
     /// How many connections came in the last part of the delay, or after it.
     pub(crate) late: u64,
+    /// Whether a request was ended by force, without a whole response.
+    cut: bool,
 }
 
 impl Traffic {
@@ -104,10 +106,22 @@ impl Traffic {
         }
         let late_from = at + plan.drain_delay.saturating_sub(plan.late_part());
         let late_from = (!plan.drain_delay.is_zero()).then_some(late_from);
-        seen.drain = Some(Drain { begun: at, before, late_from, late: 0 });
+        seen.drain = Some(Drain { begun: at, before, late_from, late: 0, cut: false });
         if self.until_quiet {
             seen.arrivals.drain_begins(at, plan.drain_delay);
         }
+    }
+
+    /// The drain's end is forced, and a request is ended without a whole response.
+    pub(crate) fn request_cut(&self) {
+        if let Some(drain) = &mut self.seen().drain {
+            drain.cut = true;
+        }
+    }
+
+    /// Whether the drain has cut a request, which is what the process's exit status tells.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.seen().drain.is_some_and(|drain| drain.cut)
     }
 
     /// The drain; `None` as long as there is none.
@@ -143,9 +157,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_drain_knows_that_it_has_cut_a_request() {
+        let traffic = Traffic::new(false);
+        traffic.request_cut();
+        assert!(!traffic.has_cut(), "only the forced end of a drain cuts");
+        let (plan, _) = Plan::resolve(Default::default(), Default::default());
+        traffic.drain_begins(Instant::now(), &plan, Snapshot::default());
+        assert!(!traffic.has_cut());
+        traffic.request_cut();
+        assert!(traffic.has_cut());
+    }
+
+    #[test]
     fn counts_what_comes_in_the_last_fifth_of_the_delay() {
         let s = Duration::from_secs;
-        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, until_quiet: false };
+        let plan = Plan { drain_delay: s(10), shutdown_timeout: s(10), budget: None, drain_until_quiet: false };
         let (traffic, start) = (Traffic::new(false), Instant::now());
         traffic.arrived(None, start);
         traffic.drain_begins(start, &plan, Snapshot::default());

@@ -18,7 +18,7 @@ use crate::lifecycle::plan::{MIN_DELAY, Plan, SETTLE_MAX};
 
 /// How long a forced end may take before the server counts as stopped all the same.
 const FORCING: Duration = Duration::from_millis(500);
-/// How long the process may live on after a forced end: the whole budget is spent by then.
+/// How long the process may live on after a forced end: the plan's time is over already.
 const FORCED_EXIT: Duration = Duration::from_millis(500);
 
 /// Where the server is in its life.
@@ -43,7 +43,7 @@ pub enum Phase {
         since: Instant,
         /// When what is left is cut.
         deadline: Instant,
-        /// Whether idle connections stay open a little for a request that may be on its way; not where a person waits for the
+        /// Whether the server waits for clients that may have sent their next request already: not where a person waits for the
         /// end.
         gently: bool,
     },
@@ -82,7 +82,7 @@ impl Phase {
         self.is_stopping() && !matches!(self, Self::Draining { .. })
     }
 
-    /// Whether what is left is cut.
+    /// Whether what is left is refused or cut.
     pub fn is_forced(self) -> bool {
         matches!(self, Self::Forcing { .. } | Self::Stopped { .. })
     }
@@ -107,7 +107,7 @@ impl Phase {
 pub enum Signal {
     /// The platform wants the process gone: drain.
     Term,
-    /// The same; some images have it as their stop signal.
+    /// The same, from images that have it as their stop signal.
     Quit,
     /// A developer's Ctrl-C: no delay.
     Int,
@@ -118,16 +118,20 @@ pub enum Signal {
 impl Signal {
     /// All of them.
     pub(crate) const ALL: [Self; 4] = [Self::Term, Self::Quit, Self::Int, Self::Hup];
-}
 
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Term => "SIGTERM",
             Self::Quit => "SIGQUIT",
             Self::Int => "SIGINT",
             Self::Hup => "SIGHUP",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -142,7 +146,7 @@ pub enum Event {
     Drain,
     /// The embedding program asks for a stop without the delay, as SIGINT would.
     Stop,
-    /// In a drain: all sources of connections have fallen silent.
+    /// In a drain: all clients that sent connections have fallen silent.
     Quiet,
     /// The drain delay is over, and new connections still come.
     StillArriving {
@@ -187,7 +191,7 @@ pub enum Cause {
     Signal(Signal),
     /// A call of the embedding program.
     Request,
-    /// All sources of connections have fallen silent.
+    /// No client sends connections any more.
     Quiet,
     /// The phase before has lasted as long as planned.
     TimeIsUp,
@@ -341,7 +345,7 @@ impl Lifecycle {
                 if delay.is_zero() {
                     self.close(cause, now)
                 } else {
-                    let pace = if self.plan.until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
+                    let pace = if self.plan.drain_until_quiet { delay.min(2 * MIN_DELAY) } else { delay };
                     self.enter(Phase::Draining { since: now, pace, until: now + delay }, cause)
                 }
             }

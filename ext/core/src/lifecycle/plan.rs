@@ -3,6 +3,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::config::{PlanOptions, Platform, Setting};
+
 /// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
 const EXIT_MARGIN: Duration = Duration::from_secs(2);
 /// How much of that is left when the process has to be gone, whatever the interpreter does.
@@ -15,78 +17,20 @@ const AUTO_DELAY_MAX: Duration = Duration::from_secs(10);
 pub(crate) const MIN_DELAY: Duration = Duration::from_secs(2);
 /// The longest that the closing of the listeners waits for handshakes under way.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_millis(500);
-/// The last part of the delay: where connections still come in it, more may well come after it.
+/// The last part of the delay: a client that still comes in it may well come after it.
 const LATE_PART: f64 = 0.2;
 /// How long an extended drain goes on at least after a new connection.
 const EXTENSION_MIN: Duration = Duration::from_secs(1);
 /// Time for requests in flight where no platform sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What runs this process, as far as shutdown is concerned. The program that embeds the core finds it out; the core looks at
-/// no environment variable and no file for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Platform {
-    /// Routes requests to a pod for a while after SIGTERM; 30 s of grace unless the pod says otherwise.
-    Kubernetes,
-    /// Docker and its kin stop routing themselves or not at all; 10 s of grace by default.
-    Container,
-    /// No platform is known to send SIGKILL.
-    #[default]
-    Plain,
-}
-
 impl Platform {
-    /// The platform of that name: `kubernetes`, `container` or `plain`.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "kubernetes" => Some(Self::Kubernetes),
-            "container" => Some(Self::Container),
-            "plain" => Some(Self::Plain),
-            _ => None,
-        }
-    }
-
+    /// The time from SIGTERM to SIGKILL where the operator has not said it.
     fn grace(self) -> Option<Duration> {
         match self {
             Self::Kubernetes => Some(Duration::from_secs(30)),
             Self::Container => Some(Duration::from_secs(10)),
             Self::Plain => None,
-        }
-    }
-}
-
-/// A setting that may be left to the platform.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setting {
-    /// Derived from the platform.
-    Auto,
-    /// As given.
-    Fixed(Duration),
-}
-
-/// What the operator asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct PlanOptions {
-    /// How long everything new is served after SIGTERM.
-    pub drain_delay: Setting,
-    /// How long requests in flight may take after that; `None`: what is left of the budget.
-    pub shutdown_timeout: Option<Duration>,
-    /// The platform's time from SIGTERM to SIGKILL.
-    pub termination_grace: Setting,
-    /// What a preStop hook uses of the grace before SIGTERM comes.
-    pub prestop: Duration,
-    /// Whether the delay ends once no new connections come any more, and goes on as long as they come.
-    pub until_quiet: bool,
-}
-
-impl Default for PlanOptions {
-    fn default() -> Self {
-        Self {
-            drain_delay: Setting::Auto,
-            shutdown_timeout: None,
-            termination_grace: Setting::Auto,
-            prestop: Duration::ZERO,
-            until_quiet: false,
         }
     }
 }
@@ -100,11 +44,11 @@ pub struct Plan {
     pub shutdown_timeout: Duration,
     /// All there is from SIGTERM to the exit, where a platform sets it.
     pub budget: Option<Duration>,
-    /// Whether the delay ends once no new connections come any more, and goes on as long as they come.
-    pub until_quiet: bool,
+    /// Whether the delay ends when no client sends new connections any more, and goes on while some do.
+    pub drain_until_quiet: bool,
 }
 
-/// A part of the request that did not fit into the platform's grace period and was cut down.
+/// A setting that did not fit into the platform's grace period and was cut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clamped {
     setting: &'static str,
@@ -117,28 +61,25 @@ pub struct Clamped {
 }
 
 impl Plan {
-    /// Fits `request` into what `platform` allows, and tells what had to be cut.
-    pub fn resolve(request: PlanOptions, platform: Platform) -> (Self, Vec<Clamped>) {
-        let until_quiet = request.until_quiet;
-        let (grace, assumed) = match request.termination_grace {
+    /// Fits what was asked for into what `platform` allows, and tells what had to be cut.
+    pub fn resolve(options: PlanOptions, platform: Platform) -> (Self, Vec<Clamped>) {
+        let drain_until_quiet = options.drain_until_quiet;
+        let (grace, assumed) = match options.termination_grace {
             Setting::Fixed(grace) => (Some(grace), false),
             Setting::Auto => (platform.grace(), true),
         };
         let Some(grace) = grace else {
-            let drain_delay = match request.drain_delay {
-                Setting::Fixed(delay) => delay,
-                Setting::Auto => Duration::ZERO,
-            };
-            let shutdown_timeout = request.shutdown_timeout.unwrap_or(DEFAULT_TIMEOUT);
-            return (Self { drain_delay, shutdown_timeout, budget: None, until_quiet }, Vec::new());
+            let drain_delay = options.drain_delay.fixed().unwrap_or_default();
+            let shutdown_timeout = options.shutdown_timeout.fixed().unwrap_or(DEFAULT_TIMEOUT);
+            return (Self { drain_delay, shutdown_timeout, budget: None, drain_until_quiet }, Vec::new());
         };
-        let budget = grace.saturating_sub(request.prestop).saturating_sub(EXIT_MARGIN);
+        let budget = grace.saturating_sub(options.prestop).saturating_sub(EXIT_MARGIN);
         let mut clamped = Vec::new();
         let mut cut = |setting, asked, used| {
-            clamped.push(Clamped { setting, asked, used, budget, grace, prestop: request.prestop, assumed });
+            clamped.push(Clamped { setting, asked, used, budget, grace, prestop: options.prestop, assumed });
             used
         };
-        let drain_delay = match request.drain_delay {
+        let drain_delay = match options.drain_delay {
             Setting::Auto if platform == Platform::Kubernetes => AUTO_DELAY_MAX.min(budget / 3),
             Setting::Auto => Duration::ZERO,
             Setting::Fixed(delay) if !delay.is_zero() && delay + Duration::from_secs(1) > budget => {
@@ -147,12 +88,12 @@ impl Plan {
             Setting::Fixed(delay) => delay,
         };
         let left = budget - drain_delay;
-        let shutdown_timeout = match request.shutdown_timeout {
-            None => left,
-            Some(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
-            Some(timeout) => timeout,
+        let shutdown_timeout = match options.shutdown_timeout {
+            Setting::Auto => left,
+            Setting::Fixed(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
+            Setting::Fixed(timeout) => timeout,
         };
-        (Self { drain_delay, shutdown_timeout, budget: Some(budget), until_quiet }, clamped)
+        (Self { drain_delay, shutdown_timeout, budget: Some(budget), drain_until_quiet }, clamped)
     }
 
     /// How long after the first request to stop the process has to be gone, where a platform kills it a second later.
@@ -209,10 +150,13 @@ mod tests {
     #[test]
     fn has_no_delay_outside_kubernetes() {
         let (plan, clamped) = Plan::resolve(PlanOptions::default(), Platform::Plain);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None, until_quiet: false });
+        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(30), budget: None, drain_until_quiet: false });
         assert!(clamped.is_empty());
         let (plan, _) = Plan::resolve(PlanOptions::default(), Platform::Container);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)), until_quiet: false });
+        assert_eq!(
+            plan,
+            Plan { drain_delay: s(0), shutdown_timeout: s(8), budget: Some(s(8)), drain_until_quiet: false }
+        );
     }
 
     #[test]
@@ -221,21 +165,24 @@ mod tests {
         assert_eq!(plan.budget, Some(s(28)));
         assert_eq!(plan.drain_delay, s(28) / 3);
         assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
-        let request = PlanOptions { termination_grace: Setting::Fixed(s(120)), ..PlanOptions::default() };
-        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.drain_delay, s(10));
+        let options = PlanOptions { termination_grace: Setting::Fixed(s(120)), ..PlanOptions::default() };
+        assert_eq!(Plan::resolve(options, Platform::Kubernetes).0.drain_delay, s(10));
     }
 
     #[test]
     fn counts_what_a_prestop_hook_has_used() {
-        let request = PlanOptions { prestop: s(8), ..PlanOptions::default() };
-        assert_eq!(Plan::resolve(request, Platform::Kubernetes).0.budget, Some(s(20)));
+        let options = PlanOptions { prestop: s(8), ..PlanOptions::default() };
+        assert_eq!(Plan::resolve(options, Platform::Kubernetes).0.budget, Some(s(20)));
     }
 
     #[test]
     fn cuts_a_delay_that_does_not_fit_and_names_the_numbers() {
-        let request = PlanOptions { drain_delay: Setting::Fixed(s(40)), ..PlanOptions::default() };
-        let (plan, clamped) = Plan::resolve(request, Platform::Kubernetes);
-        assert_eq!(plan, Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)), until_quiet: false });
+        let options = PlanOptions { drain_delay: Setting::Fixed(s(40)), ..PlanOptions::default() };
+        let (plan, clamped) = Plan::resolve(options, Platform::Kubernetes);
+        assert_eq!(
+            plan,
+            Plan { drain_delay: s(23), shutdown_timeout: s(5), budget: Some(s(28)), drain_until_quiet: false }
+        );
         let text = clamped[0].to_string();
         for part in ["drain_delay 40.0 s", "gives 30.0 s", "leaves 28.0 s", "using 23.0 s", "termination_grace"] {
             assert!(text.contains(part), "{text}");
@@ -244,29 +191,24 @@ mod tests {
 
     #[test]
     fn cuts_a_timeout_that_does_not_fit_behind_the_delay() {
-        let request = PlanOptions { shutdown_timeout: Some(s(60)), ..PlanOptions::default() };
-        let (plan, clamped) = Plan::resolve(request, Platform::Kubernetes);
+        let options = PlanOptions { shutdown_timeout: Setting::Fixed(s(60)), ..PlanOptions::default() };
+        let (plan, clamped) = Plan::resolve(options, Platform::Kubernetes);
         assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
         assert_eq!(clamped.len(), 1);
     }
 
     #[test]
     fn survives_a_grace_shorter_than_its_margin() {
-        let request = PlanOptions {
+        let options = PlanOptions {
             termination_grace: Setting::Fixed(s(1)),
             drain_delay: Setting::Fixed(s(5)),
             ..PlanOptions::default()
         };
-        let (plan, clamped) = Plan::resolve(request, Platform::Plain);
-        assert_eq!(plan, Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)), until_quiet: false });
+        let (plan, clamped) = Plan::resolve(options, Platform::Plain);
+        assert_eq!(
+            plan,
+            Plan { drain_delay: s(0), shutdown_timeout: s(0), budget: Some(s(0)), drain_until_quiet: false }
+        );
         assert_eq!(clamped.len(), 1);
-    }
-
-    #[test]
-    fn knows_platforms_by_name() {
-        assert_eq!(Platform::named("kubernetes"), Some(Platform::Kubernetes));
-        assert_eq!(Platform::named("container"), Some(Platform::Container));
-        assert_eq!(Platform::named("plain"), Some(Platform::default()));
-        assert_eq!(Platform::named("Plain"), None);
     }
 }

@@ -8,7 +8,8 @@ const fn s(seconds: u64) -> Duration {
 }
 
 fn ready(delay: u64, timeout: u64, budget: Option<u64>) -> (Lifecycle, Instant) {
-    let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), until_quiet: false };
+    let plan =
+        Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), drain_until_quiet: false };
     let mut life = Lifecycle::new(plan);
     let now = Instant::now();
     assert_eq!(life.handle(Event::Booted, now), [Action::Announce(Phase::Ready, Cause::Booted)]);
@@ -102,7 +103,8 @@ fn the_budget_bounds_everything_from_the_first_signal_on() {
 
 #[test]
 fn a_signal_during_boot_stops_at_once() {
-    let mut life = Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, until_quiet: false });
+    let mut life =
+        Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, drain_until_quiet: false });
     life.handle(signal(Signal::Term), Instant::now());
     assert_eq!(life.phase(), Phase::Stopped { status: 0 });
     assert_eq!(life.handle(Event::Booted, Instant::now()), []);
@@ -145,7 +147,7 @@ fn a_first_signal_does_not_cut_a_drain_that_was_asked_for() {
 }
 
 #[test]
-fn a_drain_ends_when_no_source_sends_any_more() {
+fn a_drain_ends_when_no_client_sends_any_more() {
     let (mut life, t0) = ready(10, 20, Some(28));
     assert_eq!(life.handle(Event::Quiet, t0), []);
     life.handle(signal(Signal::Term), t0);
@@ -213,7 +215,7 @@ proptest! {
         delay in 0u64..5, timeout in 0u64..5, budget in proptest::option::of(0u64..8),
         script in proptest::collection::vec((any_event(), 0u64..3), 0..40),
     ) {
-        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), until_quiet: false };
+        let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), drain_until_quiet: false };
         let mut life = Lifecycle::new(plan);
         let mut now = Instant::now();
         for (event, wait) in script {
@@ -229,7 +231,7 @@ proptest! {
     /// Left to itself after one signal, it is over by the platform's budget and the time of a forced end.
     #[test]
     fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
-        let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)), until_quiet: false };
+        let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)), drain_until_quiet: false };
         let mut life = Lifecycle::new(plan);
         let start = Instant::now();
         life.handle(Event::Booted, start);

@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    config::LogFormat,
     http::{added_headers, request::Peer},
     log::output::{Capacity, LineFormat, LostLines, Output},
-    stats::{Times, refused::Refused},
+    stats::{Label, Times, refused::Refused},
     sys,
 };
 
@@ -25,16 +26,6 @@ const CAPACITY: Capacity = Capacity { lines: 8192, bytes: 8 * 1024 * 1024 };
 
 /// RFC 3339, to the millisecond.
 pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
-
-/// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Apache's combined form, with the seconds that the request took at the end, and `cut` behind them where the response
-    /// did not reach its end.
-    Combined,
-    /// One JSON object.
-    Json,
-}
 
 /// One request, from its head to the last byte of its response.
 #[derive(Debug)]
@@ -116,10 +107,10 @@ impl Record {
         Timestamp::try_from(self.ended).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    fn write(&self, format: Format, line: &mut Vec<u8>) {
+    fn write(&self, format: LogFormat, line: &mut Vec<u8>) {
         match format {
-            Format::Combined => self.write_combined(line),
-            Format::Json => self.write_json(line),
+            LogFormat::Combined => self.write_combined(line),
+            LogFormat::Json => self.write_json(line),
         }
         line.push(b'\n');
     }
@@ -244,7 +235,7 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
 
 /// The access log.
 #[derive(Debug)]
-pub struct AccessLog(Output<Format>);
+pub struct AccessLog(Output<LogFormat>);
 
 impl AccessLog {
     /// A log that writes where `descriptor` does, on a thread of its own.
@@ -252,7 +243,7 @@ impl AccessLog {
     /// # Errors
     ///
     /// When the descriptor is not open, or there are no descriptors or threads left.
-    pub fn to(descriptor: RawFd, format: Format) -> io::Result<Self> {
+    pub fn to(descriptor: RawFd, format: LogFormat) -> io::Result<Self> {
         let file = Arc::new(sys::duplicate(descriptor)?.into());
         Output::start("tidegate-access", file, format, CAPACITY).map(Self)
     }
@@ -275,7 +266,7 @@ impl AccessLog {
     }
 }
 
-impl LineFormat for Format {
+impl LineFormat for LogFormat {
     type Entry = Box<Record>;
 
     fn weight(record: &Box<Record>) -> usize {
@@ -324,7 +315,7 @@ mod tests {
         Box::new(record)
     }
 
-    fn line(record: &Record, format: Format) -> String {
+    fn line(record: &Record, format: LogFormat) -> String {
         let mut line = Vec::new();
         record.write(format, &mut line);
         String::from_utf8(line).unwrap()
@@ -333,16 +324,16 @@ mod tests {
     #[test]
     fn a_combined_line_is_apaches_and_a_client_cannot_forge_one() {
         assert_eq!(
-            line(&record("/a?b=c", b"curl/8"), Format::Combined),
+            line(&record("/a?b=c", b"curl/8"), LogFormat::Combined),
             "127.0.0.1 - - [01/Jan/1970:00:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 200 5 \"-\" \"curl/8\" 0.0015\n"
         );
-        let forged = line(&record("/", b"x\" 200 0 \"\\ \xE9\t"), Format::Combined);
+        let forged = line(&record("/", b"x\" 200 0 \"\\ \xE9\t"), LogFormat::Combined);
         assert!(forged.ends_with("\"-\" \"x\\\" 200 0 \\\"\\\\ \\xe9\\x09\" 0.0015\n"), "{forged}");
     }
 
     #[test]
     fn a_json_line_is_an_object_whatever_the_client_sends() {
-        let text = line(&record("/a?b=c", b"x\"\\ \xE9"), Format::Json);
+        let text = line(&record("/a?b=c", b"x\"\\ \xE9"), LogFormat::Json);
         let object: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(object["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!((object["path"].as_str(), object["query"].as_str()), (Some("/a"), Some("b=c")));
@@ -358,7 +349,7 @@ mod tests {
         let mut record = record("/", b"x");
         let [queue_wait, lock_wait, app] = [250, 1_000, 1_200].map(Duration::from_micros);
         record.times = Some(Times { queue_wait, lock_wait, app });
-        let object: serde_json::Value = serde_json::from_str(&line(&record, Format::Json)).unwrap();
+        let object: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
         let times = ["queue_wait_ms", "gvl_wait_ms", "app_time_ms"].map(|name| object[name].as_f64());
         assert_eq!(times, [Some(0.25), Some(1.0), Some(1.2)]);
     }
@@ -366,7 +357,7 @@ mod tests {
     #[test]
     fn what_was_taken_is_written_before_the_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let log = AccessLog::to(file.as_raw_fd(), Format::Combined).unwrap();
+        let log = AccessLog::to(file.as_raw_fd(), LogFormat::Combined).unwrap();
         (0..100).for_each(|_| log.take(record("/", b"x"), Instant::now()));
         log.finish(Instant::now() + Duration::from_secs(20));
         file.rewind().unwrap();
@@ -380,7 +371,7 @@ mod tests {
         const SENT: u64 = 20_000;
         let (input, output) = std::os::unix::net::UnixStream::pair().unwrap();
         output.set_nonblocking(true).unwrap();
-        let log = AccessLog::to(output.as_raw_fd(), Format::Json).unwrap();
+        let log = AccessLog::to(output.as_raw_fd(), LogFormat::Json).unwrap();
         drop(output);
         (0..SENT).for_each(|_| log.take(record("/", b"x"), Instant::now()));
         let lost_so_far = log.lost().total();

@@ -1,42 +1,37 @@
-//! Where notices go: lines for the operator, written by a thread of the log's own, so that a log that is not read stops
-//! nothing; and the last of them to where the platform keeps a process's last words.
+//! Where events go: lines for the operator, written by a thread of the log's own, so that a log that is not read stops
+//! nothing.
 
 pub(crate) mod access;
 pub(crate) mod event;
 pub(crate) mod output;
+pub(crate) mod summary;
+mod termination;
 pub(crate) mod troubles;
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    os::{
-        fd::RawFd,
-        unix::fs::{MetadataExt, OpenOptionsExt},
-    },
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
-    thread,
+    fs::File,
+    io,
+    os::{fd::RawFd, unix::fs::MetadataExt},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, bounded};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use self::termination::TerminationLog;
 use crate::{
-    lifecycle::plan::Platform,
+    config::{Config, LogFormat, Setting},
     log::{
         access::JSON_TIME,
-        event::{LogEvent, Summary},
+        event::LogEvent,
         output::{Capacity, LineFormat, LostLines, Output},
+        summary::Summary,
     },
     sys,
 };
 
-/// Where Kubernetes looks for the message of a container that has ended, unless the pod says otherwise.
-const KUBERNETES: &str = "/dev/termination-log";
-
-/// What may wait to be written: notices are few, and backtraces of the app long.
+/// What may wait to be written: the server's lines are few, and backtraces of the app long.
 const CAPACITY: Capacity = Capacity { lines: 1024, bytes: 1024 * 1024 };
 
 /// How long the end of a server waits for its last lines, altogether: the process has little time left then, and the reader
@@ -102,9 +97,9 @@ impl Log {
         matches!((place(&self.file), place(&other.file)), (Ok(one), Ok(two)) if one == two)
     }
 
-    /// Has a notice written. Never waits; see [`Log::print`].
-    pub fn write(&self, notice: &LogEvent<'_>) {
-        let line = if self.format.json { json(notice, Timestamp::now()) } else { format!("tidegate: {notice}\n") };
+    /// Has the line of an event written. Never waits; see [`Log::print`].
+    pub fn write(&self, event: &LogEvent<'_>) {
+        let line = if self.format.json { json(event, Timestamp::now()) } else { format!("tidegate: {event}\n") };
         self.print(line.into_bytes());
     }
 
@@ -147,8 +142,8 @@ impl LineFormat for Lines {
     }
 
     fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
-        let notice = LogEvent::LinesLost(lost);
-        let line = if self.json { json(&notice, Timestamp::now()) } else { format!("tidegate: {notice}\n") };
+        let event = LogEvent::LinesLost(lost);
+        let line = if self.json { json(&event, Timestamp::now()) } else { format!("tidegate: {event}\n") };
         lines.extend_from_slice(line.as_bytes());
     }
 }
@@ -157,7 +152,7 @@ impl LineFormat for Lines {
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
     /// What it does.
-    pub notices: Option<Arc<Log>>,
+    pub events: Option<Arc<Log>>,
     /// What went wrong in the app, and with the Ruby side; may be the same log.
     pub errors: Option<Arc<Log>>,
     /// Where the platform looks for a process's last words.
@@ -165,36 +160,61 @@ pub struct Logs {
 }
 
 impl Logs {
+    /// The logs that `config` asks for, where the descriptors `events` and `errors` write.
+    ///
+    /// # Errors
+    ///
+    /// When one of the two is not open, or there are no descriptors left.
+    pub fn open(config: &Config, events: Option<RawFd>, errors: Option<RawFd>) -> io::Result<Self> {
+        let in_json = config.logging.log_format == LogFormat::Json;
+        let open = |descriptor: Option<RawFd>, name| match descriptor.map(Log::to).transpose() {
+            Ok(log) => Ok(log.map(|log| Arc::new(log.in_json(in_json)))),
+            Err(cause) => Err(io::Error::new(cause.kind(), format!("{name}: {cause}"))),
+        };
+        let (events, errors) = (open(events, "log")?, open(errors, "errors")?);
+        // One log for both keeps the order of their lines.
+        let errors = match (&events, errors) {
+            (Some(events), Some(errors)) if events.is_same_file(&errors) => Some(events.clone()),
+            (_, errors) => errors,
+        };
+        let last_words = match &config.logging.termination_log {
+            None => None,
+            Some(Setting::Auto) => TerminationLog::of(config.platform),
+            Some(Setting::Fixed(path)) => Some(TerminationLog::at(path)),
+        };
+        Ok(Self { events, errors, last_words: last_words.map(Arc::new) })
+    }
+
     /// Starts what writes. Not before a fork.
     ///
     /// # Errors
     ///
     /// When the system has no thread left.
     pub fn start(&self) -> io::Result<()> {
-        self.notices.iter().chain(&self.errors).try_for_each(|log| log.start())
+        self.events.iter().chain(&self.errors).try_for_each(|log| log.start())
     }
 
     /// Tells the operator. Never waits.
-    pub fn hear(&self, notice: &LogEvent<'_>) {
-        self.notices.iter().for_each(|log| log.write(notice));
-        self.last_words.iter().for_each(|log| log.write(notice));
+    pub fn hear(&self, event: &LogEvent<'_>) {
+        self.events.iter().for_each(|log| log.write(event));
+        self.last_words.iter().for_each(|log| log.write(event));
     }
 
     /// Waits until what was said before is written, at most until `deadline`.
     pub fn finish(&self, deadline: Instant) {
-        self.notices.iter().chain(&self.errors).for_each(|log| log.finish(deadline));
+        self.events.iter().chain(&self.errors).for_each(|log| log.finish(deadline));
         self.last_words.iter().for_each(|log| log.finish(deadline));
     }
 
     /// What was lost of them so far.
     pub(crate) fn lost(&self) -> u64 {
-        let same = matches!((&self.notices, &self.errors), (Some(one), Some(two)) if Arc::ptr_eq(one, two));
+        let same = matches!((&self.events, &self.errors), (Some(one), Some(two)) if Arc::ptr_eq(one, two));
         let errors = self.errors.iter().filter(|_| !same);
-        self.notices.iter().chain(errors).filter_map(|log| log.lost()).map(LostLines::total).sum()
+        self.events.iter().chain(errors).filter_map(|log| log.lost()).map(LostLines::total).sum()
     }
 }
 
-fn json(notice: &LogEvent<'_>, now: Timestamp) -> String {
+fn json(event: &LogEvent<'_>, now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Line<'a> {
         time: String,
@@ -204,73 +224,16 @@ fn json(notice: &LogEvent<'_>, now: Timestamp) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         drain: Option<&'a Summary>,
     }
-    let drain = if let LogEvent::Summary(summary) = notice { Some(summary) } else { None };
+    let drain = if let LogEvent::Summary(summary) = event { Some(summary) } else { None };
     let line = Line {
         time: now.strftime(JSON_TIME).to_string(),
-        level: if notice.is_warning() { "warn" } else { "info" },
-        event: notice.event(),
-        message: notice.to_string(),
+        level: if event.is_warning() { "warn" } else { "info" },
+        event: event.event(),
+        message: event.to_string(),
         drain,
     };
     // Strings and numbers always have a form in JSON.
     serde_json::to_string(&line).map(|line| line + "\n").unwrap_or_default()
-}
-
-/// The file whose content outlives the process: in Kubernetes, `kubectl describe pod` shows it as the container's last
-/// message, when its log may be gone and no collector reads it any more. It is written by a thread of its own: it may be on a
-/// mount that hangs.
-#[derive(Debug)]
-pub struct TerminationLog {
-    path: PathBuf,
-    /// Ends when the last words are written.
-    writing: Mutex<Option<Receiver<()>>>,
-}
-
-impl TerminationLog {
-    /// That file.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), writing: Mutex::default() }
-    }
-
-    /// The platform's own, where it has one and has made it.
-    pub fn of(platform: Platform) -> Option<Self> {
-        (platform == Platform::Kubernetes && Path::new(KUBERNETES).exists()).then(|| Self::at(KUBERNETES))
-    }
-
-    /// Has the summary of a drain written; other notices are no last words. Never waits.
-    pub fn write(&self, notice: &LogEvent<'_>) {
-        let LogEvent::Summary(summary) = notice else { return };
-        let (path, text) = (self.path.clone(), format!("{summary}\n"));
-        let (written, writing) = bounded::<()>(0);
-        let write = move || {
-            // That it fails cannot be told here: the log has the same line.
-            let _ = write_file(&path, text.as_bytes());
-            drop(written);
-        };
-        if thread::Builder::new().name("tidegate-last-words".into()).spawn(write).is_ok() {
-            *self.writing() = Some(writing);
-        }
-    }
-
-    /// Waits until they are written, at most until `deadline`.
-    pub fn finish(&self, deadline: Instant) {
-        let writing = self.writing().take();
-        if let Some(writing) = writing {
-            let _ = writing.recv_deadline(deadline);
-        }
-    }
-
-    fn writing(&self) -> MutexGuard<'_, Option<Receiver<()>>> {
-        // No code that can panic runs under this lock.
-        self.writing.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// Not for a FIFO without a reader: opened for writing, it would hang.
-fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
-    options.open(path)?.write_all(bytes)
 }
 
 #[cfg(test)]
@@ -300,25 +263,6 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
-    fn summary() -> LogEvent<'static> {
-        LogEvent::Summary(Summary {
-            took: Duration::ZERO,
-            plan: crate::lifecycle::plan::Plan::resolve(Default::default(), Platform::Plain).0,
-            delay: Duration::ZERO,
-            connections: 0,
-            requests: 0,
-            last_connection: None,
-            late: 0,
-            told_close: 0,
-            idle_closed: 0,
-            rejected: 0,
-            cut: 0,
-            unsent: 0,
-            hijacked: 0,
-            status: 0,
-        })
-    }
-
     /// Both streams of a container are often one file; two threads would mix the order of its lines.
     #[test]
     fn knows_its_own_file_again() {
@@ -326,30 +270,6 @@ mod tests {
         let log = |file: &File| Log::to(file.as_raw_fd()).unwrap();
         assert!(log(&one).is_same_file(&log(&one)));
         assert!(!log(&one).is_same_file(&log(&two)));
-    }
-
-    #[test]
-    fn the_last_words_are_the_summary() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("words");
-        let log = TerminationLog::at(&path);
-        log.write(&LogEvent::AcceptRecovered);
-        assert!(!path.exists());
-        log.write(&summary());
-        log.finish(later());
-        assert!(std::fs::read_to_string(&path).unwrap().starts_with("drain: done in 0.0s"));
-    }
-
-    /// The path may be anything; the I/O thread must come back from it.
-    #[test]
-    fn last_words_to_a_pipe_that_is_not_read_block_no_thread() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("fifo");
-        sys::make_fifo(&path).unwrap();
-        let log = TerminationLog::at(&path);
-        log.write(&summary());
-        log.finish(later());
-        assert!(log.writing().is_none());
     }
 
     #[test]

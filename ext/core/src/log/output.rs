@@ -319,7 +319,7 @@ mod tests {
         assert_eq!((&reader).read(&mut text).unwrap(), 20);
     }
 
-    /// A log whose reader has gone must not end the writer, or its queue would fill for ever.
+    /// The writer must go on when the log's reader has gone, or its queue would fill for ever.
     #[test]
     fn a_reader_that_has_gone_is_counted_as_loss() {
         let (reader, output) = output(CAPACITY);

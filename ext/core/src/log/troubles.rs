@@ -92,8 +92,8 @@ impl Troubles {
         });
     }
 
-    fn tell<'a>(&self, told: &Mutex<Told>, now: Instant, notice: impl FnOnce(u64) -> LogEvent<'a>) {
-        self.tell_after(SILENCE, told, now, notice);
+    fn tell<'a>(&self, told: &Mutex<Told>, now: Instant, event: impl FnOnce(u64) -> LogEvent<'a>) {
+        self.tell_after(SILENCE, told, now, event);
     }
 
     fn tell_after<'a>(
@@ -101,12 +101,12 @@ impl Troubles {
         silence: Duration,
         told: &Mutex<Told>,
         now: Instant,
-        notice: impl FnOnce(u64) -> LogEvent<'a>,
+        event: impl FnOnce(u64) -> LogEvent<'a>,
     ) {
         if let Some(observer) = &self.observer
             && let Some(more) = Told::again(told, silence, now)
         {
-            observer(&notice(more));
+            observer(&event(more));
         }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
     fn tells_once_a_minute_and_counts_meanwhile() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let heard = lines.clone();
-        let troubles = Troubles::told_to(Arc::new(move |notice| heard.lock().unwrap().push(notice.to_string())));
+        let troubles = Troubles::told_to(Arc::new(move |event| heard.lock().unwrap().push(event.to_string())));
         let start = Instant::now();
         let full = io::Error::from_raw_os_error(28);
         for at in [0, 1, 59, 60, 61] {

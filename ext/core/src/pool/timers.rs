@@ -27,7 +27,7 @@ impl DispatchQueue {
                 }
                 if state.queue.taken() == taken {
                     if state.roster.admission.stall() {
-                        self.stats.stalled();
+                        self.stats.stalls.inc();
                     }
                     self.call_worker(&mut state);
                 }
@@ -70,7 +70,7 @@ impl DispatchQueue {
             let removed = state.queue.remove_first();
             drop(state);
             if gone {
-                self.stats.client_gone();
+                self.stats.client_gone.inc();
             } else if let Some(exchange) = removed {
                 exchange.send_back(Shed::QueueTimeout);
             }

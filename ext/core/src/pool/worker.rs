@@ -87,7 +87,7 @@ impl Worker {
             }
             if !state.roster.admission.admits() {
                 if comes_from_app && !state.queue.is_empty() {
-                    self.queue.stats.yielded();
+                    self.queue.stats.yields.inc();
                 }
                 return Next::Nothing;
             }
@@ -110,7 +110,7 @@ impl Worker {
             }
             drop(state);
             if gone {
-                self.queue.stats.client_gone();
+                self.queue.stats.client_gone.inc();
             } else {
                 exchange.send_back(Shed::QueueTimeout);
             }

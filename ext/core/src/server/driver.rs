@@ -23,7 +23,10 @@ use crate::{
         Action, Event, Lifecycle, Phase,
         plan::{MIN_DELAY, Plan},
     },
-    log::event::{LateComers, LogEvent, Summary},
+    log::{
+        event::LogEvent,
+        summary::{LateComers, Summary},
+    },
     server::listener::Listener,
     sys::process::Watchdog,
 };
@@ -109,7 +112,7 @@ impl Driver {
                 message = inbox.recv(), if inbox_open => match message {
                     Some(Message { event, at }) => {
                         if let Event::Signal(signal) = event {
-                            self.shared.services.stats.signalled(signal);
+                            self.shared.services.stats.signals.inc(signal);
                         }
                         (event, at)
                     }
@@ -148,7 +151,7 @@ impl Driver {
     }
 
     fn emptied(&self) -> Event {
-        Event::Emptied { cut: self.shared.services.stats.snapshot().cut > 0 }
+        Event::Emptied { cut: self.shared.services.traffic.has_cut() }
     }
 
     /// When there is something to decide, if nothing happens before.
@@ -174,7 +177,7 @@ impl Driver {
             }
             let late_from = until.checked_sub(self.plan.extension()).unwrap_or(until);
             let last = self.shared.services.traffic.last().filter(|last| last.at >= late_from);
-            if let (true, Some(last)) = (self.plan.until_quiet && now >= until, last) {
+            if let (true, Some(last)) = (self.plan.drain_until_quiet && now >= until, last) {
                 return Event::StillArriving { last: last.at, reserve: self.shared.services.traffic.reserve() };
             }
         }
@@ -183,8 +186,7 @@ impl Driver {
 
     /// A forced end has left connections with something still to send or to answer.
     fn unfinished(&self) -> bool {
-        let now = self.shared.services.stats.snapshot();
-        now.connections > 0 || now.cut > 0
+        !self.shared.tasks.is_empty() || self.shared.services.traffic.has_cut()
     }
 
     fn handle(&mut self, event: Event, at: Instant) -> Listening {
@@ -244,8 +246,8 @@ impl Driver {
     /// Closes the listeners and resolves when the last connection is gone.
     fn empty(&mut self) -> impl Future<Output = ()> + use<> {
         self.closing.cancel();
-        let (accepting, tasks, observer) =
-            (std::mem::take(&mut self.accepting), self.shared.tasks.clone(), self.observer.clone());
+        let (accepting, shared, observer) =
+            (std::mem::take(&mut self.accepting), self.shared.clone(), self.observer.clone());
         let begun = now();
         async move {
             let mut all = Closed { late: 0, lossless: true };
@@ -257,8 +259,11 @@ impl Driver {
             }
             let took = now().saturating_duration_since(begun);
             observer(&LogEvent::ListenersClosed { took, late: all.late, lossless: all.lossless });
-            tasks.close();
-            tasks.wait().await;
+            shared.tasks.close();
+            shared.tasks.wait().await;
+            // Each of those tasks that gave its connection to the app has left a token before it ended.
+            shared.hijacked_connections.close();
+            shared.hijacked_connections.wait().await;
         }
     }
 
@@ -267,22 +272,21 @@ impl Driver {
         else {
             return;
         };
-        let (begun, before) = (drain.begun, drain.before);
-        let after = self.shared.services.stats.snapshot();
+        let counted = self.shared.services.stats.snapshot().since(&drain.before);
         (self.observer)(&LogEvent::Summary(Summary {
-            took: now().saturating_duration_since(begun),
+            took: now().saturating_duration_since(drain.begun),
             plan: self.plan,
             delay: self.lifecycle.drained_for(),
-            connections: after.accepted - before.accepted,
-            requests: after.requests - before.requests,
+            connections: counted.accepted,
+            requests: counted.requests,
             last_connection: self.shared.services.traffic.last_in_drain(),
             late: drain.late,
-            told_close: after.told_close - before.told_close,
-            idle_closed: after.idle_closed - before.idle_closed,
-            rejected: after.rejected - before.rejected,
-            cut: after.cut - before.cut,
-            unsent: after.unsent - before.unsent,
-            hijacked: after.hijacked,
+            told_close: counted.told_close,
+            idle_closed: counted.idle_closed,
+            rejected: counted.shed,
+            cut: counted.cut,
+            unsent: counted.unacked_bytes,
+            hijacked: counted.hijacked,
             status,
         }));
     }

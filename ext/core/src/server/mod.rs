@@ -35,7 +35,10 @@ use crate::{
     drain::Traffic,
     error::Error,
     http::body::Spool,
-    lifecycle::{Event, Phase, Signal},
+    lifecycle::{
+        Event, Phase, Signal,
+        plan::{Clamped, Plan},
+    },
     log::{LAST_LINES, Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
     pool::{DispatchQueue, time_slice::TimeSlicer},
     server::{
@@ -76,7 +79,11 @@ pub struct Server {
     stats: Arc<Stats>,
     access: Option<AccessLog>,
     logs: Logs,
-    time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
+    time_slicer: Option<&'static TimeSlicer>,
+    /// The shutdown's delays.
+    plan: Plan,
+    /// What of the settings did not fit into the plan.
+    clamped: Vec<Clamped>,
     /// The signals to hear, where the process is the server's own.
     own_process: Option<Vec<Signal>>,
 }
@@ -89,7 +96,7 @@ impl Server {
     /// [`Error::is_bind`] with a sentence that names the address and the reason.
     pub fn bind(config: Config) -> Result<Self, Error> {
         let mut bound = Vec::new();
-        for address in &config.binds {
+        for address in &config.bind {
             bound.append(&mut Bound::bind(address)?);
         }
         if bound.is_empty() {
@@ -103,6 +110,7 @@ impl Server {
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
         queue.retire_idle(config.min_threads, config.idle_thread_timeout);
+        let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
         Ok(Self {
             config,
             bound,
@@ -112,6 +120,8 @@ impl Server {
             access: None,
             logs: Logs::default(),
             time_slicer: None,
+            plan,
+            clamped,
             own_process: None,
         })
     }
@@ -142,16 +152,16 @@ impl Server {
     ///
     /// When the system has no descriptors or threads left.
     pub fn guard_boot(&self, signals: &[Signal], observer: Observer, logs: Logs) -> io::Result<BootGuard> {
-        BootGuard::start(signals, self.config.plan.boot_end(), move || {
+        BootGuard::start(signals, self.plan.boot_end(), move || {
             // Nothing can be said without it.
             let _ = logs.start();
             end_process(&observer, &logs, 0, Phase::Booting)
         })
     }
 
-    /// Interrupts a worker that has held the GVL for longer than `slice` while others want it; `None` interrupts none.
-    pub fn set_time_slice(&mut self, time_slicer: &'static TimeSlicer, slice: Option<Duration>) {
-        self.time_slicer = Some((time_slicer, slice));
+    /// Has `time_slicer` interrupt a worker that has held the GVL for longer than [`Config::time_slice`] while others want it.
+    pub fn set_time_slicer(&mut self, time_slicer: &'static TimeSlicer) {
+        self.time_slicer = Some(time_slicer);
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -166,6 +176,7 @@ impl Server {
     /// [`Error::is_bind`] when another process listens after all; otherwise when the system has no descriptors or
     /// threads left.
     pub fn start(self, observer: Observer) -> Result<Running, Error> {
+        self.clamped.iter().for_each(|clamped| observer(&LogEvent::Clamped(*clamped)));
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(32)
@@ -182,12 +193,13 @@ impl Server {
         let admin = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
 
-        let (queue, stats, time_slicer, logs) = (self.queue, self.stats, self.time_slicer, self.logs);
+        let (queue, stats, logs) = (self.queue, self.stats, self.logs);
+        let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (alive, stopped) = latch();
         let (waiters, stopping, closing) = StopWaiters::new();
-        let traffic = Arc::new(Traffic::new(self.config.plan.until_quiet));
+        let traffic = Arc::new(Traffic::new(self.plan.drain_until_quiet));
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(queue.max_threads());
         let admin_clients = ConnectionLimit::new(room.admin);
@@ -230,7 +242,7 @@ impl Server {
             Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
             None => None,
         };
-        let driver = Driver::new(self.config.plan, shared, phase, waiters, observer, watchdog);
+        let driver = Driver::new(self.plan, shared, phase, waiters, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let ended_queue = queue.clone();
         let signals = signals.map(|stream| (stream, messages.clone()));

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-/// The upper bounds of the buckets: fine where a server's own share lies, coarse where only patience counts. What is
-/// longer than the last is in a bucket of its own.
+/// The upper bounds of the buckets: fine where the server's own share of a request lies, coarse where the app and its clients
+/// take most of it. What is longer than the last is in a bucket of its own.
 pub(crate) const BOUNDS: [Duration; 18] = {
     const fn micros(micros: u64) -> Duration {
         Duration::from_micros(micros)

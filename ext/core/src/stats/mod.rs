@@ -1,145 +1,188 @@
-//! What the server counts while it runs. Counters only grow; gauges go up and down through their guards.
+//! What the server counts while it runs: one line of the table below declares each counter. Counters only grow; gauges go up and
+//! down through their guards. They are for people and their tools: nothing that the server does is decided by a counter.
 
+pub(crate) mod counter;
 pub(crate) mod histogram;
 pub(crate) mod refused;
 pub(crate) mod requests;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-pub(crate) use self::requests::Times;
+use self::{
+    counter::{Counter, Counts, Family, Gauge, Shows, labels},
+    refused::Refused,
+};
 pub(crate) use self::{
+    counter::{Label, Values},
     histogram::Distribution,
-    requests::{MethodClass, Requests, StatusClass},
+    requests::{MethodClass, Requests, StatusClass, Times},
 };
+use crate::lifecycle::Signal;
 
-use crate::{lifecycle::Signal, stats::refused::Refused};
-
-/// A server's counters. Shared by everything that has something to count.
-#[derive(Debug, Default)]
-pub struct Stats {
-    connections: AtomicU64,
-    accepted: AtomicU64,
-    requests: AtomicU64,
-    in_flight: AtomicU64,
-    gave_way: AtomicU64,
-    too_slow: AtomicU64,
-    told_close: AtomicU64,
-    idle_closed: AtomicU64,
-    rejected: [AtomicU64; Shed::ALL.len()],
-    refused: [AtomicU64; Refused::ALL.len()],
-    client_gone: AtomicU64,
-    cut: AtomicU64,
-    hijacked: AtomicU64,
-    unsent: AtomicU64,
-    signals: [AtomicU64; Signal::ALL.len()],
-    stalls: AtomicU64,
-    yields: AtomicU64,
-    preemptions: AtomicU64,
-    sent: AtomicU64,
-    by_kind: Requests,
-}
-
-/// Why a request was answered with 503 in the app's place.
+/// Where in `/metrics` a counter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shed {
-    /// As many waited as may.
-    QueueFull,
-    /// It had waited for a worker for as long as may be.
-    QueueTimeout,
-    /// The server ends.
-    Ending,
+pub(crate) enum Section {
+    Requests,
+    Pool,
+    Connections,
+    Drain,
 }
 
-impl Shed {
-    pub(crate) const ALL: [Self; 3] = [Self::QueueFull, Self::QueueTimeout, Self::Ending];
+/// Whether `/stats` has a counter as well, under the name of its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    MetricsOnly,
+    StatsToo,
+}
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::QueueTimeout => "queue_timeout",
-            Self::Ending => "ending",
+/// A counter as the reports show it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// The name of its field.
+    pub(crate) name: &'static str,
+    pub(crate) section: Section,
+    pub(crate) place: Place,
+    /// The metric, to which the encoder adds `_total`.
+    pub(crate) metric: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) values: Values,
+}
+
+/// Makes [`Stats`], [`Snapshot`] and [`Stats::shown`] of the table.
+macro_rules! declare {
+    (
+        apart { $($apart:ident: $kind:ty, $meaning:literal;)* }
+        shown { $($field:ident: $type:ty, $section:ident, $place:ident, $metric:literal, $help:literal;)* }
+    ) => {
+        /// A server's counters. Shared by everything that has something to count.
+        #[derive(Debug, Default)]
+        pub struct Stats {
+            $($apart: $kind,)*
+            $(#[doc = $help] pub(crate) $field: $type,)*
+            by_kind: Requests,
         }
+
+        /// The counters at one moment, or what was counted between two.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Snapshot {
+            $(#[doc = $meaning] pub $apart: u64,)*
+            $(#[doc = $help] pub $field: u64,)*
+        }
+
+        impl Stats {
+            /// The counters as they stand; of a family the sum.
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($apart: self.$apart.total(),)* $($field: self.$field.total(),)* }
+            }
+
+            /// What each metric says that a line of the table declares.
+            pub(crate) fn shown(&self) -> Vec<Shown> {
+                vec![$(Shown {
+                    name: stringify!($field),
+                    section: Section::$section,
+                    place: Place::$place,
+                    metric: $metric,
+                    help: $help,
+                    values: self.$field.values(),
+                },)*]
+            }
+        }
+
+        impl Snapshot {
+            /// What was counted since `before`; gauges are as they are now.
+            pub(crate) fn since(&self, before: &Self) -> Self {
+                Self {
+                    $($apart: <$kind>::between(before.$apart, self.$apart),)*
+                    $($field: <$type>::between(before.$field, self.$field),)*
+                }
+            }
+        }
+    };
+}
+
+declare! {
+    // What the reports show in a form of its own.
+    apart {
+        connections: Gauge, "Connections open now";
+        hijacked: Gauge, "Connections that are the app's own now";
+        in_flight: Gauge, "Requests not answered to the end yet";
+        requests: Counter, "Requests whose head was read";
+    }
+    // Everything else: field, section and place in the reports, metric, help. docs/metrics.md says what each is for.
+    shown {
+        accepted: Counter, Connections, StatsToo, "tidegate_connections_accepted",
+            "Connections accepted";
+        shed: Family<Shed>, Requests, StatsToo, "tidegate_requests_shed",
+            "Requests answered with 503 by the server itself, by reason";
+        refused: Family<Refused>, Requests, MetricsOnly, "tidegate_requests_refused",
+            "Requests, and what passed for requests, that the server refused itself, by reason";
+        client_gone: Counter, Requests, StatsToo, "tidegate_requests_client_gone",
+            "Requests dropped from the queue because their client had gone";
+        cut: Counter, Requests, StatsToo, "tidegate_requests_cut",
+            "Requests ended by force, without a whole response";
+        response_body_bytes: Counter, Requests, MetricsOnly, "tidegate_response_body_bytes",
+            "Bytes of response bodies, of requests that are over";
+        gave_way: Counter, Connections, MetricsOnly, "tidegate_connections_gave_way",
+            "Silent connections closed because new ones needed their places";
+        too_slow: Counter, Connections, MetricsOnly, "tidegate_responses_too_slow",
+            "Responses cut because their clients took them too slowly, or not at all";
+        unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
+            "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
+        signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
+            "Signals that the server has heard";
+        told_close: Counter, Drain, StatsToo, "tidegate_told_close",
+            "Responses that told the client to close, in a drain";
+        idle_closed: Counter, Drain, StatsToo, "tidegate_idle_closed",
+            "Idle connections closed, in a drain";
+        stalls: Counter, Pool, StatsToo, "tidegate_stalls",
+            "Times that one more request was let in beside one that computed for long";
+        yields: Counter, Pool, StatsToo, "tidegate_yields",
+            "Times that a thread let others in the app go first";
+        preemptions: Counter, Pool, StatsToo, "tidegate_preemptions",
+            "Times that a thread that computed was asked to let others have the GVL";
     }
 }
 
-/// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Connections open now.
-    pub connections: u64,
-    /// Connections accepted since the start.
-    pub accepted: u64,
-    /// Requests whose head was read.
-    pub requests: u64,
-    /// Requests not answered to the end yet.
-    pub in_flight: u64,
-    /// Silent connections closed because new ones needed their places.
-    pub gave_way: u64,
-    /// Responses cut because their clients took them too slowly, or not at all.
-    pub too_slow: u64,
-    /// Responses that told the client to close, because of a drain.
-    pub told_close: u64,
-    /// Idle connections closed because of a drain.
-    pub idle_closed: u64,
-    /// Requests answered 503: the queue was full, they had waited in it for too long, or the budget was spent.
-    pub rejected: u64,
-    /// Requests dropped unrun, because the client had gone.
-    pub client_gone: u64,
-    /// Requests ended without a whole response by a forced end.
-    pub cut: u64,
-    /// Connections that are the app's own now.
-    pub hijacked: u64,
-    /// Bytes that the kernel had not delivered when a closing connection was given up.
-    pub unsent: u64,
-    /// How often the queue stood still behind a request that computed for long, and one more was let in.
-    pub stalls: u64,
-    /// How often a worker that was done let another, which had waited in the app, go before the next exchange.
-    pub yields: u64,
-    /// How often a worker that had held the GVL for a whole time slice was asked to hand it on.
-    pub preemptions: u64,
-    /// Bytes of response bodies.
-    pub sent: u64,
+labels! {
+    /// Why a request was answered with 503 in the app's place.
+    pub(crate) enum Shed by "reason" {
+        /// As many waited as may.
+        QueueFull = "queue_full",
+        /// It had waited for a worker for as long as may be.
+        QueueTimeout = "queue_timeout",
+        /// The server ends.
+        Ending = "ending",
+    }
+}
+
+impl Label for Signal {
+    const KEY: &'static str = "signal";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        Signal::name(self)
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }
 
 impl Stats {
-    /// The counters as they stand.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            connections: self.connections.load(Relaxed),
-            accepted: self.accepted.load(Relaxed),
-            requests: self.requests.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            gave_way: self.gave_way.load(Relaxed),
-            too_slow: self.too_slow.load(Relaxed),
-            told_close: self.told_close.load(Relaxed),
-            idle_closed: self.idle_closed.load(Relaxed),
-            rejected: Shed::ALL.into_iter().map(|reason| self.shed(reason)).sum(),
-            client_gone: self.client_gone.load(Relaxed),
-            cut: self.cut.load(Relaxed),
-            hijacked: self.hijacked.load(Relaxed),
-            unsent: self.unsent.load(Relaxed),
-            stalls: self.stalls.load(Relaxed),
-            yields: self.yields.load(Relaxed),
-            preemptions: self.preemptions.load(Relaxed),
-            sent: self.sent.load(Relaxed),
-        }
-    }
-
     pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
-        self.accepted.fetch_add(1, Relaxed);
-        self.connections.fetch_add(1, Relaxed);
+        self.accepted.inc();
+        self.connections.inc();
         OpenConnection(self.clone())
     }
 
-    /// How many requests were answered with 503 for this reason.
-    pub(crate) fn shed(&self, reason: Shed) -> u64 {
-        self.rejected[reason as usize].load(Relaxed)
+    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
+        self.hijacked.inc();
+        Hijacked(self.clone())
+    }
+
+    /// Connections that hold a descriptor: the server's and the app's own.
+    pub(crate) fn all_connections(&self) -> u64 {
+        self.connections.get() + self.hijacked.get()
     }
 
     /// The requests by kind, and what took how long.
@@ -148,96 +191,23 @@ impl Stats {
     }
 
     pub(crate) fn request_begun(&self) {
-        self.requests.fetch_add(1, Relaxed);
-        self.in_flight.fetch_add(1, Relaxed);
+        self.requests.inc();
+        self.in_flight.inc();
+    }
+
+    /// Requests not answered to the end yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.get()
     }
 
     pub(crate) fn request_ended(&self, method: MethodClass, status: StatusClass, took: Duration) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.dec();
         self.by_kind.ended(method, status, took);
     }
 
     /// A worker has answered.
     pub(crate) fn answered(&self, times: &Times) {
         self.by_kind.answered(times);
-    }
-
-    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
-        self.hijacked.fetch_add(1, Relaxed);
-        Hijacked(self.clone())
-    }
-
-    /// A silent connection was closed because a new one needed its place.
-    pub(crate) fn gave_way(&self) {
-        self.gave_way.fetch_add(1, Relaxed);
-    }
-
-    /// A response was cut because its client took it too slowly, or not at all.
-    pub(crate) fn too_slow(&self) {
-        self.too_slow.fetch_add(1, Relaxed);
-    }
-
-    /// Connections that hold a descriptor: the server's and the app's own.
-    pub(crate) fn all_connections(&self) -> u64 {
-        self.connections.load(Relaxed) + self.hijacked.load(Relaxed)
-    }
-
-    pub(crate) fn told_close(&self) {
-        self.told_close.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn idle_closed(&self) {
-        self.idle_closed.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn rejected(&self, reason: Shed) {
-        self.rejected[reason as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn refused(&self, reason: Refused) {
-        self.refused[reason as usize].fetch_add(1, Relaxed);
-    }
-
-    /// How many requests were refused for this reason.
-    pub(crate) fn refusals(&self, reason: Refused) -> u64 {
-        self.refused[reason as usize].load(Relaxed)
-    }
-
-    pub(crate) fn sent(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Relaxed);
-    }
-
-    pub(crate) fn signalled(&self, signal: Signal) {
-        self.signals[signal as usize].fetch_add(1, Relaxed);
-    }
-
-    /// How often this signal came.
-    pub(crate) fn signals(&self, signal: Signal) -> u64 {
-        self.signals[signal as usize].load(Relaxed)
-    }
-
-    pub(crate) fn stalled(&self) {
-        self.stalls.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn preempted(&self) {
-        self.preemptions.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn yielded(&self) {
-        self.yields.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn client_gone(&self) {
-        self.client_gone.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn cut(&self) {
-        self.cut.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn unsent(&self, bytes: u64) {
-        self.unsent.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -247,7 +217,7 @@ pub(crate) struct OpenConnection(Arc<Stats>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
+        self.0.connections.dec();
     }
 }
 
@@ -257,6 +227,51 @@ pub(crate) struct Hijacked(Arc<Stats>);
 
 impl Drop for Hijacked {
     fn drop(&mut self) {
-        self.0.hijacked.fetch_sub(1, Relaxed);
+        self.0.hijacked.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_two_moments_counters_differ_and_gauges_are_the_last() {
+        let stats = Arc::new(Stats::default());
+        let open = stats.connection_accepted();
+        stats.shed.inc(Shed::QueueFull);
+        let before = stats.snapshot();
+        let _second = stats.connection_accepted();
+        let _third = stats.connection_accepted();
+        drop(open);
+        stats.shed.inc(Shed::Ending);
+        let since = stats.snapshot().since(&before);
+        assert_eq!((since.accepted, since.shed, since.connections), (2, 1, 2));
+    }
+
+    #[test]
+    fn every_counter_has_names_of_its_own_and_a_sentence() {
+        let shown = Stats::default().shown();
+        for (at, one) in shown.iter().enumerate() {
+            assert!(one.metric.starts_with("tidegate_") && !one.metric.ends_with("_total"), "{}", one.metric);
+            assert!(!one.help.is_empty() && !one.help.ends_with('.'), "{}", one.help);
+            assert!(shown[..at].iter().all(|other| other.metric != one.metric && other.name != one.name));
+        }
+    }
+
+    /// What each is for is written by hand, with all its labels; that it is there at all is checked here.
+    #[test]
+    fn every_counter_is_in_the_documentation_with_its_labels() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+        for Shown { metric, values, .. } in Stats::default().shown() {
+            let (label, names) = match values {
+                Values::One(_) => (String::new(), Vec::new()),
+                Values::Labelled { key, counts } => (format!("{{{key}}}"), counts),
+            };
+            let start = format!("| `{metric}_total{label}` | counter |");
+            let row = page.lines().find(|line| line.starts_with(&start));
+            let row = row.unwrap_or_else(|| panic!("docs/metrics.md has no row that starts with {start}"));
+            names.iter().for_each(|(name, _)| assert!(row.contains(&format!("`{name}`")), "{name} is not in {row}"));
+        }
     }
 }

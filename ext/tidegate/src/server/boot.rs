@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use magnus::{Error, RArray, Ruby, Value, scan_args};
-use tidegate_core::{AccessLog, Clamped, LogEvent, Running, Signal};
+use tidegate_core::{AccessLog, Running, Signal};
 
 use super::{Server, State, signals};
 use crate::{error, gvl};
@@ -12,7 +12,7 @@ impl Server {
     /// Binds the sockets of the listeners.
     pub(super) fn bind(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Configured(config, clamped) = taken else {
+        let State::Configured(config) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is bound already"));
         };
@@ -23,7 +23,7 @@ impl Server {
         if given_up {
             bound.queue().close();
         } else {
-            *rb_self.state() = State::Bound(Box::new(bound), clamped);
+            *rb_self.state() = State::Bound(Box::new(bound));
         }
         Ok(())
     }
@@ -32,8 +32,8 @@ impl Server {
     pub(super) fn guard_boot(ruby: &Ruby, rb_self: &Self, names: RArray) -> Result<(), Error> {
         let signals = signals(ruby, names)?;
         let guard = match &*rb_self.state() {
-            State::Bound(server, _) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
-            State::Configured(..) | State::Binding | State::Running(_) | State::Over => None,
+            State::Bound(server) => Some(server.guard_boot(&signals, rb_self.observer(), rb_self.logs.clone())),
+            State::Configured(_) | State::Binding | State::Running(_) | State::Over => None,
         };
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let guard = guard.ok_or_else(|| error::misuse(ruby, "the server is not bound, or listens already"))?;
@@ -48,7 +48,7 @@ impl Server {
         let (max_workers, signals) = args.optional;
         let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), State::Over);
-        let State::Bound(server, clamped) = taken else {
+        let State::Bound(server) = taken else {
             *rb_self.state() = taken;
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
@@ -57,7 +57,7 @@ impl Server {
             queue.set_max_threads(max_workers);
         }
         // Workers may wait at the queue already, and are to end when it never gets a request.
-        let running = rb_self.start(ruby, *server, clamped, signals).inspect_err(|_| queue.close())?;
+        let running = rb_self.start(ruby, *server, signals).inspect_err(|_| queue.close())?;
         // The server handles the signals now.
         drop(rb_self.guard().take());
         let addresses = running.addresses().to_vec();
@@ -71,7 +71,6 @@ impl Server {
         &self,
         ruby: &Ruby,
         mut server: tidegate_core::Server,
-        clamped: Vec<Clamped>,
         signals: Option<Vec<Signal>>,
     ) -> Result<Running, Error> {
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
@@ -81,13 +80,11 @@ impl Server {
         self.logs.start().map_err(failed)?;
         server.finish_logs(self.logs.clone());
         if let Some(slicer) = gvl::time_slice::time_slicer() {
-            server.set_time_slice(slicer, self.time_slice);
+            server.set_time_slicer(slicer);
         }
         if let Some(signals) = signals {
             server.own_process(&signals);
         }
-        let observer = self.observer();
-        clamped.into_iter().for_each(|clamped| observer(&LogEvent::Clamped(clamped)));
-        server.start(observer).map_err(|error| error::raise(ruby, &error))
+        server.start(self.observer()).map_err(|error| error::raise(ruby, &error))
     }
 }

@@ -5,6 +5,7 @@ mod boot;
 mod worker;
 
 use std::{
+    io,
     os::fd::RawFd,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
@@ -15,11 +16,11 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    BootGuard, Clamped, DispatchQueue, Event, Format, Logs, Observer, Parker, Phase, Plan, Running, Signal, StopPoint,
+    BootGuard, DispatchQueue, Event, LogFormat, Logs, Observer, Parker, Phase, Plan, Running, Signal, StopPoint,
     limit_arenas,
 };
 
-use crate::{error, gvl, rack::app::App, settings::Settings};
+use crate::{error, gvl, rack::app::App, settings};
 
 /// The longest limit of a wait: longer than any process lives, and short enough to be added to any instant.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
@@ -35,9 +36,7 @@ pub(crate) struct Server {
     app: OnceLock<App>,
     logs: Logs,
     /// The descriptor of the access log and the format of its lines; `None` for no access log.
-    access: Option<(RawFd, Format)>,
-    /// How long a thread may compute while others want the GVL; `None` for as long as Ruby allows.
-    time_slice: Option<Duration>,
+    access: Option<(RawFd, LogFormat)>,
     /// The delays of the shutdown.
     plan: Plan,
     state: Mutex<State>,
@@ -62,31 +61,31 @@ impl Drop for Server {
 
 /// How far the server has come.
 enum State {
-    /// The settings are read. Beside them is what of the shutdown plan did not fit, to be logged once the server listens.
-    Configured(Box<tidegate_core::Config>, Vec<Clamped>),
+    /// The settings are read.
+    Configured(Box<tidegate_core::Config>),
     /// A thread binds without the GVL: host names are looked up, which may take long.
     Binding,
     /// The sockets are bound, and the app may be loaded.
-    Bound(Box<tidegate_core::Server>, Vec<Clamped>),
+    Bound(Box<tidegate_core::Server>),
     Running(Arc<Running>),
     /// Binding or listening has failed, or the server was stopped before it listened.
     Over,
 }
 
 impl Server {
-    fn new(ruby: &Ruby, app: Value, settings: RHash) -> Result<Obj<Self>, Error> {
-        let Settings { config, clamped, logs, access, time_slice, boundary } = Settings::read(ruby, settings)?;
-        let plan = config.plan;
-        let state = Mutex::new(State::Configured(Box::new(config), clamped));
-        let server = ruby.obj_wrap(Self {
-            app: OnceLock::new(),
-            logs,
-            access,
-            time_slice,
-            plan,
-            state,
-            guard: Mutex::default(),
-        });
+    /// From the app, its settings and the keywords that [`settings::beside`] reads.
+    fn new(ruby: &Ruby, args: &[Value]) -> Result<Obj<Self>, Error> {
+        let args = scan_args::scan_args::<(Value, RHash), (), (), (), RHash, ()>(args)?;
+        let (app, settings) = args.required;
+        let (config, rack) = settings::read(ruby, settings)?;
+        let (boundary, descriptors) = settings::beside(&rack, args.keywords)?;
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
+        let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
+        let access =
+            descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
+        let (plan, _) = Plan::resolve(config.shutdown, config.platform);
+        let state = Mutex::new(State::Configured(Box::new(config)));
+        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -111,10 +110,10 @@ impl Server {
     /// The queue; `None` if the server was stopped before it listened.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server, _) => Some(Some(server.queue().clone())),
+            State::Bound(server) => Some(Some(server.queue().clone())),
             State::Running(running) => Some(Some(running.queue().clone())),
             State::Over => Some(None),
-            State::Configured(..) | State::Binding => None,
+            State::Configured(_) | State::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
@@ -169,7 +168,7 @@ impl Server {
     /// Writes lines to the log of errors or to that of notices, in the order of the server's own lines. Returns false if there is no
     /// such log, or no thread that writes to it: before the server listens, and in a child that the app has forked.
     fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
-        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.notices };
+        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.events };
         let Some(log) = log else { return false };
         let printed = log.print(lines.to_bytes().to_vec());
         if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
@@ -196,7 +195,7 @@ impl Server {
             return running.tell(event, Instant::now());
         }
         drop(self.guard().take());
-        if let State::Bound(server, _) = std::mem::replace(&mut *self.state(), State::Over) {
+        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
             server.queue().close();
         }
     }
@@ -224,21 +223,6 @@ impl Server {
         self.plan.drain_delay.as_secs_f64()
     }
 
-    /// The plan of the shutdown, in seconds; `budget` is nil where the platform sets none. `clamped` has a sentence for each setting
-    /// that did not fit, until the server is bound.
-    fn plan(ruby: &Ruby, rb_self: &Self) -> Result<RHash, Error> {
-        let clamped: Vec<String> = match &*rb_self.state() {
-            State::Configured(_, clamped) => clamped.iter().map(ToString::to_string).collect(),
-            State::Binding | State::Bound(..) | State::Running(_) | State::Over => Vec::new(),
-        };
-        let plan = ruby.hash_new();
-        plan.aset(ruby.to_symbol("drain_delay"), rb_self.drain_delay())?;
-        plan.aset(ruby.to_symbol("shutdown_timeout"), rb_self.plan.shutdown_timeout.as_secs_f64())?;
-        plan.aset(ruby.to_symbol("budget"), rb_self.plan.budget.map(|budget| budget.as_secs_f64()))?;
-        plan.aset(ruby.to_symbol("clamped"), clamped)?;
-        Ok(plan)
-    }
-
     fn exit_status(&self) -> i32 {
         match self.running().map(|running| running.phase()) {
             Some(Phase::Stopped { status }) => status,
@@ -248,7 +232,7 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(..) | State::Binding | State::Bound(..) => Phase::Booting,
+            State::Configured(_) | State::Binding | State::Bound(..) => Phase::Booting,
             State::Running(running) => running.phase(),
             State::Over => Phase::Stopped { status: 0 },
         };
@@ -270,7 +254,7 @@ impl Server {
             ("idle_workers", idle as u64),
             ("told_close", stats.told_close),
             ("idle_closed", stats.idle_closed),
-            ("rejected", stats.rejected),
+            ("rejected", stats.shed),
             ("client_gone", stats.client_gone),
             ("cut", stats.cut),
             ("hijacked", stats.hijacked),
@@ -302,19 +286,33 @@ fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
         .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
 }
 
+/// The shutdown plan that comes of these settings, in seconds; no `budget` where the platform sets none. `clamped` are sentences.
+fn plan(ruby: &Ruby, settings: RHash) -> Result<RHash, Error> {
+    let (config, _) = settings::read(ruby, settings)?;
+    let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
+    let clamped: Vec<String> = clamped.iter().map(ToString::to_string).collect();
+    let hash = ruby.hash_new();
+    hash.aset(ruby.to_symbol("drain_delay"), plan.drain_delay.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("shutdown_timeout"), plan.shutdown_timeout.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("budget"), plan.budget.map(|budget| budget.as_secs_f64()))?;
+    hash.aset(ruby.to_symbol("clamped"), clamped)?;
+    Ok(hash)
+}
+
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
 fn gvl_wait() -> f64 {
     gvl::events::waited().as_secs_f64() * 1e3
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("plan", function!(plan, 1))?;
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::events::step_aside, 0))?;
     native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
-    class.define_singleton_method("new", function!(Server::new, 2))?;
+    class.define_singleton_method("new", function!(Server::new, -1))?;
     class.define_method("bind", method!(Server::bind, 0))?;
     class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
@@ -332,7 +330,6 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
-    class.define_method("plan", method!(Server::plan, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;
     class.define_method("stats", method!(Server::stats, 0))

@@ -1,4 +1,4 @@
-//! What the server tells of its numbers, to those who ask on the admin address: `/metrics` as Prometheus reads it, and
+//! The server's numbers, for clients of the admin address: `/metrics` as Prometheus reads it, and
 //! `/stats` in the shape of Puma's, for what was written for Puma. Answered without the app, like the probes.
 
 mod prometheus;
@@ -9,12 +9,11 @@ use std::{sync::Arc, time::SystemTime};
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
-use crate::http::probe;
 use crate::{
     config::About,
     connection::ConnectionLimit,
     drain::Traffic,
-    http::{body::Budget, response::Response},
+    http::{body::Budget, probe, response::Response},
     lifecycle::Phase,
     log::{Logs, output::LostLines},
     pool::DispatchQueue,

@@ -1,5 +1,5 @@
 //! The metrics as Prometheus reads them. Their names, labels and units are a promise to dashboards and alerts: docs/metrics.md
-//! says what each is for, and a test that both have the same.
+//! says what each is for, and tests see to it that the page and the documentation have the same.
 
 use std::{
     fmt,
@@ -16,11 +16,11 @@ use prometheus_client::{
 };
 
 use super::Report;
-use crate::sys::memory;
 use crate::{
-    lifecycle::{Phase, Signal},
-    stats::{Distribution, Shed, refused::Refused},
+    lifecycle::Phase,
+    stats::{Distribution, Section, Values},
     sync::now,
+    sys::memory,
 };
 
 /// A server's phases, in their order.
@@ -28,7 +28,7 @@ pub(super) const PHASES: [&str; 6] = ["booting", "ready", "draining", "closing",
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The metrics and their content type: OpenMetrics for those who ask for it, else Prometheus' own text.
+/// The metrics and their content type: OpenMetrics for clients that ask for it, else Prometheus' own text.
 pub(super) fn write(report: &Arc<Report>, accept: Option<&HeaderValue>) -> (String, &'static str) {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(report.clone()));
@@ -59,7 +59,7 @@ impl Collector for Report {
 
 impl Report {
     fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (kinds, counted) = (self.stats.by_kind(), self.stats.snapshot());
+        let kinds = self.stats.by_kind();
         page.counters(
             "tidegate_requests",
             "Requests that are over, by method and kind of status; none: no response",
@@ -73,32 +73,12 @@ impl Report {
         page.histogram("tidegate_queue_wait", "From a whole request to a thread for it", &kinds.queue_wait())?;
         page.histogram("tidegate_gvl_wait", "Waiting for the GVL inside the app, per request", &kinds.lock_wait())?;
         page.histogram("tidegate_app_time", "From a thread taking a request to its response", &kinds.app())?;
-        page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", counted.in_flight)?;
-        page.counter(
-            "tidegate_response_body_bytes",
-            "Bytes of response bodies, of requests that are over",
-            counted.sent,
-        )?;
-        page.counters(
-            "tidegate_requests_shed",
-            "Requests answered with 503 by the server itself, by reason",
-            Shed::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.shed(reason))),
-        )?;
-        page.counters(
-            "tidegate_requests_refused",
-            "Requests, and what passed for requests, that the server refused itself, by reason",
-            Refused::ALL.into_iter().map(|reason| ([("reason", reason.name())], self.stats.refusals(reason))),
-        )?;
-        page.counter(
-            "tidegate_requests_client_gone",
-            "Requests dropped from the queue because their client had gone",
-            counted.client_gone,
-        )?;
-        page.counter("tidegate_requests_cut", "Requests ended by force, without a whole response", counted.cut)
+        page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", self.stats.in_flight())?;
+        self.counted(page, Section::Requests)
     }
 
     fn pool(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (tally, counted) = (self.queue.tally(), self.stats.snapshot());
+        let tally = self.queue.tally();
         page.gauge("tidegate_queue_depth", "Requests that wait for a thread", self.queue.len() as u64)?;
         page.gauge("tidegate_queue_limit", "Requests that may wait for a thread", self.queue.max_queue() as u64)?;
         page.gauges(
@@ -114,22 +94,11 @@ impl Report {
             Unit::Seconds,
             &ConstGauge::new(self.queue.unattended(now()).as_secs_f64()),
         )?;
-        page.counter(
-            "tidegate_stalls",
-            "Times that one more request was let in beside one that computed for long",
-            counted.stalls,
-        )?;
-        page.counter(
-            "tidegate_preemptions",
-            "Times that a thread that computed was asked to let others have the GVL",
-            counted.preemptions,
-        )?;
-        page.counter("tidegate_yields", "Times that a thread let others in the app go first", counted.yields)
+        self.counted(page, Section::Pool)
     }
 
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
         let counted = self.stats.snapshot();
-        page.counter("tidegate_connections_accepted", "Connections accepted", counted.accepted)?;
         page.gauges(
             "tidegate_connections",
             "Connections; open: the server's, hijacked: the app's own",
@@ -137,16 +106,6 @@ impl Report {
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
         page.gauge("tidegate_connections_limit", "Connections that there may be", self.own.limit.limit())?;
-        page.counter(
-            "tidegate_connections_gave_way",
-            "Silent connections closed because new ones needed their places",
-            counted.gave_way,
-        )?;
-        page.counter(
-            "tidegate_responses_too_slow",
-            "Responses cut because their clients took them too slowly, or not at all",
-            counted.too_slow,
-        )?;
         let bytes = |count: u64| ConstGauge::new(count);
         let budget = &self.own.budget;
         page.measure(
@@ -166,38 +125,27 @@ impl Report {
             "Bytes of bodies that went to a file because of that limit",
             budget.spilled(),
         )?;
-        page.counter(
-            "tidegate_unacked_bytes",
-            "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain",
-            counted.unsent,
-        )
+        self.counted(page, Section::Connections)
     }
 
     fn drain(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (counted, drain) = (self.stats.snapshot(), self.traffic.drain());
+        let drain = self.traffic.drain();
         let seconds = |duration: Duration| ConstGauge::new(duration.as_secs_f64());
-        let (connections, requests) = drain.map_or((0, 0), |drain| {
-            (counted.accepted - drain.before.accepted, counted.requests - drain.before.requests)
-        });
+        let counted = drain.map(|drain| self.stats.snapshot().since(&drain.before)).unwrap_or_default();
         let left = match self.phase() {
             Phase::Draining { until: end, .. } | Phase::Closing { deadline: end, .. } => {
                 end.saturating_duration_since(now())
             }
             _ => Duration::ZERO,
         };
-        page.counters(
-            "tidegate_signals",
-            "Signals that the server has heard",
-            Signal::ALL.map(|signal| ([("signal", signal.to_string())], self.stats.signals(signal))),
-        )?;
         page.measure(
             "tidegate_drain_left",
             "What is left of the phase that a drain is in",
             Unit::Seconds,
             &seconds(left),
         )?;
-        page.counter("tidegate_drain_connections", "Connections accepted in a drain", connections)?;
-        page.counter("tidegate_drain_requests", "Requests that came in a drain", requests)?;
+        page.counter("tidegate_drain_connections", "Connections accepted in a drain", counted.accepted)?;
+        page.counter("tidegate_drain_requests", "Requests that came in a drain", counted.requests)?;
         page.counter(
             "tidegate_drain_late_connections",
             "Connections that came in the last fifth of the drain delay, or after it",
@@ -209,8 +157,21 @@ impl Report {
             Unit::Seconds,
             &seconds(self.traffic.last_in_drain().unwrap_or_default()),
         )?;
-        page.counter("tidegate_told_close", "Responses that told the client to close, in a drain", counted.told_close)?;
-        page.counter("tidegate_idle_closed", "Idle connections closed, in a drain", counted.idle_closed)
+        self.counted(page, Section::Drain)
+    }
+
+    /// The counters of a section that are declared in the table of [`stats`](crate::stats).
+    fn counted(&self, page: &mut Page<'_>, section: Section) -> fmt::Result {
+        self.stats.shown().into_iter().filter(|shown| shown.section == section).try_for_each(|shown| {
+            match shown.values {
+                Values::One(count) => page.counter(shown.metric, shown.help, count),
+                Values::Labelled { key, counts } => page.counters(
+                    shown.metric,
+                    shown.help,
+                    counts.into_iter().map(|(name, count)| ([(key, name)], count)),
+                ),
+            }
+        })
     }
 
     fn process(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -2,10 +2,13 @@
 //! beside them, under our name.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Report;
-use crate::{config::Interpreter, stats::Shed};
+use crate::{
+    config::Interpreter,
+    stats::{Place, Shown, Values},
+};
 
 /// Puma's keys of one process.
 #[derive(Serialize)]
@@ -46,22 +49,27 @@ struct Ours {
     in_flight: u64,
     connections: u64,
     hijacked: u64,
-    accepted: u64,
-    shed: Reasons,
-    client_gone: u64,
-    cut: u64,
-    told_close: u64,
-    idle_closed: u64,
-    stalls: u64,
-    yields: u64,
-    preemptions: u64,
+    #[serde(flatten)]
+    counted: Counted,
 }
 
-#[derive(Serialize)]
-struct Reasons {
-    queue_full: u64,
-    queue_timeout: u64,
-    ending: u64,
+/// The counters whose line in the table of [`stats`](crate::stats) says so, by the names of their fields.
+struct Counted(Vec<Shown>);
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = self.0.iter().filter(|shown| shown.place == Place::StatsToo);
+        serializer.collect_map(shown.map(|shown| (shown.name, &shown.values)))
+    }
+}
+
+impl Serialize for Values {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::One(count) => serializer.serialize_u64(*count),
+            Self::Labelled { counts, .. } => serializer.collect_map(counts.iter().copied()),
+        }
+    }
 }
 
 pub(super) fn write(report: &Report) -> String {
@@ -94,21 +102,9 @@ pub(super) fn write(report: &Report) -> String {
             in_flight: counted.in_flight,
             connections: counted.connections,
             hijacked: counted.hijacked,
-            accepted: counted.accepted,
-            shed: Reasons {
-                queue_full: stats.shed(Shed::QueueFull),
-                queue_timeout: stats.shed(Shed::QueueTimeout),
-                ending: stats.shed(Shed::Ending),
-            },
-            client_gone: counted.client_gone,
-            cut: counted.cut,
-            told_close: counted.told_close,
-            idle_closed: counted.idle_closed,
-            stalls: counted.stalls,
-            yields: counted.yields,
-            preemptions: counted.preemptions,
+            counted: Counted(stats.shown()),
         },
     };
-    // Strings and numbers can always be written. A newline ends it, for those who read lines.
+    // Strings and numbers can always be written. A newline ends it, for tools that read lines.
     serde_json::to_string(&numbers).unwrap_or_default() + "\n"
 }

@@ -41,7 +41,7 @@ fn prometheus_reads_what_was_counted() {
     stats.request_ended(get_class, StatusClass::NONE, Duration::from_secs(100));
     let ms = Duration::from_millis;
     stats.answered(&Times { queue_wait: ms(1), lock_wait: ms(20), app: ms(30) });
-    stats.rejected(Shed::QueueTimeout);
+    stats.shed.inc(Shed::QueueTimeout);
     let open = stats.connection_accepted();
     let (kind, page) = get(&report, "/metrics", None);
     assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
@@ -90,13 +90,13 @@ fn a_drain_shows_while_it_lasts() {
         drain_delay: Duration::from_secs(10),
         shutdown_timeout: Duration::from_secs(10),
         budget: None,
-        until_quiet: false,
+        drain_until_quiet: false,
     };
     report.traffic.drain_begins(now, &plan, report.stats.snapshot());
     drop(report.stats.connection_accepted());
     report.traffic.arrived(None, now + Duration::from_secs(9));
     report.stats.request_begun();
-    report.stats.signalled(Signal::Term);
+    report.stats.signals.inc(Signal::Term);
     let page = page();
     for (series, expected) in [
         ("tidegate_drain_connections_total", 1.0),
@@ -112,7 +112,7 @@ fn a_drain_shows_while_it_lasts() {
 }
 
 #[test]
-fn open_metrics_is_for_those_who_ask_for_it() {
+fn open_metrics_is_for_clients_that_ask_for_it() {
     let report = report();
     let asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4";
     let (kind, page) = get(&report, "/metrics", Some(asked));

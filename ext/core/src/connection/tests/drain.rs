@@ -211,7 +211,7 @@ async fn a_request_that_was_not_looked_at_before_a_forced_end_is_refused() {
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
         assert_eq!(String::from_utf8(answer), String::from_utf8(refused.to_vec()), "after {silent_for:?}");
-        assert_eq!(harness.shared.services.stats.snapshot().rejected, 1);
+        assert_eq!(harness.shared.services.stats.snapshot().shed, 1);
     }
 }
 

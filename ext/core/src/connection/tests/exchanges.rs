@@ -253,7 +253,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
     second.send(GET).await;
     harness.answer(ok("y")).await;
     second.expect(&with_length("y")).await;
-    assert_eq!(harness.shared.services.stats.snapshot().rejected, 1);
+    assert_eq!(harness.shared.services.stats.snapshot().shed, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     let mut client = harness.request().await;
     client.expect(BUSY).await;
     assert!(harness.shared.services.queue.is_empty());
-    assert_eq!(harness.shared.services.stats.shed(crate::stats::Shed::QueueTimeout), 1);
+    assert_eq!(harness.shared.services.stats.shed.get(crate::stats::Shed::QueueTimeout), 1);
     assert_eq!(harness.shared.services.stats.snapshot().in_flight, 0);
     clock.abort();
 }

@@ -21,7 +21,7 @@ async fn a_bare_line_feed_is_refused_and_the_connection_closed() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nX: a\nContent-Length: 3\r\n\r\n").await;
     client.expect(&refused("400 Bad Request")).await;
     client.served().await;
-    assert_eq!(harness.shared.services.stats.refusals(Refused::Malformed), 1);
+    assert_eq!(harness.shared.services.stats.refused.get(Refused::Malformed), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn what_is_refused_behind_a_request_is_refused_after_its_response() {
         assert_eq!(client.here(), "", "{bytes:?} must wait for its turn");
         exchange.responder.send(ok("ok")).unwrap();
         assert_eq!(client.rest().await.0, format!("{OK}{}", refused(status)));
-        assert_eq!(harness.shared.services.stats.refusals(reason), 1);
+        assert_eq!(harness.shared.services.stats.refused.get(reason), 1);
     }
 }
 
@@ -98,7 +98,7 @@ async fn half_a_head_on_a_resting_connection_is_answered_with_408() {
     let (text, after) = client.rest().await;
     assert_eq!(text, refused("408 Request Timeout"));
     assert_eq!(after.as_secs(), 40);
-    assert_eq!(harness.shared.services.stats.refusals(Refused::HeadTimeout), 1);
+    assert_eq!(harness.shared.services.stats.refused.get(Refused::HeadTimeout), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn broken_chunks_are_answered_with_400_and_nothing_behind_them_is_read() {
         let mut client = harness.connect();
         client.send(&format!("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n{chunks}{GET}")).await;
         assert_eq!(client.rest().await.0, refused("400 Bad Request"));
-        assert_eq!(harness.shared.services.stats.refusals(Refused::Malformed), 1, "{chunks:?}");
+        assert_eq!(harness.shared.services.stats.refused.get(Refused::Malformed), 1, "{chunks:?}");
         assert_eq!(harness.shared.services.stats.snapshot().requests, 1);
     }
 }
@@ -129,7 +129,7 @@ async fn heads_of_many_fields_are_served_between_heads_of_few() {
     client.send(&many(1001)).await;
     client.expect(&refused("431 Request Header Fields Too Large")).await;
     client.served().await;
-    assert_eq!(harness.shared.services.stats.refusals(Refused::HeadTooLarge), 1);
+    assert_eq!(harness.shared.services.stats.refused.get(Refused::HeadTooLarge), 1);
 }
 
 #[tokio::test(start_paused = true)]

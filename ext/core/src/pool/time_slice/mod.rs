@@ -20,10 +20,10 @@ use std::{
 use tokio::sync::Notify;
 
 pub use crate::sys::CpuClock;
-use crate::{stats::Stats, sync::now};
+use crate::{config::TIME_SLICE, stats::Stats, sync::now};
 
 /// The slice unless it is set: longer than most requests compute in one go, and short enough for those that wait.
-pub const SLICE: Duration = Duration::from_millis(40);
+pub(crate) const SLICE: Duration = TIME_SLICE;
 
 /// How often the slicer looks which thread has the GVL, while another wants it. A worker between two requests hands the GVL on
 /// after the same time, for a thread that has not had a slice of its own just now.
@@ -186,7 +186,7 @@ impl TimeSlicer {
                 if slice.is_some_and(|slice| seen.burst_lasted >= slice) {
                     self.asked.store(seen.burst, SeqCst);
                     (self.interrupt)();
-                    stats.preempted();
+                    stats.preemptions.inc();
                 }
             }
             self.contended.notified().await;

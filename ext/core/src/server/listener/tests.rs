@@ -1,4 +1,4 @@
-//! Binding, and closing without losing anybody.
+//! Binding, and closing without losing a client.
 
 use super::*;
 use socket2::SockAddr;
