@@ -105,8 +105,8 @@ pub(crate) struct Shared {
     pub(crate) troubles: Arc<Troubles>,
     /// One task for each connection.
     pub(crate) tasks: TaskTracker,
-    /// A token for each connection that is the app's own.
-    pub(crate) hijacked: TaskTracker,
+    /// A token for each connection that is the app's own. A drain waits for these too.
+    pub(crate) hijacked_connections: TaskTracker,
 }
 
 impl Shared {
@@ -127,7 +127,7 @@ impl Shared {
 
     /// Has the server wait for a connection that it no longer has; `tell` is dropped when the app has closed it.
     fn hold(&self, tell: Option<oneshot::Sender<Infallible>>) -> HijackGuard {
-        HijackGuard { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.hijacked.token() }
+        HijackGuard { _tell: tell, _count: self.stats.connection_hijacked(), _token: self.hijacked_connections.token() }
     }
 
     /// A request was ended by force, without a whole response.

@@ -262,8 +262,8 @@ impl Driver {
             shared.tasks.close();
             shared.tasks.wait().await;
             // Each of those tasks that gave its connection to the app has left a token before it ended.
-            shared.hijacked.close();
-            shared.hijacked.wait().await;
+            shared.hijacked_connections.close();
+            shared.hijacked_connections.wait().await;
         }
     }
 

@@ -223,7 +223,7 @@ impl Server {
             budget: budget.clone(),
             troubles,
             tasks: TaskTracker::new(),
-            hijacked: TaskTracker::new(),
+            hijacked_connections: TaskTracker::new(),
         });
         let requests = shared.clone();
         let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {

@@ -88,7 +88,7 @@ impl Stage {
                 budget: Budget::new(limits.buffer_limit),
                 troubles: Arc::new(Troubles::told_to(observer)),
                 tasks: TaskTracker::new(),
-                hijacked: TaskTracker::new(),
+                hijacked_connections: TaskTracker::new(),
             }),
             phase,
             worker,
