@@ -127,6 +127,27 @@ fn open_metrics_is_for_clients_that_ask_for_it() {
 }
 
 #[test]
+fn each_metric_is_described_once_and_all_that_are_declared_are_there() {
+    let report = report();
+    let (_, page) = get(&report, "/metrics", None);
+    let described = |of: &str| -> Vec<String> {
+        let lines = page.lines().filter_map(|line| line.strip_prefix(of));
+        lines.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    };
+    let (mut helps, mut types) = (described("# HELP "), described("# TYPE "));
+    for shown in report.stats.shown() {
+        let help = format!("# HELP {}_total {}\n", shown.metric, shown.help);
+        assert!(page.contains(&help), "no {help} in:\n{page}");
+    }
+    for names in [&mut helps, &mut types] {
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "{names:?}");
+    }
+}
+
+#[test]
 fn stats_have_pumas_keys() {
     let report = report();
     report.stats.request_begun();
