@@ -190,7 +190,7 @@ impl Responder {
     }
 
     /// Sends `head` and asks for the connection itself, in place of a response. `unparker` is used when
-    /// [`Hijack::progress`] has something to say.
+    /// `Hijack::progress` has something to say.
     pub fn hijack(self, head: Vec<u8>, unparker: Unparker) -> Hijack {
         let (request, hijack) = HijackRequest::new(head, unparker);
         let times = self.times();
