@@ -17,11 +17,12 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | this one | queues an exchange, calls a worker for it, ends the pool, and reports |
+//! | this one | queues an exchange, calls a worker for it, ends the pool |
 //! | [`guard`] | takes the lock; a worker that was called is woken after its release |
 //! | [`worker`] | looks, sleeps, answers, leaves |
 //! | [`gvl_events`] | hears from Ruby when a worker releases the GVL and has it again |
 //! | [`timers`] | the stall guard, and the end of `queue_timeout` |
+//! | [`report`] | tells how long the queue is, what the workers do, and whether the pool is dead |
 //!
 //! [`time_slice`] is beside it: how long one thread may keep the GVL while others want it.
 
@@ -32,6 +33,7 @@ pub(crate) mod gvl_events;
 pub(crate) mod gvl_times;
 pub(crate) mod hiring;
 pub(crate) mod queue;
+pub(crate) mod report;
 pub(crate) mod roster;
 pub(crate) mod time_slice;
 pub(crate) mod timers;
@@ -47,7 +49,6 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub(crate) use self::admission::Tally;
 use self::{
     admission::{Call, Id},
     estimates::Estimates,
@@ -258,64 +259,6 @@ impl DispatchQueue {
             state.stall_guard_on = true;
             self.stall_guard.notify_one();
         }
-    }
-
-    // ===== reports =====
-
-    /// How many exchanges wait for a worker.
-    pub fn len(&self) -> usize {
-        self.lock().queue.len()
-    }
-
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.lock().queue.is_empty()
-    }
-
-    /// How many exchanges may wait.
-    pub(crate) fn max_queue(&self) -> usize {
-        self.lock().queue.max_queue()
-    }
-
-    /// The most exchanges that have waited at a time since the last call of this.
-    pub(crate) fn reset_deepest(&self) -> usize {
-        self.lock().queue.reset_deepest()
-    }
-
-    /// How many workers there may be.
-    pub fn max_threads(&self) -> usize {
-        self.lock().roster.max_threads()
-    }
-
-    /// How many workers there are, and how many of them sleep.
-    pub fn workers(&self) -> (usize, usize) {
-        let state = self.lock();
-        (state.roster.admission.workers(), state.roster.admission.idle())
-    }
-
-    /// The workers by what they do.
-    pub(crate) fn tally(&self) -> Tally {
-        self.lock().roster.admission.tally()
-    }
-
-    /// For how long exchanges have waited although no worker is in the app and none has come for them; zero when none waits,
-    /// or a worker is in the app, for however long. It grows when no thread runs the app any more.
-    pub(crate) fn unattended(&self, now: Instant) -> Duration {
-        let state = self.lock();
-        let tally = state.roster.admission.tally();
-        if tally.active + tally.waiting > 0 {
-            return Duration::ZERO;
-        }
-        let Some(first) = state.queue.first() else { return Duration::ZERO };
-        let queued = first.request.queued;
-        let since = state.roster.last_sign_of_life().map_or(queued, |sign| sign.max(queued));
-        now.saturating_duration_since(since)
-    }
-
-    /// The same, where it is at least the `limit`.
-    pub(crate) fn unattended_for_too_long(&self, limit: Option<Duration>, now: Instant) -> Option<Duration> {
-        let limit = limit?;
-        Some(self.unattended(now)).filter(|silence| *silence >= limit)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The queue and its workers, with threads where they matter.
 
-use super::{estimates::MAX_STALL_AFTER, *};
+use super::{admission::Tally, estimates::MAX_STALL_AFTER, *};
 use crate::{
     exchange::Answer,
     http::{
