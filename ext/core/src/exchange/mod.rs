@@ -46,7 +46,7 @@ pub struct Responder {
     /// When a worker took the exchange; before that, when it was queued.
     since: Instant,
     queue_wait: Duration,
-    lock_wait: Duration,
+    gvl_wait: Duration,
 }
 
 /// How an exchange ends.
@@ -80,7 +80,7 @@ impl Exchange {
     pub(crate) fn new(request: Request, interim: Option<Arc<Interim>>) -> (Self, Awaited) {
         let (answer, awaited) = oneshot::channel();
         let since = request.queued;
-        let responder = Responder { answer, interim, since, queue_wait: Duration::ZERO, lock_wait: Duration::ZERO };
+        let responder = Responder { answer, interim, since, queue_wait: Duration::ZERO, gvl_wait: Duration::ZERO };
         (Self { request, responder }, awaited)
     }
 
@@ -168,11 +168,11 @@ impl Responder {
         let times = self.times();
         let (sender, receiver) = body::channel();
         let (answer, instead) = oneshot::channel();
-        let Self { interim, since, queue_wait, lock_wait, .. } = self;
+        let Self { interim, since, queue_wait, gvl_wait, .. } = self;
         let response = Response { status, headers, body: ResponseBody::Stream(receiver) };
         // A client that has gone needs no answer, and the body's sender tells of it.
         drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, hold, instead }), times)));
-        (sender, Recall(Self { answer, interim, since, queue_wait, lock_wait }))
+        (sender, Recall(Self { answer, interim, since, queue_wait, gvl_wait }))
     }
 
     /// How long the exchange waited for its worker.
@@ -182,11 +182,11 @@ impl Responder {
 
     /// Notes how long its worker has waited for the GVL.
     pub fn waited_for_lock(&mut self, duration: Duration) {
-        self.lock_wait = duration;
+        self.gvl_wait = duration;
     }
 
     fn times(&self) -> Times {
-        Times { queue_wait: self.queue_wait, lock_wait: self.lock_wait, app: self.since.elapsed() }
+        Times { queue_wait: self.queue_wait, gvl_wait: self.gvl_wait, app: self.since.elapsed() }
     }
 
     /// Sends `head` and asks for the connection itself, in place of a response. `unparker` is used when

@@ -157,7 +157,7 @@ impl Record {
             bytes: self.bytes,
             duration_ms: milliseconds(self.took),
             queue_wait_ms: self.times.map(|times| milliseconds(times.queue_wait)),
-            gvl_wait_ms: self.times.map(|times| milliseconds(times.lock_wait)),
+            gvl_wait_ms: self.times.map(|times| milliseconds(times.gvl_wait)),
             app_time_ms: self.times.map(|times| milliseconds(times.app)),
             referer: text(&self.referer),
             user_agent: text(&self.user_agent),
@@ -347,8 +347,8 @@ mod tests {
     #[test]
     fn a_json_line_says_where_the_time_went() {
         let mut record = record("/", b"x");
-        let [queue_wait, lock_wait, app] = [250, 1_000, 1_200].map(Duration::from_micros);
-        record.times = Some(Times { queue_wait, lock_wait, app });
+        let [queue_wait, gvl_wait, app] = [250, 1_000, 1_200].map(Duration::from_micros);
+        record.times = Some(Times { queue_wait, gvl_wait, app });
         let object: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
         let times = ["queue_wait_ms", "gvl_wait_ms", "app_time_ms"].map(|name| object[name].as_f64());
         assert_eq!(times, [Some(0.25), Some(1.0), Some(1.2)]);

@@ -55,7 +55,7 @@ pub(crate) struct Times {
     /// From the queue's door to the worker.
     pub queue_wait: Duration,
     /// What of [`app`](Self::app) was spent in waiting for the interpreter's lock.
-    pub lock_wait: Duration,
+    pub gvl_wait: Duration,
     /// From the worker's taking it to the response.
     pub app: Duration,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Requests {
     ended: [[AtomicU64; STATUSES.len()]; METHODS.len()],
     duration: Histogram,
     queue_wait: Histogram,
-    lock_wait: Histogram,
+    gvl_wait: Histogram,
     app: Histogram,
 }
 
@@ -78,7 +78,7 @@ impl Requests {
 
     pub(super) fn answered(&self, times: &Times) {
         self.queue_wait.observe(times.queue_wait);
-        self.lock_wait.observe(times.lock_wait);
+        self.gvl_wait.observe(times.gvl_wait);
         self.app.observe(times.app);
     }
 
@@ -97,8 +97,8 @@ impl Requests {
         self.queue_wait.read()
     }
 
-    pub(crate) fn lock_wait(&self) -> Distribution {
-        self.lock_wait.read()
+    pub(crate) fn gvl_wait(&self) -> Distribution {
+        self.gvl_wait.read()
     }
 
     pub(crate) fn app(&self) -> Distribution {

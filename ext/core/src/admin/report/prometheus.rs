@@ -71,7 +71,7 @@ impl Report {
             &kinds.duration(),
         )?;
         page.histogram("tidegate_queue_wait", "From a whole request to a thread for it", &kinds.queue_wait())?;
-        page.histogram("tidegate_gvl_wait", "Waiting for the GVL inside the app, per request", &kinds.lock_wait())?;
+        page.histogram("tidegate_gvl_wait", "Waiting for the GVL inside the app, per request", &kinds.gvl_wait())?;
         page.histogram("tidegate_app_time", "From a thread taking a request to its response", &kinds.app())?;
         page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", self.stats.in_flight())?;
         self.counted(page, Section::Requests)

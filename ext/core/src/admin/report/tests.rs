@@ -40,7 +40,7 @@ fn prometheus_reads_what_was_counted() {
     stats.request_ended(get_class, StatusCode::OK.into(), Duration::from_millis(3));
     stats.request_ended(get_class, StatusClass::NONE, Duration::from_secs(100));
     let ms = Duration::from_millis;
-    stats.answered(&Times { queue_wait: ms(1), lock_wait: ms(20), app: ms(30) });
+    stats.answered(&Times { queue_wait: ms(1), gvl_wait: ms(20), app: ms(30) });
     stats.shed.inc(Shed::QueueTimeout);
     let open = stats.connection_accepted();
     let (kind, page) = get(&report, "/metrics", None);
