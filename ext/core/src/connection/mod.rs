@@ -61,7 +61,7 @@ use self::{
 };
 pub(crate) use self::{
     connection_limit::ConnectionLimit,
-    shared::{Services, Settings, Shared},
+    shared::{ConnectionSettings, Services, Shared},
     socket::Socket,
 };
 use crate::{

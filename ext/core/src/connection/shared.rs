@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim};
 use crate::{
-    config::{AddedHeaders, Limits, Probes, Timeouts},
+    config::{AddedHeaders, Config, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::hijack::HijackGuard,
     http::{body::Budget, probe, response::Response},
@@ -21,7 +21,7 @@ use crate::{
 /// What all connections of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
+    pub(crate) settings: ConnectionSettings,
     pub(crate) services: Services,
     pub(crate) bounds: Bounds,
     /// One task for each connection that the server serves.
@@ -32,13 +32,26 @@ pub(crate) struct Shared {
 
 /// Settings that a connection acts on.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ConnectionSettings {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) probes: Probes,
     pub(crate) added_headers: AddedHeaders,
     /// Where bodies wait that are too large for memory.
     pub(crate) spool_directory: PathBuf,
+}
+
+impl ConnectionSettings {
+    pub(crate) fn of(config: &Config) -> Self {
+        let Config { timeouts, limits, probes, added_headers, spool_directory, .. } = config;
+        Self {
+            timeouts: *timeouts,
+            limits: *limits,
+            probes: probes.clone(),
+            added_headers: *added_headers,
+            spool_directory: spool_directory.clone(),
+        }
+    }
 }
 
 /// Other parts of the server that connections use.
@@ -70,7 +83,7 @@ pub(crate) struct Bounds {
 
 impl Shared {
     /// For a process that has descriptors for `room` connections, which is the limit where the settings have none.
-    pub(crate) fn new(settings: Settings, services: Services, room: u64) -> Arc<Self> {
+    pub(crate) fn new(settings: ConnectionSettings, services: Services, room: u64) -> Arc<Self> {
         let limits = &settings.limits;
         let bounds = Bounds {
             connections: ConnectionLimit::new(limits.max_connections.fixed().map_or(room, |limit| limit as u64)),

@@ -16,14 +16,18 @@ use crate::{
 /// How long to wait before trying again to accept, when this process cannot, and before connections are counted again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes at most as many at a time as `admin_clients` has room for. Where descriptors have run out, one of those is closed, or
+/// The admin listener and what answers on it.
+pub(super) struct AdminListener {
+    pub(super) listener: Listener,
+    pub(super) admin: Arc<Admin>,
+    /// How many clients it may have at a time.
+    pub(super) clients: Arc<ConnectionLimit>,
+}
+
+/// Takes at most as many at a time as its limit has room for. Where descriptors have run out, one of those is closed, or
 /// one of the app's `clients`.
-pub(super) async fn accept_admin(
-    listener: Listener,
-    admin: Arc<Admin>,
-    admin_clients: Arc<ConnectionLimit>,
-    clients: Arc<ConnectionLimit>,
-) {
+pub(super) async fn accept_admin(admin: AdminListener, clients: Arc<ConnectionLimit>) {
+    let AdminListener { listener, admin, clients: admin_clients } = admin;
     let tasks = TaskTracker::new();
     loop {
         let accepted = match listener.accept().await {

@@ -1,63 +1,63 @@
 //! A server: bound, then running on a thread with a runtime of its own. The only module that knows both the lifecycle and the
 //! connections.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `listener` | sockets that are bound, listen and are closed without losing a connection |
+//! | `acceptor` `admin_acceptor` | connections in, each into a task of its own |
+//! | `descriptors` | how many there is room for |
+//! | `signals` | signals, heard by the I/O thread |
+//! | `driver` | feeds the lifecycle and carries out its actions |
+//! | `io_thread` | the thread that all of this runs on |
+//! | `running` | the server as other threads see it |
 
 pub(crate) mod acceptor;
 pub(crate) mod admin_acceptor;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
+mod io_thread;
 pub(crate) mod listener;
+mod running;
 pub(crate) mod signals;
 
 use std::{
-    fmt, io,
-    sync::{Arc, Mutex, MutexGuard},
-    thread,
-    time::{Duration, Instant},
+    io,
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
-use tokio::{
-    io::AsyncReadExt,
-    net::UnixStream,
-    runtime::{self, Runtime},
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 
+pub use self::running::{Running, StopPoint};
 pub use crate::log::event::Observer;
 
-use self::{admin_acceptor::accept_admin, driver::Driver};
+use self::{
+    admin_acceptor::AdminListener,
+    driver::Driver,
+    io_thread::{IoThread, end_process},
+    listener::Bound,
+    running::StopWaiters,
+    signals::{BootGuard, SignalListener},
+};
 use crate::{
     admin::{
         Admin, Liveness,
         report::{Own, Report},
     },
-    config::Config,
-    connection::{ConnectionLimit, Services, Settings, Shared},
+    config::{Address, Config},
+    connection::{ConnectionLimit, ConnectionSettings, Services, Shared},
     drain::Traffic,
     error::Error,
-    http::body::Spool,
     lifecycle::{
         Event, Phase, Signal,
         plan::{Clamped, Plan},
     },
-    log::{LAST_LINES, Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
+    log::{Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
     pool::{DispatchQueue, time_slice::TimeSlicer},
-    server::{
-        listener::{Bound, Listener},
-        signals::{BootGuard, SignalListener, signal_of},
-    },
-    stats::{Snapshot, Stats},
-    sync::{
-        Parker,
-        latch::{Latch, LatchTrigger, latch},
-        now,
-    },
-    sys::{self, process::Watchdog},
+    stats::Stats,
+    sync::{latch::latch, now},
 };
 
-/// How long the end of the server waits for the check of TMPDIR, which is over long before.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long the process's last line may take to be written.
-const LAST_WORD: Duration = Duration::from_millis(500);
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
 const MESSAGE_ROOM: usize = 64;
 
@@ -177,293 +177,82 @@ impl Server {
     /// threads left.
     pub fn start(self, observer: Observer) -> Result<Running, Error> {
         self.clamped.iter().for_each(|clamped| observer(&LogEvent::Clamped(*clamped)));
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(32)
-            .thread_name("tidegate-disk")
-            .build()
-            .map_err(Error::runtime)?;
-        let failed = |cause| Error::runtime(cause);
-        let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(failed)?;
-        let (listener, signals) = heard.unzip();
+        let runtime = io_thread::runtime()?;
+        let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(Error::runtime)?;
+        let (signal_listener, signals) = heard.unzip();
         let entered = runtime.enter();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin_address = self.admin.as_ref().map(Bound::address);
         let listeners = self.bound.into_iter().map(Bound::listen).collect::<Result<Vec<_>, _>>()?;
-        let admin = self.admin.map(Bound::listen).transpose()?;
+        let admin_listener = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
 
-        let (queue, stats, logs) = (self.queue, self.stats, self.logs);
-        let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
-        let (alive, stopped) = latch();
+        let (stopped_trigger, stopped) = latch();
         let (waiters, stopping, closing) = StopWaiters::new();
-        let traffic = Arc::new(Traffic::new(self.plan.drain_until_quiet));
         // The app is loaded, and has opened what it keeps open.
-        let room = descriptors::room_for_connections(queue.max_threads());
-        let admin_clients = ConnectionLimit::new(room.admin);
-        let troubles = Arc::new(Troubles::told_to(observer.clone()));
-        let settings = Settings {
-            timeouts: self.config.timeouts,
-            limits: self.config.limits,
-            probes: self.config.probes,
-            added_headers: self.config.added_headers,
-            spool_directory: self.config.spool_directory,
-        };
+        let room = descriptors::room_for_connections(self.queue.max_threads());
         let services = Services {
-            queue: queue.clone(),
-            stats: stats.clone(),
+            queue: self.queue.clone(),
+            stats: self.stats.clone(),
             phase: phases.clone(),
-            traffic: traffic.clone(),
+            traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
-            troubles,
+            troubles: Arc::new(Troubles::told_to(observer.clone())),
         };
-        let shared = Shared::new(settings, services, room.clients);
-        let requests = shared.clone();
-        let admin = admin.zip(self.config.admin.as_ref()).map(|(listener, address)| {
-            let ask = messages.clone();
-            // Full means that as many events wait already.
-            let drain = Box::new(move || drop(ask.try_send(Message { event: Event::Drain, at: now() })));
-            let access_log = requests.services.access_log.as_ref().map(|log| log.lost().clone());
-            let (limit, budget) = (requests.bounds.connections.clone(), requests.bounds.bodies.clone());
-            let own = Own { limit, budget, log: logs.clone(), access_log };
-            let report = Report::new(stats.clone(), queue.clone(), traffic, phases.clone(), self.config.about, own);
-            let access = (address, self.config.admin_access);
-            let liveness = Liveness::new(queue.clone(), requests.settings.probes.liveness_timeout, observer.clone());
-            let phase = phases.clone();
-            (
-                listener,
-                Admin::new(phase, stats.clone(), report, liveness, drain, observer.clone(), access),
-                admin_clients,
-            )
+        let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
+        let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
+            listener,
+            admin: Arc::new(admin(&self.config, address, &shared, &self.logs, &messages, &observer)),
+            clients: ConnectionLimit::new(room.admin),
         });
-        let watchdog = match listener {
-            Some(_) => Some(watchdog(observer.clone(), logs.clone(), phases.clone()).map_err(failed)?),
+        let watchdog = match signal_listener {
+            Some(_) => {
+                Some(io_thread::watchdog(observer.clone(), self.logs.clone(), phases.clone()).map_err(Error::runtime)?)
+            }
             None => None,
         };
         let driver = Driver::new(self.plan, shared, phase, waiters, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
-        let ended_queue = queue.clone();
+        let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
-        let serve = move || {
-            serve(runtime, driver, inbox, listeners, admin, time_slicer, signals);
-            let deadline = Instant::now() + LAST_LINES;
-            // Before the workers come to their end, about which the app may have something to say.
-            logs.finish(deadline);
-            ended_queue.close();
-            requests.services.access_log.iter().for_each(|access| access.finish(deadline));
-            drop(alive);
-        };
-        thread::Builder::new().name("tidegate-io".into()).spawn(serve).map_err(Error::runtime)?;
+        let logs = self.logs;
+        IoThread { runtime, driver, inbox, listeners, admin, time_slicer, signals, logs, stopped: stopped_trigger }
+            .spawn()?;
         Ok(Running {
             addresses,
             admin_address,
-            queue,
-            stats,
+            queue: self.queue,
+            stats: self.stats,
             messages,
             phases,
             stopped,
             stopping,
             closing,
-            signal_listener: Mutex::new(listener),
+            signal_listener: Mutex::new(signal_listener),
         })
     }
 }
 
-/// A server that serves.
-pub struct Running {
-    addresses: Vec<String>,
-    admin_address: Option<String>,
-    queue: Arc<DispatchQueue>,
-    stats: Arc<Stats>,
-    messages: mpsc::Sender<Message>,
-    phases: watch::Receiver<Phase>,
-    stopped: Latch,
-    stopping: Latch,
-    closing: Latch,
-    signal_listener: Mutex<Option<SignalListener>>,
-}
-
-/// A point in a server's life that other threads wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopPoint {
-    /// It was told to stop.
-    Stopping,
-    /// Everything new has stopped being served.
-    Closing,
-}
-
-/// Wakes the threads that wait for those points.
-struct StopWaiters {
-    stopping: Option<LatchTrigger>,
-    closing: Option<LatchTrigger>,
-}
-
-impl StopWaiters {
-    fn new() -> (Self, Latch, Latch) {
-        let (stopping, told) = latch();
-        let (closing, closed) = latch();
-        (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
-    }
-
-    fn entered(&mut self, phase: Phase) {
-        if phase.is_stopping() {
-            self.stopping = None;
-        }
-        if phase.refuses_new() {
-            self.closing = None;
-        }
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").field("addresses", &self.addresses).field("phase", &self.phase()).finish()
-    }
-}
-
-impl Running {
-    /// What it listens on, with the ports the kernel chose: `tcp://127.0.0.1:40123`, `unix:///run/app.sock`.
-    pub fn addresses(&self) -> &[String] {
-        &self.addresses
-    }
-
-    /// Where the probes are answered.
-    pub fn admin_address(&self) -> Option<&str> {
-        self.admin_address.as_deref()
-    }
-
-    /// Where workers get their exchanges.
-    pub fn queue(&self) -> &Arc<DispatchQueue> {
-        &self.queue
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> Snapshot {
-        self.stats.snapshot()
-    }
-
-    /// Where the server is in its life.
-    pub fn phase(&self) -> Phase {
-        *self.phases.borrow()
-    }
-
-    /// Tells the lifecycle what happened, and when. Never blocks.
-    pub fn tell(&self, event: Event, at: Instant) {
-        // Full means that as many events wait already; closed, that it is over.
-        let _ = self.messages.try_send(Message { event, at });
-    }
-
-    /// The interpreter reports a signal, which the server may have heard by itself already.
-    pub fn signalled(&self, signal: Signal, at: Instant) {
-        let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
-        if !heard {
-            self.tell(Event::Signal(signal), at);
-        }
-    }
-
-    /// Hears the process's signals no longer.
-    pub fn ignore_signals(&self) {
-        drop(self.signal_listener().take());
-    }
-
-    fn signal_listener(&self) -> MutexGuard<'_, Option<SignalListener>> {
-        // No code that can panic runs under this lock.
-        self.signal_listener.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Waits until that point has come: `true`; `false` when `parker` was woken.
-    pub fn wait_for(&self, point: StopPoint, parker: &Parker) -> bool {
-        let latch = match point {
-            StopPoint::Stopping => &self.stopping,
-            StopPoint::Closing => &self.closing,
-        };
-        latch.wait(parker, None).is_some()
-    }
-
-    /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was
-    /// woken.
-    pub fn wait(&self, parker: &Parker, limit: Option<Duration>) -> Option<bool> {
-        self.stopped.wait(parker, limit)
-    }
-}
-
-// ===== the I/O thread =====
-
-fn serve(
-    runtime: Runtime,
-    mut driver: Driver,
-    inbox: mpsc::Receiver<Message>,
-    listeners: Vec<Listener>,
-    admin: Option<(Listener, Admin, Arc<ConnectionLimit>)>,
-    time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
-    signals: Option<(std::os::unix::net::UnixStream, mpsc::Sender<Message>)>,
-) {
-    runtime.block_on(async {
-        if let Some((stream, messages)) = signals {
-            tokio::spawn(forward_signals(stream, messages));
-        }
-        let clients = driver.shared().bounds.connections.clone();
-        let admin_task = admin.map(|(listener, admin, admin_clients)| {
-            tokio::spawn(accept_admin(listener, Arc::new(admin), admin_clients, clients))
-        });
-        for listener in listeners {
-            driver.accept_on(listener);
-        }
-        let shared = driver.shared();
-        if let Some((time_slicer, slice)) = time_slicer {
-            tokio::spawn(time_slicer.keep(slice, shared.services.stats.clone()));
-        }
-        tokio::spawn(async move {
-            tokio::join!(shared.services.queue.keep_time(), shared.bounds.memory.keep_small(give_back_memory))
-        });
-        let shared = driver.shared();
-        let checking = tokio::spawn(async move {
-            let spool_directory = &shared.settings.spool_directory;
-            if let Err(error) = Spool::check(spool_directory).await {
-                shared.services.troubles.spool_failed(&error, spool_directory, now());
-            }
-        });
-        driver.run(inbox).await;
-        // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
-        let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
-        if let Some(admin_task) = admin_task {
-            admin_task.abort();
-        }
-    });
-    // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
-    runtime.shutdown_background();
-}
-
-/// Ends the process when it is time, and says so.
-fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<Phase>) -> io::Result<Watchdog> {
-    Watchdog::start(move || {
-        let phase = *phases.borrow();
-        let status = if let Phase::Stopped { status } = phase { status } else { 1 };
-        end_process(&observer, &logs, status, phase)
-    })
-}
-
-fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
-    observer(&LogEvent::Overdue { status, phase });
-    logs.finish(Instant::now() + LAST_WORD);
-    sys::exit_now(status)
-}
-
-/// Passes signals on to the driver, until they are ignored.
-async fn forward_signals(stream: std::os::unix::net::UnixStream, messages: mpsc::Sender<Message>) {
-    let Ok(mut stream) = UnixStream::from_std(stream) else { return };
-    while let Ok(byte) = stream.read_u8().await {
-        if let Some(signal) = signal_of(byte) {
-            // Full means that as many events wait already.
-            let _ = messages.try_send(Message { event: Event::Signal(signal), at: now() });
-        }
-    }
-}
-
-/// On a thread of its own, because it takes some milliseconds.
-async fn give_back_memory() {
-    // What can't be given back stays.
-    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
+/// The admin endpoints on `address`.
+fn admin(
+    config: &Config,
+    address: &Address,
+    shared: &Shared,
+    logs: &Logs,
+    messages: &mpsc::Sender<Message>,
+    observer: &Observer,
+) -> Admin {
+    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
+    let (limit, budget) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let access_log = access_log.as_ref().map(|log| log.lost().clone());
+    let own = Own { limit, budget, log: logs.clone(), access_log };
+    let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
+    let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
+    let messages = messages.clone();
+    // Full means that as many events wait already.
+    let drain = Box::new(move || drop(messages.try_send(Message { event: Event::Drain, at: now() })));
+    let access = (address, config.admin_access.clone());
+    Admin::new(phase.clone(), stats.clone(), report, liveness, drain, observer.clone(), access)
 }

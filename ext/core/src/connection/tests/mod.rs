@@ -27,7 +27,7 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-use super::{Services, Settings, Shared, now, serve};
+use super::{ConnectionSettings, Services, Shared, now, serve};
 use crate::{
     config::{Limits, Probes, Timeouts},
     drain::Traffic,
@@ -73,7 +73,7 @@ impl Harness {
         let told = Arc::new(Mutex::new(Vec::new()));
         let lines = told.clone();
         let observer: Observer = Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string()));
-        let settings = Settings {
+        let settings = ConnectionSettings {
             timeouts,
             limits,
             probes: Probes::default(),

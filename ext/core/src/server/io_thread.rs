@@ -1,0 +1,155 @@
+//! The I/O thread: runs the runtime with all that the server does by itself, until the lifecycle ends.
+
+use std::{
+    io,
+    os::unix::net::UnixStream as StdUnixStream,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::AsyncReadExt,
+    net::UnixStream,
+    runtime::{Builder, Runtime},
+    sync::{mpsc, watch},
+};
+
+use super::{
+    Message, Observer,
+    admin_acceptor::{AdminListener, accept_admin},
+    driver::Driver,
+    listener::Listener,
+    signals::signal_of,
+};
+use crate::{
+    connection::Shared,
+    error::Error,
+    http::body::Spool,
+    lifecycle::{Event, Phase},
+    log::{LAST_LINES, Logs, event::LogEvent},
+    pool::time_slice::TimeSlicer,
+    sync::{latch::LatchTrigger, now},
+    sys::{self, process::Watchdog},
+};
+
+/// How long the end of the server waits for the check of TMPDIR, which is over long before.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the process's last line may take to be written.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// A runtime for this thread. Files are read and written by threads of its own.
+pub(super) fn runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(32)
+        .thread_name("tidegate-disk")
+        .build()
+        .map_err(Error::runtime)
+}
+
+/// What the thread takes with it.
+pub(super) struct IoThread {
+    pub(super) runtime: Runtime,
+    pub(super) driver: Driver,
+    /// What other threads tell the driver.
+    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) admin: Option<AdminListener>,
+    pub(super) time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
+    /// Yields a byte for each signal, where the process is the server's own, for the driver.
+    pub(super) signals: Option<(StdUnixStream, mpsc::Sender<Message>)>,
+    pub(super) logs: Logs,
+    /// Wakes the threads that wait for the server's end.
+    pub(super) stopped: LatchTrigger,
+}
+
+impl IoThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread left.
+    pub(super) fn spawn(self) -> Result<(), Error> {
+        thread::Builder::new().name("tidegate-io".into()).spawn(|| self.run()).map(drop).map_err(Error::runtime)
+    }
+
+    fn run(self) {
+        let Self { runtime, mut driver, inbox, listeners, admin, time_slicer, signals, logs, stopped } = self;
+        let shared = driver.shared();
+        runtime.block_on(async {
+            if let Some((stream, messages)) = signals {
+                tokio::spawn(forward_signals(stream, messages));
+            }
+            let clients = shared.bounds.connections.clone();
+            let admin_task = admin.map(|admin| tokio::spawn(accept_admin(admin, clients)));
+            for listener in listeners {
+                driver.accept_on(listener);
+            }
+            if let Some((time_slicer, slice)) = time_slicer {
+                tokio::spawn(time_slicer.keep(slice, shared.services.stats.clone()));
+            }
+            tokio::spawn(look_after(shared.clone()));
+            let checking = tokio::spawn(check_spool(shared.clone()));
+            driver.run(inbox).await;
+            // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
+            let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
+            if let Some(admin_task) = admin_task {
+                admin_task.abort();
+            }
+        });
+        // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
+        runtime.shutdown_background();
+        let deadline = Instant::now() + LAST_LINES;
+        // Before the workers come to their end, about which the app may have something to say.
+        logs.finish(deadline);
+        shared.services.queue.close();
+        shared.services.access_log.iter().for_each(|log| log.finish(deadline));
+        drop(stopped);
+    }
+}
+
+/// What has its time: requests that wait for too long, and memory after a rush. Never ends.
+async fn look_after(shared: Arc<Shared>) {
+    tokio::join!(shared.services.queue.keep_time(), shared.bounds.memory.keep_small(give_back_memory));
+}
+
+/// Tells the operator at once where bodies cannot be spooled.
+async fn check_spool(shared: Arc<Shared>) {
+    let directory = &shared.settings.spool_directory;
+    if let Err(error) = Spool::check(directory).await {
+        shared.services.troubles.spool_failed(&error, directory, now());
+    }
+}
+
+/// Ends the process when it is time, and says so.
+pub(super) fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<Phase>) -> io::Result<Watchdog> {
+    Watchdog::start(move || {
+        let phase = *phases.borrow();
+        let status = if let Phase::Stopped { status } = phase { status } else { 1 };
+        end_process(&observer, &logs, status, phase)
+    })
+}
+
+pub(super) fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
+    observer(&LogEvent::Overdue { status, phase });
+    logs.finish(Instant::now() + LAST_WORD);
+    sys::exit_now(status)
+}
+
+/// Passes signals on to the driver, until they are ignored.
+async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>) {
+    let Ok(mut stream) = UnixStream::from_std(stream) else { return };
+    while let Ok(byte) = stream.read_u8().await {
+        if let Some(signal) = signal_of(byte) {
+            // Full means that as many events wait already.
+            let _ = messages.try_send(Message { event: Event::Signal(signal), at: now() });
+        }
+    }
+}
+
+/// On a thread of its own, because it takes some milliseconds.
+async fn give_back_memory() {
+    // What can't be given back stays.
+    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
+}

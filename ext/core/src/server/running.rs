@@ -1,0 +1,138 @@
+//! A server that runs, as other threads see it: what they may tell it, and what they may wait for.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Message, signals::SignalListener};
+use crate::{
+    lifecycle::{Event, Phase, Signal},
+    pool::DispatchQueue,
+    stats::{Snapshot, Stats},
+    sync::{
+        Parker,
+        latch::{Latch, LatchTrigger, latch},
+    },
+};
+
+/// A server that serves.
+pub struct Running {
+    pub(super) addresses: Vec<String>,
+    pub(super) admin_address: Option<String>,
+    pub(super) queue: Arc<DispatchQueue>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) phases: watch::Receiver<Phase>,
+    pub(super) stopped: Latch,
+    pub(super) stopping: Latch,
+    pub(super) closing: Latch,
+    pub(super) signal_listener: Mutex<Option<SignalListener>>,
+}
+
+/// A point in a server's life that other threads wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopPoint {
+    /// It was told to stop.
+    Stopping,
+    /// Everything new has stopped being served.
+    Closing,
+}
+
+/// Wakes the threads that wait for those points.
+pub(super) struct StopWaiters {
+    stopping: Option<LatchTrigger>,
+    closing: Option<LatchTrigger>,
+}
+
+impl StopWaiters {
+    pub(super) fn new() -> (Self, Latch, Latch) {
+        let (stopping, told) = latch();
+        let (closing, closed) = latch();
+        (Self { stopping: Some(stopping), closing: Some(closing) }, told, closed)
+    }
+
+    pub(super) fn entered(&mut self, phase: Phase) {
+        if phase.is_stopping() {
+            self.stopping = None;
+        }
+        if phase.refuses_new() {
+            self.closing = None;
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("addresses", &self.addresses).field("phase", &self.phase()).finish()
+    }
+}
+
+impl Running {
+    /// What it listens on, with the ports the kernel chose: `tcp://127.0.0.1:40123`, `unix:///run/app.sock`.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Where the probes are answered.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin_address.as_deref()
+    }
+
+    /// Where workers get their exchanges.
+    pub fn queue(&self) -> &Arc<DispatchQueue> {
+        &self.queue
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Snapshot {
+        self.stats.snapshot()
+    }
+
+    /// Where the server is in its life.
+    pub fn phase(&self) -> Phase {
+        *self.phases.borrow()
+    }
+
+    /// Tells the lifecycle what happened, and when. Never blocks.
+    pub fn tell(&self, event: Event, at: Instant) {
+        // Full means that as many events wait already; closed, that it is over.
+        let _ = self.messages.try_send(Message { event, at });
+    }
+
+    /// The interpreter reports a signal, which the server may have heard by itself already.
+    pub fn signalled(&self, signal: Signal, at: Instant) {
+        let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
+        if !heard {
+            self.tell(Event::Signal(signal), at);
+        }
+    }
+
+    /// Hears the process's signals no longer.
+    pub fn ignore_signals(&self) {
+        drop(self.signal_listener().take());
+    }
+
+    fn signal_listener(&self) -> MutexGuard<'_, Option<SignalListener>> {
+        // No code that can panic runs under this lock.
+        self.signal_listener.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits until that point has come: `true`; `false` when `parker` was woken.
+    pub fn wait_for(&self, point: StopPoint, parker: &Parker) -> bool {
+        let latch = match point {
+            StopPoint::Stopping => &self.stopping,
+            StopPoint::Closing => &self.closing,
+        };
+        latch.wait(parker, None).is_some()
+    }
+
+    /// Waits until the server has stopped: `Some(true)`; `Some(false)` after `limit`; `None` when `parker` was
+    /// woken.
+    pub fn wait(&self, parker: &Parker, limit: Option<Duration>) -> Option<bool> {
+        self.stopped.wait(parker, limit)
+    }
+}
