@@ -73,6 +73,8 @@ module Tidegate
         option(:persistent_timeout, :TIMEOUT, 65.0, "seconds without a request on a kept connection",
                usual: %w[PUMA_PERSISTENT_TIMEOUT], native: true),
         option(:write_timeout, :TIMEOUT, 60.0, "seconds without the client taking a byte of the response", native: true),
+        option(:lingering_timeout, :SECONDS, 2.0, "seconds for the client to end its side of a connection that the server has ended",
+               native: true),
         option(:receive_timeout, :TIMEOUT, nil, "seconds from a request's first byte to its last, however fast it comes",
                native: true),
         option(:min_data_rate, :BYTES_OR_NONE, 500,

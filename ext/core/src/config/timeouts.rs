@@ -25,6 +25,10 @@ pub struct Timeouts {
     /// While the peer takes no byte of a response. The connection is aborted.
     #[serde(deserialize_with = "seconds_or_none")]
     pub write_timeout: Option<Duration>,
+    /// From the end of the server's side of a connection to the end of the client's, which tells that the client has its response.
+    /// The connection is closed all the same (RFC 9112 §9.6).
+    #[serde(deserialize_with = "seconds")]
+    pub lingering_timeout: Duration,
     /// From the first byte of a head to the last of the request. Answered with 408.
     #[serde(deserialize_with = "seconds_or_none")]
     pub receive_timeout: Option<Duration>,
@@ -92,6 +96,7 @@ impl Default for Timeouts {
             body_timeout: Some(Duration::from_secs(60)),
             persistent_timeout: Some(Duration::from_secs(65)),
             write_timeout: Some(Duration::from_secs(60)),
+            lingering_timeout: Duration::from_secs(2),
             receive_timeout: None,
             min_data_rate: Some(MinRate::default()),
         }

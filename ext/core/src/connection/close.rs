@@ -6,16 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Shared, Socket, state::ConnectionState, tracked_socket::TrackedSocket};
-use crate::http::response::Refusal;
+use crate::{config::Timeouts, http::response::Refusal};
 
-/// How long a client may take to notice that the server has ended its side. What it still sends meanwhile is read and forgotten.
-const LINGER: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
 
 /// Writes a refusal past hyper, and closes. The connection is closed too where the client does not take the refusal.
 pub(super) async fn refuse<S: Socket>(mut socket: TrackedSocket<S>, refusal: Refusal, shared: &Shared) {
-    if let Ok(Ok(())) = timeout(LINGER, socket.write_last(&refusal.to_http1())).await {
+    if let Ok(Ok(())) = timeout(shared.settings.timeouts.lingering_timeout, socket.write_last(&refusal.to_http1())).await {
         linger(socket, shared).await;
     }
 }
@@ -26,11 +24,11 @@ pub(super) async fn part<S: Socket>(mut socket: TrackedSocket<S>, shared: &Share
         return linger(socket, shared).await;
     }
     // A close alone would not do: a child process that the app has forked may hold the socket open.
-    let _ = timeout(LINGER, socket.shut_down()).await;
+    let _ = timeout(shared.settings.timeouts.lingering_timeout, socket.shut_down()).await;
     deliver(socket, shared).await;
 }
 
-/// Shuts the server's side down, reads on until the client has ended its own, and closes.
+/// Shuts the server's side down, reads on until the client has ended its own, and closes. What the client still sends is forgotten.
 pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
     let until_the_client_ends = async {
         if socket.shut_down().await.is_ok() {
@@ -38,7 +36,7 @@ pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Sha
         }
     };
     // Where the client does not end its side in time, the connection is closed all the same.
-    let _ = timeout(LINGER, until_the_client_ends).await;
+    let _ = timeout(shared.settings.timeouts.lingering_timeout, until_the_client_ends).await;
     deliver(socket, shared).await;
 }
 
@@ -70,7 +68,8 @@ pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionS
     }
     // A reset destroys what the client's kernel has not confirmed. The write timeout counts as for any response: from the last
     // byte that the client took.
-    let write_timeout = shared.settings.timeouts.write_timeout.unwrap_or(LINGER);
+    let Timeouts { write_timeout, lingering_timeout, .. } = shared.settings.timeouts;
+    let write_timeout = write_timeout.unwrap_or(lingering_timeout);
     let (mut left, mut deadline) = (usize::MAX, Instant::now() + write_timeout);
     while !shared.phase().is_forced() && Instant::now() < deadline {
         let unsent = socket.socket().unsent();

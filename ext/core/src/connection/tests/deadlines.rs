@@ -107,6 +107,7 @@ async fn has_no_deadline_that_is_switched_off() {
         write_timeout: None,
         receive_timeout: None,
         min_data_rate: None,
+        ..Timeouts::default()
     };
     let harness = Harness::with_timeouts(timeouts);
     let mut client = harness.connect();
@@ -116,4 +117,18 @@ async fn has_no_deadline_that_is_switched_off() {
     client.send("HTTP/1.1\r\nhost: x\r\n\r\n").await;
     harness.answer(ok("x")).await;
     client.expect(&with_length("x")).await;
+}
+
+/// A client that does not end its side holds its connection for as long as the setting says, and not longer.
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_end_of_the_clients_side_as_long_as_is_set() {
+    let harness = Harness::with_timeouts(Timeouts { lingering_timeout: s(7), ..Timeouts::default() });
+    let mut client = harness.connect();
+    client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\nmore").await;
+    harness.answer(ok("x")).await;
+    let mut response = Vec::new();
+    client.stream.read_to_end(&mut response).await.unwrap();
+    let ended = now();
+    client.serving.await.unwrap();
+    assert_eq!(now() - ended, s(7));
 }
