@@ -36,7 +36,9 @@ pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Sha
         }
     };
     // Where the client does not end its side in time, the connection is closed all the same.
-    let _ = timeout(shared.settings.timeouts.lingering_timeout, until_the_client_ends).await;
+    if timeout(shared.settings.timeouts.lingering_timeout, until_the_client_ends).await.is_err() {
+        shared.services.stats.lingered.inc();
+    }
     deliver(socket, shared).await;
 }
 

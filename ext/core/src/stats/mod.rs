@@ -126,6 +126,8 @@ declare! {
             "Silent connections closed because new ones needed their places";
         too_slow: Counter, Connections, MetricsOnly, "tidegate_responses_too_slow",
             "Responses cut because their clients took them too slowly, or not at all";
+        lingered: Counter, Connections, MetricsOnly, "tidegate_connections_lingered",
+            "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",

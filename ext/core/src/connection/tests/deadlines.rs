@@ -131,4 +131,5 @@ async fn waits_for_the_end_of_the_clients_side_as_long_as_is_set() {
     let ended = now();
     client.serving.await.unwrap();
     assert_eq!(now() - ended, s(7));
+    assert_eq!(harness.shared.services.stats.snapshot().lingered, 1);
 }
