@@ -48,6 +48,14 @@ RSpec.describe "a response header", :in_process do
     expect(sent({ "rack.private" => "x", "x-one" => "1" }).headers.keys).not_to include("rack.private")
   end
 
+  # An app behind another server would say how long that one keeps connections.
+  it "that says how long the connection is kept is the server's to send" do
+    headers = sent({ "Keep-Alive" => "timeout=600", "proxy-connection" => "keep-alive", "x-one" => "1" }).headers
+
+    expect(headers.keys).to include("x-one")
+    expect(headers.keys).not_to include("keep-alive", "proxy-connection")
+  end
+
   it "comes in a hash that is none but converts to one" do
     expect(sent(Struct.new(:to_h).new({ "x-one" => "1" })).headers["x-one"]).to eq(["1"])
   end

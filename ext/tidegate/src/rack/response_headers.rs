@@ -91,10 +91,19 @@ fn add_header(
     let name = HeaderName::from_bytes(&text).map_err(|_| {
         invalid(ruby, format!("the app returned a header named {}, which is not a token", describe(key)))
     })?;
+    if is_of_the_connection(&name) {
+        return Ok(());
+    }
     match RArray::from_value(value) {
         None => add_values(ruby, headers, &name, value),
         Some(values) => values.into_iter().try_for_each(|value| add_values(ruby, headers, &name, value)),
     }
+}
+
+/// Fields that say how long a connection is kept, which the server decides: an app would promise what does not come true. They
+/// belong to one connection, and not to the response (RFC 9110 §7.6.1).
+fn is_of_the_connection(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// Adds a value, or several that newlines divide, as Rack 2 has it.
