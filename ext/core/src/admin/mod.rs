@@ -9,10 +9,10 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -35,7 +35,10 @@ use crate::{
     connection::ConnectionLimit,
     http::{body::ResponseBody, response::Response},
     lifecycle::Phase,
-    log::event::{LogEvent, Observer},
+    log::{
+        event::{LogEvent, Observer},
+        warnings::RateLimit,
+    },
     pool::DispatchQueue,
     stats::Stats,
     sync::now,
@@ -45,7 +48,7 @@ use crate::{
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The log gets at most one line about refusals in this time, so that a client can't fill it.
-const BETWEEN_REFUSALS: Duration = Duration::from_secs(1);
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the admin listener shows, and what its clients may ask for.
 pub(crate) struct Admin {
@@ -58,7 +61,7 @@ pub(crate) struct Admin {
     /// Told which client asked for one.
     pub(crate) observer: Observer,
     authority: Authority,
-    refused: Mutex<Option<Instant>>,
+    refusals: RateLimit,
 }
 
 /// A client of the admin listener, as the log names it.
@@ -129,7 +132,7 @@ impl Admin {
         (address, access): (&Address, AdminAccess),
     ) -> Self {
         let authority = Authority::new(access, address);
-        Self { phase, stats, report, liveness, drain, observer, authority, refused: Mutex::default() }
+        Self { phase, stats, report, liveness, drain, observer, authority, refusals: RateLimit::default() }
     }
 
     async fn answer(&self, head: &Parts, client: AdminClient) -> Response {
@@ -166,14 +169,9 @@ impl Admin {
     }
 
     fn log_refusal(&self, client: AdminClient, denial: &Denial) {
-        let now = now();
-        let mut last = self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if last.is_some_and(|last| now.saturating_duration_since(last) < BETWEEN_REFUSALS) {
-            return;
+        if self.refusals.admit(REFUSAL_INTERVAL, now()).is_some() {
+            (self.observer)(&LogEvent::DrainRefused { by: &client.to_string(), reason: &denial.reason });
         }
-        *last = Some(now);
-        drop(last);
-        (self.observer)(&LogEvent::DrainRefused { by: &client.to_string(), reason: &denial.reason });
     }
 }
 

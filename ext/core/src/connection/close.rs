@@ -13,7 +13,9 @@ const DELIVERY_POLL: Duration = Duration::from_millis(5);
 
 /// Writes a refusal past hyper, and closes. The connection is closed too where the client does not take the refusal.
 pub(super) async fn refuse<S: Socket>(mut socket: TrackedSocket<S>, refusal: Refusal, shared: &Shared) {
-    if let Ok(Ok(())) = timeout(shared.settings.timeouts.lingering_timeout, socket.write_last(&refusal.to_http1())).await {
+    if let Ok(Ok(())) =
+        timeout(shared.settings.timeouts.lingering_timeout, socket.write_last(&refusal.to_http1())).await
+    {
         linger(socket, shared).await;
     }
 }

@@ -92,7 +92,7 @@ impl Service {
     pub(super) fn refused(&self, reason: Refused, now: Instant) {
         self.shared.services.stats.refused.inc(reason);
         if reason == Refused::Tls {
-            self.shared.services.troubles.tls_met(&self.peer, now);
+            self.shared.services.warnings.tls_met(&self.peer, now);
         }
     }
 
@@ -163,7 +163,7 @@ impl Service {
                 Ok(body) => Ok((head, body)),
                 Err(Unreceived::Refused(refusal)) => Err(refusal),
                 Err(Unreceived::Unwritten(error)) => {
-                    shared.services.troubles.spool_failed(&error, spool_directory, now());
+                    shared.services.warnings.spool_failed(&error, spool_directory, now());
                     Err(Refusal::closing(StatusCode::INSUFFICIENT_STORAGE))
                 }
             }

@@ -13,7 +13,7 @@ use crate::{
     exchange::hijack::HijackGuard,
     http::{body::Budget, probe, response::Response},
     lifecycle::Phase,
-    log::{access::AccessLog, troubles::Troubles},
+    log::{access::AccessLog, warnings::Warnings},
     pool::DispatchQueue,
     stats::Stats,
 };
@@ -67,7 +67,7 @@ pub(crate) struct Services {
     /// Where each request gets its line, if it gets one.
     pub(crate) access_log: Option<AccessLog>,
     /// Tells the operator what there is to mend.
-    pub(crate) troubles: Arc<Troubles>,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 /// What the connections of a server may take together.

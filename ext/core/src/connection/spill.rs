@@ -163,7 +163,7 @@ impl Spill {
         self.no_file = true;
         let kept = !failed.pieces.is_empty() && self.budget().held() <= self.budget().limit().saturating_mul(2);
         let spool_directory = &self.shared.settings.spool_directory;
-        self.shared.services.troubles.spill_failed(&failed.error, spool_directory, !kept, super::now());
+        self.shared.services.warnings.spill_failed(&failed.error, spool_directory, !kept, super::now());
         self.next.extend(failed.pieces);
         kept
     }

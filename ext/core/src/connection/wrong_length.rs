@@ -39,7 +39,7 @@ impl Declared {
         if actual != self.declared {
             let Target { method, path } = &self.target;
             let path = escaped(path.as_ref().map_or("*", PathAndQuery::path).as_bytes());
-            self.shared.services.troubles.length_was_wrong(method.as_str(), &path, (self.declared, actual), now());
+            self.shared.services.warnings.length_was_wrong(method.as_str(), &path, (self.declared, actual), now());
         }
     }
 

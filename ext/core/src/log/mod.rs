@@ -6,7 +6,7 @@ pub(crate) mod event;
 pub(crate) mod output;
 pub(crate) mod summary;
 mod termination;
-pub(crate) mod troubles;
+pub(crate) mod warnings;
 
 use std::{
     fs::File,

@@ -118,7 +118,7 @@ async fn look_after(shared: Arc<Shared>) {
 async fn check_spool(shared: Arc<Shared>) {
     let directory = &shared.settings.spool_directory;
     if let Err(error) = Spool::check(directory).await {
-        shared.services.troubles.spool_failed(&error, directory, now());
+        shared.services.warnings.spool_failed(&error, directory, now());
     }
 }
 

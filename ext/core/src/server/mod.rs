@@ -52,7 +52,7 @@ use crate::{
         Event, Phase, Signal,
         plan::{Clamped, Plan},
     },
-    log::{Logs, access::AccessLog, event::LogEvent, troubles::Troubles},
+    log::{Logs, access::AccessLog, event::LogEvent, warnings::Warnings},
     pool::{DispatchQueue, time_slice::TimeSlicer},
     stats::Stats,
     sync::{latch::latch, now},
@@ -199,7 +199,7 @@ impl Server {
             phase: phases.clone(),
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
-            troubles: Arc::new(Troubles::told_to(observer.clone())),
+            warnings: Arc::new(Warnings::reported_to(observer.clone())),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {

@@ -41,7 +41,7 @@ use crate::{
         response::Response,
     },
     lifecycle::Phase,
-    log::{event::Observer, troubles::Troubles},
+    log::{event::Observer, warnings::Warnings},
     pool::{DispatchQueue, Next, Worker},
     stats::Stats,
     sync::{Parker, inline_task},
@@ -86,7 +86,7 @@ impl Harness {
             phase: phases,
             traffic: Arc::new(Traffic::new(false)),
             access_log: None,
-            troubles: Arc::new(Troubles::told_to(observer)),
+            warnings: Arc::new(Warnings::reported_to(observer)),
         };
         Self { shared: Shared::new(settings, services, 1000), phase, worker, told }
     }
