@@ -25,10 +25,16 @@ module Tidegate
     private_constant :THREADS_UNKNOWN
 
     # The addresses that are listened on, with their real ports; empty before #start.
+    #
+    # @return [Array<String>]
     attr_reader :addresses
 
-    # +options+ are those of the configuration table; +configuration+ takes their place where they are resolved already.
-    # +surroundings+ is what a process that is the server's own has found out about them.
+    # @param app [#call] a Rack app
+    # @param configuration [Configuration, nil] takes the place of +options+ where they are resolved already
+    # @param log [Log, nil] where lines go; standard output and standard error unless given
+    # @param surroundings [Surroundings] what the launcher has found out about the process
+    # @param options [Hash] those of the configuration table (docs/options.md)
+    # @raise [ConfigurationError] for an option that is unknown or has a value that it can't have
     def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
       @surroundings = surroundings
       @configuration = configuration || Configuration.embedded(options)
@@ -39,7 +45,11 @@ module Tidegate
       @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?)
     end
 
-    # Makes the sockets, so that an address in use is known before anything else is done. Raises a BindError.
+    # Makes the sockets, so that an address in use is known before anything else is done.
+    #
+    # @return [self]
+    # @raise [BindError] when an address cannot be had
+    # @raise [ConfigurationError] for a setting that the native side finds wrong
     def bind
       Tidegate.load_late_parts
       @native ||= native.tap(&:bind)
@@ -53,9 +63,14 @@ module Tidegate
       self
     end
 
-    # Starts accepting, and returns when it does; the work is done in background threads. +signals+ are for a process that
-    # the server has to itself, as the launcher's: it hears these by itself from the first moment in which it can be connected
-    # to, also while Ruby is too busy to run a trap, and the process ends with the server in the platform's time.
+    # Starts accepting, and returns when it does; the work is done in background threads. With +signals+, those of a process that
+    # runs only the server, as the launcher's, the native side handles them from the moment in which clients can connect, also while
+    # Ruby is too busy to run a trap; and the process ends with the server, within the platform's time.
+    #
+    # @param signals [Array<Symbol>, nil] of :TERM, :INT, :QUIT and :HUP
+    # @return [self]
+    # @raise [BindError] when an address cannot be had
+    # @raise [Error] for a second start
     def start(signals: nil)
       raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
 
@@ -71,11 +86,17 @@ module Tidegate
 
     # Begins to stop, and returns at once. With +drain+ everything new is served for the drain delay first.
     # To call it twice changes nothing; to call it without +drain+ after a call with it ends the delay.
+    #
+    # @param drain [Boolean]
+    # @return [void]
     def stop(drain: false)
       @native&.stop(drain)
     end
 
-    # Does what the process does on the signal of that name: :TERM, :INT, :QUIT or :HUP. Allowed in a trap.
+    # Does what the process does on the signal of that name. Allowed in a trap.
+    #
+    # @param name [Symbol] :TERM, :INT, :QUIT or :HUP
+    # @return [void]
     def signal(name) = @native&.signal(name)
 
     # Hears the process's signals no longer by itself.
@@ -84,7 +105,10 @@ module Tidegate
     # Waits until the server is told to stop.
     def await_stop = @native.await_stop
 
-    # Waits until the server has stopped and its workers have ended. False when +timeout+ seconds have passed first.
+    # Waits until the server has stopped and its workers have ended.
+    #
+    # @param timeout [Numeric, nil] seconds; nil for no limit
+    # @return [Boolean] false when they have passed first
     def join(timeout = nil)
       return true unless @pool
       return false unless @native.join(timeout)
@@ -97,31 +121,47 @@ module Tidegate
     end
 
     # Whether the server has stopped while the app held on to a worker, which was then killed.
+    #
+    # @return [Boolean]
     def stuck? = @stuck == true
 
     # The port of the first TCP address.
+    #
+    # @return [Integer, nil]
     def port = addresses.find { |address| address.start_with?("tcp://") }&.slice(/\d+\z/)&.to_i
 
-    # The address that answers the probes, or nil.
+    # The address that answers the probes.
+    #
+    # @return [String, nil]
     def admin_address = @native&.admin_address
 
     # 0, or 1 when a request was cut off. Known after #join.
+    #
+    # @return [Integer]
     def exit_status = @native.exit_status
 
-    # :booting, :ready, :draining, :closing, :forcing or :stopped.
+    # Where the server is in its life.
+    #
+    # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped
     def phase = @native ? @native.phase : :booting
 
     # Seconds for which everything new is served after TERM. Known after #bind.
+    #
+    # @return [Float]
     def drain_delay = @native.drain_delay
 
-    # What happens on TERM, in seconds: a Hash of drain_delay, shutdown_timeout and budget (nil for none), with sentences about
-    # what did not fit in clamped.
-    def plan = Native.plan(settings)
+    # What happens on TERM, in seconds: drain_delay, shutdown_timeout and budget (nil for none), with sentences about what did not
+    # fit in clamped.
+    #
+    # @return [Hash{Symbol => Float, nil, Array<String>}]
+    def plan = @plan || Native.plan(settings)
 
     # Whether the server has been told to stop. In `env["tidegate.draining"]` for apps that keep connections of their own.
     def draining? = !%i[booting ready].include?(phase)
 
-    # Counters, as a Hash of Symbol => Integer.
+    # Counters since the start, by name.
+    #
+    # @return [Hash{Symbol => Integer}]
     def stats = @native ? @native.stats : {}
 
     private
@@ -134,12 +174,14 @@ module Tidegate
     def listen(max_threads, signals)
       @addresses = @native.listen(max_threads, signals).freeze
       @log.hand_over(@native)
-    rescue Error
+    rescue StandardError
       @pool.kill
       raise
     end
 
     def native
+      settings = self.settings
+      @plan = Native.plan(settings)
       Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,
                                          env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze)
     end

@@ -40,6 +40,7 @@ mod stats;
 mod sync;
 mod sys;
 
+// What the binding names, and what is in the signatures of that.
 pub use self::{
     config::{
         About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate,

@@ -90,7 +90,7 @@ module Tidegate
                native: true),
         option(:body_memory_limit, :BYTES, 112 * 1024, "bytes of a request body in memory; a larger one goes to a file",
                shown: "112K", native: true),
-        option(:spool_directory, :PATH, nil, "directory of that file", shown: "TMPDIR, else /tmp", native: true),
+        option(:spool_directory, :PATH, nil, "directory for request and response bodies that go to a file", shown: "TMPDIR, else /tmp", native: true),
         option(:head_limit, :BYTES, 112 * 1024, "bytes of a request's line and headers; more are answered with 431", shown: "112K",
                native: true),
         option(:header_fields_limit, :COUNT, 1000, "header fields of a request, at most 10000; more are answered with 431",

@@ -37,7 +37,8 @@ pub struct Config {
     pub bind: Vec<Address>,
     /// Where the probe endpoints are answered; `None` leaves them off.
     pub admin: Option<Address>,
-    /// Where request bodies wait that are larger than [`Limits::body_memory_limit`], in unlinked files.
+    /// Where request bodies beyond [`Limits::body_memory_limit`] and responses beyond [`Limits::buffer_limit`] wait, in unlinked
+    /// files.
     pub spool_directory: PathBuf,
     /// How many requests the app may run at a time; the queue asks for no more workers. At least 1.
     pub max_threads: usize,

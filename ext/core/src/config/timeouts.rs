@@ -25,8 +25,9 @@ pub struct Timeouts {
     /// While the peer takes no byte of a response. The connection is aborted.
     #[serde(deserialize_with = "seconds_or_none")]
     pub write_timeout: Option<Duration>,
-    /// From the end of the server's side of a connection to the end of the client's, which tells that the client has its response.
-    /// The connection is closed all the same (RFC 9112 §9.6).
+    /// From the end of the server's side of a connection to the end of the client's, which tells that the client has its response;
+    /// what the client still sends is read meanwhile, for 2 s at most once the server is closing. Then the connection is closed all the same (RFC 9112 §9.6). With zero it is
+    /// closed at once, which may cost a client that is still sending its response.
     #[serde(deserialize_with = "seconds")]
     pub lingering_timeout: Duration,
     /// From the first byte of a head to the last of the request. Answered with 408.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Shared, Socket, state::ConnectionState, tracked_socket::TrackedSocket};
-use crate::{config::Timeouts, http::response::Refusal};
+use crate::http::response::Refusal;
 
+/// How long a client may take to take the last bytes that are left for it, which fit into any buffer.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
 
 /// Writes a refusal past hyper, and closes. The connection is closed too where the client does not take the refusal.
 pub(super) async fn refuse<S: Socket>(mut socket: TrackedSocket<S>, refusal: Refusal, shared: &Shared) {
-    if let Ok(Ok(())) =
-        timeout(shared.settings.timeouts.lingering_timeout, socket.write_last(&refusal.to_http1())).await
-    {
+    if let Ok(Ok(())) = timeout(LAST_BYTES, socket.write_last(&refusal.to_http1())).await {
         linger(socket, shared).await;
     }
 }
@@ -26,7 +26,7 @@ pub(super) async fn part<S: Socket>(mut socket: TrackedSocket<S>, shared: &Share
         return linger(socket, shared).await;
     }
     // A close alone would not do: a child process that the app has forked may hold the socket open.
-    let _ = timeout(shared.settings.timeouts.lingering_timeout, socket.shut_down()).await;
+    let _ = timeout(LAST_BYTES, socket.shut_down()).await;
     deliver(socket, shared).await;
 }
 
@@ -37,9 +37,17 @@ pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Sha
             socket.discard_input().await;
         }
     };
-    // Where the client does not end its side in time, the connection is closed all the same.
-    if timeout(shared.settings.timeouts.lingering_timeout, until_the_client_ends).await.is_err() {
-        shared.services.stats.lingered.inc();
+    // Where the client does not end its side in time, the connection is closed all the same. A server that ends does not wait for
+    // it longer than for the last bytes, whatever is set.
+    let ending = async {
+        shared.refuses_new().await;
+        sleep(LAST_BYTES).await;
+    };
+    tokio::select! {
+        ended = timeout(shared.settings.timeouts.lingering_timeout, until_the_client_ends) => if ended.is_err() {
+            shared.services.stats.lingered.inc();
+        },
+        () = ending => shared.services.stats.lingered.inc(),
     }
     deliver(socket, shared).await;
 }
@@ -72,8 +80,7 @@ pub(super) async fn cut<S: Socket>(socket: TrackedSocket<S>, state: &ConnectionS
     }
     // A reset destroys what the client's kernel has not confirmed. The write timeout counts as for any response: from the last
     // byte that the client took.
-    let Timeouts { write_timeout, lingering_timeout, .. } = shared.settings.timeouts;
-    let write_timeout = write_timeout.unwrap_or(lingering_timeout);
+    let write_timeout = shared.settings.timeouts.write_timeout.unwrap_or(LAST_BYTES);
     let (mut left, mut deadline) = (usize::MAX, Instant::now() + write_timeout);
     while !shared.phase().is_forced() && Instant::now() < deadline {
         let unsent = socket.socket().unsent();

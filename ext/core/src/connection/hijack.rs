@@ -11,10 +11,7 @@ use tokio::{
 };
 
 use super::{NEVER, Shared, Socket, socket::Released, tracked_socket::TrackedSocket};
-use crate::{
-    exchange::hijack::{Family, HijackRequest, Taken},
-    lifecycle::Phase,
-};
+use crate::exchange::hijack::{Family, HijackRequest, Taken};
 
 /// Bytes passed on at a time.
 const CHUNK: usize = 8192;
@@ -23,12 +20,13 @@ const CHUNK: usize = 8192;
 /// the head, is the app's to notice: its request is dropped.
 pub(super) async fn give<S: Socket>(mut socket: TrackedSocket<S>, request: HijackRequest, shared: &Shared) {
     if !request.head().is_empty() {
-        let sending = socket.write_last(request.head());
-        let sent = match shared.settings.timeouts.write_timeout {
-            Some(limit) => timeout(limit, sending).await.unwrap_or_else(|late| Err(late.into())),
-            None => sending.await,
+        let limit = shared.settings.timeouts.write_timeout.unwrap_or(NEVER);
+        let sent = tokio::select! {
+            sent = timeout(limit, socket.write_last(request.head())) => matches!(sent, Ok(Ok(()))),
+            // The client has had all the time that there was.
+            () = shared.forced() => false,
         };
-        if sent.is_err() {
+        if !sent {
             return;
         }
     }
@@ -54,8 +52,6 @@ async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, sh
     let (from_app, to_app) = ours.split();
     // An error is one of the client's socket: nothing more can be read from it or written to it.
     let passing = async { tokio::try_join!(pass_to_app(from_client, to_app), pass_to_client(from_app, to_client)) };
-    let mut phase = shared.services.phase.clone();
-    let forced = async { drop(phase.wait_for(|phase: &Phase| phase.is_forced()).await) };
     // As the kernel does for a socket that is closed: what the app wrote is delivered, as long as the client takes it.
     let write_timeout = async {
         let _ = closed.await;
@@ -63,7 +59,7 @@ async fn pass_on<S: Socket>(socket: TrackedSocket<S>, request: HijackRequest, sh
     };
     tokio::select! {
         passed = passing => passed.map(drop),
-        () = forced => Ok(()),
+        () = shared.forced() => Ok(()),
         () = write_timeout => Ok(()),
     }
 }

@@ -103,6 +103,17 @@ impl Shared {
         *self.services.phase.borrow()
     }
 
+    /// Resolves when what is left is to be cut.
+    pub(super) async fn forced(&self) {
+        // The sender goes with the driver, at the server's end.
+        let _ = self.services.phase.clone().wait_for(|phase| phase.is_forced()).await;
+    }
+
+    /// Resolves when everything new has stopped being served.
+    pub(super) async fn refuses_new(&self) {
+        let _ = self.services.phase.clone().wait_for(|phase| phase.refuses_new()).await;
+    }
+
     /// A request was ended by force, without a whole response: the server's exit tells of it.
     pub(super) fn request_cut(&self) {
         self.services.traffic.request_cut();

@@ -26,7 +26,10 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(max_queue: usize, queue_timeout: Option<Duration>) -> Self {
-        Self { exchanges: VecDeque::new(), max_queue: max_queue.max(1), queue_timeout, deepest: 0, taken: 0 }
+        let max_queue = max_queue.max(1);
+        // It grows only under the deepest queues that are set.
+        let exchanges = VecDeque::with_capacity(max_queue.min(1024));
+        Self { exchanges, max_queue, queue_timeout, deepest: 0, taken: 0 }
     }
 
     pub(super) fn max_queue(&self) -> usize {

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,8 @@ impl Driver {
                     }
                 },
                 () = timer, if deadline.is_some() => {
+                    // A worker may have ended the last connection just now: its task has its turn first.
+                    yield_now().await;
                     let all_gone = self.overslept() && timeout(CATCH_UP, &mut emptied).await.is_ok();
                     (if all_gone { self.emptied() } else { self.deadline_passed(now()) }, now())
                 }

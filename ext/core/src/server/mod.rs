@@ -1,5 +1,4 @@
-//! A server: bound, then running on a thread with a runtime of its own. The only module that knows both the lifecycle and the
-//! connections.
+//! A server: bound, then running on a thread with a runtime of its own. The only module that drives the lifecycle.
 //!
 //! | module | subject |
 //! |---|---|

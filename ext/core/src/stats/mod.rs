@@ -1,5 +1,6 @@
 //! What the server counts while it runs: one line of the table below declares each counter. Counters only grow; gauges go up and
-//! down through their guards. They are for people and their tools: nothing that the server does is decided by a counter.
+//! down through their guards. They are for people and their tools: nothing that the server does is decided by a counter. The connection limit goes by two
+//! gauges, because their guards are what an open connection is.
 
 pub(crate) mod counter;
 pub(crate) mod histogram;
@@ -123,7 +124,7 @@ declare! {
         response_body_bytes: Counter, Requests, MetricsOnly, "tidegate_response_body_bytes",
             "Bytes of response bodies, of requests that are over";
         gave_way: Counter, Connections, MetricsOnly, "tidegate_connections_gave_way",
-            "Silent connections closed because new ones needed their places";
+            "Connections without a whole request closed because new ones needed their places";
         too_slow: Counter, Connections, MetricsOnly, "tidegate_responses_too_slow",
             "Responses cut because their clients took them too slowly, or not at all";
         lingered: Counter, Connections, MetricsOnly, "tidegate_connections_lingered",

@@ -202,7 +202,7 @@ impl Exchange {
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
             Kind::Each(source) => self.stream(ruby, head, HOLD_EACH, |writer| {
-                // The block is made in Ruby: Ruby would read one of magnus' after it was freed (CONTRIBUTING, house rule 5).
+                // The block is made in Ruby: Ruby would read one of magnus' after it was freed (CONTRIBUTING: what of magnus is not used).
                 let stream = ruby.obj_wrap(ResponseStream::new(writer, ruby.qnil().as_value()));
                 ruby.get_inner(self.delivery).funcall("each", (source, stream))
             }),

@@ -15,7 +15,8 @@ use magnus::{DataTypeFunctions, Error, RModule, RString, Ruby, TypedData, gc::Ma
 /// strings that Ruby keeps inside their objects.
 const LENT_FROM: usize = 16 * 1024;
 
-/// The strings that are lent, and those given back since the garbage collector last ran. Only threads that hold the GVL take the
+/// The strings that are lent, and those given back since the garbage collector last ran. It is static because the collector, and
+/// the one object that marks them, are the process's. Only threads that hold the GVL take the
 /// lock, so that it is always free, also in the child of a fork: a connection gives a string back by dropping its `Arc`.
 static LENT: Mutex<Vec<LentString>> = Mutex::new(Vec::new());
 

@@ -133,3 +133,18 @@ async fn waits_for_the_end_of_the_clients_side_as_long_as_is_set() {
     assert_eq!(now() - ended, s(7));
     assert_eq!(harness.shared.services.stats.snapshot().lingered, 1);
 }
+
+/// A long wait for clients that do not end their side used up a drain's whole budget, and the exit said that something was cut.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_waits_no_longer_for_the_clients_side_than_it_ever_did() {
+    let harness = Harness::with_timeouts(Timeouts { lingering_timeout: s(600), ..Timeouts::default() });
+    let mut client = harness.connect();
+    client.send("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\nmore").await;
+    harness.answer(ok("x")).await;
+    client.stream.read_to_end(&mut Vec::new()).await.unwrap();
+    sleep(s(60)).await;
+    let closing = now();
+    harness.enter(Phase::Closing { since: closing, deadline: closing + s(60), gently: true });
+    client.serving.await.unwrap();
+    assert_eq!(now() - closing, s(2));
+}
