@@ -48,6 +48,7 @@ module Tidegate
     end
 
     # What most options do without.
-    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, native: false, code: false, stands_for: nil, shown: nil }.freeze
+    Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, native: false, code: false, stands_for: nil,
+                             shown: nil }.freeze
   end
 end
