@@ -49,11 +49,11 @@ pub use self::{
     error::Error,
     exchange::{
         Answered, Exchange, Recall, Responder,
-        hijack::{Family, HijackGuard, Progress},
+        hijack::{Family, HijackGuard, HijackProgress},
     },
     http::{
         body::{
-            BadChunks, BodySender, Chunk, Dechunker, FileBody, ReadError, Regular, RequestBody, RequestStream,
+            BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
             ResponseBody, SendError,
         },
         request::{Peer, RawTarget, Request},

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-use super::{Shared, output::Progress, state::ConnectionState};
+use super::{Shared, output::WriteProgress, state::ConnectionState};
 use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body up to this size is not counted, and goes to hyper whole: a connection's own buffers are larger.
@@ -98,10 +98,10 @@ impl Spill {
                 }
             }
             match self.state.write_progress(cx.waker()) {
-                Progress::UnderWay => return Poll::Pending,
-                Progress::Blocked { .. } if self.put_aside(body, cx) => {}
-                Progress::Blocked { .. } => return Poll::Pending,
-                Progress::Written => {
+                WriteProgress::UnderWay => return Poll::Pending,
+                WriteProgress::Blocked { .. } if self.put_aside(body, cx) => {}
+                WriteProgress::Blocked { .. } => return Poll::Pending,
+                WriteProgress::Written => {
                     if let Some(next) = ready!(self.poll_piece(body, cx)) {
                         return Poll::Ready(next);
                     }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     ending::Ending,
     now,
-    output::{Output, Progress},
+    output::{Output, WriteProgress},
     stage::{Due, Head, Interruption, Stage},
 };
 use crate::{
@@ -222,7 +222,7 @@ impl ConnectionState {
     }
 
     /// How far hyper is with writing all that it has got. Wakes `waker` once that changes.
-    pub(super) fn write_progress(&self, waker: &Waker) -> Progress {
+    pub(super) fn write_progress(&self, waker: &Waker) -> WriteProgress {
         self.inner().output.progress(waker)
     }
 

@@ -5,7 +5,7 @@ use std::{os::fd::IntoRawFd, sync::Mutex};
 
 use http::{HeaderValue, StatusCode, header};
 use magnus::{Error, Module, RModule, Ruby, Value, method, prelude::*, typed_data::Obj, value::ReprValue};
-use tidegate_core::{Family, Parker, Progress, http1_head};
+use tidegate_core::{Family, HijackProgress, Parker, http1_head};
 
 use crate::{
     error, gvl,
@@ -48,9 +48,9 @@ pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<Head>) -> Re
     let hijack = responder.hijack(head.map_or_else(Vec::new, |head| to_http1(&head)), parker.unparker());
     let taken = loop {
         match hijack.progress() {
-            Progress::Taken(taken) => break taken,
-            Progress::Gone => return Err(error::client_gone(ruby)),
-            Progress::Pending => {}
+            HijackProgress::Taken(taken) => break taken,
+            HijackProgress::Gone => return Err(error::client_gone(ruby)),
+            HijackProgress::Pending => {}
         }
         gvl::wait(ruby, &parker.unparker(), || parker.park());
         ruby.thread_check_ints()?;

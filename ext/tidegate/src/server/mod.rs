@@ -39,7 +39,7 @@ pub(crate) struct Server {
     access: Option<(RawFd, LogFormat)>,
     /// The delays of the shutdown.
     plan: Plan,
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     /// Set while the app is loaded: it ends the process on a signal.
     guard: Mutex<Option<BootGuard>>,
 }
@@ -60,7 +60,7 @@ impl Drop for Server {
 }
 
 /// How far the server has come.
-enum State {
+enum ServerState {
     /// The settings are read.
     Configured(Box<tidegate_core::Config>),
     /// A thread binds without the GVL: host names are looked up, which may take long.
@@ -84,7 +84,7 @@ impl Server {
         let access =
             descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
-        let state = Mutex::new(State::Configured(Box::new(config)));
+        let state = Mutex::new(ServerState::Configured(Box::new(config)));
         let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
@@ -92,7 +92,7 @@ impl Server {
     }
 
     // Ruby must not be called under this lock.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -102,7 +102,7 @@ impl Server {
 
     fn running(&self) -> Option<Arc<Running>> {
         match &*self.state() {
-            State::Running(running) => Some(running.clone()),
+            ServerState::Running(running) => Some(running.clone()),
             _ => None,
         }
     }
@@ -110,10 +110,10 @@ impl Server {
     /// The queue; `None` if the server was stopped before it listened.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server) => Some(Some(server.queue().clone())),
-            State::Running(running) => Some(Some(running.queue().clone())),
-            State::Over => Some(None),
-            State::Configured(_) | State::Binding => None,
+            ServerState::Bound(server) => Some(Some(server.queue().clone())),
+            ServerState::Running(running) => Some(Some(running.queue().clone())),
+            ServerState::Over => Some(None),
+            ServerState::Configured(_) | ServerState::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
@@ -195,7 +195,7 @@ impl Server {
             return running.tell(event, Instant::now());
         }
         drop(self.guard().take());
-        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
+        if let ServerState::Bound(server) = std::mem::replace(&mut *self.state(), ServerState::Over) {
             server.queue().close();
         }
     }
@@ -232,9 +232,9 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(_) | State::Binding | State::Bound(..) => Phase::Booting,
-            State::Running(running) => running.phase(),
-            State::Over => Phase::Stopped { status: 0 },
+            ServerState::Configured(_) | ServerState::Binding | ServerState::Bound(..) => Phase::Booting,
+            ServerState::Running(running) => running.phase(),
+            ServerState::Over => Phase::Stopped { status: 0 },
         };
         ruby.to_symbol(phase.name())
     }
