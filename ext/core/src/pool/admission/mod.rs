@@ -182,7 +182,7 @@ impl Admission {
     }
 
     /// A worker releases the GVL. Outside the app that means nothing, and a hog remains one.
-    pub(super) fn suspend(&mut self, id: Id) {
+    pub(super) fn suspended(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Running | WorkerState::Wanting => WorkerState::Blocked,
             WorkerState::Hog => WorkerState::BlockedHog,
@@ -191,7 +191,7 @@ impl Admission {
     }
 
     /// A worker wants the GVL back. It may not have released it before, if it lets other threads go first.
-    pub(super) fn resume(&mut self, id: Id) {
+    pub(super) fn ready(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Blocked | WorkerState::Running => WorkerState::Wanting,
             WorkerState::BlockedHog => WorkerState::Hog,
@@ -200,7 +200,7 @@ impl Admission {
     }
 
     /// A worker that wanted the GVL has it.
-    pub(super) fn hold(&mut self, id: Id) {
+    pub(super) fn resumed(&mut self, id: Id) {
         if self.states[id] == WorkerState::Wanting {
             self.states[id] = WorkerState::Running;
         }
