@@ -24,7 +24,7 @@ pub enum LogEvent<'a> {
         /// Where the probes are answered.
         admin: Option<&'a str>,
         /// How many requests the app may run at a time.
-        max_workers: usize,
+        max_threads: usize,
         /// What will happen on SIGTERM.
         plan: Plan,
     },
@@ -215,7 +215,7 @@ fn count(number: u64, one: &str, many: &str) -> String {
 impl fmt::Display for LogEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready { addresses, admin, max_workers, plan } => {
+            Self::Ready { addresses, admin, max_threads, plan } => {
                 write!(f, "ready on {} (", addresses.join(", "))?;
                 if let Some(admin) = admin {
                     write!(f, "probes on {admin}; ")?;
@@ -223,7 +223,7 @@ impl fmt::Display for LogEvent<'_> {
                 write!(
                     f,
                     "up to {}; on SIGTERM {} of drain delay, then {} to finish)",
-                    count(*max_workers as u64, "thread", "threads"),
+                    count(*max_threads as u64, "thread", "threads"),
                     seconds(plan.drain_delay),
                     seconds(plan.shutdown_timeout)
                 )

@@ -88,7 +88,7 @@ impl Driver {
         (self.observer)(&LogEvent::Ready {
             addresses: &addresses,
             admin: admin.map(url).as_deref(),
-            max_workers: self.shared.services.queue.max_threads(),
+            max_threads: self.shared.services.queue.max_threads(),
             plan: self.plan,
         });
     }

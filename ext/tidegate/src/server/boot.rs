@@ -41,11 +41,11 @@ impl Server {
         Ok(())
     }
 
-    /// Starts the runtime, and returns the addresses that the server listens on. `max_workers` replaces the number that was set. If
+    /// Starts the runtime, and returns the addresses that the server listens on. `max_threads` replaces the number that was set. If
     /// the process is the server's own, `signals` are those that the server handles from now on.
     pub(super) fn listen(ruby: &Ruby, rb_self: &Self, args: &[Value]) -> Result<Vec<String>, Error> {
         let args = scan_args::scan_args::<(), (Option<usize>, Option<Option<RArray>>), (), (), (), ()>(args)?;
-        let (max_workers, signals) = args.optional;
+        let (max_threads, signals) = args.optional;
         let signals = signals.flatten().map(|names| self::signals(ruby, names)).transpose()?;
         let taken = std::mem::replace(&mut *rb_self.state(), ServerState::Over);
         let ServerState::Bound(server) = taken else {
@@ -53,8 +53,8 @@ impl Server {
             return Err(error::misuse(ruby, "the server is not bound, or listens already"));
         };
         let queue = server.queue().clone();
-        if let Some(max_workers) = max_workers {
-            queue.set_max_threads(max_workers);
+        if let Some(max_threads) = max_threads {
+            queue.set_max_threads(max_threads);
         }
         // Workers may wait at the queue already, and are to end when it never gets a request.
         let running = rb_self.start(ruby, *server, signals).inspect_err(|_| queue.close())?;
