@@ -21,7 +21,7 @@ pub use self::{
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
-    timeouts::DataRate,
+    timeouts::DataRateSettings,
 };
 use crate::error::Error;
 
@@ -111,7 +111,7 @@ impl Config {
         let config = Self {
             admin_access: settings.take()?,
             probes: settings.take()?,
-            timeouts: Timeouts { min_data_rate: settings.take::<DataRate>()?.into(), ..settings.take()? },
+            timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_data_rate_is_made_of_two_settings() {
         let rate =
-            |settings| read(settings).unwrap().timeouts.min_data_rate.map(|rate| (rate.bytes, rate.over.as_secs()));
+            |settings| read(settings).unwrap().timeouts.min_data_rate.map(|rate| (rate.bytes, rate.grace.as_secs()));
         assert_eq!(rate(json!({ "min_data_rate": 10, "min_data_rate_grace": 5.0 })), Some((10, 5)));
         assert_eq!(rate(json!({ "min_data_rate": 0 })), None);
         assert_eq!(rate(json!({ "min_data_rate": null })), None);

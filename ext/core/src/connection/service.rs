@@ -64,12 +64,12 @@ impl Service {
         &self.shared
     }
 
-    /// How a request body is received that has to be whole by `until`.
-    fn terms(&self, until: Option<Instant>) -> Terms {
+    /// How a request body is received that has to be whole by `receive_deadline`.
+    fn terms(&self, receive_deadline: Option<Instant>) -> Terms {
         let Timeouts { body_timeout, min_data_rate, .. } = self.shared.settings.timeouts;
         let Limits { http_content_length_limit, body_memory_limit, .. } = self.shared.settings.limits;
         let budget = self.shared.bounds.bodies.clone();
-        Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, until, budget }
+        Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, receive_deadline, budget }
     }
 
     /// Counts and logs a request that is refused past hyper. `line` is as much of its first line as has come.
@@ -202,12 +202,14 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let logged = services.access_log.is_some();
         let line = logged.then(|| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
         let framing = Framing::of_request(&head);
-        let until = settings.timeouts.receive_timeout.map(|limit| head_since.unwrap_or(received) + limit);
+        let receive_deadline = settings.timeouts.receive_timeout.map(|limit| head_since.unwrap_or(received) + limit);
         let state = match request::check(&head) {
             Err(refusal) => ResponseState::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
-            Ok(()) if settings.limits.stream_input => self.stream(head, incoming, self.terms(until), received),
-            Ok(()) => self.receive(head, incoming, self.terms(until)),
+            Ok(()) if settings.limits.stream_input => {
+                self.stream(head, incoming, self.terms(receive_deadline), received)
+            }
+            Ok(()) => self.receive(head, incoming, self.terms(receive_deadline)),
         };
         ResponseFuture::new(self.clone(), state, framing, received, Trace { id, line, meter })
     }

@@ -33,7 +33,7 @@ pub(crate) struct Terms {
     /// How fast they have to come.
     pub(crate) min_data_rate: Option<MinRate>,
     /// When it has to be whole.
-    pub(crate) until: Option<Instant>,
+    pub(crate) receive_deadline: Option<Instant>,
     /// What it counts in while it is in memory.
     pub(crate) budget: Arc<Budget>,
 }
@@ -47,7 +47,7 @@ impl Terms {
             body_memory_limit: 64 * 1024,
             body_timeout: None,
             min_data_rate: None,
-            until: None,
+            receive_deadline: None,
             budget: Budget::new(None),
         }
     }

@@ -109,8 +109,8 @@ async fn a_body_that_breaks_off_does_not_look_whole() {
 #[tokio::test(start_paused = true)]
 async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
     let (sender, body) = scripted();
-    let until = Some(crate::sync::now() + Duration::from_secs(2));
-    let stream = RequestStream::of(body, Terms { until, ..terms() }, false);
+    let receive_deadline = Some(crate::sync::now() + Duration::from_secs(2));
+    let stream = RequestStream::of(body, Terms { receive_deadline, ..terms() }, false);
     for _ in 0..10 {
         sender.send(vec![0; WINDOW].into()).unwrap();
     }
