@@ -65,7 +65,7 @@ pub use self::{
     },
     log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
     pool::{
-        Demand, DispatchQueue, GvlEvents, Next, Rest, Worker,
+        Demand, DispatchQueue, GvlEvents, Next, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},

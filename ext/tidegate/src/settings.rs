@@ -97,7 +97,7 @@ pub(crate) struct AppSettings {
 }
 
 /// Where the logs write.
-pub(crate) struct Descriptors {
+pub(crate) struct LogDescriptors {
     /// What the server does, and a line for each request; `None` for nowhere.
     pub(crate) log: Option<RawFd>,
     /// What is wrong.
@@ -105,7 +105,7 @@ pub(crate) struct Descriptors {
 }
 
 /// Reads the keywords that Ruby passes beside the settings.
-pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSettings, Descriptors), Error> {
+pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
     let names = ["env_template", "delivery", "hijacked", "log", "errors"];
     let keywords =
         scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;
@@ -116,5 +116,5 @@ pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSetting
         Setting::Fixed(false) => Underscores::None,
     };
     let app = AppSettings { early_hints: rack.early_hints, underscores, env_template, delivery, hijacked };
-    Ok((app, Descriptors { log, errors }))
+    Ok((app, LogDescriptors { log, errors }))
 }

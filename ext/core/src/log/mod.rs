@@ -36,7 +36,7 @@ const CAPACITY: Capacity = Capacity { lines: 1024, bytes: 1024 * 1024 };
 
 /// How long the end of a server waits for its last lines, altogether: the process has little time left then, and the reader
 /// of a full pipe may never come.
-pub(crate) const LAST_LINES: Duration = Duration::from_millis(500);
+pub(crate) const LOG_FLUSH_AT_END: Duration = Duration::from_millis(500);
 
 /// A log. It has a descriptor of its own, so that the first may be closed.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ use self::{
     driver::Driver,
     io_thread::{IoThread, end_process},
     listener::Bound,
-    running::StopWaiters,
+    running::StopTriggers,
     signals::{BootGuard, SignalListener},
 };
 use crate::{
@@ -190,7 +190,7 @@ impl Server {
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (stopped_trigger, stopped) = latch();
-        let (waiters, stopping, closing) = StopWaiters::new();
+        let (triggers, stopping, closing) = StopTriggers::new();
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(self.queue.max_threads());
         let services = Services {
@@ -213,7 +213,7 @@ impl Server {
             }
             None => None,
         };
-        let driver = Driver::new(self.plan, shared, phase, waiters, observer, watchdog);
+        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));

@@ -25,7 +25,7 @@ use crate::{error, gvl, rack::app::App, settings};
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// How long the server waits for its log lines to be written, when it begins and when it has ended.
-const LAST_LINES: Duration = Duration::from_millis(200);
+const LOG_FLUSH: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -54,7 +54,7 @@ impl DataTypeFunctions for Server {
 /// Ruby drops the server of a process that ends without having stopped it: its last log lines are still written.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.logs.finish(Instant::now() + LAST_LINES);
+        self.logs.finish(Instant::now() + LOG_FLUSH);
     }
 }
 
@@ -177,9 +177,9 @@ impl Server {
         printed
     }
 
-    /// Waits until the log lines are written, for at most [`LAST_LINES`].
+    /// Waits until the log lines are written, for at most [`LOG_FLUSH`].
     fn finish_logs(&self, ruby: &Ruby) {
-        let deadline = Instant::now() + LAST_LINES;
+        let deadline = Instant::now() + LOG_FLUSH;
         gvl::wait(ruby, &Parker::new().unparker(), || self.logs.finish(deadline));
     }
 

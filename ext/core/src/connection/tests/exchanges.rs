@@ -260,7 +260,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
 async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     let harness = Harness::with_limits(Limits { queue_timeout: Some(s(2)), ..Limits::default() });
     let queue = harness.shared.services.queue.clone();
-    let clock = tokio::spawn(async move { queue.keep_time().await });
+    let clock = tokio::spawn(async move { queue.run_timers().await });
     let mut client = harness.request().await;
     client.expect(BUSY).await;
     assert!(harness.shared.services.queue.is_empty());

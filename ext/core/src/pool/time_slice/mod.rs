@@ -37,7 +37,7 @@ const MAX_REFUSED: Duration = Duration::from_millis(500);
 const NO_CLOCK: i32 = 0;
 
 /// Which thread has the GVL, and how many want it. There is one for each GVL; any number of servers may run
-/// `keep`.
+/// `run`.
 #[derive(Debug)]
 pub struct TimeSlicer {
     /// How many threads want the GVL.
@@ -60,7 +60,7 @@ pub struct TimeSlicer {
     due: AtomicU64,
     /// The burst that is to let other threads go first.
     asked: AtomicU64,
-    /// Whether a server's `keep` looks at the GVL, or has been told to.
+    /// Whether a server's `run` looks at the GVL, or has been told to.
     kept: AtomicBool,
     /// Tells it to.
     contended: Notify,
@@ -165,7 +165,7 @@ impl TimeSlicer {
 
     /// Sees to it that no burst goes on for longer than `slice` while another thread wants the GVL, and counts those that
     /// had to be interrupted; `None` interrupts none. Never ends.
-    pub(crate) async fn keep(&self, slice: Option<Duration>, stats: Arc<Stats>) {
+    pub(crate) async fn run(&self, slice: Option<Duration>, stats: Arc<Stats>) {
         let _relief = Relief(self);
         loop {
             let mut seen = Seen::new(self, slice, now());
@@ -210,7 +210,7 @@ impl TimeSlicer {
     }
 }
 
-/// What [`TimeSlicer::keep`] knows of the thread that has the GVL.
+/// What [`TimeSlicer::run`] knows of the thread that has the GVL.
 ///
 /// A burst's age is taken from the clock when it is first seen, up to half a slice: so it has at least the other half from the
 /// moment when another thread wants the GVL. From then on the thread's CPU time counts: where the CPU is shared with other
@@ -268,7 +268,7 @@ impl Seen {
     }
 }
 
-/// When a server ends, another server's [`TimeSlicer::keep`] takes over.
+/// When a server ends, another server's [`TimeSlicer::run`] takes over.
 struct Relief<'a>(&'a TimeSlicer);
 
 impl Drop for Relief<'_> {

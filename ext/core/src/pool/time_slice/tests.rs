@@ -25,14 +25,14 @@ async fn want(slices: &TimeSlicer) {
     tokio::task::yield_now().await;
 }
 
-fn keep(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(slices.keep(Some(SLICE), Arc::default()))
+fn run(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(slices.run(Some(SLICE), Arc::default()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_left_alone_for_a_whole_slice() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     pass(SLICE * 9).await;
     assert_eq!(interrupts(), 0, "no thread wants it");
@@ -49,7 +49,7 @@ async fn a_burst_is_left_alone_for_a_whole_slice() {
 #[tokio::test(start_paused = true)]
 async fn one_that_wanted_another_gvl_is_not_waited_for() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     want(slices).await;
     slices.withdrawn();
@@ -60,7 +60,7 @@ async fn one_that_wanted_another_gvl_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     pass(SLICE * 4).await;
     want(slices).await;
@@ -73,7 +73,7 @@ async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
 #[tokio::test(start_paused = true)]
 async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     want(slices).await;
     pass(SLICE + 2 * STEP + MS).await;
@@ -96,7 +96,7 @@ async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
 #[tokio::test(start_paused = true)]
 async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow_each_other() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     want(slices).await;
     for _ in 0..20 {
@@ -109,7 +109,7 @@ async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow
 #[tokio::test(start_paused = true)]
 async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
     let (slices, _) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     pass(SLICE).await;
     assert!(!slices.is_due(), "no thread wants it");
@@ -125,7 +125,7 @@ async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
 #[tokio::test(start_paused = true)]
 async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
     let (slices, _) = slices!();
-    keep(slices);
+    run(slices);
     slices.wanted(true);
     slices.wanted(false);
     slices.got(false, now(), None);
@@ -139,7 +139,7 @@ async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
 #[tokio::test(start_paused = true)]
 async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
     let (slices, interrupts) = slices!();
-    tokio::spawn(slices.keep(None, Arc::default()));
+    tokio::spawn(slices.run(None, Arc::default()));
     slices.got(false, now(), None);
     want(slices).await;
     pass(MAX_REFUSED).await;
@@ -149,7 +149,7 @@ async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() 
 #[tokio::test(start_paused = true)]
 async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.wanted(false);
     slices.wanted(false);
     slices.got(false, now(), None);
@@ -161,7 +161,7 @@ async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn one_that_never_comes_is_forgotten() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     slices.got(false, now(), None);
     want(slices).await;
     pass(SLICE + MAX_REFUSED * 2).await;
@@ -178,7 +178,7 @@ async fn one_that_never_comes_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn only_what_it_has_computed_counts() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     let (tell, told) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let idle = thread::spawn(move || {
@@ -198,8 +198,8 @@ async fn only_what_it_has_computed_counts() {
 #[tokio::test(start_paused = true)]
 async fn another_server_goes_on_where_one_ends() {
     let (slices, interrupts) = slices!();
-    let first = keep(slices);
-    keep(slices);
+    let first = run(slices);
+    run(slices);
     slices.got(false, now(), None);
     want(slices).await;
     pass(SLICE + MS).await;
@@ -212,7 +212,7 @@ async fn another_server_goes_on_where_one_ends() {
 #[tokio::test]
 async fn no_contention_is_missed_when_the_server_stops_looking() {
     let (slices, interrupts) = slices!();
-    let keeping = keep(slices);
+    let running = run(slices);
     let threads = (0..4).map(|_| {
         thread::spawn(move || {
             for _ in 0..2000 {
@@ -229,5 +229,5 @@ async fn no_contention_is_missed_when_the_server_stops_looking() {
     while interrupts() == before {
         tokio::time::sleep(STEP).await;
     }
-    keeping.abort();
+    running.abort();
 }
