@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::{
     framing::{Framed, Framing},
-    response_body::{End, Line, Meter, TrackedBody},
+    response_body::{EndReporter, Line, Meter, TrackedBody},
     service::Service,
     spill::Spill,
 };
@@ -173,7 +173,7 @@ impl ResponseFuture {
                 return Some(response);
             }
             Answer::Tentative(tentative, times) => {
-                let timer = Box::pin(tokio::time::sleep(tentative.hold));
+                let timer = Box::pin(tokio::time::sleep(tentative.head_delay));
                 ResponseState::Tentative(tentative, times, timer)
             }
             Answer::Refused(refusal, times) => {
@@ -185,7 +185,7 @@ impl ResponseFuture {
                 ResponseState::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
             }
             // The connection's task takes the request from the state when hyper has written everything.
-            Answer::HijackRequest(request, times) => {
+            Answer::Hijack(request, times) => {
                 self.answered(times);
                 if let Some(line) = &mut self.line {
                     line.note(|record| record.hijacked = true);
@@ -249,7 +249,7 @@ impl ResponseFuture {
             left: length,
             declared: unsure,
             line: self.line.take(),
-            end: End { state: state.clone(), meter: self.meter.take() },
+            end: EndReporter { state: state.clone(), meter: self.meter.take() },
             cut: None,
         };
         if tracked.is_end_stream() {

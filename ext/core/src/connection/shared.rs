@@ -70,7 +70,7 @@ pub(crate) struct Services {
     pub(crate) warnings: Arc<Warnings>,
 }
 
-/// What the connections of a server may take together.
+/// What enforces the [`Limits`] that the connections of a server keep together.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// How many connections there may be.

@@ -6,7 +6,7 @@ use std::{convert::Infallible, os::fd::OwnedFd};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::{stats::Hijacked, sync::Unparker};
+use crate::{stats::HijackedConnection, sync::Unparker};
 
 /// What the app gets.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum Family {
 pub struct HijackGuard {
     /// Dropped, it says that the app has closed the connection.
     pub(crate) _closed: Option<oneshot::Sender<Infallible>>,
-    pub(crate) _count: Hijacked,
+    pub(crate) _count: HijackedConnection,
     pub(crate) _token: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 

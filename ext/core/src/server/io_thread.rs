@@ -111,7 +111,7 @@ impl IoThread {
 
 /// What has its time: requests that wait for too long, and memory after a rush. Never ends.
 async fn look_after(shared: Arc<Shared>) {
-    tokio::join!(shared.services.queue.run_timers(), shared.bounds.memory.run(give_back_memory));
+    tokio::join!(shared.services.queue.run_timers(), shared.bounds.memory.run(trim_memory));
 }
 
 /// Tells the operator at once where bodies cannot be spooled.
@@ -149,7 +149,7 @@ async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>)
 }
 
 /// On a thread of its own, because it takes some milliseconds.
-async fn give_back_memory() {
+async fn trim_memory() {
     // What can't be given back stays.
-    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
+    let _ = tokio::task::spawn_blocking(sys::trim_memory).await;
 }

@@ -245,9 +245,9 @@ fn admin(
     observer: &Observer,
 ) -> Admin {
     let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
-    let (limit, budget) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
     let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { limit, budget, log: logs.clone(), access_log };
+    let own = Own { connections, bodies, log: logs.clone(), access_log };
     let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let messages = messages.clone();

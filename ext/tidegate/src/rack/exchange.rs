@@ -25,7 +25,7 @@ use crate::{
     rack::{
         failure::is_exception,
         hijack,
-        response::{Head, Parts},
+        response::{Parts, ResponseHead},
         response_body::{self, Body, Kind},
         response_stream::{BodyWriter, ResponseStream},
     },
@@ -33,9 +33,9 @@ use crate::{
 
 /// How long the head of a response waits for the first chunk that `each` of its body yields. If the app raises before that, the
 /// client gets a 500; if the time is over before that, the head is sent alone.
-const HOLD_EACH: Duration = Duration::from_secs(1);
+const HEAD_DELAY_EACH: Duration = Duration::from_secs(1);
 /// The same for a body that is called (`call`): clients of event streams wait for the head. `flush` sends it at once.
-const HOLD_CALL: Duration = Duration::from_millis(200);
+const HEAD_DELAY_CALL: Duration = Duration::from_millis(200);
 
 /// The Ruby object. It is in `rack.hijack`: calling it hijacks the connection.
 #[derive(TypedData)]
@@ -160,7 +160,7 @@ impl Exchange {
         }
     }
 
-    fn answer(&self, head: Head, body: ResponseBody) -> Option<Answered> {
+    fn answer(&self, head: ResponseHead, body: ResponseBody) -> Option<Answered> {
         let responder = self.take_responder()?;
         Some(responder.answer(Response { status: head.status, headers: head.headers, body }))
     }
@@ -201,14 +201,14 @@ impl Exchange {
         self.delivered().body_closed = closed;
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
-            Kind::Each(source) => self.stream(ruby, head, HOLD_EACH, |writer| {
+            Kind::Each(source) => self.stream(ruby, head, HEAD_DELAY_EACH, |writer| {
                 // The block is made in Ruby: Ruby would read one of magnus' after it was freed (CONTRIBUTING, house rule 5).
                 let stream = ruby.obj_wrap(ResponseStream::new(writer, ruby.qnil().as_value()));
                 ruby.get_inner(self.delivery).funcall("each", (source, stream))
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;
-                self.stream(ruby, head, HOLD_CALL, |writer| {
+                self.stream(ruby, head, HEAD_DELAY_CALL, |writer| {
                     let stream = ruby.obj_wrap(ResponseStream::new(writer, input));
                     parts.body.funcall("call", (stream,))
                 })
@@ -220,12 +220,12 @@ impl Exchange {
     fn stream(
         &self,
         ruby: &Ruby,
-        head: Head,
-        hold: Duration,
+        head: ResponseHead,
+        head_delay: Duration,
         write: impl FnOnce(BodyWriter) -> Result<Value, Error>,
     ) -> Result<Option<Answered>, Error> {
         let Some(responder) = self.take_responder() else { return Ok(None) };
-        let (sender, recall) = responder.stream(head.status, head.headers, hold);
+        let (sender, recall) = responder.stream(head.status, head.headers, head_delay);
         let writer = BodyWriter::new(sender, head.chunked);
         // A panic must not leave the response open either: the stream that the app has may be collected much later.
         let written = error::catching(ruby, || {
