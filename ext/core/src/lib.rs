@@ -42,8 +42,8 @@ mod sys;
 
 pub use self::{
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate,
-        PlanOptions, Platform, Probes, Setting, Settings, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
+        PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,

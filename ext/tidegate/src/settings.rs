@@ -9,7 +9,7 @@ use magnus::{
 };
 use serde::Deserialize;
 use serde_json::{Number, Value as Json};
-use tidegate_core::{About, Config, Interpreter, Setting, Settings};
+use tidegate_core::{About, Config, Interpreter, OrAuto, SettingsByName};
 
 use crate::{error, rack::header_keys::Underscores};
 
@@ -20,12 +20,12 @@ pub(crate) struct RackSettings {
     /// Whether the app may send 103 Early Hints.
     early_hints: bool,
     /// What is to become of header names with underscores.
-    allow_underscore_headers: Setting<bool>,
+    allow_underscore_headers: OrAuto<bool>,
 }
 
 impl Default for RackSettings {
     fn default() -> Self {
-        Self { early_hints: false, allow_underscore_headers: Setting::Auto }
+        Self { early_hints: false, allow_underscore_headers: OrAuto::Auto }
     }
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn read(ruby: &Ruby, hash: RHash) -> Result<(Config, RackSettings), E
         values.push((name, value));
         Ok(ForEach::Continue)
     })?;
-    let mut settings: Settings = values.into_iter().collect();
+    let mut settings: SettingsByName = values.into_iter().collect();
     let raise = |wrong| error::raise(ruby, &wrong);
     let rack = settings.take().map_err(raise)?;
     let mut config = Config::from_settings(settings).map_err(raise)?;
@@ -111,9 +111,9 @@ pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSetting
         scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;
     let (env_template, delivery, hijacked, log, errors) = keywords.required;
     let underscores = match rack.allow_underscore_headers {
-        Setting::Auto => Underscores::Unambiguous,
-        Setting::Fixed(true) => Underscores::All,
-        Setting::Fixed(false) => Underscores::None,
+        OrAuto::Auto => Underscores::Unambiguous,
+        OrAuto::Value(true) => Underscores::All,
+        OrAuto::Value(false) => Underscores::None,
     };
     let app = AppSettings { early_hints: rack.early_hints, underscores, env_template, delivery, hijacked };
     Ok((app, LogDescriptors { log, errors }))

@@ -175,7 +175,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.services.access_log) {
             record.draining = self.shared.phase().is_stopping();
-            access.take(record, super::now());
+            access.write(record, super::now());
         }
     }
 }

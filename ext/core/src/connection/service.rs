@@ -84,7 +84,7 @@ impl Service {
             (record.status, record.refused) = (Some(refusal.status().as_u16()), reason);
             record.bytes = refusal.body_length();
             record.draining = self.shared.phase().is_stopping();
-            access.take(Box::new(record), now);
+            access.write(Box::new(record), now);
         }
     }
 

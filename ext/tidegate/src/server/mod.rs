@@ -119,7 +119,7 @@ impl Server {
 
     fn observer(&self) -> Observer {
         let logs = self.logs.clone();
-        Arc::new(move |event| logs.hear(event))
+        Arc::new(move |event| logs.write(event))
     }
 
     // ===== Ruby methods =====

@@ -36,13 +36,13 @@ impl AccessLog {
         Output::start("tidegate-access", file, format, CAPACITY).map(Self)
     }
 
-    /// Takes a request that is over, at `now`.
-    pub(crate) fn take(&self, mut record: Box<Record>, now: Instant) {
+    /// Queues the line of a request that is over, at `now`.
+    pub(crate) fn write(&self, mut record: Box<Record>, now: Instant) {
         record.end(now);
         self.0.put(record);
     }
 
-    /// Waits until what was taken is written, at most until `deadline`.
+    /// Waits until what was queued is written, at most until `deadline`.
     pub(crate) fn finish(&self, deadline: Instant) {
         self.0.flush(deadline);
     }
@@ -92,7 +92,7 @@ mod tests {
     fn what_was_taken_is_written_before_the_end() {
         let mut file = tempfile::tempfile().unwrap();
         let log = AccessLog::to(file.as_raw_fd(), LogFormat::Combined).unwrap();
-        (0..100).for_each(|_| log.take(record("/", b"x"), Instant::now()));
+        (0..100).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         log.finish(Instant::now() + Duration::from_secs(20));
         file.rewind().unwrap();
         let mut text = String::new();
@@ -107,7 +107,7 @@ mod tests {
         output.set_nonblocking(true).unwrap();
         let log = AccessLog::to(output.as_raw_fd(), LogFormat::Json).unwrap();
         drop(output);
-        (0..SENT).for_each(|_| log.take(record("/", b"x"), Instant::now()));
+        (0..SENT).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         let lost_so_far = log.lost().total();
         drop(log);
         let (mut written, mut dropped) = (0, 0);
