@@ -5,7 +5,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `gvl` | waiting without the GVL; its children: |
-//! | `gvl::{events, thread_slot}` | telling the queue when the thread of a worker lets go of the GVL, and what is kept of each thread for that |
+//! | `gvl::{events, thread_slot}` | telling the queue when the thread of a worker releases the GVL, and what is kept of each thread for that |
 //! | `gvl::time_slice` | having the GVL handed on in time |
 //! | `gvl::{ractor, fork}` | telling the app's Ractor from others, and a process from its children |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |

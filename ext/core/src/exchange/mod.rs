@@ -25,7 +25,7 @@ use crate::{
     sync::{Unparker, inline_task},
 };
 
-/// After so little time no other thread has asked yet that this one lets go of the GVL.
+/// After so little time no other thread has asked yet that this one releases the GVL.
 const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.

@@ -90,7 +90,7 @@ impl TimeSlicer {
     }
 
     /// A thread wants the GVL; `interrupted` if it had to release it at the end of a slice.
-    pub fn wanted(&self, interrupted: bool) {
+    pub fn ready(&self, interrupted: bool) {
         if interrupted {
             self.interrupted.fetch_add(1, SeqCst);
         }
@@ -98,9 +98,9 @@ impl TimeSlicer {
         self.look_after(self.taken.load(SeqCst));
     }
 
-    /// A thread that [wanted](Self::wanted) the GVL has it, at `now`; or one that wanted it before the events came here. Its
+    /// A thread that [wanted](Self::ready) the GVL has it, at `now`; or one that wanted it before the events came here. Its
     /// `clock` tells what it computes; without one, real time counts.
-    pub fn got(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
+    pub fn resumed(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
         let less = |count: usize| count.checked_sub(1);
         if interrupted {
             let _ = self.interrupted.fetch_update(SeqCst, SeqCst, less);
@@ -114,13 +114,13 @@ impl TimeSlicer {
         self.look_after(self.wanting.load(SeqCst) > 0);
     }
 
-    /// A thread that [wanted](Self::wanted) the GVL turns out to want another one, that of a Ractor.
+    /// A thread that [wanted](Self::ready) the GVL turns out to want another one, that of a Ractor.
     pub fn withdrawn(&self) {
         let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
     }
 
     /// A thread releases the GVL.
-    pub fn let_go(&self) {
+    pub fn suspended(&self) {
         self.taken.store(false, SeqCst);
     }
 

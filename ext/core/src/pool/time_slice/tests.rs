@@ -21,7 +21,7 @@ async fn pass(time: Duration) {
 
 /// A thread wants the GVL, and the server hears of it.
 async fn want(slices: &TimeSlicer) {
-    slices.wanted(false);
+    slices.ready(false);
     tokio::task::yield_now().await;
 }
 
@@ -33,7 +33,7 @@ fn run(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
 async fn a_burst_is_left_alone_for_a_whole_slice() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     pass(SLICE * 9).await;
     assert_eq!(interrupts(), 0, "no thread wants it");
     slices.begin_burst(now());
@@ -50,7 +50,7 @@ async fn a_burst_is_left_alone_for_a_whole_slice() {
 async fn one_that_wanted_another_gvl_is_not_waited_for() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     slices.withdrawn();
     pass(SLICE * 9).await;
@@ -61,7 +61,7 @@ async fn one_that_wanted_another_gvl_is_not_waited_for() {
 async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     pass(SLICE * 4).await;
     want(slices).await;
     pass(SLICE / 2 - MS).await;
@@ -74,18 +74,18 @@ async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
 async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + 2 * STEP + MS).await;
     assert_eq!(interrupts(), 3);
-    slices.let_go();
-    slices.wanted(true);
-    slices.got(false, now(), None);
+    slices.suspended();
+    slices.ready(true);
+    slices.resumed(false, now(), None);
     assert!(!slices.is_asked(), "a request that comes late is not for this thread");
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "the other's slice begins anew");
-    slices.let_go();
-    slices.got(true, now(), None);
+    slices.suspended();
+    slices.resumed(true, now(), None);
     want(slices).await;
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "as does its own");
@@ -97,7 +97,7 @@ async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
 async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow_each_other() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     for _ in 0..20 {
         slices.begin_burst(now());
@@ -110,15 +110,15 @@ async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow
 async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
     let (slices, _) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     pass(SLICE).await;
     assert!(!slices.is_due(), "no thread wants it");
     want(slices).await;
     assert!(!slices.is_due());
     pass(STEP + MS).await;
     assert!(slices.is_due());
-    slices.let_go();
-    slices.got(false, now(), None);
+    slices.suspended();
+    slices.resumed(false, now(), None);
     assert!(!slices.is_due(), "it has been handed on");
 }
 
@@ -126,9 +126,9 @@ async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
 async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
     let (slices, _) = slices!();
     run(slices);
-    slices.wanted(true);
-    slices.wanted(false);
-    slices.got(false, now(), None);
+    slices.ready(true);
+    slices.ready(false);
+    slices.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE - STEP).await;
     assert!(!slices.is_due());
@@ -140,7 +140,7 @@ async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
 async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
     let (slices, interrupts) = slices!();
     tokio::spawn(slices.run(None, Arc::default()));
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(MAX_REFUSED).await;
     assert_eq!((interrupts(), slices.is_due()), (0, true));
@@ -150,9 +150,9 @@ async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() 
 async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.wanted(false);
-    slices.wanted(false);
-    slices.got(false, now(), None);
+    slices.ready(false);
+    slices.ready(false);
+    slices.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE + MS).await;
     assert_eq!(interrupts(), 1, "the second has to wait");
@@ -162,7 +162,7 @@ async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
 async fn one_that_never_comes_is_forgotten() {
     let (slices, interrupts) = slices!();
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + MAX_REFUSED * 2).await;
     let in_vain = interrupts();
@@ -187,7 +187,7 @@ async fn only_what_it_has_computed_counts() {
     });
     let clock = told.recv().unwrap();
     assert!(clock.is_some());
-    slices.got(false, now(), clock);
+    slices.resumed(false, now(), clock);
     want(slices).await;
     pass(SLICE * 5).await;
     assert_eq!(interrupts(), 0);
@@ -200,7 +200,7 @@ async fn another_server_goes_on_where_one_ends() {
     let (slices, interrupts) = slices!();
     let first = run(slices);
     run(slices);
-    slices.got(false, now(), None);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + MS).await;
     first.abort();
@@ -216,15 +216,15 @@ async fn no_contention_is_missed_when_the_server_stops_looking() {
     let threads = (0..4).map(|_| {
         thread::spawn(move || {
             for _ in 0..2000 {
-                slices.got(false, Instant::now(), None);
-                slices.wanted(false);
-                slices.got(false, Instant::now(), None);
+                slices.resumed(false, Instant::now(), None);
+                slices.ready(false);
+                slices.resumed(false, Instant::now(), None);
             }
         })
     });
     let threads: Vec<_> = threads.collect();
     tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    slices.wanted(false);
+    slices.ready(false);
     let before = interrupts();
     while interrupts() == before {
         tokio::time::sleep(STEP).await;
