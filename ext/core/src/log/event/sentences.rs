@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use super::LogEvent;
 use crate::{
-    lifecycle::{Cause, Phase, Signal},
+    lifecycle::{Cause, Phase, Signal, plan::Plan},
     stats::Snapshot,
 };
 
@@ -23,30 +23,10 @@ fn count(number: u64, one: &str, many: &str) -> String {
 impl fmt::Display for LogEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready { addresses, admin, max_threads, plan } => {
-                write!(f, "ready on {} (", addresses.join(", "))?;
-                if let Some(admin) = admin {
-                    write!(f, "probes on {admin}; ")?;
-                }
-                write!(
-                    f,
-                    "up to {}; on SIGTERM {} of drain delay, then {} to finish)",
-                    count(*max_threads as u64, "thread", "threads"),
-                    seconds(plan.drain_delay),
-                    seconds(plan.shutdown_timeout)
-                )
-            }
+            Self::Ready { addresses, admin, max_threads, plan } => ready(f, addresses, *admin, *max_threads, plan),
             Self::Clamped(clamped) => clamped.fmt(f),
             Self::Entered { phase, cause, now, lasts } => entered(f, *phase, *cause, now, *lasts),
-            Self::ListenersClosed { took, late, lossless } => {
-                let late = count(*late, "connection", "connections");
-                write!(f, "listeners closed: took {}, {late} came out of the accept queues", seconds(*took))?;
-                if *lossless {
-                    Ok(())
-                } else {
-                    f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)")
-                }
-            }
+            Self::ListenersClosed { took, late, lossless } => listeners_closed(f, *took, *late, *lossless),
             Self::Extended { ago, source } => {
                 write!(
                     f,
@@ -65,15 +45,7 @@ impl fmt::Display for LogEvent<'_> {
             ),
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
-            Self::Crowded { limit, gives_way } => {
-                write!(f, "all {limit} connections that there may be are open: ")?;
-                f.write_str(if *gives_way {
-                    "for each new one, the one that has been silent longest is closed"
-                } else {
-                    "none of them is silent, and new ones wait until one ends"
-                })?;
-                f.write_str(" (max_connections; its default follows from ulimit -n)")
-            }
+            Self::Crowded { limit, gives_way } => crowded(f, *limit, *gives_way),
             Self::SpillFailed { directory, error, cut } => write!(
                 f,
                 "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}",
@@ -108,15 +80,7 @@ impl fmt::Display for LogEvent<'_> {
                 write!(f, "{} of this log could not be written, or not fast enough", count(*lost, "line", "lines"))
             }
             Self::WrongLength { method, path, declared, actual, unsaid } => {
-                let fate = if actual < declared { "it was cut" } else { "the rest was left out" };
-                write!(
-                    f,
-                    "{method} {path}: the app's content-length is {declared}, but its body has {actual} bytes: {fate}"
-                )?;
-                if *unsaid > 0 {
-                    write!(f, " ({unsaid} more such responses since the last line about one)")?;
-                }
-                Ok(())
+                wrong_length(f, [method, path], [*declared, *actual], *unsaid)
             }
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
@@ -126,22 +90,78 @@ impl fmt::Display for LogEvent<'_> {
                 write!(f, "{signal}: still finishing what is in flight; one more signal cuts it")
             }
             Self::Summary(summary) => summary.fmt(f),
-            Self::Overdue { status, phase } => {
-                write!(f, "exiting with {status} now: ")?;
-                f.write_str(match phase {
-                    Phase::Booting => {
-                        "told to end before it was ready, and Ruby has not ended the process in time (a thread that holds the \
-                         GVL while the app is loaded)"
-                    }
-                    Phase::Stopped { .. } => {
-                        "the server has stopped, and Ruby has not ended the process in time (a thread that holds the GVL, or an \
-                         at_exit block that does not return)"
-                    }
-                    _ => "the time is over, and the server has not stopped",
-                })
-            }
+            Self::Overdue { status, phase } => overdue(f, *status, *phase),
         }
     }
+}
+
+fn ready(
+    f: &mut fmt::Formatter<'_>,
+    addresses: &[String],
+    admin: Option<&str>,
+    max_threads: usize,
+    plan: &Plan,
+) -> fmt::Result {
+    write!(f, "ready on {} (", addresses.join(", "))?;
+    if let Some(admin) = admin {
+        write!(f, "probes on {admin}; ")?;
+    }
+    write!(
+        f,
+        "up to {}; on SIGTERM {} of drain delay, then {} to finish)",
+        count(max_threads as u64, "thread", "threads"),
+        seconds(plan.drain_delay),
+        seconds(plan.shutdown_timeout)
+    )
+}
+
+fn listeners_closed(f: &mut fmt::Formatter<'_>, took: Duration, late: u64, lossless: bool) -> fmt::Result {
+    let late = count(late, "connection", "connections");
+    write!(f, "listeners closed: took {}, {late} came out of the accept queues", seconds(took))?;
+    if lossless {
+        Ok(())
+    } else {
+        f.write_str("; handshakes under way may have been refused (no SO_BINDTOIFINDEX here)")
+    }
+}
+
+fn crowded(f: &mut fmt::Formatter<'_>, limit: u64, gives_way: bool) -> fmt::Result {
+    write!(f, "all {limit} connections that there may be are open: ")?;
+    f.write_str(if gives_way {
+        "for each new one, the one that has been silent longest is closed"
+    } else {
+        "none of them is silent, and new ones wait until one ends"
+    })?;
+    f.write_str(" (max_connections; its default follows from ulimit -n)")
+}
+
+fn wrong_length(
+    f: &mut fmt::Formatter<'_>,
+    [method, path]: [&str; 2],
+    [declared, actual]: [u64; 2],
+    unsaid: u64,
+) -> fmt::Result {
+    let fate = if actual < declared { "it was cut" } else { "the rest was left out" };
+    write!(f, "{method} {path}: the app's content-length is {declared}, but its body has {actual} bytes: {fate}")?;
+    if unsaid > 0 {
+        write!(f, " ({unsaid} more such responses since the last line about one)")?;
+    }
+    Ok(())
+}
+
+fn overdue(f: &mut fmt::Formatter<'_>, status: i32, phase: Phase) -> fmt::Result {
+    write!(f, "exiting with {status} now: ")?;
+    f.write_str(match phase {
+        Phase::Booting => {
+            "told to end before it was ready, and Ruby has not ended the process in time (a thread that holds the \
+             GVL while the app is loaded)"
+        }
+        Phase::Stopped { .. } => {
+            "the server has stopped, and Ruby has not ended the process in time (a thread that holds the GVL, or an \
+             at_exit block that does not return)"
+        }
+        _ => "the time is over, and the server has not stopped",
+    })
 }
 
 fn entered(
