@@ -37,6 +37,6 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
-    native.define_singleton_method("io_bound", function!(gvl::events::step_aside, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::events::mark_io_bound, 0))?;
     native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))
 }

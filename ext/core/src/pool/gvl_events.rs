@@ -70,9 +70,9 @@ impl GvlEvents {
     }
 
     /// The worker's exchange will mostly wait from now on: others need not wait for it. Whether there is one.
-    pub fn step_aside(&self) -> bool {
+    pub fn mark_io_bound(&self) -> bool {
         let Some(mut state) = self.in_exchange() else { return false };
-        state.roster.admission.step_aside(self.worker);
+        state.roster.admission.mark_io_bound(self.worker);
         self.queue.call_if_waiting(&mut state);
         true
     }

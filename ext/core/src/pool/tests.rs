@@ -401,17 +401,17 @@ fn counts_the_times_that_a_worker_makes_way() {
 }
 
 #[test]
-fn one_that_steps_aside_lets_the_next_in() {
+fn one_that_is_io_bound_lets_the_next_in() {
     let queue = queue(9, 2);
     let (aside, other) = (queue.register(), queue.register());
-    assert!(!aside.gvl_events().step_aside(), "there is nothing in its hand");
+    assert!(!aside.gvl_events().mark_io_bound(), "there is nothing in its hand");
     let (long, _answer) = exchange("/long");
     queue.submit(long).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
     assert_eq!(path(aside.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    assert!(aside.gvl_events().step_aside());
+    assert!(aside.gvl_events().mark_io_bound());
     assert_eq!(path(other.look()), "/next");
 }
 

@@ -49,8 +49,8 @@ pub(crate) fn waited() -> Duration {
 }
 
 /// The request that this thread runs will mostly wait from now on. Whether there is one.
-pub(crate) fn step_aside(ruby: &Ruby) -> bool {
-    of_this_thread(ruby, GvlEvents::step_aside).unwrap_or(false)
+pub(crate) fn mark_io_bound(ruby: &Ruby) -> bool {
+    of_this_thread(ruby, GvlEvents::mark_io_bound).unwrap_or(false)
 }
 
 fn of_this_thread<T>(ruby: &Ruby, tell: impl FnOnce(&GvlEvents) -> T) -> Option<T> {

@@ -30,7 +30,7 @@ enum WorkerState {
     Wanting,
     /// In the app, without the GVL.
     Blocked,
-    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or has stepped aside. It stays a
+    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or will mostly wait. It stays a
     /// hog until its exchange is done: when Ruby takes the GVL away at the end of a time slice, the events are the same as
     /// when the worker releases it and wants it back.
     Hog,
@@ -207,7 +207,7 @@ impl Admission {
     }
 
     /// A worker says that it will mostly wait.
-    pub(super) fn step_aside(&mut self, id: Id) {
+    pub(super) fn mark_io_bound(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Running | WorkerState::Wanting => WorkerState::Hog,
             WorkerState::Blocked => WorkerState::BlockedHog,

@@ -97,10 +97,10 @@ fn a_hog_holds_up_no_other_until_it_is_done() {
 }
 
 #[test]
-fn one_that_steps_aside_holds_up_no_other_until_it_is_done() {
+fn one_that_is_io_bound_holds_up_no_other_until_it_is_done() {
     let (mut admission, _) = workers(2);
     let aside = serve(&mut admission);
-    admission.step_aside(aside);
+    admission.mark_io_bound(aside);
     let other = serve(&mut admission);
     assert_eq!(admission.tally(), Tally { active: 2, waiting: 0, idle: 0 });
     admission.suspended(aside);
@@ -108,7 +108,7 @@ fn one_that_steps_aside_holds_up_no_other_until_it_is_done() {
     admission.ready(aside);
     admission.look(other);
     assert!(admission.admits(), "it is not waited for, whatever it does");
-    admission.step_aside(other);
+    admission.mark_io_bound(other);
     admission.rest(other);
     assert_eq!(admission.tally(), Tally { active: 1, waiting: 0, idle: 1 }, "outside the app that means nothing");
     admission.look(aside);
@@ -207,9 +207,9 @@ impl Plant {
             (WorkerState::Looking, _) => self.take_or_rest(id),
             (WorkerState::Called | WorkerState::Idle, _) => self.admission.look(id),
             (WorkerState::Wanting, 0..=2) => self.admission.resumed(id),
-            (WorkerState::Wanting, 3..) => self.admission.step_aside(id),
+            (WorkerState::Wanting, 3..) => self.admission.mark_io_bound(id),
             (WorkerState::Running | WorkerState::Hog, 0..=1) => self.admission.suspended(id),
-            (WorkerState::Running | WorkerState::Hog, 2) => self.admission.step_aside(id),
+            (WorkerState::Running | WorkerState::Hog, 2) => self.admission.mark_io_bound(id),
             (WorkerState::Running | WorkerState::Hog, 3..) => self.admission.look(id),
             (WorkerState::Blocked | WorkerState::BlockedHog, _) => self.admission.ready(id),
             (WorkerState::Gone, _) => {}
