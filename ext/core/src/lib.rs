@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | `error` `sys` `sync` | errors by whose fault they are; the system calls that no safe crate wraps; how threads wake each other and share a task |
+//! | 1 | `error` `sys` `sync` | why a server could not be configured or started; the system calls that no safe crate wraps; how threads wake each other and share a task |
 //! | 2 | `config` | the settings, and how they are read by their names |
 //! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
 //! | 4 | `stats` | what is counted |

@@ -23,7 +23,7 @@ const PIECE: usize = 64 * 1024;
 const STREAM_MAX: u64 = 64 * 1024 * 1024;
 
 /// What hyper gets; `None` is the end.
-type Piece = Option<Result<Bytes, Aborted>>;
+type NextFrame = Option<Result<Bytes, Aborted>>;
 
 /// Stands between a body and hyper.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Spill {
     }
 
     /// The next piece for hyper.
-    pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+    pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<NextFrame> {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
                 Ok(piece) if piece.is_empty() => self.shared.bounds.memory.freed(std::mem::take(&mut self.under_way)),
@@ -111,7 +111,7 @@ impl Spill {
     }
 
     /// The oldest of what there is: a piece of it, or the end. `None` where it is being read from the file.
-    fn poll_piece(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+    fn poll_piece(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Option<NextFrame>> {
         if self.overflow.unread() > 0 {
             self.overflow.read(PIECE);
             return Poll::Ready(None);
@@ -173,14 +173,14 @@ impl Spill {
         if let ResponseBody::File(_) = body { self.budget().count(chunk) } else { chunk }
     }
 
-    fn give(&self, piece: Bytes) -> Piece {
+    fn give(&self, piece: Bytes) -> NextFrame {
         self.state.chunk_queued();
         Some(Ok(piece))
     }
 }
 
 /// The next chunk of a body, as it is.
-pub(super) fn poll_body(body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+pub(super) fn poll_body(body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<NextFrame> {
     match body {
         ResponseBody::Empty => Poll::Ready(None),
         ResponseBody::Full(bytes) => {
