@@ -18,7 +18,7 @@ use crate::{error, rack::header_keys::Underscores};
 #[serde(default)]
 pub(crate) struct RackSettings {
     /// Whether the app may send 103 Early Hints.
-    early_hints: bool,
+    pub(crate) early_hints: bool,
     /// What is to become of header names with underscores.
     allow_underscore_headers: OrAuto<bool>,
 }
@@ -26,6 +26,17 @@ pub(crate) struct RackSettings {
 impl Default for RackSettings {
     fn default() -> Self {
         Self { early_hints: false, allow_underscore_headers: OrAuto::Auto }
+    }
+}
+
+impl RackSettings {
+    /// What is to become of header names with underscores.
+    pub(crate) fn underscores(&self) -> Underscores {
+        match self.allow_underscore_headers {
+            OrAuto::Auto => Underscores::Unambiguous,
+            OrAuto::Value(true) => Underscores::All,
+            OrAuto::Value(false) => Underscores::None,
+        }
     }
 }
 
@@ -84,10 +95,8 @@ fn about(ruby: &Ruby) -> Result<About, Error> {
 
 /// What the calling of the app needs.
 pub(crate) struct AppSettings {
-    /// Whether the app may send 103 Early Hints.
-    pub(crate) early_hints: bool,
-    /// What is to become of header names with underscores.
-    pub(crate) underscores: Underscores,
+    /// The settings among them.
+    pub(crate) rack: RackSettings,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
     /// The `Tidegate::Delivery` that sees each response to its end.
@@ -105,16 +114,11 @@ pub(crate) struct LogDescriptors {
 }
 
 /// Reads the keywords that Ruby passes beside the settings.
-pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
+pub(crate) fn beside(rack: RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
     let names = ["env_template", "delivery", "hijacked", "log", "errors"];
     let keywords =
         scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;
     let (env_template, delivery, hijacked, log, errors) = keywords.required;
-    let underscores = match rack.allow_underscore_headers {
-        OrAuto::Auto => Underscores::Unambiguous,
-        OrAuto::Value(true) => Underscores::All,
-        OrAuto::Value(false) => Underscores::None,
-    };
-    let app = AppSettings { early_hints: rack.early_hints, underscores, env_template, delivery, hijacked };
+    let app = AppSettings { rack, env_template, delivery, hijacked };
     Ok((app, LogDescriptors { log, errors }))
 }

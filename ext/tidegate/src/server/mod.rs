@@ -77,7 +77,7 @@ impl Server {
         let args = scan_args::scan_args::<(Value, RHash), (), (), (), RHash, ()>(args)?;
         let (app, settings) = args.required;
         let (config, rack) = settings::read(ruby, settings)?;
-        let (boundary, descriptors) = settings::beside(&rack, args.keywords)?;
+        let (boundary, descriptors) = settings::beside(rack, args.keywords)?;
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
         let access =
