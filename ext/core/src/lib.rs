@@ -6,7 +6,7 @@
 //!
 //! | layer | modules | subject |
 //! |---|---|---|
-//! | 1 | `error` `sys` `sync` | errors by whose fault they are; the system calls that no safe crate wraps; how threads wake each other and share a task |
+//! | 1 | `error` `sys` `sync` | why a server could not be configured or started; the system calls that no safe crate wraps; how threads wake each other and share a task |
 //! | 2 | `config` | the settings, and how they are read by their names |
 //! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
 //! | 4 | `stats` | what is counted |
@@ -43,18 +43,18 @@ mod sys;
 // What the binding names, and what is in the signatures of that.
 pub use self::{
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate,
-        PlanOptions, Platform, Probes, Setting, Settings, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
+        PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
     exchange::{
         Answered, Exchange, Recall, Responder,
-        hijack::{Family, HijackGuard, Progress},
+        hijack::{Family, HijackGuard, HijackProgress},
     },
     http::{
         body::{
-            BadChunks, BodySender, Chunk, Dechunker, FileBody, ReadError, Regular, RequestBody, RequestStream,
+            BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
             ResponseBody, SendError,
         },
         request::{Peer, RawTarget, Request},
@@ -66,7 +66,7 @@ pub use self::{
     },
     log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
     pool::{
-        Demand, DispatchQueue, GvlEvents, Next, Rest, Worker,
+        Demand, DispatchQueue, GvlEvents, Next, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},

@@ -13,7 +13,7 @@ use std::{
 
 use http::StatusCode;
 use tidegate_core::{
-    Address, Config, DispatchQueue, Event, Next, Parker, Phase, PlanOptions, Response, Running, Server, Setting, Signal,
+    Address, Config, DispatchQueue, Event, Next, OrAuto, Parker, Phase, PlanOptions, Response, Running, Server, Signal,
 };
 
 fn config(binds: &[String], delay: Duration) -> Config {
@@ -23,8 +23,8 @@ fn config(binds: &[String], delay: Duration) -> Config {
         spool_directory: std::env::temp_dir(),
         max_threads: 2,
         shutdown: PlanOptions {
-            drain_delay: Setting::Fixed(delay),
-            shutdown_timeout: Setting::Fixed(Duration::from_secs(20)),
+            drain_delay: OrAuto::Value(delay),
+            shutdown_timeout: OrAuto::Value(Duration::from_secs(20)),
             ..Default::default()
         },
         ..Default::default()

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate_core::{Address, Config, Parker, Phase, PlanOptions, Server, Setting, Signal};
+use tidegate_core::{Address, Config, OrAuto, Parker, Phase, PlanOptions, Server, Signal};
 
 /// Signals were heard once the interpreter came to say so; a client could connect before.
 #[test]
@@ -15,7 +15,7 @@ fn signals_are_heard_from_before_the_first_client_can_connect() {
     let mut server = Server::bind(Config {
         bind: vec![Address::parse("tcp://127.0.0.1:0").unwrap()],
         spool_directory: std::env::temp_dir(),
-        shutdown: PlanOptions { shutdown_timeout: Setting::Fixed(Duration::from_secs(20)), ..Default::default() },
+        shutdown: PlanOptions { shutdown_timeout: OrAuto::Value(Duration::from_secs(20)), ..Default::default() },
         ..Default::default()
     })
     .unwrap();

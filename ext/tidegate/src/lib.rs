@@ -5,10 +5,11 @@
 //! | module | subject |
 //! |---|---|
 //! | `gvl` | waiting without the GVL; its children: |
-//! | `gvl::{events, thread_slot}` | telling the queue when the thread of a worker lets go of the GVL, and what is kept of each thread for that |
+//! | `gvl::{events, thread_slot}` | telling the queue when the thread of a worker releases the GVL, and what is kept of each thread for that |
 //! | `gvl::time_slice` | having the GVL handed on in time |
 //! | `gvl::{ractor, fork}` | telling the app's Ractor from others, and a process from its children |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
+//! | `native` | the functions of `Tidegate::Native` that need no server |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
 //! | `rack::{env, env_keys, header_keys, hash_builder}` | a request as a Rack env |
 //! | `rack::{input, request_stream}` | a request body as `rack.input` |
@@ -30,6 +31,7 @@
 
 mod error;
 mod gvl;
+mod native;
 mod rack;
 mod server;
 mod settings;
@@ -41,6 +43,7 @@ use magnus::{Error, Module, Ruby};
 fn init(ruby: &Ruby) -> Result<(), Error> {
     gvl::prepare();
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
+    native::define(native)?;
     server::define(ruby, native)?;
     rack::exchange::define(ruby, native)?;
     rack::hijack::define(ruby, native)?;

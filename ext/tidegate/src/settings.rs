@@ -9,7 +9,7 @@ use magnus::{
 };
 use serde::Deserialize;
 use serde_json::{Number, Value as Json};
-use tidegate_core::{About, Config, Interpreter, Setting, Settings};
+use tidegate_core::{About, Config, Interpreter, OrAuto, SettingsByName};
 
 use crate::{error, rack::header_keys::Underscores};
 
@@ -18,14 +18,25 @@ use crate::{error, rack::header_keys::Underscores};
 #[serde(default)]
 pub(crate) struct RackSettings {
     /// Whether the app may send 103 Early Hints.
-    early_hints: bool,
+    pub(crate) early_hints: bool,
     /// What is to become of header names with underscores.
-    allow_underscore_headers: Setting<bool>,
+    allow_underscore_headers: OrAuto<bool>,
 }
 
 impl Default for RackSettings {
     fn default() -> Self {
-        Self { early_hints: false, allow_underscore_headers: Setting::Auto }
+        Self { early_hints: false, allow_underscore_headers: OrAuto::Auto }
+    }
+}
+
+impl RackSettings {
+    /// What is to become of header names with underscores.
+    pub(crate) fn underscores(&self) -> Underscores {
+        match self.allow_underscore_headers {
+            OrAuto::Auto => Underscores::Unambiguous,
+            OrAuto::Value(true) => Underscores::All,
+            OrAuto::Value(false) => Underscores::None,
+        }
     }
 }
 
@@ -38,7 +49,7 @@ pub(crate) fn read(ruby: &Ruby, hash: RHash) -> Result<(Config, RackSettings), E
         values.push((name, value));
         Ok(ForEach::Continue)
     })?;
-    let mut settings: Settings = values.into_iter().collect();
+    let mut settings: SettingsByName = values.into_iter().collect();
     let raise = |wrong| error::raise(ruby, &wrong);
     let rack = settings.take().map_err(raise)?;
     let mut config = Config::from_settings(settings).map_err(raise)?;
@@ -84,10 +95,8 @@ fn about(ruby: &Ruby) -> Result<About, Error> {
 
 /// What the calling of the app needs.
 pub(crate) struct AppSettings {
-    /// Whether the app may send 103 Early Hints.
-    pub(crate) early_hints: bool,
-    /// What is to become of header names with underscores.
-    pub(crate) underscores: Underscores,
+    /// The settings among them.
+    pub(crate) rack: RackSettings,
     /// The env entries that are the same for every request.
     pub(crate) env_template: RHash,
     /// The `Tidegate::Delivery` that sees each response to its end.
@@ -97,7 +106,7 @@ pub(crate) struct AppSettings {
 }
 
 /// Where the logs write.
-pub(crate) struct Descriptors {
+pub(crate) struct LogDescriptors {
     /// What the server does, and a line for each request; `None` for nowhere.
     pub(crate) log: Option<RawFd>,
     /// What is wrong.
@@ -105,16 +114,11 @@ pub(crate) struct Descriptors {
 }
 
 /// Reads the keywords that Ruby passes beside the settings.
-pub(crate) fn beside(rack: &RackSettings, keywords: RHash) -> Result<(AppSettings, Descriptors), Error> {
+pub(crate) fn beside(rack: RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
     let names = ["env_template", "delivery", "hijacked", "log", "errors"];
     let keywords =
         scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;
     let (env_template, delivery, hijacked, log, errors) = keywords.required;
-    let underscores = match rack.allow_underscore_headers {
-        Setting::Auto => Underscores::Unambiguous,
-        Setting::Fixed(true) => Underscores::All,
-        Setting::Fixed(false) => Underscores::None,
-    };
-    let app = AppSettings { early_hints: rack.early_hints, underscores, env_template, delivery, hijacked };
-    Ok((app, Descriptors { log, errors }))
+    let app = AppSettings { rack, env_template, delivery, hijacked };
+    Ok((app, LogDescriptors { log, errors }))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::settings::{Setting, seconds_or_none};
+use super::settings::{OrAuto, seconds_or_none};
 
 /// How much a client may send, and where it is kept.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Limits {
     /// Give the app request bodies while they arrive, instead of whole.
     pub stream_input: bool,
     /// Connections that may be open; auto is as many as the process has descriptors for, beside what else needs some.
-    pub max_connections: Setting<usize>,
+    pub max_connections: OrAuto<usize>,
     /// Exchanges that may wait for a worker; more are answered with 503.
     pub max_queue: usize,
     /// How long an exchange may wait for a worker; then it is answered with 503. `None`: for ever.
@@ -51,7 +51,7 @@ impl Default for Limits {
             body_memory_limit: 112 * 1024,
             buffer_limit: Some(64 * 1024 * 1024),
             stream_input: false,
-            max_connections: Setting::Auto,
+            max_connections: OrAuto::Auto,
             max_queue: 1024,
             queue_timeout: None,
         }

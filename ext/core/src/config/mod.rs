@@ -15,20 +15,20 @@ pub use self::{
     address::Address,
     admin::{AdminAccess, Token},
     limits::Limits,
-    settings::{Setting, Settings},
+    settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
-    timeouts::DataRate,
+    timeouts::DataRateSettings,
 };
 use crate::error::Error;
 
 /// How long a thread may compute without a pause while others want the GVL, unless it is set.
 pub(crate) const TIME_SLICE: Duration = Duration::from_millis(40);
 
-/// Everything a server needs to know. The program that embeds the core builds it once, or has it read from [`Settings`]: each
+/// Everything a server needs to know. The program that embeds the core builds it once, or has it read from [`SettingsByName`]: each
 /// field bears the name of its setting.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
@@ -108,11 +108,11 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::is_configuration`], with the name of a setting that there is not, or that has a value that it cannot have.
-    pub fn from_settings(mut settings: Settings) -> Result<Self, Error> {
+    pub fn from_settings(mut settings: SettingsByName) -> Result<Self, Error> {
         let config = Self {
             admin_access: settings.take()?,
             probes: settings.take()?,
-            timeouts: Timeouts { min_data_rate: settings.take::<DataRate>()?.into(), ..settings.take()? },
+            timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
@@ -133,7 +133,7 @@ pub struct Logging {
     /// How that line looks; in JSON the server's own lines too.
     pub log_format: LogFormat,
     /// The file for what a drain did; auto is the platform's own, where it has one.
-    pub termination_log: Option<Setting<PathBuf>>,
+    pub termination_log: Option<OrAuto<PathBuf>>,
 }
 
 /// How a line for a request looks.
@@ -225,11 +225,11 @@ mod tests {
             (config.timeouts.head_timeout, config.timeouts.body_timeout),
             (Some(Duration::from_millis(2500)), None)
         );
-        assert_eq!(config.limits.max_connections, Setting::Fixed(9));
+        assert_eq!(config.limits.max_connections, OrAuto::Value(9));
         assert_eq!(config.limits.header_fields_limit, Limits::MOST_FIELDS);
-        assert_eq!(config.shutdown.shutdown_timeout, Setting::Fixed(Duration::from_secs(7)));
+        assert_eq!(config.shutdown.shutdown_timeout, OrAuto::Value(Duration::from_secs(7)));
         assert_eq!(config.logging.log_format, LogFormat::Json);
-        assert_eq!(config.logging.termination_log, Some(Setting::Auto));
+        assert_eq!(config.logging.termination_log, Some(OrAuto::Auto));
         assert!(config.added_headers.request_id && config.probes.probe_paths);
     }
 
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_data_rate_is_made_of_two_settings() {
         let rate =
-            |settings| read(settings).unwrap().timeouts.min_data_rate.map(|rate| (rate.bytes, rate.over.as_secs()));
+            |settings| read(settings).unwrap().timeouts.min_data_rate.map(|rate| (rate.bytes, rate.grace.as_secs()));
         assert_eq!(rate(json!({ "min_data_rate": 10, "min_data_rate_grace": 5.0 })), Some((10, 5)));
         assert_eq!(rate(json!({ "min_data_rate": 0 })), None);
         assert_eq!(rate(json!({ "min_data_rate": null })), None);

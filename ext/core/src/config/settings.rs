@@ -13,15 +13,15 @@ use crate::error::Error;
 
 /// Values by the names of their settings. Each struct of settings [takes](Self::take) those that its fields are named after;
 /// one that no struct has taken is [an error](Self::finish). Durations are numbers of seconds.
-pub struct Settings(Map<String, Value>);
+pub struct SettingsByName(Map<String, Value>);
 
-impl FromIterator<(String, Value)> for Settings {
+impl FromIterator<(String, Value)> for SettingsByName {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(settings: I) -> Self {
         Self(settings.into_iter().collect())
     }
 }
 
-impl Settings {
+impl SettingsByName {
     /// Takes the settings that the fields of the struct `T` are named after. With `#[serde(default)]` one that was not passed
     /// has its default.
     ///
@@ -47,29 +47,29 @@ impl Settings {
 
 /// A setting that may be left to the server: `"auto"`, or a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Setting<T> {
+pub enum OrAuto<T> {
     /// The server works the value out.
     #[default]
     Auto,
     /// As given.
-    Fixed(T),
+    Value(T),
 }
 
-impl<T> Setting<T> {
+impl<T> OrAuto<T> {
     /// The value, unless it is left to the server.
-    pub fn fixed(self) -> Option<T> {
+    pub fn value(self) -> Option<T> {
         match self {
             Self::Auto => None,
-            Self::Fixed(value) => Some(value),
+            Self::Value(value) => Some(value),
         }
     }
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Setting<T> {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for OrAuto<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(word) if word == "auto" => Ok(Self::Auto),
-            value => T::deserialize(value).map(Self::Fixed).map_err(D::Error::custom),
+            value => T::deserialize(value).map(Self::Value).map_err(D::Error::custom),
         }
     }
 }
@@ -94,10 +94,10 @@ pub(super) fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Res
     Option::<f64>::deserialize(deserializer)?.map(duration).transpose()
 }
 
-pub(super) fn seconds_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Setting<Duration>, D::Error> {
-    Ok(match Setting::<f64>::deserialize(deserializer)? {
-        Setting::Auto => Setting::Auto,
-        Setting::Fixed(seconds) => Setting::Fixed(duration(seconds)?),
+pub(super) fn seconds_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OrAuto<Duration>, D::Error> {
+    Ok(match OrAuto::<f64>::deserialize(deserializer)? {
+        OrAuto::Auto => OrAuto::Auto,
+        OrAuto::Value(seconds) => OrAuto::Value(duration(seconds)?),
     })
 }
 
@@ -163,20 +163,20 @@ mod tests {
     #[serde(default)]
     struct Example {
         size: usize,
-        limit: Setting<usize>,
+        limit: OrAuto<usize>,
         #[serde(deserialize_with = "seconds_or_none")]
         timeout: Option<Duration>,
         #[serde(deserialize_with = "seconds_or_auto")]
-        delay: Setting<Duration>,
+        delay: OrAuto<Duration>,
     }
 
     impl Default for Example {
         fn default() -> Self {
-            Self { size: 7, limit: Setting::Auto, timeout: Some(Duration::ZERO), delay: Setting::Auto }
+            Self { size: 7, limit: OrAuto::Auto, timeout: Some(Duration::ZERO), delay: OrAuto::Auto }
         }
     }
 
-    fn settings(values: Value) -> Settings {
+    fn settings(values: Value) -> SettingsByName {
         let Value::Object(values) = values else { panic!("{values} is not an object") };
         values.into_iter().collect()
     }
@@ -200,7 +200,7 @@ mod tests {
         let auto = taken(json!({ "limit": "auto", "delay": "auto", "timeout": null })).unwrap();
         assert_eq!(auto, Example { timeout: None, ..Default::default() });
         let fixed = taken(json!({ "limit": 5, "delay": 0.25, "timeout": 2 })).unwrap();
-        assert_eq!((fixed.limit, fixed.delay), (Setting::Fixed(5), Setting::Fixed(Duration::from_millis(250))));
+        assert_eq!((fixed.limit, fixed.delay), (OrAuto::Value(5), OrAuto::Value(Duration::from_millis(250))));
         assert_eq!(fixed.timeout, Some(Duration::from_secs(2)));
     }
 

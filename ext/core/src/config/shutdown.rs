@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::settings::{Setting, seconds, seconds_or_auto};
+use super::settings::{OrAuto, seconds, seconds_or_auto};
 
 /// What the operator asked for.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -13,13 +13,13 @@ use super::settings::{Setting, seconds, seconds_or_auto};
 pub struct PlanOptions {
     /// How long everything new is served after SIGTERM.
     #[serde(deserialize_with = "seconds_or_auto")]
-    pub drain_delay: Setting<Duration>,
+    pub drain_delay: OrAuto<Duration>,
     /// How long requests in flight may take after that; auto is what is left of the budget.
     #[serde(deserialize_with = "seconds_or_auto")]
-    pub shutdown_timeout: Setting<Duration>,
+    pub shutdown_timeout: OrAuto<Duration>,
     /// The platform's time from SIGTERM to SIGKILL.
     #[serde(deserialize_with = "seconds_or_auto")]
-    pub termination_grace: Setting<Duration>,
+    pub termination_grace: OrAuto<Duration>,
     /// What a preStop hook uses of the grace before SIGTERM comes.
     #[serde(deserialize_with = "seconds")]
     pub prestop: Duration,

@@ -45,7 +45,7 @@ pub struct MinRate {
     /// Bytes a second.
     pub bytes: u64,
     /// What they are the mean of. Less than a second is a second.
-    pub over: Duration,
+    pub grace: Duration,
 }
 
 impl MinRate {
@@ -55,37 +55,37 @@ impl MinRate {
     }
 
     pub(crate) fn window(&self) -> Duration {
-        self.over.max(Duration::from_secs(1))
+        self.grace.max(Duration::from_secs(1))
     }
 }
 
 /// The settings that make a [`MinRate`].
 #[derive(Deserialize)]
 #[serde(default)]
-pub(super) struct DataRate {
+pub(super) struct DataRateSettings {
     /// `None` and 0 are for any rate.
     min_data_rate: Option<u64>,
     #[serde(deserialize_with = "seconds")]
     min_data_rate_grace: Duration,
 }
 
-impl Default for DataRate {
+impl Default for DataRateSettings {
     fn default() -> Self {
-        let MinRate { bytes, over } = MinRate::default();
-        Self { min_data_rate: Some(bytes), min_data_rate_grace: over }
+        let MinRate { bytes, grace } = MinRate::default();
+        Self { min_data_rate: Some(bytes), min_data_rate_grace: grace }
     }
 }
 
-impl From<DataRate> for Option<MinRate> {
-    fn from(settings: DataRate) -> Self {
+impl From<DataRateSettings> for Option<MinRate> {
+    fn from(settings: DataRateSettings) -> Self {
         let bytes = settings.min_data_rate.filter(|bytes| *bytes > 0)?;
-        Some(MinRate { bytes, over: settings.min_data_rate_grace })
+        Some(MinRate { bytes, grace: settings.min_data_rate_grace })
     }
 }
 
 impl Default for MinRate {
     fn default() -> Self {
-        Self { bytes: 500, over: Duration::from_secs(20) }
+        Self { bytes: 500, grace: Duration::from_secs(20) }
     }
 }
 

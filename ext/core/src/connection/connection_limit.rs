@@ -43,7 +43,7 @@ impl ConnectionLimit {
     }
 
     /// How many there may be.
-    pub(crate) fn limit(&self) -> u64 {
+    pub(crate) fn max_connections(&self) -> u64 {
         self.limit
     }
 

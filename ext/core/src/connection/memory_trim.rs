@@ -68,7 +68,7 @@ impl MemoryTrim {
     }
 
     /// Has memory given back whenever it is worth while. Never ends.
-    pub(crate) async fn keep_small<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
+    pub(crate) async fn run<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
         loop {
             self.due.notified().await;
             sleep(CALM).await;
@@ -131,7 +131,7 @@ mod tests {
                 count.fetch_add(1, SeqCst);
                 std::future::ready(())
             };
-            watched.keep_small(give_back).await;
+            watched.run(give_back).await;
         });
         (memory_trim, given)
     }

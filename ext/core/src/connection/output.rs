@@ -7,7 +7,7 @@ use crate::config::{MinRate, Timeouts};
 
 /// What has become of what hyper was given to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum WriteProgress {
     /// All of it is written.
     Written,
     /// The socket has not been tried yet, or takes it.
@@ -19,7 +19,7 @@ pub(super) enum Progress {
 /// The direction from hyper to the client.
 #[derive(Debug)]
 pub(super) struct Output {
-    progress: Progress,
+    progress: WriteProgress,
     /// From the first write that the socket did not take until all is written.
     pace: Option<Pace>,
     /// Bytes written to the socket.
@@ -60,30 +60,30 @@ enum Check {
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self { progress: Progress::Written, pace: None, written: 0, flushes: 0, waiter: None }
+        Self { progress: WriteProgress::Written, pace: None, written: 0, flushes: 0, waiter: None }
     }
 
     pub(super) fn is_written(&self) -> bool {
-        self.progress == Progress::Written
+        self.progress == WriteProgress::Written
     }
 
     /// hyper gets something to write.
     pub(super) fn queued(&mut self) {
-        if self.progress == Progress::Written {
-            self.progress = Progress::UnderWay;
+        if self.progress == WriteProgress::Written {
+            self.progress = WriteProgress::UnderWay;
         }
     }
 
     pub(super) fn wrote(&mut self, length: usize) {
         self.written += length as u64;
-        self.progress = Progress::UnderWay;
+        self.progress = WriteProgress::UnderWay;
     }
 
     /// The socket takes nothing; returns the task to wake. `unsent` asks how many of the bytes written the client has not taken yet,
     /// which the kernel holds.
     pub(super) fn blocked(&mut self, unsent: impl FnOnce() -> usize) -> Option<Waker> {
-        if !matches!(self.progress, Progress::Blocked { .. }) {
-            self.progress = Progress::Blocked { since: now() };
+        if !matches!(self.progress, WriteProgress::Blocked { .. }) {
+            self.progress = WriteProgress::Blocked { since: now() };
         }
         match self.pace {
             None => {
@@ -94,7 +94,7 @@ impl Output {
                 let taken = self.written.saturating_sub(unsent() as u64);
                 // The kernel takes more only once a good part of its buffer is free, which a slow client may need minutes for.
                 if taken > pace.taken {
-                    self.progress = Progress::Blocked { since: now() };
+                    self.progress = WriteProgress::Blocked { since: now() };
                 }
                 // A client that takes nothing at all has a limit of its own, the write timeout.
                 let too_slow = (1..quota).contains(&taken.saturating_sub(pace.taken));
@@ -108,16 +108,16 @@ impl Output {
 
     /// All is written; returns the task to wake.
     pub(super) fn flushed(&mut self) -> Option<Waker> {
-        self.progress = Progress::Written;
+        self.progress = WriteProgress::Written;
         self.pace = None;
         self.flushes += 1;
         self.waiter.take().map(|waiter| waiter.waker)
     }
 
     /// How far the writing is. Wakes `waker` once that changes, unless all is written.
-    pub(super) fn progress(&mut self, waker: &Waker) -> Progress {
-        if self.progress != Progress::Written {
-            let when_blocked = self.progress == Progress::UnderWay;
+    pub(super) fn progress(&mut self, waker: &Waker) -> WriteProgress {
+        if self.progress != WriteProgress::Written {
+            let when_blocked = self.progress == WriteProgress::UnderWay;
             self.waiter = Some(Waiter { waker: waker.clone(), when_blocked });
         }
         self.progress
@@ -142,7 +142,7 @@ impl Output {
     /// When the write timeout ends, or the pace is to be looked at.
     pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Due)> {
         let stalled = match (self.progress, timeouts.write_timeout) {
-            (Progress::Blocked { since }, Some(limit)) => Some((since + limit, Due::Write)),
+            (WriteProgress::Blocked { since }, Some(limit)) => Some((since + limit, Due::Write)),
             _ => None,
         };
         let pace = match (self.pace, timeouts.min_data_rate) {

@@ -38,7 +38,7 @@ pub(super) struct TrackedBody {
     /// The length that the head declares for a file, which may get shorter while it is sent.
     pub(super) declared: Option<Box<Declared>>,
     pub(super) line: Option<Line>,
-    pub(super) end: End,
+    pub(super) end: EndReporter,
     /// Set when the body has ended too early, to the number of flushes so far: hyper is told with the next flush, when it has
     /// written what came before.
     pub(super) cut: Option<u64>,
@@ -46,13 +46,13 @@ pub(super) struct TrackedBody {
 
 /// Reports the end of the response, however it ends.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct EndReporter {
     pub(super) state: Arc<ConnectionState>,
     /// `None` where it did not count as a request.
     pub(super) meter: Option<Meter>,
 }
 
-impl Drop for End {
+impl Drop for EndReporter {
     fn drop(&mut self) {
         self.state.response_ended();
     }
@@ -175,7 +175,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         if let (Some(mut record), Some(access)) = (self.record.take(), &self.shared.services.access_log) {
             record.draining = self.shared.phase().is_stopping();
-            access.take(record, super::now());
+            access.write(record, super::now());
         }
     }
 }

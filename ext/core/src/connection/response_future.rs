@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::{
     framing::{Framed, Framing},
-    response_body::{End, Line, Meter, TrackedBody},
+    response_body::{EndReporter, Line, Meter, TrackedBody},
     service::Service,
     spill::Spill,
 };
@@ -33,7 +33,7 @@ use crate::{
 /// The response to come.
 pub(super) struct ResponseFuture {
     service: Service,
-    state: State,
+    state: ResponseState,
     framing: Framing,
     received: Instant,
     /// The request's id, where requests have one.
@@ -47,7 +47,7 @@ pub(super) struct ResponseFuture {
 pub(super) type Receiving = dyn Future<Output = Result<(Parts, RequestBody), Refusal>> + Send;
 
 /// What the response waits for.
-pub(super) enum State {
+pub(super) enum ResponseState {
     /// The body is arriving.
     Receiving(Pin<Box<Receiving>>),
     /// The exchange is queued or running.
@@ -71,14 +71,20 @@ pub(super) struct Trace {
 
 impl ResponseFuture {
     /// The response to a request that counts: the app's, or a refusal in its place.
-    pub(super) fn new(service: Service, state: State, framing: Framing, received: Instant, trace: Trace) -> Self {
+    pub(super) fn new(
+        service: Service,
+        state: ResponseState,
+        framing: Framing,
+        received: Instant,
+        trace: Trace,
+    ) -> Self {
         let Trace { id, line, meter } = trace;
         Self { service, state, framing, received, id, line, meter: Some(meter) }
     }
 
     /// The server answers a probe by itself. It counts neither as a request nor as a reason to keep the connection.
     pub(super) fn probed(service: Service, response: Response, framing: Framing, received: Instant) -> Self {
-        let state = State::Probed(Some(response));
+        let state = ResponseState::Probed(Some(response));
         Self { service, state, framing, received, id: None, line: None, meter: None }
     }
 }
@@ -90,32 +96,34 @@ impl Future for ResponseFuture {
         let this = self.get_mut();
         loop {
             let response = match &mut this.state {
-                State::Refused(refusal) => {
+                ResponseState::Refused(refusal) => {
                     let refusal = *refusal;
                     this.refused(refusal);
                     refusal.into_response()
                 }
-                State::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
-                State::Receiving(_) | State::Waiting(_) | State::Tentative(..) if this.service.state().is_forced() => {
+                ResponseState::Probed(response) => response.take().unwrap_or_else(Response::app_failed),
+                ResponseState::Receiving(_) | ResponseState::Waiting(_) | ResponseState::Tentative(..)
+                    if this.service.state().is_forced() =>
+                {
                     this.give_up();
                     continue;
                 }
-                State::Receiving(receiving) => {
+                ResponseState::Receiving(receiving) => {
                     this.state = match ready!(receiving.as_mut().poll(cx)) {
                         Ok((head, body)) => this.service.submit(head, body, this.received, super::now()),
-                        Err(refusal) => State::Refused(refusal),
+                        Err(refusal) => ResponseState::Refused(refusal),
                     };
                     continue;
                 }
-                State::Hijacked => return Poll::Pending,
-                State::Tentative(tentative, times, timer) => {
+                ResponseState::Hijacked => return Poll::Pending,
+                ResponseState::Tentative(tentative, times, timer) => {
                     let (start, times) = (ready!(poll_start(tentative, timer.as_mut(), cx)), *times);
-                    match (start, std::mem::replace(&mut this.state, State::Hijacked)) {
-                        (Start::Recalled, State::Tentative(tentative, ..)) => {
-                            this.state = State::Waiting(tentative.instead);
+                    match (start, std::mem::replace(&mut this.state, ResponseState::Hijacked)) {
+                        (Start::Recalled, ResponseState::Tentative(tentative, ..)) => {
+                            this.state = ResponseState::Waiting(tentative.instead);
                             continue;
                         }
-                        (Start::Begins, State::Tentative(tentative, ..)) => {
+                        (Start::Begins, ResponseState::Tentative(tentative, ..)) => {
                             this.answered(times);
                             tentative.response
                         }
@@ -125,7 +133,7 @@ impl Future for ResponseFuture {
                         }
                     }
                 }
-                State::Waiting(answer) => match ready!(this.service.poll_answer(Pin::new(answer), cx)) {
+                ResponseState::Waiting(answer) => match ready!(this.service.poll_answer(Pin::new(answer), cx)) {
                     Ok(answer) => match this.take(answer) {
                         Some(response) => response,
                         None => continue,
@@ -165,25 +173,25 @@ impl ResponseFuture {
                 return Some(response);
             }
             Answer::Tentative(tentative, times) => {
-                let timer = Box::pin(tokio::time::sleep(tentative.hold));
-                State::Tentative(tentative, times, timer)
+                let timer = Box::pin(tokio::time::sleep(tentative.head_delay));
+                ResponseState::Tentative(tentative, times, timer)
             }
             Answer::Refused(refusal, times) => {
                 self.answered(times);
-                State::Refused(refusal)
+                ResponseState::Refused(refusal)
             }
             Answer::SentBack(reason) => {
                 self.service.shared().services.stats.shed.inc(reason);
-                State::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
+                ResponseState::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
             }
             // The connection's task takes the request from the state when hyper has written everything.
-            Answer::HijackRequest(request, times) => {
+            Answer::Hijack(request, times) => {
                 self.answered(times);
                 if let Some(line) = &mut self.line {
                     line.note(|record| record.hijacked = true);
                 }
                 self.service.state().hijack(request);
-                State::Hijacked
+                ResponseState::Hijacked
             }
         };
         None
@@ -205,11 +213,11 @@ impl ResponseFuture {
     /// The drain's budget was used up before there was an answer.
     fn give_up(&mut self) {
         let shared = self.service.shared();
-        if let State::Waiting(_) | State::Tentative(..) = self.state {
+        if let ResponseState::Waiting(_) | ResponseState::Tentative(..) = self.state {
             shared.request_cut();
         }
         shared.services.stats.shed.inc(Shed::Ending);
-        self.state = State::Refused(Refusal::ending());
+        self.state = ResponseState::Refused(Refusal::ending());
     }
 
     /// Gives the response to hyper: adds the server's own headers, and ties the body to the connection's state.
@@ -219,7 +227,7 @@ impl ResponseFuture {
         if let Some(id) = self.id.take() {
             headers.entry(added_headers::REQUEST_ID).or_insert(id);
         }
-        let probed = matches!(self.state, State::Probed(_));
+        let probed = matches!(self.state, ResponseState::Probed(_));
         let told = !probed && self.service.tells_close();
         if told {
             self.service.shared().services.stats.told_close.inc();
@@ -241,7 +249,7 @@ impl ResponseFuture {
             left: length,
             declared: unsure,
             line: self.line.take(),
-            end: End { state: state.clone(), meter: self.meter.take() },
+            end: EndReporter { state: state.clone(), meter: self.meter.take() },
             cut: None,
         };
         if tracked.is_end_stream() {

@@ -18,7 +18,7 @@ use super::{
     framing::Framing,
     now,
     response_body::{Line, Meter, TrackedBody},
-    response_future::{ResponseFuture, State, Trace},
+    response_future::{ResponseFuture, ResponseState, Trace},
     state::{Begun, ConnectionState},
 };
 use crate::{
@@ -64,12 +64,12 @@ impl Service {
         &self.shared
     }
 
-    /// How a request body is received that has to be whole by `until`.
-    fn terms(&self, until: Option<Instant>) -> Terms {
+    /// How a request body is received that has to be whole by `receive_deadline`.
+    fn terms(&self, receive_deadline: Option<Instant>) -> Terms {
         let Timeouts { body_timeout, min_data_rate, .. } = self.shared.settings.timeouts;
         let Limits { http_content_length_limit, body_memory_limit, .. } = self.shared.settings.limits;
         let budget = self.shared.bounds.bodies.clone();
-        Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, until, budget }
+        Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, receive_deadline, budget }
     }
 
     /// Counts and logs a request that is refused past hyper. `line` is as much of its first line as has come.
@@ -84,7 +84,7 @@ impl Service {
             (record.status, record.refused) = (Some(refusal.status().as_u16()), reason);
             record.bytes = refusal.body_length();
             record.draining = self.shared.phase().is_stopping();
-            access.take(Box::new(record), now);
+            access.write(Box::new(record), now);
         }
     }
 
@@ -123,25 +123,25 @@ impl Service {
     }
 
     /// Puts a request into the queue, or refuses it where there is no room.
-    pub(super) fn submit(&self, head: Parts, body: RequestBody, received: Instant, queued: Instant) -> State {
+    pub(super) fn submit(&self, head: Parts, body: RequestBody, received: Instant, queued: Instant) -> ResponseState {
         let interim = (head.version >= Version::HTTP_11).then(|| self.interim.clone());
         let peer = self.peer.clone();
         let (exchange, answer) = Exchange::new(Request { head, body, peer, received, queued }, interim);
         match self.shared.services.queue.submit(exchange) {
-            Ok(()) => State::Waiting(answer),
+            Ok(()) => ResponseState::Waiting(answer),
             Err(rejected) => {
                 let (reason, refusal) = match rejected {
                     Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
                     Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
                 };
                 self.shared.services.stats.shed.inc(reason);
-                State::Refused(refusal)
+                ResponseState::Refused(refusal)
             }
         }
     }
 
     /// Has the app read the body while it arrives.
-    fn stream(&self, head: Parts, incoming: Incoming, terms: Terms, received: Instant) -> State {
+    fn stream(&self, head: Parts, incoming: Incoming, terms: Terms, received: Instant) -> ResponseState {
         let waits_for_continue = head.headers.contains_key(header::EXPECT);
         match RequestBody::stream(incoming, terms, waits_for_continue) {
             Ok(body) => {
@@ -150,14 +150,14 @@ impl Service {
                 }
                 self.submit(head, body, received, received)
             }
-            Err(refusal) => State::Refused(refusal),
+            Err(refusal) => ResponseState::Refused(refusal),
         }
     }
 
     /// Receives the whole body before the app is called.
-    fn receive(&self, head: Parts, incoming: Incoming, terms: Terms) -> State {
+    fn receive(&self, head: Parts, incoming: Incoming, terms: Terms) -> ResponseState {
         let shared = self.shared.clone();
-        State::Receiving(Box::pin(async move {
+        ResponseState::Receiving(Box::pin(async move {
             let spool_directory = &shared.settings.spool_directory;
             match RequestBody::receive(incoming, terms, spool_directory).await {
                 Ok(body) => Ok((head, body)),
@@ -202,12 +202,14 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
         let logged = services.access_log.is_some();
         let line = logged.then(|| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
         let framing = Framing::of_request(&head);
-        let until = settings.timeouts.receive_timeout.map(|limit| head_since.unwrap_or(received) + limit);
+        let receive_deadline = settings.timeouts.receive_timeout.map(|limit| head_since.unwrap_or(received) + limit);
         let state = match request::check(&head) {
-            Err(refusal) => State::Refused(refusal),
+            Err(refusal) => ResponseState::Refused(refusal),
             Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
-            Ok(()) if settings.limits.stream_input => self.stream(head, incoming, self.terms(until), received),
-            Ok(()) => self.receive(head, incoming, self.terms(until)),
+            Ok(()) if settings.limits.stream_input => {
+                self.stream(head, incoming, self.terms(receive_deadline), received)
+            }
+            Ok(()) => self.receive(head, incoming, self.terms(receive_deadline)),
         };
         ResponseFuture::new(self.clone(), state, framing, received, Trace { id, line, meter })
     }

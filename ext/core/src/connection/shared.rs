@@ -70,7 +70,7 @@ pub(crate) struct Services {
     pub(crate) warnings: Arc<Warnings>,
 }
 
-/// What the connections of a server may take together.
+/// What enforces the [`Limits`] that the connections of a server keep together.
 #[derive(Debug)]
 pub(crate) struct Bounds {
     /// How many connections there may be.
@@ -86,7 +86,7 @@ impl Shared {
     pub(crate) fn new(settings: ConnectionSettings, services: Services, room: u64) -> Arc<Self> {
         let limits = &settings.limits;
         let bounds = Bounds {
-            connections: ConnectionLimit::new(limits.max_connections.fixed().map_or(room, |limit| limit as u64)),
+            connections: ConnectionLimit::new(limits.max_connections.value().map_or(room, |limit| limit as u64)),
             bodies: Budget::new(limits.buffer_limit),
             memory: MemoryTrim::default(),
         };

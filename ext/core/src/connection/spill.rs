@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-use super::{Shared, output::Progress, state::ConnectionState};
+use super::{Shared, output::WriteProgress, state::ConnectionState};
 use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body up to this size is not counted, and goes to hyper whole: a connection's own buffers are larger.
@@ -23,7 +23,7 @@ const PIECE: usize = 64 * 1024;
 const STREAM_MAX: u64 = 64 * 1024 * 1024;
 
 /// What hyper gets; `None` is the end.
-type Piece = Option<Result<Bytes, Aborted>>;
+type NextFrame = Option<Result<Bytes, Aborted>>;
 
 /// Stands between a body and hyper.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Spill {
     }
 
     /// The next piece for hyper.
-    pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+    pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<NextFrame> {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
                 Ok(piece) if piece.is_empty() => self.shared.bounds.memory.freed(std::mem::take(&mut self.under_way)),
@@ -98,10 +98,10 @@ impl Spill {
                 }
             }
             match self.state.write_progress(cx.waker()) {
-                Progress::UnderWay => return Poll::Pending,
-                Progress::Blocked { .. } if self.put_aside(body, cx) => {}
-                Progress::Blocked { .. } => return Poll::Pending,
-                Progress::Written => {
+                WriteProgress::UnderWay => return Poll::Pending,
+                WriteProgress::Blocked { .. } if self.put_aside(body, cx) => {}
+                WriteProgress::Blocked { .. } => return Poll::Pending,
+                WriteProgress::Written => {
                     if let Some(next) = ready!(self.poll_piece(body, cx)) {
                         return Poll::Ready(next);
                     }
@@ -111,7 +111,7 @@ impl Spill {
     }
 
     /// The oldest of what there is: a piece of it, or the end. `None` where it is being read from the file.
-    fn poll_piece(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+    fn poll_piece(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Option<NextFrame>> {
         if self.overflow.unread() > 0 {
             self.overflow.read(PIECE);
             return Poll::Ready(None);
@@ -173,14 +173,14 @@ impl Spill {
         if let ResponseBody::File(_) = body { self.budget().count(chunk) } else { chunk }
     }
 
-    fn give(&self, piece: Bytes) -> Piece {
+    fn give(&self, piece: Bytes) -> NextFrame {
         self.state.chunk_queued();
         Some(Ok(piece))
     }
 }
 
 /// The next chunk of a body, as it is.
-pub(super) fn poll_body(body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<Piece> {
+pub(super) fn poll_body(body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<NextFrame> {
     match body {
         ResponseBody::Empty => Poll::Ready(None),
         ResponseBody::Full(bytes) => {

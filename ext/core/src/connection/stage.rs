@@ -29,7 +29,7 @@ pub(super) enum Stage {
     /// It is accepted; nothing has come in yet.
     Fresh { since: Instant },
     /// A head is arriving, or was refused by the guard.
-    Head(Head),
+    Head(ArrivingHead),
     /// A request is being received, waits or runs; nothing of its response has gone to hyper.
     Exchange,
     /// The app wants the connection for itself, as soon as everything before that is written.
@@ -44,7 +44,7 @@ pub(super) enum Stage {
 
 /// A head on its way through the guard to hyper.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct ArrivingHead {
     /// When its first byte came.
     pub(super) since: Instant,
     /// The target as the client sent it, where hyper gets it in another form.
@@ -55,7 +55,7 @@ pub(super) struct Head {
     pub(super) answered: bool,
 }
 
-impl Head {
+impl ArrivingHead {
     pub(super) fn begins(since: Instant) -> Self {
         Self { since, target: None, interruption: None, answered: false }
     }

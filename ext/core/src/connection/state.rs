@@ -12,8 +12,8 @@ use std::{
 use super::{
     ending::Ending,
     now,
-    output::{Output, Progress},
-    stage::{Due, Head, Interruption, Stage},
+    output::{Output, WriteProgress},
+    stage::{ArrivingHead, Due, Interruption, Stage},
 };
 use crate::{
     config::Timeouts,
@@ -117,7 +117,7 @@ impl ConnectionState {
             let faded = inner.client.gap.unwrap_or_default() / 2;
             inner.client.gap = Some(faded.max(now.saturating_duration_since(since)));
         }
-        inner.stage = Stage::Head(Head::begins(now));
+        inner.stage = Stage::Head(ArrivingHead::begins(now));
         false
     }
 
@@ -181,7 +181,7 @@ impl ConnectionState {
         }
         let arrival = inner.client.arrival;
         match std::mem::replace(&mut inner.stage, Stage::Exchange) {
-            Stage::Head(Head { since, target, .. }) => Begun { head_since: Some(since), arrival, target },
+            Stage::Head(ArrivingHead { since, target, .. }) => Begun { head_since: Some(since), arrival, target },
             _ => Begun { head_since: None, arrival, target: None },
         }
     }
@@ -222,7 +222,7 @@ impl ConnectionState {
     }
 
     /// How far hyper is with writing all that it has got. Wakes `waker` once that changes.
-    pub(super) fn write_progress(&self, waker: &Waker) -> Progress {
+    pub(super) fn write_progress(&self, waker: &Waker) -> WriteProgress {
         self.inner().output.progress(waker)
     }
 
@@ -300,7 +300,7 @@ impl ConnectionState {
         let stage = &mut self.inner().stage;
         match stage {
             Stage::Head(head) if head_begun => head.since = now,
-            _ if head_begun => *stage = Stage::Head(Head::begins(now)),
+            _ if head_begun => *stage = Stage::Head(ArrivingHead::begins(now)),
             _ => *stage = Stage::Idle { since: now },
         }
     }

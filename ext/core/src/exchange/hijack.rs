@@ -6,7 +6,7 @@ use std::{convert::Infallible, os::fd::OwnedFd};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::{stats::Hijacked, sync::Unparker};
+use crate::{stats::HijackedConnection, sync::Unparker};
 
 /// What the app gets.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum Family {
 pub struct HijackGuard {
     /// Dropped, it says that the app has closed the connection.
     pub(crate) _closed: Option<oneshot::Sender<Infallible>>,
-    pub(crate) _count: Hijacked,
+    pub(crate) _count: HijackedConnection,
     pub(crate) _token: tokio_util::task::task_tracker::TaskTrackerToken,
 }
 
@@ -53,7 +53,7 @@ pub struct Hijack(Receiver<Taken>);
 
 /// How far a hijack has come.
 #[derive(Debug)]
-pub enum Progress {
+pub enum HijackProgress {
     /// The unparker is used when there is more to say.
     Pending,
     /// Here it is.
@@ -89,11 +89,11 @@ impl Drop for HijackRequest {
 
 impl Hijack {
     /// What there is to say now.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> HijackProgress {
         match self.0.try_recv() {
-            Ok(taken) => Progress::Taken(Box::new(taken)),
-            Err(crossbeam_channel::TryRecvError::Empty) => Progress::Pending,
-            Err(crossbeam_channel::TryRecvError::Disconnected) => Progress::Gone,
+            Ok(taken) => HijackProgress::Taken(Box::new(taken)),
+            Err(crossbeam_channel::TryRecvError::Empty) => HijackProgress::Pending,
+            Err(crossbeam_channel::TryRecvError::Disconnected) => HijackProgress::Gone,
         }
     }
 }
@@ -107,9 +107,9 @@ mod tests {
     fn a_request_that_is_dropped_tells_the_app() {
         let parker = Parker::new();
         let (request, hijack) = HijackRequest::new(Vec::new(), parker.unparker());
-        assert!(matches!(hijack.progress(), Progress::Pending));
+        assert!(matches!(hijack.progress(), HijackProgress::Pending));
         drop(request);
         parker.park();
-        assert!(matches!(hijack.progress(), Progress::Gone));
+        assert!(matches!(hijack.progress(), HijackProgress::Gone));
     }
 }

@@ -20,32 +20,32 @@ const ROOM: usize = 64 * 1024;
 pub(crate) struct Interim {
     /// Whether there is anything to send, so that a connection without hints pays one load.
     pending: AtomicBool,
-    state: Mutex<State>,
+    hints: Mutex<Hints>,
     task: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Hints {
     bytes: Vec<u8>,
     /// The response has begun, and hints come too late.
     late: bool,
 }
 
 impl Interim {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn hints(&self) -> MutexGuard<'_, Hints> {
         // No code that can panic runs under this lock.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.hints.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Queues a 103 with these headers, and has the connection send it.
     pub(crate) fn hint(&self, headers: &HeaderMap) {
         let mut message = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
         write_headers(&mut message, headers);
-        let mut state = self.state();
-        if !state.late && state.bytes.len() + message.len() <= ROOM {
-            state.bytes.append(&mut message);
+        let mut hints = self.hints();
+        if !hints.late && hints.bytes.len() + message.len() <= ROOM {
+            hints.bytes.append(&mut message);
             self.pending.store(true, SeqCst);
-            drop(state);
+            drop(hints);
             self.task.wake();
         }
     }
@@ -58,11 +58,11 @@ impl Interim {
             self.clear();
         }
         // No worker hints for the request that has ended: its responder is gone.
-        self.state().late = false;
+        self.hints().late = false;
     }
 
     pub(crate) fn response_begun(&self) {
-        self.state().late = true;
+        self.hints().late = true;
     }
 
     pub(crate) fn wake_on_hint(&self, task: &std::task::Waker) {
@@ -77,14 +77,14 @@ impl Interim {
 
     /// What goes out now, before the first byte of what hyper writes next.
     pub(crate) fn before_write(&self) -> Bytes {
-        let mut state = self.state();
+        let mut hints = self.hints();
         self.pending.store(false, SeqCst);
-        std::mem::take(&mut state.bytes).into()
+        std::mem::take(&mut hints.bytes).into()
     }
 
     /// What goes out now that hyper has written everything; nothing if that was the response.
     pub(crate) fn after_flush(&self) -> Bytes {
-        if self.state().late {
+        if self.hints().late {
             self.clear();
             return Bytes::new();
         }

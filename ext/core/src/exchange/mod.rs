@@ -25,7 +25,7 @@ use crate::{
     sync::{Unparker, inline_task},
 };
 
-/// After so little time no other thread has asked yet that this one lets go of the GVL.
+/// After so little time no other thread has asked yet that this one releases the GVL.
 const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.
@@ -56,7 +56,7 @@ pub(crate) enum Answer {
     /// A response whose head waits for the first of its body.
     Tentative(Box<Tentative>, Times),
     /// The app speaks to the client itself from now on.
-    HijackRequest(HijackRequest, Times),
+    Hijack(HijackRequest, Times),
     /// The client is at fault: its request is refused as the server refuses one that has not come to the app.
     Refused(Refusal, Times),
     /// No worker took it within `queue_timeout`, or none would have.
@@ -68,7 +68,7 @@ pub(crate) enum Answer {
 pub(crate) struct Tentative {
     pub(crate) response: Response,
     /// How long its head may wait.
-    pub(crate) hold: Duration,
+    pub(crate) head_delay: Duration,
     /// Where the answer comes from, if it is recalled.
     pub(crate) instead: Awaited,
 }
@@ -163,15 +163,15 @@ impl Responder {
     }
 
     /// Sends a response whose body is made as it goes. Its head waits for the first of the body, but for no longer than
-    /// `hold`; until then the response may be recalled.
-    pub fn stream(self, status: StatusCode, headers: HeaderMap, hold: Duration) -> (BodySender, Recall) {
+    /// `head_delay`; until then the response may be recalled.
+    pub fn stream(self, status: StatusCode, headers: HeaderMap, head_delay: Duration) -> (BodySender, Recall) {
         let times = self.times();
         let (sender, receiver) = body::channel();
         let (answer, instead) = oneshot::channel();
         let Self { interim, since, queue_wait, gvl_wait, .. } = self;
         let response = Response { status, headers, body: ResponseBody::Stream(receiver) };
         // A client that has gone needs no answer, and the body's sender tells of it.
-        drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, hold, instead }), times)));
+        drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, head_delay, instead }), times)));
         (sender, Recall(Self { answer, interim, since, queue_wait, gvl_wait }))
     }
 
@@ -195,7 +195,7 @@ impl Responder {
         let (request, hijack) = HijackRequest::new(head, unparker);
         let times = self.times();
         // Where the client has gone, the request is dropped with the answer, and tells the app so.
-        drop(self.answer.send(Answer::HijackRequest(request, times)));
+        drop(self.answer.send(Answer::Hijack(request, times)));
         hijack
     }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::config::{PlanOptions, Platform, Setting};
+use crate::config::{OrAuto, PlanOptions, Platform};
 
 /// Kept back from the platform's grace period, so that the process is gone before SIGKILL would come.
 const EXIT_MARGIN: Duration = Duration::from_secs(2);
@@ -65,12 +65,12 @@ impl Plan {
     pub fn resolve(options: PlanOptions, platform: Platform) -> (Self, Vec<Clamped>) {
         let drain_until_quiet = options.drain_until_quiet;
         let (grace, assumed) = match options.termination_grace {
-            Setting::Fixed(grace) => (Some(grace), false),
-            Setting::Auto => (platform.grace(), true),
+            OrAuto::Value(grace) => (Some(grace), false),
+            OrAuto::Auto => (platform.grace(), true),
         };
         let Some(grace) = grace else {
-            let drain_delay = options.drain_delay.fixed().unwrap_or_default();
-            let shutdown_timeout = options.shutdown_timeout.fixed().unwrap_or(DEFAULT_TIMEOUT);
+            let drain_delay = options.drain_delay.value().unwrap_or_default();
+            let shutdown_timeout = options.shutdown_timeout.value().unwrap_or(DEFAULT_TIMEOUT);
             return (Self { drain_delay, shutdown_timeout, budget: None, drain_until_quiet }, Vec::new());
         };
         let budget = grace.saturating_sub(options.prestop).saturating_sub(EXIT_MARGIN);
@@ -80,18 +80,18 @@ impl Plan {
             used
         };
         let drain_delay = match options.drain_delay {
-            Setting::Auto if platform == Platform::Kubernetes => AUTO_DELAY_MAX.min(budget / 3),
-            Setting::Auto => Duration::ZERO,
-            Setting::Fixed(delay) if !delay.is_zero() && delay + Duration::from_secs(1) > budget => {
+            OrAuto::Auto if platform == Platform::Kubernetes => AUTO_DELAY_MAX.min(budget / 3),
+            OrAuto::Auto => Duration::ZERO,
+            OrAuto::Value(delay) if !delay.is_zero() && delay + Duration::from_secs(1) > budget => {
                 cut("drain_delay", delay, budget.saturating_sub(Duration::from_secs(5).min(budget / 2)))
             }
-            Setting::Fixed(delay) => delay,
+            OrAuto::Value(delay) => delay,
         };
         let left = budget - drain_delay;
         let shutdown_timeout = match options.shutdown_timeout {
-            Setting::Auto => left,
-            Setting::Fixed(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
-            Setting::Fixed(timeout) => timeout,
+            OrAuto::Auto => left,
+            OrAuto::Value(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
+            OrAuto::Value(timeout) => timeout,
         };
         (Self { drain_delay, shutdown_timeout, budget: Some(budget), drain_until_quiet }, clamped)
     }
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(plan.budget, Some(s(28)));
         assert_eq!(plan.drain_delay, s(28) / 3);
         assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
-        let options = PlanOptions { termination_grace: Setting::Fixed(s(120)), ..PlanOptions::default() };
+        let options = PlanOptions { termination_grace: OrAuto::Value(s(120)), ..PlanOptions::default() };
         assert_eq!(Plan::resolve(options, Platform::Kubernetes).0.drain_delay, s(10));
     }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn cuts_a_delay_that_does_not_fit_and_names_the_numbers() {
-        let options = PlanOptions { drain_delay: Setting::Fixed(s(40)), ..PlanOptions::default() };
+        let options = PlanOptions { drain_delay: OrAuto::Value(s(40)), ..PlanOptions::default() };
         let (plan, clamped) = Plan::resolve(options, Platform::Kubernetes);
         assert_eq!(
             plan,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn cuts_a_timeout_that_does_not_fit_behind_the_delay() {
-        let options = PlanOptions { shutdown_timeout: Setting::Fixed(s(60)), ..PlanOptions::default() };
+        let options = PlanOptions { shutdown_timeout: OrAuto::Value(s(60)), ..PlanOptions::default() };
         let (plan, clamped) = Plan::resolve(options, Platform::Kubernetes);
         assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
         assert_eq!(clamped.len(), 1);
@@ -200,8 +200,8 @@ mod tests {
     #[test]
     fn survives_a_grace_shorter_than_its_margin() {
         let options = PlanOptions {
-            termination_grace: Setting::Fixed(s(1)),
-            drain_delay: Setting::Fixed(s(5)),
+            termination_grace: OrAuto::Value(s(1)),
+            drain_delay: OrAuto::Value(s(5)),
             ..PlanOptions::default()
         };
         let (plan, clamped) = Plan::resolve(options, Platform::Plain);

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 pub use self::termination::TerminationLog;
 use crate::{
-    config::{Config, LogFormat, Setting},
+    config::{Config, LogFormat, OrAuto},
     log::{
         access::JSON_TIME,
         event::LogEvent,
@@ -36,7 +36,7 @@ const CAPACITY: Capacity = Capacity { lines: 1024, bytes: 1024 * 1024 };
 
 /// How long the end of a server waits for its last lines, altogether: the process has little time left then, and the reader
 /// of a full pipe may never come.
-pub(crate) const LAST_LINES: Duration = Duration::from_millis(500);
+pub(crate) const LOG_FLUSH_AT_END: Duration = Duration::from_millis(500);
 
 /// A log. It has a descriptor of its own, so that the first may be closed.
 #[derive(Debug)]
@@ -179,8 +179,8 @@ impl Logs {
         };
         let last_words = match &config.logging.termination_log {
             None => None,
-            Some(Setting::Auto) => TerminationLog::of(config.platform),
-            Some(Setting::Fixed(path)) => Some(TerminationLog::at(path)),
+            Some(OrAuto::Auto) => TerminationLog::of(config.platform),
+            Some(OrAuto::Value(path)) => Some(TerminationLog::at(path)),
         };
         Ok(Self { events, errors, last_words: last_words.map(Arc::new) })
     }
@@ -195,7 +195,7 @@ impl Logs {
     }
 
     /// Tells the operator. Never waits.
-    pub fn hear(&self, event: &LogEvent<'_>) {
+    pub fn write(&self, event: &LogEvent<'_>) {
         self.events.iter().for_each(|log| log.write(event));
         self.last_words.iter().for_each(|log| log.write(event));
     }

@@ -36,9 +36,9 @@ impl GvlEvents {
     pub fn suspended(&self, now: impl FnOnce() -> Instant) {
         if let Some(mut state) = self.in_exchange() {
             let now = now();
-            state.roster.gvl_times(self.worker).suspend(now);
+            state.roster.gvl_times(self.worker).suspended(now);
             state.estimates.pause_began(now);
-            state.roster.admission.suspend(self.worker);
+            state.roster.admission.suspended(self.worker);
             self.queue.call_if_waiting(&mut state);
         }
     }
@@ -46,10 +46,10 @@ impl GvlEvents {
     /// The worker wants the GVL back, since `now`.
     pub fn ready(&self, now: impl FnOnce() -> Instant) {
         if let Some(mut state) = self.in_exchange() {
-            if let Some(pause) = state.roster.gvl_times(self.worker).want(now()) {
+            if let Some(pause) = state.roster.gvl_times(self.worker).ready(now()) {
                 state.estimates.pause_ended(pause);
             }
-            state.roster.admission.resume(self.worker);
+            state.roster.admission.ready(self.worker);
             // No worker comes while this one runs; from here the stall guard sees to it that it does not run for too long.
             self.queue.call_if_waiting(&mut state);
         }
@@ -58,9 +58,9 @@ impl GvlEvents {
     /// The worker has the GVL again, at `now`.
     pub fn resumed(&self, now: impl FnOnce() -> Instant) {
         if let Some(mut state) = self.in_exchange()
-            && state.roster.gvl_times(self.worker).resume(now)
+            && state.roster.gvl_times(self.worker).resumed(now)
         {
-            state.roster.admission.hold(self.worker);
+            state.roster.admission.resumed(self.worker);
         }
     }
 
@@ -70,9 +70,9 @@ impl GvlEvents {
     }
 
     /// The worker's exchange will mostly wait from now on: others need not wait for it. Whether there is one.
-    pub fn step_aside(&self) -> bool {
+    pub fn mark_io_bound(&self) -> bool {
         let Some(mut state) = self.in_exchange() else { return false };
-        state.roster.admission.step_aside(self.worker);
+        state.roster.admission.mark_io_bound(self.worker);
         self.queue.call_if_waiting(&mut state);
         true
     }

@@ -36,7 +36,7 @@ impl GvlTimes {
     }
 
     /// The worker releases the GVL.
-    pub(super) fn suspend(&mut self, now: Instant) {
+    pub(super) fn suspended(&mut self, now: Instant) {
         if let Gvl::Held(since) = self.now {
             self.held += now.saturating_duration_since(since);
             self.now = Gvl::Released(now);
@@ -44,7 +44,7 @@ impl GvlTimes {
     }
 
     /// The worker wants the GVL back. How long it did without, unless it has only let other threads go first.
-    pub(super) fn want(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn ready(&mut self, now: Instant) -> Option<Duration> {
         let pause = match self.now {
             Gvl::Released(since) => Some(now.saturating_duration_since(since)),
             Gvl::Held(since) => {
@@ -60,7 +60,7 @@ impl GvlTimes {
     }
 
     /// The worker has the GVL again. Whether it had to wait for it.
-    pub(super) fn resume(&mut self, now: impl FnOnce() -> Instant) -> bool {
+    pub(super) fn resumed(&mut self, now: impl FnOnce() -> Instant) -> bool {
         let Gvl::Wanted(since) = self.now else { return false };
         let now = now();
         self.waited += now.saturating_duration_since(since);
@@ -93,11 +93,11 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let ms = Duration::from_millis;
         let mut times = GvlTimes::begin(start);
-        times.suspend(at(10));
-        assert_eq!(times.want(at(15)), Some(ms(5)));
+        times.suspended(at(10));
+        assert_eq!(times.ready(at(15)), Some(ms(5)));
         assert_eq!(times.held(at(20)), Some(ms(10)), "it waits for the GVL");
-        assert!(times.resume(|| at(25)));
-        assert!(!times.resume(|| panic!("it has it")));
+        assert!(times.resumed(|| at(25)));
+        assert!(!times.resumed(|| panic!("it has it")));
         assert_eq!((times.held(at(28)), times.waited()), (Some(ms(13)), ms(10)));
     }
 
@@ -105,7 +105,7 @@ mod tests {
     fn letting_others_go_is_no_pause() {
         let start = Instant::now();
         let mut times = GvlTimes::begin(start);
-        assert_eq!(times.want(start + Duration::from_millis(5)), None);
+        assert_eq!(times.ready(start + Duration::from_millis(5)), None);
         assert_eq!(times.held(start + Duration::from_millis(9)), Some(Duration::from_millis(5)));
     }
 
@@ -113,9 +113,9 @@ mod tests {
     fn nothing_is_counted_without_an_exchange() {
         let now = Instant::now();
         let mut times = GvlTimes::default();
-        times.suspend(now);
-        assert_eq!(times.want(now), None);
-        assert!(!times.resume(|| now));
+        times.suspended(now);
+        assert_eq!(times.ready(now), None);
+        assert!(!times.resumed(|| now));
         assert_eq!((times.held(now), times.has_exchange()), (None, false));
     }
 }

@@ -61,7 +61,7 @@ use self::{
 pub use self::{
     gvl_events::GvlEvents,
     hiring::Demand,
-    worker::{Next, Rest, Worker},
+    worker::{Next, Woken, Worker},
 };
 use crate::{
     exchange::Exchange,

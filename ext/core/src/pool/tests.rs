@@ -282,7 +282,7 @@ async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     let queue = DispatchQueue::new(2, Some(s(2)), 1, stats.clone());
     let clock = tokio::spawn({
         let queue = queue.clone();
-        async move { queue.keep_time().await }
+        async move { queue.run_timers().await }
     });
     let worker = queue.register();
     let arrive = |path| {
@@ -364,17 +364,17 @@ fn a_worker_beyond_the_minimum_leaves_when_it_has_nothing_to_do() {
     let queue = queue(9, 3);
     queue.retire_idle(1, Some(Duration::from_millis(1)));
     let (first, second) = (queue.register(), queue.register());
-    assert_eq!(second.sleep(), Rest::Surplus);
+    assert_eq!(second.sleep(), Woken::Surplus);
     assert_eq!(queue.workers(), (1, 0));
     let newcomer = queue.register();
     assert_eq!(queue.workers(), (2, 0));
     drop(second);
     assert_eq!(queue.workers(), (2, 0), "its number is another's by now");
-    assert_eq!(first.sleep(), Rest::Surplus);
-    assert_eq!(newcomer.sleep(), Rest::Over, "it is the last, and looks again");
+    assert_eq!(first.sleep(), Woken::Surplus);
+    assert_eq!(newcomer.sleep(), Woken::ToLook, "it is the last, and looks again");
     let (exchange, _answer) = exchange("/");
     queue.submit(exchange).unwrap();
-    assert_eq!(newcomer.sleep(), Rest::Over);
+    assert_eq!(newcomer.sleep(), Woken::ToLook);
     assert_eq!(path(newcomer.look()), "/");
 }
 
@@ -401,17 +401,17 @@ fn counts_the_times_that_a_worker_makes_way() {
 }
 
 #[test]
-fn one_that_steps_aside_lets_the_next_in() {
+fn one_that_is_io_bound_lets_the_next_in() {
     let queue = queue(9, 2);
     let (aside, other) = (queue.register(), queue.register());
-    assert!(!aside.gvl_events().step_aside(), "there is nothing in its hand");
+    assert!(!aside.gvl_events().mark_io_bound(), "there is nothing in its hand");
     let (long, _answer) = exchange("/long");
     queue.submit(long).unwrap();
     let (next, _answer) = exchange("/next");
     queue.submit(next).unwrap();
     assert_eq!(path(aside.look()), "/long");
     assert!(matches!(other.look(), Next::Nothing));
-    assert!(aside.gvl_events().step_aside());
+    assert!(aside.gvl_events().mark_io_bound());
     assert_eq!(path(other.look()), "/next");
 }
 

@@ -8,7 +8,7 @@ use crate::{stats::Shed, sync::now};
 
 impl DispatchQueue {
     /// Runs both timers. For the server's runtime; never ends.
-    pub(crate) async fn keep_time(&self) {
+    pub(crate) async fn run_timers(&self) {
         tokio::join!(self.guard_against_stalls(), self.send_back_expired());
     }
 

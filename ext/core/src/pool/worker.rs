@@ -33,9 +33,9 @@ pub struct Worker {
 
 /// How a worker's sleep has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum Woken {
     /// There may be something to [`look`](Worker::look) for.
-    Over,
+    ToLook,
     /// The worker is not needed and no longer counts: it is to be dropped.
     Surplus,
 }
@@ -153,18 +153,18 @@ impl Worker {
 
     /// Sleeps until there may be something to look for, or [`unparker`](Self::unparker) is used, or the worker has had nothing to
     /// do for so long that it is not needed.
-    pub fn sleep(&self) -> Rest {
+    pub fn sleep(&self) -> Woken {
         self.sleep_by(Instant::now)
     }
 
-    pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Rest {
+    pub(super) fn sleep_by(&self, now: impl Fn() -> Instant) -> Woken {
         loop {
             let sleep = self.prepare_sleep(&now);
             if !matches!(sleep, Sleep::No) {
                 self.deliver();
             }
             let needed = match sleep {
-                Sleep::No => return Rest::Over,
+                Sleep::No => return Woken::ToLook,
                 Sleep::Short(moment) => {
                     self.parker.short_wait(moment);
                     true
@@ -176,10 +176,10 @@ impl Worker {
                 }
             };
             if self.interrupted.swap(false, SeqCst) {
-                return Rest::Over;
+                return Woken::ToLook;
             }
             if !needed {
-                return if self.retire() { Rest::Surplus } else { Rest::Over };
+                return if self.retire() { Woken::Surplus } else { Woken::ToLook };
             }
         }
     }

@@ -97,7 +97,7 @@ impl Acceptor {
                 return;
             }
             let gives_way = limit.evict();
-            self.shared.services.warnings.crowded(limit.limit(), gives_way, now());
+            self.shared.services.warnings.crowded(limit.max_connections(), gives_way, now());
             if !gives_way {
                 tokio::select! {
                     () = self.closing.cancelled() => return,

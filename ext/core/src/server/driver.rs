@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Message, Observer, StopWaiters,
+    Message, Observer, StopTriggers,
     acceptor::{Acceptor, Closed},
     now,
 };
@@ -41,7 +41,7 @@ pub(super) struct Driver {
     plan: Plan,
     lifecycle: Lifecycle,
     phase: watch::Sender<Phase>,
-    waiters: StopWaiters,
+    waiters: StopTriggers,
     observer: Observer,
     shared: Arc<Shared>,
     /// Cancelled when the listeners are to close.
@@ -58,7 +58,7 @@ impl Driver {
         plan: Plan,
         shared: Arc<Shared>,
         phase: watch::Sender<Phase>,
-        waiters: StopWaiters,
+        waiters: StopTriggers,
         observer: Observer,
         watchdog: Option<Watchdog>,
     ) -> Self {
@@ -88,7 +88,7 @@ impl Driver {
         (self.observer)(&LogEvent::Ready {
             addresses: &addresses,
             admin: admin.map(url).as_deref(),
-            max_workers: self.shared.services.queue.max_threads(),
+            max_threads: self.shared.services.queue.max_threads(),
             plan: self.plan,
         });
     }

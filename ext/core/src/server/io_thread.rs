@@ -27,7 +27,7 @@ use crate::{
     error::Error,
     http::body::Spool,
     lifecycle::{Event, Phase},
-    log::{LAST_LINES, Logs, event::LogEvent},
+    log::{LOG_FLUSH_AT_END, Logs, event::LogEvent},
     pool::time_slice::TimeSlicer,
     sync::{latch::LatchTrigger, now},
     sys::{self, process::Watchdog},
@@ -36,7 +36,7 @@ use crate::{
 /// How long the end of the server waits for the check of TMPDIR, which is over long before.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the process's last line may take to be written.
-const LAST_WORD: Duration = Duration::from_millis(500);
+const LAST_LINE_FLUSH: Duration = Duration::from_millis(500);
 
 /// A runtime for this thread. Files are read and written by threads of its own.
 pub(super) fn runtime() -> Result<Runtime, Error> {
@@ -87,7 +87,7 @@ impl IoThread {
                 driver.accept_on(listener);
             }
             if let Some((time_slicer, slice)) = time_slicer {
-                tokio::spawn(time_slicer.keep(slice, shared.services.stats.clone()));
+                tokio::spawn(time_slicer.run(slice, shared.services.stats.clone()));
             }
             tokio::spawn(look_after(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
@@ -100,7 +100,7 @@ impl IoThread {
         });
         // What a forced end has left is dropped, and with it its sockets. A file read under way may finish by itself.
         runtime.shutdown_background();
-        let deadline = Instant::now() + LAST_LINES;
+        let deadline = Instant::now() + LOG_FLUSH_AT_END;
         // Before the workers come to their end, about which the app may have something to say.
         logs.finish(deadline);
         shared.services.queue.close();
@@ -111,7 +111,7 @@ impl IoThread {
 
 /// What has its time: requests that wait for too long, and memory after a rush. Never ends.
 async fn look_after(shared: Arc<Shared>) {
-    tokio::join!(shared.services.queue.keep_time(), shared.bounds.memory.keep_small(give_back_memory));
+    tokio::join!(shared.services.queue.run_timers(), shared.bounds.memory.run(trim_memory));
 }
 
 /// Tells the operator at once where bodies cannot be spooled.
@@ -133,7 +133,7 @@ pub(super) fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<P
 
 pub(super) fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
     observer(&LogEvent::Overdue { status, phase });
-    logs.finish(Instant::now() + LAST_WORD);
+    logs.finish(Instant::now() + LAST_LINE_FLUSH);
     sys::exit_now(status)
 }
 
@@ -149,7 +149,7 @@ async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>)
 }
 
 /// On a thread of its own, because it takes some milliseconds.
-async fn give_back_memory() {
+async fn trim_memory() {
     // What can't be given back stays.
-    let _ = tokio::task::spawn_blocking(sys::give_back_memory).await;
+    let _ = tokio::task::spawn_blocking(sys::trim_memory).await;
 }

@@ -35,7 +35,7 @@ use self::{
     driver::Driver,
     io_thread::{IoThread, end_process},
     listener::Bound,
-    running::StopWaiters,
+    running::StopTriggers,
     signals::{BootGuard, SignalListener},
 };
 use crate::{
@@ -189,7 +189,7 @@ impl Server {
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
         let (stopped_trigger, stopped) = latch();
-        let (waiters, stopping, closing) = StopWaiters::new();
+        let (triggers, stopping, closing) = StopTriggers::new();
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(self.queue.max_threads());
         let services = Services {
@@ -212,7 +212,7 @@ impl Server {
             }
             None => None,
         };
-        let driver = Driver::new(self.plan, shared, phase, waiters, observer, watchdog);
+        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
@@ -244,9 +244,9 @@ fn admin(
     observer: &Observer,
 ) -> Admin {
     let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
-    let (limit, budget) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
     let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { limit, budget, log: logs.clone(), access_log };
+    let own = Own { connections, bodies, log: logs.clone(), access_log };
     let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let messages = messages.clone();

@@ -43,12 +43,12 @@ pub enum StopPoint {
 }
 
 /// Wakes the threads that wait for those points.
-pub(super) struct StopWaiters {
+pub(super) struct StopTriggers {
     stopping: Option<LatchTrigger>,
     closing: Option<LatchTrigger>,
 }
 
-impl StopWaiters {
+impl StopTriggers {
     pub(super) fn new() -> (Self, Latch, Latch) {
         let (stopping, told) = latch();
         let (closing, closed) = latch();

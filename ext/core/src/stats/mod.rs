@@ -178,9 +178,9 @@ impl Stats {
         OpenConnection(self.clone())
     }
 
-    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> Hijacked {
+    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> HijackedConnection {
         self.hijacked.inc();
-        Hijacked(self.clone())
+        HijackedConnection(self.clone())
     }
 
     /// Connections that hold a descriptor: the server's and the app's own.
@@ -226,9 +226,9 @@ impl Drop for OpenConnection {
 
 /// Counts a connection as the app's own while it exists.
 #[derive(Debug)]
-pub(crate) struct Hijacked(Arc<Stats>);
+pub(crate) struct HijackedConnection(Arc<Stats>);
 
-impl Drop for Hijacked {
+impl Drop for HijackedConnection {
     fn drop(&mut self) {
         self.0.hijacked.dec();
     }

@@ -9,14 +9,14 @@ use crate::sync::{Parker, Unparker};
 
 /// A latch, for the threads that wait for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Latch(Arc<Mutex<State>>);
+pub(crate) struct Latch(Arc<Mutex<Waiters>>);
 
 /// The trigger of a latch: when it is dropped, the latch is reached.
 #[derive(Debug)]
 pub(crate) struct LatchTrigger(Latch);
 
 #[derive(Debug, Default)]
-struct State {
+struct Waiters {
     reached: bool,
     waiting: Vec<Unparker>,
 }
@@ -28,7 +28,7 @@ pub(crate) fn latch() -> (LatchTrigger, Latch) {
 }
 
 impl Latch {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Waiters> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -1,4 +1,4 @@
-//! Ruby's events about its threads and the GVL. A hook tells the queue when the thread of a worker lets go of the GVL inside the
+//! Ruby's events about its threads and the GVL. A hook tells the queue when the thread of a worker releases the GVL inside the
 //! app, wants it back and has it again; and it tells the time slices the same of every thread of the app's Ractor.
 
 use std::{
@@ -49,8 +49,8 @@ pub(crate) fn waited() -> Duration {
 }
 
 /// The request that this thread runs will mostly wait from now on. Whether there is one.
-pub(crate) fn step_aside(ruby: &Ruby) -> bool {
-    of_this_thread(ruby, GvlEvents::step_aside).unwrap_or(false)
+pub(crate) fn mark_io_bound(ruby: &Ruby) -> bool {
+    of_this_thread(ruby, GvlEvents::mark_io_bound).unwrap_or(false)
 }
 
 fn of_this_thread<T>(ruby: &Ruby, tell: impl FnOnce(&GvlEvents) -> T) -> Option<T> {
@@ -97,9 +97,9 @@ unsafe extern "C" fn hook(event: rb_event_flag_t, data: *const rb_internal_threa
     // A thread that yields does so on its own native thread, from the first event to the last.
     let yields = time_slice::is_yielding();
     match event {
-        RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => TIME_SLICER.let_go(),
-        RUBY_INTERNAL_THREAD_EVENT_READY => TIME_SLICER.wanted(yields),
-        _ => TIME_SLICER.got(yields, Instant::now(), CpuClock::of_this_thread()),
+        RUBY_INTERNAL_THREAD_EVENT_SUSPENDED => TIME_SLICER.suspended(),
+        RUBY_INTERNAL_THREAD_EVENT_READY => TIME_SLICER.ready(yields),
+        _ => TIME_SLICER.resumed(yields, Instant::now(), CpuClock::of_this_thread()),
     }
     if event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED && yields {
         // The thread wants the GVL back already: this is no pause in which one more request could be let in.

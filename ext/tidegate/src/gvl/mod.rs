@@ -1,5 +1,5 @@
 //! The GVL. Here: waiting without it, so that Ctrl-C, `Thread#kill`, `Thread#raise` and `Timeout` reach the waiting thread.
-//! In `events`: telling the queue when a worker's thread lets go of the GVL inside the app. In `time_slice`: having the GVL
+//! In `events`: telling the queue when a worker's thread releases the GVL inside the app. In `time_slice`: having the GVL
 //! handed on in time.
 
 #![allow(unsafe_code)]

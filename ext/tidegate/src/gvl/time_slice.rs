@@ -1,5 +1,5 @@
 //! Time slices: the thread that has held the GVL for long enough while others want it is asked, by a job that Ruby runs on it at
-//! its next safe point, to let go of the GVL and to queue for it again.
+//! its next safe point, to release the GVL and to queue for it again.
 
 use std::{cell::Cell, time::Instant};
 
@@ -9,11 +9,11 @@ use tidegate_core::TimeSlicer;
 pub(super) static TIME_SLICER: TimeSlicer = TimeSlicer::new(request_yield);
 
 thread_local! {
-    /// Whether this thread lets go of the GVL because its slice is over.
+    /// Whether this thread releases the GVL because its slice is over.
     static YIELDING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread lets go of the GVL because its slice is over.
+/// Whether this thread releases the GVL because its slice is over.
 pub(super) fn is_yielding() -> bool {
     YIELDING.try_with(Cell::get) == Ok(true)
 }
@@ -87,7 +87,7 @@ mod job {
             ptr::null_mut()
         }
         if !TIME_SLICER.is_asked() {
-            // The thread that was asked has let go of the GVL meanwhile; this thread has had no slice yet.
+            // The thread that was asked has released the GVL meanwhile; this thread has had no slice yet.
             return;
         }
         let flags = RB_NOGVL_INTR_FAIL.cast_signed();

@@ -37,11 +37,11 @@ impl App {
     pub(crate) fn new(ruby: &Ruby, app: Value, settings: &AppSettings) -> Result<Self, Error> {
         Ok(Self {
             app: app.into(),
-            envs: EnvBuilder::new(ruby, settings.env_template, settings.underscores)?,
+            envs: EnvBuilder::new(ruby, settings.env_template, settings.rack.underscores())?,
             input_classes: InputClasses::new(ruby)?,
             delivery: settings.delivery.into(),
             sockets: settings.hijacked.into(),
-            early_hints: settings.early_hints,
+            early_hints: settings.rack.early_hints,
             unfinished: Mutex::default(),
         })
     }

@@ -25,7 +25,7 @@ use crate::{
     rack::{
         failure::is_exception,
         hijack,
-        response::{Head, Parts},
+        response::{Parts, ResponseHead},
         response_body::{self, Body, Kind},
         response_stream::{BodyWriter, ResponseStream},
     },
@@ -33,15 +33,15 @@ use crate::{
 
 /// How long the head of a response waits for the first chunk that `each` of its body yields. If the app raises before that, the
 /// client gets a 500; if the time is over before that, the head is sent alone.
-const HOLD_EACH: Duration = Duration::from_secs(1);
+const HEAD_DELAY_EACH: Duration = Duration::from_secs(1);
 /// The same for a body that is called (`call`): clients of event streams wait for the head. `flush` sends it at once.
-const HOLD_CALL: Duration = Duration::from_millis(200);
+const HEAD_DELAY_CALL: Duration = Duration::from_millis(200);
 
 /// The Ruby object. It is in `rack.hijack`: calling it hijacks the connection.
 #[derive(TypedData)]
 #[magnus(class = "Tidegate::Native::Exchange", free_immediately, mark)]
 pub(crate) struct Exchange {
-    progress: Mutex<Progress>,
+    delivered: Mutex<Delivered>,
     /// The request is a HEAD: the body is not sent.
     bodiless: bool,
     /// The client speaks HTTP/1.1 or newer, and so knows upgrades.
@@ -54,7 +54,7 @@ pub(crate) struct Exchange {
 }
 
 /// How far an exchange has come.
-struct Progress {
+struct Delivered {
     answer: Answer,
     /// The app's `to_ary` has closed the body.
     body_closed: bool,
@@ -77,11 +77,11 @@ impl DataTypeFunctions for Exchange {
         marker.mark(self.env);
         marker.mark(self.delivery);
         marker.mark(self.sockets);
-        let progress = self.progress();
-        if let Some(error) = progress.write_error {
+        let delivered = self.delivered();
+        if let Some(error) = delivered.write_error {
             marker.mark(error);
         }
-        if let Answer::Hijacked(Some(io)) = progress.answer {
+        if let Answer::Hijacked(Some(io)) = delivered.answer {
             marker.mark(io);
         }
     }
@@ -97,23 +97,23 @@ impl Exchange {
         bodiless: bool,
         upgrades: bool,
     ) -> Obj<Self> {
-        let progress = Progress { answer: Answer::Open(responder), body_closed: false, write_error: None };
-        ruby.obj_wrap(Self { progress: Mutex::new(progress), bodiless, upgrades, env: env.into(), delivery, sockets })
+        let delivered = Delivered { answer: Answer::Open(responder), body_closed: false, write_error: None };
+        ruby.obj_wrap(Self { delivered: Mutex::new(delivered), bodiless, upgrades, env: env.into(), delivery, sockets })
     }
 
     // Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The responder, if nothing was sent; `answer` takes its place.
     fn replace(&self, answer: Answer) -> Option<Responder> {
-        let mut progress = self.progress();
-        if !matches!(progress.answer, Answer::Open(_)) {
+        let mut delivered = self.delivered();
+        if !matches!(delivered.answer, Answer::Open(_)) {
             return None;
         }
-        let Answer::Open(mut responder) = std::mem::replace(&mut progress.answer, answer) else { return None };
-        drop(progress);
+        let Answer::Open(mut responder) = std::mem::replace(&mut delivered.answer, answer) else { return None };
+        drop(delivered);
         // Outside of the lock, because it asks Ruby for the thread.
         responder.waited_for_lock(gvl::events::waited());
         Some(responder)
@@ -131,16 +131,16 @@ impl Exchange {
 
     /// The app has the connection as the socket `io`.
     pub(crate) fn end_hijack(&self, io: Value) {
-        self.progress().answer = Answer::Hijacked(Some(io.into()));
+        self.delivered().answer = Answer::Hijacked(Some(io.into()));
     }
 
     /// Whether nothing was sent.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.progress().answer, Answer::Open(_))
+        matches!(self.delivered().answer, Answer::Open(_))
     }
 
     pub(crate) fn is_hijacked(&self) -> bool {
-        matches!(self.progress().answer, Answer::Hijacked(_))
+        matches!(self.delivered().answer, Answer::Hijacked(_))
     }
 
     /// Whether the client knows upgrades.
@@ -155,12 +155,12 @@ impl Exchange {
 
     /// Sends hints ahead of the response; does nothing once that has begun.
     pub(crate) fn hint(&self, headers: &HeaderMap) {
-        if let Answer::Open(responder) = &self.progress().answer {
+        if let Answer::Open(responder) = &self.delivered().answer {
             responder.hint(headers);
         }
     }
 
-    fn answer(&self, head: Head, body: ResponseBody) -> Option<Answered> {
+    fn answer(&self, head: ResponseHead, body: ResponseBody) -> Option<Answered> {
         let responder = self.take_responder()?;
         Some(responder.answer(Response { status: head.status, headers: head.headers, body }))
     }
@@ -198,17 +198,17 @@ impl Exchange {
             return Ok(self.answer(head, ResponseBody::Empty));
         }
         let Body { kind, closed } = response_body::read(ruby, parts.body, &mut head)?;
-        self.progress().body_closed = closed;
+        self.delivered().body_closed = closed;
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
-            Kind::Each(source) => self.stream(ruby, head, HOLD_EACH, |writer| {
+            Kind::Each(source) => self.stream(ruby, head, HEAD_DELAY_EACH, |writer| {
                 // The block is made in Ruby: Ruby would read one of magnus' after it was freed (CONTRIBUTING: what of magnus is not used).
                 let stream = ruby.obj_wrap(ResponseStream::new(writer, ruby.qnil().as_value()));
                 ruby.get_inner(self.delivery).funcall("each", (source, stream))
             }),
             Kind::Call => {
                 let input = ruby.get_inner(self.env).lookup::<_, Value>("rack.input")?;
-                self.stream(ruby, head, HOLD_CALL, |writer| {
+                self.stream(ruby, head, HEAD_DELAY_CALL, |writer| {
                     let stream = ruby.obj_wrap(ResponseStream::new(writer, input));
                     parts.body.funcall("call", (stream,))
                 })
@@ -220,12 +220,12 @@ impl Exchange {
     fn stream(
         &self,
         ruby: &Ruby,
-        head: Head,
-        hold: Duration,
+        head: ResponseHead,
+        head_delay: Duration,
         write: impl FnOnce(BodyWriter) -> Result<Value, Error>,
     ) -> Result<Option<Answered>, Error> {
         let Some(responder) = self.take_responder() else { return Ok(None) };
-        let (sender, recall) = responder.stream(head.status, head.headers, hold);
+        let (sender, recall) = responder.stream(head.status, head.headers, head_delay);
         let writer = BodyWriter::new(sender, head.chunked);
         // A panic must not leave the response open either: the stream that the app has may be collected much later.
         let written = error::catching(ruby, || {
@@ -236,10 +236,10 @@ impl Exchange {
         // The exception has told the app that the client has gone, and it is no error of the app.
         let gone = writer.is_gone() && is_exception(&error);
         if let Some(responder) = writer.recall(recall) {
-            self.progress().answer = Answer::Open(responder);
+            self.delivered().answer = Answer::Open(responder);
         }
         if gone {
-            self.progress().write_error = error.value().map(Opaque::from);
+            self.delivered().write_error = error.value().map(Opaque::from);
             return Ok(None);
         }
         Err(error)
@@ -279,16 +279,16 @@ impl Exchange {
 
     /// The socket that the app has hijacked; nil where it has none.
     pub(crate) fn io(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
-        let Answer::Hijacked(Some(io)) = rb_self.progress().answer else { return None };
+        let Answer::Hijacked(Some(io)) = rb_self.delivered().answer else { return None };
         Some(ruby.get_inner(io))
     }
 
     fn is_closed(&self) -> bool {
-        self.progress().body_closed
+        self.delivered().body_closed
     }
 
     fn error(ruby: &Ruby, rb_self: &Self) -> Option<Value> {
-        let error = rb_self.progress().write_error;
+        let error = rb_self.delivered().write_error;
         error.map(|error| ruby.get_inner(error))
     }
 }

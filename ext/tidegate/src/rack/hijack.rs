@@ -5,19 +5,24 @@ use std::{os::fd::IntoRawFd, sync::Mutex};
 
 use http::{HeaderValue, StatusCode, header};
 use magnus::{Error, Module, RModule, Ruby, Value, method, prelude::*, typed_data::Obj, value::ReprValue};
-use tidegate_core::{Family, Parker, Progress, http1_head};
+use tidegate_core::{Family, HijackProgress, Parker, http1_head};
 
 use crate::{
     error, gvl,
     rack::{
         exchange::Exchange,
         failure::is_exception,
-        response::{Head, Parts},
+        response::{Parts, ResponseHead},
     },
 };
 
 /// Sends `101 Switching Protocols`, and calls the body with the socket, to speak the other protocol on it.
-pub(crate) fn switch_protocols(ruby: &Ruby, exchange: &Exchange, head: Head, parts: &Parts) -> Result<(), Error> {
+pub(crate) fn switch_protocols(
+    ruby: &Ruby,
+    exchange: &Exchange,
+    head: ResponseHead,
+    parts: &Parts,
+) -> Result<(), Error> {
     if !exchange.knows_upgrades() || !parts.body.respond_to("call", false)? {
         let why =
             if exchange.knows_upgrades() { "a body that cannot be called" } else { "a client that speaks HTTP/1.0" };
@@ -39,7 +44,7 @@ pub(crate) fn switch_protocols(ruby: &Ruby, exchange: &Exchange, head: Head, par
 ///
 /// `IOError` when the response has begun or the connection is hijacked already, `Errno::EPIPE` when the client has gone, and what
 /// an interrupt of the wait raises.
-pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<Head>) -> Result<Value, Error> {
+pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<ResponseHead>) -> Result<Value, Error> {
     let Some(responder) = exchange.begin_hijack() else {
         let why = if exchange.is_hijacked() { "the connection is hijacked already" } else { "the response has begun" };
         return Err(Error::new(ruby.exception_io_error(), why));
@@ -48,9 +53,9 @@ pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<Head>) -> Re
     let hijack = responder.hijack(head.map_or_else(Vec::new, |head| to_http1(&head)), parker.unparker());
     let taken = loop {
         match hijack.progress() {
-            Progress::Taken(taken) => break taken,
-            Progress::Gone => return Err(error::client_gone(ruby)),
-            Progress::Pending => {}
+            HijackProgress::Taken(taken) => break taken,
+            HijackProgress::Gone => return Err(error::client_gone(ruby)),
+            HijackProgress::Pending => {}
         }
         gvl::wait(ruby, &parker.unparker(), || parker.park());
         ruby.thread_check_ints()?;
@@ -90,7 +95,7 @@ fn is_gone(ruby: &Ruby, error: &Error) -> bool {
 }
 
 /// A head as bytes, written without hyper, because what follows it on the connection is not HTTP.
-fn to_http1(head: &Head) -> Vec<u8> {
+fn to_http1(head: &ResponseHead) -> Vec<u8> {
     let mut headers = head.headers.clone();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         headers.remove(header::TRANSFER_ENCODING);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use magnus::{Error, Module, RModule, RString, Ruby, method, prelude::*};
-use tidegate_core::{Chunk, Parker};
+use tidegate_core::{NextPiece, Parker};
 
 use crate::{error, gvl};
 
@@ -30,10 +30,10 @@ impl RequestStream {
         let parker = Parker::new();
         loop {
             match stream.next(&parker.unparker()) {
-                Chunk::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
-                Chunk::Whole => return Ok(None),
-                Chunk::Broken(cause) => return Err(error::body_broken(ruby, cause)),
-                Chunk::Nothing => {}
+                NextPiece::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
+                NextPiece::Whole => return Ok(None),
+                NextPiece::Broken(cause) => return Err(error::body_broken(ruby, cause)),
+                NextPiece::Nothing => {}
             }
             gvl::wait(ruby, &parker.unparker(), || parker.park());
             ruby.thread_check_ints()?;

@@ -7,7 +7,7 @@ use magnus::{Error, Integer, RArray, RString, Ruby, Value, prelude::*};
 use crate::rack::response_headers::{self, too_many};
 
 /// Status and headers.
-pub(crate) struct Head {
+pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// The value of the response header `rack.hijack`: it is called with the connection, after the head.
@@ -48,7 +48,7 @@ impl Parts {
     }
 
     /// The head that the core sends.
-    pub(crate) fn head(&self, ruby: &Ruby) -> Result<Head, Error> {
+    pub(crate) fn head(&self, ruby: &Ruby) -> Result<ResponseHead, Error> {
         let (mut headers, for_server) = response_headers::read(ruby, self.headers)?;
         let mut status = status(ruby, self.status)?;
         if let Some(protocol) = for_server.protocol {
@@ -61,7 +61,7 @@ impl Parts {
         }
         // The app writes all that follows the head of a hijacked connection.
         let chunked = for_server.hijack.is_none() && take_framing(ruby, &mut headers)?;
-        Ok(Head { status, headers, hijack: for_server.hijack, chunked })
+        Ok(ResponseHead { status, headers, hijack: for_server.hijack, chunked })
     }
 }
 

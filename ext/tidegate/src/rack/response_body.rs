@@ -14,7 +14,7 @@ use crate::{
     error, gvl,
     rack::{
         lent_string::{self, Gathered},
-        response::{Head, describe, invalid, string},
+        response::{ResponseHead, describe, invalid, string},
         response_headers::too_many,
     },
 };
@@ -41,7 +41,7 @@ pub(crate) struct Body {
 /// # Errors
 ///
 /// `TypeError` for what is no body, and what the app's own objects raise.
-pub(crate) fn read(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Body, Error> {
+pub(crate) fn read(ruby: &Ruby, value: Value, head: &mut ResponseHead) -> Result<Body, Error> {
     let open = |kind| Ok(Body { kind, closed: false });
     if let Some(array) = RArray::from_value(value) {
         return open(Kind::Whole(if head.chunked { unchunked(ruby, array)? } else { whole(array)? }));
@@ -104,7 +104,7 @@ fn unchunked(ruby: &Ruby, parts: RArray) -> Result<ResponseBody, Error> {
 }
 
 /// The file behind a body, if it holds the bytes that `each` would yield: the core reads it without Ruby.
-fn file(ruby: &Ruby, value: Value, head: &mut Head) -> Result<Option<FileBody>, Error> {
+fn file(ruby: &Ruby, value: Value, head: &mut ResponseHead) -> Result<Option<FileBody>, Error> {
     let file = match io(ruby, value)? {
         Some(io) => opened(ruby, io)?,
         None => named(ruby, value)?,

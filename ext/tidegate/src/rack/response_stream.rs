@@ -21,9 +21,9 @@ use crate::{
 
 /// Writes the body of one response. The exchange and the stream that the app has share it.
 #[derive(Clone)]
-pub(crate) struct BodyWriter(Arc<Mutex<State>>);
+pub(crate) struct BodyWriter(Arc<Mutex<Writing>>);
 
-struct State {
+struct Writing {
     /// `None` once the response has ended.
     sender: Option<Arc<BodySender>>,
     /// Set if the app frames its body itself.
@@ -34,11 +34,11 @@ impl BodyWriter {
     /// `chunked`: the app writes its body in chunks, and the writer sends the content of them.
     pub(crate) fn new(sender: BodySender, chunked: bool) -> Self {
         let chunks = chunked.then(Dechunker::default);
-        Self(Arc::new(Mutex::new(State { sender: Some(Arc::new(sender)), chunks })))
+        Self(Arc::new(Mutex::new(Writing { sender: Some(Arc::new(sender)), chunks })))
     }
 
     // Ruby must not be called under this lock.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Writing> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

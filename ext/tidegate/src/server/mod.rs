@@ -17,7 +17,6 @@ use magnus::{
 };
 use tidegate_core::{
     BootGuard, DispatchQueue, Event, LogFormat, Logs, Observer, Parker, Phase, Plan, Running, Signal, StopPoint,
-    limit_arenas,
 };
 
 use crate::{error, gvl, rack::app::App, settings};
@@ -26,7 +25,7 @@ use crate::{error, gvl, rack::app::App, settings};
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 /// How long the server waits for its log lines to be written, when it begins and when it has ended.
-const LAST_LINES: Duration = Duration::from_millis(200);
+const LOG_FLUSH: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -39,7 +38,7 @@ pub(crate) struct Server {
     access: Option<(RawFd, LogFormat)>,
     /// The delays of the shutdown.
     plan: Plan,
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     /// Set while the app is loaded: it ends the process on a signal.
     guard: Mutex<Option<BootGuard>>,
 }
@@ -55,12 +54,12 @@ impl DataTypeFunctions for Server {
 /// Ruby drops the server of a process that ends without having stopped it: its last log lines are still written.
 impl Drop for Server {
     fn drop(&mut self) {
-        self.logs.finish(Instant::now() + LAST_LINES);
+        self.logs.finish(Instant::now() + LOG_FLUSH);
     }
 }
 
 /// How far the server has come.
-enum State {
+enum ServerState {
     /// The settings are read.
     Configured(Box<tidegate_core::Config>),
     /// A thread binds without the GVL: host names are looked up, which may take long.
@@ -78,13 +77,13 @@ impl Server {
         let args = scan_args::scan_args::<(Value, RHash), (), (), (), RHash, ()>(args)?;
         let (app, settings) = args.required;
         let (config, rack) = settings::read(ruby, settings)?;
-        let (boundary, descriptors) = settings::beside(&rack, args.keywords)?;
+        let (boundary, descriptors) = settings::beside(rack, args.keywords)?;
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
         let access =
             descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
-        let state = Mutex::new(State::Configured(Box::new(config)));
+        let state = Mutex::new(ServerState::Configured(Box::new(config)));
         let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &boundary)?;
         server.app.get_or_init(|| app);
@@ -92,7 +91,7 @@ impl Server {
     }
 
     // Ruby must not be called under this lock.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -102,7 +101,7 @@ impl Server {
 
     fn running(&self) -> Option<Arc<Running>> {
         match &*self.state() {
-            State::Running(running) => Some(running.clone()),
+            ServerState::Running(running) => Some(running.clone()),
             _ => None,
         }
     }
@@ -110,17 +109,17 @@ impl Server {
     /// The queue; `None` if the server was stopped before it listened.
     fn queue(&self, ruby: &Ruby) -> Result<Option<Arc<DispatchQueue>>, Error> {
         let queue = match &*self.state() {
-            State::Bound(server) => Some(Some(server.queue().clone())),
-            State::Running(running) => Some(Some(running.queue().clone())),
-            State::Over => Some(None),
-            State::Configured(_) | State::Binding => None,
+            ServerState::Bound(server) => Some(Some(server.queue().clone())),
+            ServerState::Running(running) => Some(Some(running.queue().clone())),
+            ServerState::Over => Some(None),
+            ServerState::Configured(_) | ServerState::Binding => None,
         };
         queue.ok_or_else(|| error::misuse(ruby, "the server is not bound"))
     }
 
     fn observer(&self) -> Observer {
         let logs = self.logs.clone();
-        Arc::new(move |event| logs.hear(event))
+        Arc::new(move |event| logs.write(event))
     }
 
     // ===== Ruby methods =====
@@ -178,9 +177,9 @@ impl Server {
         printed
     }
 
-    /// Waits until the log lines are written, for at most [`LAST_LINES`].
+    /// Waits until the log lines are written, for at most [`LOG_FLUSH`].
     fn finish_logs(&self, ruby: &Ruby) {
-        let deadline = Instant::now() + LAST_LINES;
+        let deadline = Instant::now() + LOG_FLUSH;
         gvl::wait(ruby, &Parker::new().unparker(), || self.logs.finish(deadline));
     }
 
@@ -195,7 +194,7 @@ impl Server {
             return running.tell(event, Instant::now());
         }
         drop(self.guard().take());
-        if let State::Bound(server) = std::mem::replace(&mut *self.state(), State::Over) {
+        if let ServerState::Bound(server) = std::mem::replace(&mut *self.state(), ServerState::Over) {
             server.queue().close();
         }
     }
@@ -232,9 +231,9 @@ impl Server {
 
     fn phase(ruby: &Ruby, rb_self: &Self) -> Symbol {
         let phase = match &*rb_self.state() {
-            State::Configured(_) | State::Binding | State::Bound(..) => Phase::Booting,
-            State::Running(running) => running.phase(),
-            State::Over => Phase::Stopped { status: 0 },
+            ServerState::Configured(_) | ServerState::Binding | ServerState::Bound(..) => Phase::Booting,
+            ServerState::Running(running) => running.phase(),
+            ServerState::Over => Phase::Stopped { status: 0 },
         };
         ruby.to_symbol(phase.name())
     }
@@ -279,38 +278,7 @@ fn signals(ruby: &Ruby, names: RArray) -> Result<Vec<Signal>, Error> {
     names.into_iter().map(|name| signal(ruby, Symbol::try_convert(name)?)).collect()
 }
 
-fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
-    let limit = Duration::try_from_secs_f64(seconds)
-        .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
-    tidegate_core::exit_within(limit, status)
-        .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
-}
-
-/// The shutdown plan that comes of these settings, in seconds; no `budget` where the platform sets none. `clamped` are sentences.
-fn plan(ruby: &Ruby, settings: RHash) -> Result<RHash, Error> {
-    let (config, _) = settings::read(ruby, settings)?;
-    let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
-    let clamped: Vec<String> = clamped.iter().map(ToString::to_string).collect();
-    let hash = ruby.hash_new();
-    hash.aset(ruby.to_symbol("drain_delay"), plan.drain_delay.as_secs_f64())?;
-    hash.aset(ruby.to_symbol("shutdown_timeout"), plan.shutdown_timeout.as_secs_f64())?;
-    hash.aset(ruby.to_symbol("budget"), plan.budget.map(|budget| budget.as_secs_f64()))?;
-    hash.aset(ruby.to_symbol("clamped"), clamped)?;
-    Ok(hash)
-}
-
-/// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
-fn gvl_wait() -> f64 {
-    gvl::events::waited().as_secs_f64() * 1e3
-}
-
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("plan", function!(plan, 1))?;
-    native.define_singleton_method("exit_within", function!(exit_within, 2))?;
-    native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
-    native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
-    native.define_singleton_method("io_bound", function!(gvl::events::step_aside, 0))?;
-    native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.define_singleton_method("new", function!(Server::new, -1))?;
     class.define_method("bind", method!(Server::bind, 0))?;

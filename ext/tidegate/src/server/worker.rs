@@ -2,7 +2,7 @@
 //! wants one more worker.
 
 use magnus::{Error, Ruby, Symbol, typed_data::Obj};
-use tidegate_core::{Demand, Next, Parker, Rest};
+use tidegate_core::{Demand, Next, Parker, Woken};
 
 use super::Server;
 use crate::{error, gvl, rack::exchange::Exchange};
@@ -38,7 +38,7 @@ impl Server {
                 }
                 Next::Over => return Ok(()),
                 Next::Nothing => {
-                    if gvl::wait(ruby, &worker.unparker(), || worker.sleep()) == Some(Rest::Surplus) {
+                    if gvl::wait(ruby, &worker.unparker(), || worker.sleep()) == Some(Woken::Surplus) {
                         return Ok(());
                     }
                 }

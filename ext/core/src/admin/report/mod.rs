@@ -35,8 +35,8 @@ pub(crate) struct Report {
 /// What a server has of its own to tell about: its bounds, and what was lost of its logs.
 #[derive(Debug)]
 pub(crate) struct Own {
-    pub(crate) limit: Arc<ConnectionLimit>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) connections: Arc<ConnectionLimit>,
+    pub(crate) bodies: Arc<Budget>,
     pub(crate) log: Logs,
     pub(crate) access_log: Option<LostLines>,
 }
@@ -50,8 +50,8 @@ impl Own {
 #[cfg(test)]
 impl Default for Own {
     fn default() -> Self {
-        let (limit, budget) = (ConnectionLimit::new(100), Budget::new(Some(1 << 26)));
-        Self { limit, budget, log: Logs::default(), access_log: None }
+        let (connections, bodies) = (ConnectionLimit::new(100), Budget::new(Some(1 << 26)));
+        Self { connections, bodies, log: Logs::default(), access_log: None }
     }
 }
 

@@ -105,9 +105,13 @@ impl Report {
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
-        page.gauge("tidegate_connections_limit", "Connections that there may be", self.own.limit.limit())?;
+        page.gauge(
+            "tidegate_connections_limit",
+            "Connections that there may be",
+            self.own.connections.max_connections(),
+        )?;
         let bytes = |count: u64| ConstGauge::new(count);
-        let budget = &self.own.budget;
+        let budget = &self.own.bodies;
         page.measure(
             "tidegate_buffered",
             "Bodies of requests and responses in memory, those of up to 16 KiB not counted",

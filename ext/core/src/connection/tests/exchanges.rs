@@ -114,7 +114,7 @@ async fn hands_over_the_whole_body() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut() {
-    use crate::http::body::{Chunk, ReadError};
+    use crate::http::body::{NextPiece, ReadError};
     let harness = Harness::with_limits(Limits { stream_input: true, ..Limits::default() });
     let mut client = harness.connect();
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
@@ -123,13 +123,13 @@ async fn a_body_that_the_app_reads_never_looks_whole_when_its_connection_is_cut(
     let parker = Parker::new();
     let next = async || loop {
         match stream.next(&parker.unparker()) {
-            Chunk::Nothing => yield_now().await,
+            NextPiece::Nothing => yield_now().await,
             chunk => return chunk,
         }
     };
-    assert_eq!(next().await, Chunk::Piece("abc".into()));
+    assert_eq!(next().await, NextPiece::Piece("abc".into()));
     harness.enter(Phase::Forcing { until: now() + s(1) });
-    assert_eq!(next().await, Chunk::Broken(ReadError::Lost));
+    assert_eq!(next().await, NextPiece::Broken(ReadError::Lost));
     assert!(client.rest().await.0.starts_with("HTTP/1.1 503 "));
 }
 
@@ -260,7 +260,7 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
 async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     let harness = Harness::with_limits(Limits { queue_timeout: Some(s(2)), ..Limits::default() });
     let queue = harness.shared.services.queue.clone();
-    let clock = tokio::spawn(async move { queue.keep_time().await });
+    let clock = tokio::spawn(async move { queue.run_timers().await });
     let mut client = harness.request().await;
     client.expect(BUSY).await;
     assert!(harness.shared.services.queue.is_empty());

@@ -106,7 +106,7 @@ async fn an_app_that_asks_for_a_client_that_has_gone_is_told() {
     let parker = Parker::new();
     let hijack = exchange.responder.hijack(Vec::new(), parker.unparker());
     parker.park();
-    assert!(matches!(hijack.progress(), Progress::Gone));
+    assert!(matches!(hijack.progress(), HijackProgress::Gone));
 }
 
 fn link(target: &'static str) -> HeaderMap {

@@ -33,7 +33,7 @@ use crate::{
     drain::Traffic,
     exchange::{
         Exchange,
-        hijack::{Hijack, HijackGuard, Progress, Taken},
+        hijack::{Hijack, HijackGuard, HijackProgress, Taken},
     },
     http::{
         body::{BodySender, ResponseBody, channel},
@@ -252,12 +252,12 @@ fn push(sender: &BodySender, text: &'static str) {
 async fn taken(hijack: Hijack) -> (std::os::unix::net::UnixStream, HijackGuard) {
     loop {
         match hijack.progress() {
-            Progress::Taken(taken) => {
+            HijackProgress::Taken(taken) => {
                 let Taken { descriptor, held, .. } = *taken;
                 return (descriptor.into(), held);
             }
-            Progress::Pending => yield_now().await,
-            Progress::Gone => panic!("the client has gone"),
+            HijackProgress::Pending => yield_now().await,
+            HijackProgress::Gone => panic!("the client has gone"),
         }
     }
 }

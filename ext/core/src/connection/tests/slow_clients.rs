@@ -86,7 +86,7 @@ async fn the_deadline_ends_with_the_request() {
 #[tokio::test(start_paused = true)]
 async fn the_connection_that_has_been_silent_longest_gives_way() {
     let harness =
-        Harness::with_limits(Limits { max_connections: crate::config::Setting::Fixed(3), ..Limits::default() });
+        Harness::with_limits(Limits { max_connections: crate::config::OrAuto::Value(3), ..Limits::default() });
     let (mut used, mut fresh, mut busy) = (harness.connect(), harness.connect(), harness.connect());
     busy.send(GET).await;
     let exchange = harness.take().await;

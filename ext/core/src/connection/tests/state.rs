@@ -52,7 +52,7 @@ async fn each_stage_has_its_own_deadline() {
 #[tokio::test(start_paused = true)]
 async fn what_the_client_has_taken_counts_and_not_what_the_kernel_has() {
     let state = ConnectionState::new(now());
-    let timeouts = Timeouts { min_data_rate: Some(MinRate { bytes: 500, over: s(20) }), ..Timeouts::default() };
+    let timeouts = Timeouts { min_data_rate: Some(MinRate { bytes: 500, grace: s(20) }), ..Timeouts::default() };
     let mut due = Vec::new();
     state.request_begun(true);
     state.response_begun(false);

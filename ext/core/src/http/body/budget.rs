@@ -47,26 +47,26 @@ impl Budget {
     }
 
     /// Begins to count, with no bytes.
-    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
-        Hold { budget: self.clone(), bytes: 0 }
+    pub(crate) fn account(self: &Arc<Self>) -> Account {
+        Account { budget: self.clone(), bytes: 0 }
     }
 
     /// The same bytes, counted until the last reference to them is dropped.
     pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        let mut hold = self.hold();
-        hold.grow(bytes.len());
-        hold.until_dropped(bytes)
+        let mut account = self.account();
+        account.grow(bytes.len());
+        account.until_dropped(bytes)
     }
 }
 
 /// Bytes that are counted.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct Account {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
-impl Hold {
+impl Account {
     /// Counts `bytes` more.
     pub(crate) fn grow(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
@@ -88,7 +88,7 @@ impl Hold {
 
     /// Counts until the last reference to `bytes`, the bytes that were counted, is dropped.
     pub(crate) fn until_dropped(self, bytes: Bytes) -> Bytes {
-        if bytes.is_empty() { bytes } else { Bytes::from_owner(Counted { bytes, _hold: self }) }
+        if bytes.is_empty() { bytes } else { Bytes::from_owner(Counted { bytes, _account: self }) }
     }
 
     fn release(&mut self) {
@@ -96,7 +96,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for Account {
     fn drop(&mut self) {
         self.release();
     }
@@ -104,7 +104,7 @@ impl Drop for Hold {
 
 struct Counted {
     bytes: Bytes,
-    _hold: Hold,
+    _account: Account,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -132,12 +132,12 @@ mod tests {
     #[test]
     fn what_goes_to_a_file_is_in_memory_no_more() {
         let budget = Budget::new(None);
-        let mut hold = budget.hold();
-        hold.grow(7);
+        let mut account = budget.account();
+        account.grow(7);
         assert_eq!((budget.held(), budget.is_over(), budget.limit()), (7, false, u64::MAX));
-        hold.goes_to_file(false);
-        hold.grow(5);
-        hold.goes_to_file(true);
+        account.goes_to_file(false);
+        account.grow(5);
+        account.goes_to_file(true);
         assert_eq!((budget.held(), budget.spilled()), (0, 5));
     }
 }

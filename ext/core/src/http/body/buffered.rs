@@ -33,7 +33,7 @@ pub(crate) struct Terms {
     /// How fast they have to come.
     pub(crate) min_data_rate: Option<MinRate>,
     /// When it has to be whole.
-    pub(crate) until: Option<Instant>,
+    pub(crate) receive_deadline: Option<Instant>,
     /// What it counts in while it is in memory.
     pub(crate) budget: Arc<Budget>,
 }
@@ -47,7 +47,7 @@ impl Terms {
             body_memory_limit: 64 * 1024,
             body_timeout: None,
             min_data_rate: None,
-            until: None,
+            receive_deadline: None,
             budget: Budget::new(None),
         }
     }
@@ -97,24 +97,24 @@ impl RequestBody {
     {
         let expected = check_length(&incoming, &terms)?;
         let memory = terms.body_memory_limit as u64;
-        let mut hold = terms.budget.hold();
+        let mut account = terms.budget.account();
         let mut pieces = Pieces::new(incoming, &terms);
         let mut batch = Batch::default();
         let mut spool = None;
         while let Some(piece) = pieces.next().await? {
-            hold.grow(piece.len());
+            account.grow(piece.len());
             batch.push(piece, expected.map(|length| length.saturating_sub(pieces.received())));
             // One that is known to be for the file is gathered for it from the start.
             let for_file = spool.is_some() || expected.is_some_and(|length| length > memory);
             let due = if for_file { batch.is_full() } else { pieces.received() > memory };
-            if due || hold.is_over() {
+            if due || account.is_over() {
                 spool = Some(Spool::append(spool, spool_directory, &mut batch).await?);
-                hold.goes_to_file(!due);
+                account.goes_to_file(!due);
             }
         }
         if spool.is_none() && pieces.received() <= memory {
             let body = batch.into_bytes();
-            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(hold.until_dropped(body)) });
+            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(account.until_dropped(body)) });
         }
         let spool = Spool::append(spool, spool_directory, &mut batch).await?;
         Ok(Self::File { file: spool.into_file(), len: pieces.received() })

@@ -1,5 +1,6 @@
 //! A response body that the app has framed itself, as chunks (RFC 9112 §7.1). The server takes the chunks apart and frames their
 //! content itself, so that a mistake of the app's can't put the connection out of step.
+//! `guard::chunks` reads what clients send: it is stricter, and only finds the end.
 
 use std::fmt;
 
@@ -11,14 +12,14 @@ const LINE: usize = 8 * 1024;
 /// Takes chunks apart that come in pieces, divided anywhere. Extensions and trailer fields are left out.
 #[derive(Debug, Default)]
 pub struct Dechunker {
-    state: State,
+    state: ChunkState,
     /// Bytes of the line so far.
     line: usize,
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     /// The first digit of a size.
     #[default]
     Start,
@@ -75,11 +76,11 @@ impl Dechunker {
     /// [`BadChunks`]. What was taken before was right; nothing after it is.
     pub fn decode(&mut self, mut piece: Bytes, mut take: impl FnMut(Bytes)) -> Result<(), BadChunks> {
         while !piece.is_empty() {
-            if let State::Data(left) = self.state {
+            if let ChunkState::Data(left) = self.state {
                 let length = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 take(piece.split_to(length));
                 let left = left - length as u64;
-                self.state = if left == 0 { State::DataCr } else { State::Data(left) };
+                self.state = if left == 0 { ChunkState::DataCr } else { ChunkState::Data(left) };
             } else {
                 let byte = piece.get_u8();
                 self.line += 1;
@@ -87,7 +88,7 @@ impl Dechunker {
                     return Err(BadChunks::Line);
                 }
                 let next = self.state.after(byte)?;
-                if matches!(next, State::Start | State::Data(_) | State::Trailer | State::DataCr) {
+                if matches!(next, ChunkState::Start | ChunkState::Data(_) | ChunkState::Trailer | ChunkState::DataCr) {
                     self.line = 0;
                 }
                 self.state = next;
@@ -102,11 +103,11 @@ impl Dechunker {
     ///
     /// When the last chunk has not come, or not all of it.
     pub fn finish(&self) -> Result<(), BadChunks> {
-        if self.state == State::Over { Ok(()) } else { Err(BadChunks::Unfinished) }
+        if self.state == ChunkState::Over { Ok(()) } else { Err(BadChunks::Unfinished) }
     }
 }
 
-impl State {
+impl ChunkState {
     /// What comes after a byte that is not content.
     fn after(self, byte: u8) -> Result<Self, BadChunks> {
         Ok(match (self, byte) {

@@ -29,7 +29,7 @@ pub use self::{
     file::FileBody,
     pieces::ReadError,
     regular::Regular,
-    request_stream::{Chunk, RequestStream},
+    request_stream::{NextPiece, RequestStream},
     response_stream::{BodySender, SendError},
 };
 

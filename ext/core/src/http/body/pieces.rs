@@ -53,11 +53,11 @@ impl ReadError {
 /// The data frames of a body.
 pub(super) struct Pieces<B> {
     incoming: B,
-    limit: Option<u64>,
+    http_content_length_limit: Option<u64>,
     body_timeout: Option<Duration>,
     /// When the body has to be whole; later by all the time in which nothing was asked of the client.
-    until: Option<Instant>,
-    /// Since when nothing is asked of it, where there is an `until`.
+    receive_deadline: Option<Instant>,
+    /// Since when nothing is asked of it, where there is a `receive_deadline`.
     unasked: Option<Instant>,
     pace: Option<Pace>,
     received: u64,
@@ -92,8 +92,16 @@ impl Pace {
 impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
     pub(super) fn new(incoming: B, terms: &Terms) -> Self {
         let pace = terms.min_data_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
-        let &Terms { http_content_length_limit: limit, body_timeout, until, .. } = terms;
-        Self { incoming, limit, body_timeout, until, unasked: until.map(|_| now()), pace, received: 0 }
+        let &Terms { http_content_length_limit, body_timeout, receive_deadline, .. } = terms;
+        Self {
+            incoming,
+            http_content_length_limit,
+            body_timeout,
+            receive_deadline,
+            unasked: receive_deadline.map(|_| now()),
+            pace,
+            received: 0,
+        }
     }
 
     /// Bytes of all pieces so far.
@@ -115,7 +123,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
             if let Some(pace) = &mut self.pace {
                 pace.received += piece.len() as u64;
             }
-            if self.limit.is_some_and(|limit| self.received > limit) {
+            if self.http_content_length_limit.is_some_and(|limit| self.received > limit) {
                 return Err(ReadError::TooLong);
             }
             return Ok(Some(piece));
@@ -124,18 +132,18 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
 
     async fn frame(&mut self) -> Result<Option<Result<Frame<Bytes>, B::Error>>, ReadError> {
         // Most are there already, and need no clock.
-        if self.until.is_none() {
+        if self.receive_deadline.is_none() {
             let frame = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.incoming).poll_frame(cx))).await;
             if let Poll::Ready(frame) = frame {
                 return Ok(frame);
             }
         }
         let begun = now();
-        if let (Some(until), Some(unasked)) = (&mut self.until, self.unasked) {
-            *until += begun.saturating_duration_since(unasked);
+        if let (Some(receive_deadline), Some(unasked)) = (&mut self.receive_deadline, self.unasked) {
+            *receive_deadline += begun.saturating_duration_since(unasked);
         }
         let timeout = self.body_timeout.map(|limit| begun + limit);
-        let end = [timeout, self.until].into_iter().flatten().min();
+        let end = [timeout, self.receive_deadline].into_iter().flatten().min();
         let mut since = begun;
         loop {
             let look = self.pace.as_ref().map(|pace| pace.end(since));
@@ -145,9 +153,9 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
                 Some(at) => tokio::time::timeout_at(at.into(), frame).await.ok(),
             };
             let now = now();
-            self.unasked = self.until.map(|_| now);
+            self.unasked = self.receive_deadline.map(|_| now);
             let late = match frame {
-                Some(_) => self.until.is_some_and(|until| now >= until),
+                Some(_) => self.receive_deadline.is_some_and(|receive_deadline| now >= receive_deadline),
                 None => end.is_some_and(|end| now >= end),
             };
             let waited = now.saturating_duration_since(since);
@@ -188,7 +196,7 @@ mod tests {
     }
 
     fn terms() -> Terms {
-        let rate = MinRate { bytes: 10, over: s(20) };
+        let rate = MinRate { bytes: 10, grace: s(20) };
         Terms { body_timeout: Some(s(60)), min_data_rate: Some(rate), ..Terms::unlimited() }
     }
 
@@ -196,7 +204,7 @@ mod tests {
     async fn sends(bytes: usize, every: Duration, within: Option<Duration>, terms: Terms) -> (u64, Option<StatusCode>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let begun = now();
-        let terms = Terms { until: within.map(|within| begun + within), ..terms };
+        let terms = Terms { receive_deadline: within.map(|within| begun + within), ..terms };
         let sending = tokio::spawn(async move {
             for _ in 0..1000 / bytes {
                 sleep(every).await;
@@ -247,7 +255,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_the_app_does_not_read_does_not_count() {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let terms = Terms { until: Some(now() + s(15)), ..terms() };
+        let terms = Terms { receive_deadline: Some(now() + s(15)), ..terms() };
         let mut pieces = Pieces::new(Sent(receiver), &terms);
         for _ in 0..5 {
             sender.send("x".into()).unwrap();

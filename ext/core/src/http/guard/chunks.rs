@@ -1,5 +1,6 @@
 //! The framing of a chunked body (RFC 9112 §7.1), byte by byte where it is framing, at once where it is data. Stricter than
 //! the RFC in one point: there are no blanks in the line of a chunk's size, because proxies read those in more than one way.
+//! This one only checks what clients send, and leaves the bytes to hyper; `body::chunked` takes the content out of what the app writes.
 
 use super::token::is_token;
 use crate::stats::refused::Refused;
@@ -10,14 +11,15 @@ const DIGITS: u8 = 16;
 /// Where in a chunked body the next byte is.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    at: At,
+    at: ChunkState,
     /// Bytes of the chunk: announced, then still to come.
     size: u64,
     digits: u8,
 }
 
+/// What the next byte is a part of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum At {
+enum ChunkState {
     #[default]
     Size,
     /// Behind `;`, or in an extension's name.
@@ -51,17 +53,17 @@ impl Chunks {
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(usize, bool), Refused> {
         let mut taken = 0;
         while let Some(&byte) = bytes.get(taken) {
-            if self.at == At::Data {
+            if self.at == ChunkState::Data {
                 let here = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - taken);
                 taken += here;
                 self.size -= here as u64;
                 if self.size == 0 {
-                    self.at = At::DataCr;
+                    self.at = ChunkState::DataCr;
                 }
                 continue;
             }
             taken += 1;
-            if self.at == At::EndLf && byte == b'\n' {
+            if self.at == ChunkState::EndLf && byte == b'\n' {
                 return Ok((taken, true));
             }
             self.at = self.step(byte).ok_or(Refused::Malformed)?;
@@ -70,40 +72,44 @@ impl Chunks {
     }
 
     /// Where a byte of the framing leads; `None` where it may not be.
-    fn step(&mut self, byte: u8) -> Option<At> {
+    fn step(&mut self, byte: u8) -> Option<ChunkState> {
         Some(match (self.at, byte) {
-            (At::Size, b'\r') if self.digits > 0 => At::SizeLf,
-            (At::Size, b';') if self.digits > 0 => At::Extension { named: false },
-            (At::Size, _) if self.digits < DIGITS => {
+            (ChunkState::Size, b'\r') if self.digits > 0 => ChunkState::SizeLf,
+            (ChunkState::Size, b';') if self.digits > 0 => ChunkState::Extension { named: false },
+            (ChunkState::Size, _) if self.digits < DIGITS => {
                 let digit = char::from(byte).to_digit(16)?;
                 self.size = self.size << 4 | u64::from(digit);
                 self.digits += 1;
-                At::Size
+                ChunkState::Size
             }
-            (At::Extension { named: true }, b'=') => At::Value { begun: false },
-            (At::Value { begun: false }, b'"') => At::Quoted,
-            (At::Extension { named: true } | At::Value { begun: true } | At::Unquoted, b'\r') => At::SizeLf,
-            (At::Extension { named: true } | At::Value { begun: true } | At::Unquoted, b';') => {
-                At::Extension { named: false }
-            }
-            (At::Extension { .. }, byte) if is_token(byte) => At::Extension { named: true },
-            (At::Value { .. }, byte) if is_token(byte) => At::Value { begun: true },
-            (At::Quoted, b'"') => At::Unquoted,
-            (At::Quoted, b'\\') => At::Escaped,
-            (At::Quoted | At::Escaped, byte) if is_text(byte) => At::Quoted,
-            (At::SizeLf, b'\n') if self.size == 0 => At::Trailer,
-            (At::SizeLf, b'\n') => At::Data,
-            (At::DataCr, b'\r') => At::DataLf,
-            (At::DataLf, b'\n') => {
+            (ChunkState::Extension { named: true }, b'=') => ChunkState::Value { begun: false },
+            (ChunkState::Value { begun: false }, b'"') => ChunkState::Quoted,
+            (
+                ChunkState::Extension { named: true } | ChunkState::Value { begun: true } | ChunkState::Unquoted,
+                b'\r',
+            ) => ChunkState::SizeLf,
+            (
+                ChunkState::Extension { named: true } | ChunkState::Value { begun: true } | ChunkState::Unquoted,
+                b';',
+            ) => ChunkState::Extension { named: false },
+            (ChunkState::Extension { .. }, byte) if is_token(byte) => ChunkState::Extension { named: true },
+            (ChunkState::Value { .. }, byte) if is_token(byte) => ChunkState::Value { begun: true },
+            (ChunkState::Quoted, b'"') => ChunkState::Unquoted,
+            (ChunkState::Quoted, b'\\') => ChunkState::Escaped,
+            (ChunkState::Quoted | ChunkState::Escaped, byte) if is_text(byte) => ChunkState::Quoted,
+            (ChunkState::SizeLf, b'\n') if self.size == 0 => ChunkState::Trailer,
+            (ChunkState::SizeLf, b'\n') => ChunkState::Data,
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => {
                 self.digits = 0;
-                At::Size
+                ChunkState::Size
             }
-            (At::Trailer, b'\r') => At::EndLf,
-            (At::Trailer | At::TrailerName, byte) if is_token(byte) => At::TrailerName,
-            (At::TrailerName, b':') => At::TrailerValue,
-            (At::TrailerValue, b'\r') => At::TrailerLf,
-            (At::TrailerValue, byte) if is_text(byte) => At::TrailerValue,
-            (At::TrailerLf, b'\n') => At::Trailer,
+            (ChunkState::Trailer, b'\r') => ChunkState::EndLf,
+            (ChunkState::Trailer | ChunkState::TrailerName, byte) if is_token(byte) => ChunkState::TrailerName,
+            (ChunkState::TrailerName, b':') => ChunkState::TrailerValue,
+            (ChunkState::TrailerValue, b'\r') => ChunkState::TrailerLf,
+            (ChunkState::TrailerValue, byte) if is_text(byte) => ChunkState::TrailerValue,
+            (ChunkState::TrailerLf, b'\n') => ChunkState::Trailer,
             _ => return None,
         })
     }

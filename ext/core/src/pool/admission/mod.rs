@@ -30,7 +30,7 @@ enum WorkerState {
     Wanting,
     /// In the app, without the GVL.
     Blocked,
-    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or has stepped aside. It stays a
+    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or will mostly wait. It stays a
     /// hog until its exchange is done: when Ruby takes the GVL away at the end of a time slice, the events are the same as
     /// when the worker releases it and wants it back.
     Hog,
@@ -182,7 +182,7 @@ impl Admission {
     }
 
     /// A worker releases the GVL. Outside the app that means nothing, and a hog remains one.
-    pub(super) fn suspend(&mut self, id: Id) {
+    pub(super) fn suspended(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Running | WorkerState::Wanting => WorkerState::Blocked,
             WorkerState::Hog => WorkerState::BlockedHog,
@@ -191,7 +191,7 @@ impl Admission {
     }
 
     /// A worker wants the GVL back. It may not have released it before, if it lets other threads go first.
-    pub(super) fn resume(&mut self, id: Id) {
+    pub(super) fn ready(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Blocked | WorkerState::Running => WorkerState::Wanting,
             WorkerState::BlockedHog => WorkerState::Hog,
@@ -200,14 +200,14 @@ impl Admission {
     }
 
     /// A worker that wanted the GVL has it.
-    pub(super) fn hold(&mut self, id: Id) {
+    pub(super) fn resumed(&mut self, id: Id) {
         if self.states[id] == WorkerState::Wanting {
             self.states[id] = WorkerState::Running;
         }
     }
 
     /// A worker says that it will mostly wait.
-    pub(super) fn step_aside(&mut self, id: Id) {
+    pub(super) fn mark_io_bound(&mut self, id: Id) {
         self.states[id] = match self.states[id] {
             WorkerState::Running | WorkerState::Wanting => WorkerState::Hog,
             WorkerState::Blocked => WorkerState::BlockedHog,

@@ -32,10 +32,10 @@ fn one_computes_at_a_time() {
 fn workers_that_wait_overlap() {
     let (mut admission, _) = workers(3);
     let first = serve(&mut admission);
-    admission.suspend(first);
+    admission.suspended(first);
     let second = serve(&mut admission);
     assert_ne!(first, second);
-    admission.suspend(second);
+    admission.suspended(second);
     serve(&mut admission);
 }
 
@@ -43,9 +43,9 @@ fn workers_that_wait_overlap() {
 fn one_that_comes_back_from_waiting_goes_before_the_next_request() {
     let (mut admission, _) = workers(2);
     let first = serve(&mut admission);
-    admission.suspend(first);
+    admission.suspended(first);
     let second = serve(&mut admission);
-    admission.resume(first);
+    admission.ready(first);
     admission.look(second);
     assert!(!admission.admits(), "the first wants the GVL; the second makes way");
     admission.rest(second);
@@ -74,7 +74,7 @@ fn calls_once_until_the_called_one_looks() {
 fn hires_when_all_are_blocked() {
     let (mut admission, _) = workers(1);
     let only = serve(&mut admission);
-    admission.suspend(only);
+    admission.suspended(only);
     assert_eq!(admission.call(), Call::Hire);
 }
 
@@ -87,8 +87,8 @@ fn a_hog_holds_up_no_other_until_it_is_done() {
     admission.look(other);
     assert!(admission.admits(), "it serves on, beside the hog");
     admission.take(other);
-    admission.suspend(hog);
-    admission.resume(hog);
+    admission.suspended(hog);
+    admission.ready(hog);
     admission.look(other);
     assert!(admission.admits(), "the end of its time slice changes nothing");
     admission.look(hog);
@@ -97,18 +97,18 @@ fn a_hog_holds_up_no_other_until_it_is_done() {
 }
 
 #[test]
-fn one_that_steps_aside_holds_up_no_other_until_it_is_done() {
+fn one_that_is_io_bound_holds_up_no_other_until_it_is_done() {
     let (mut admission, _) = workers(2);
     let aside = serve(&mut admission);
-    admission.step_aside(aside);
+    admission.mark_io_bound(aside);
     let other = serve(&mut admission);
     assert_eq!(admission.tally(), Tally { active: 2, waiting: 0, idle: 0 });
-    admission.suspend(aside);
+    admission.suspended(aside);
     assert_eq!(admission.tally(), Tally { active: 1, waiting: 1, idle: 0 });
-    admission.resume(aside);
+    admission.ready(aside);
     admission.look(other);
     assert!(admission.admits(), "it is not waited for, whatever it does");
-    admission.step_aside(other);
+    admission.mark_io_bound(other);
     admission.rest(other);
     assert_eq!(admission.tally(), Tally { active: 1, waiting: 0, idle: 1 }, "outside the app that means nothing");
     admission.look(aside);
@@ -134,12 +134,12 @@ fn only_the_idle_retire_and_not_the_last_ones() {
 #[test]
 fn events_outside_the_app_mean_nothing() {
     let (mut admission, ids) = workers(1);
-    admission.suspend(ids[0]);
-    admission.resume(ids[0]);
+    admission.suspended(ids[0]);
+    admission.ready(ids[0]);
     assert_eq!(admission.call(), Call::Wake(ids[0]));
     admission.look(ids[0]);
-    admission.suspend(ids[0]);
-    admission.resume(ids[0]);
+    admission.suspended(ids[0]);
+    admission.ready(ids[0]);
     assert!(admission.admits());
 }
 
@@ -206,12 +206,12 @@ impl Plant {
         match (self.admission.states[id], what) {
             (WorkerState::Looking, _) => self.take_or_rest(id),
             (WorkerState::Called | WorkerState::Idle, _) => self.admission.look(id),
-            (WorkerState::Wanting, 0..=2) => self.admission.hold(id),
-            (WorkerState::Wanting, 3..) => self.admission.step_aside(id),
-            (WorkerState::Running | WorkerState::Hog, 0..=1) => self.admission.suspend(id),
-            (WorkerState::Running | WorkerState::Hog, 2) => self.admission.step_aside(id),
+            (WorkerState::Wanting, 0..=2) => self.admission.resumed(id),
+            (WorkerState::Wanting, 3..) => self.admission.mark_io_bound(id),
+            (WorkerState::Running | WorkerState::Hog, 0..=1) => self.admission.suspended(id),
+            (WorkerState::Running | WorkerState::Hog, 2) => self.admission.mark_io_bound(id),
             (WorkerState::Running | WorkerState::Hog, 3..) => self.admission.look(id),
-            (WorkerState::Blocked | WorkerState::BlockedHog, _) => self.admission.resume(id),
+            (WorkerState::Blocked | WorkerState::BlockedHog, _) => self.admission.ready(id),
             (WorkerState::Gone, _) => {}
         }
     }

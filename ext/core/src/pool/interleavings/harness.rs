@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::pool::{Demand, DispatchQueue, Next, Rejected, Rest, Worker, estimates::BRIEF, tests::exchange};
+use crate::pool::{Demand, DispatchQueue, Next, Rejected, Woken, Worker, estimates::BRIEF, tests::exchange};
 use crate::{
     exchange::{Answer, Awaited},
     http::response::Response,
@@ -160,7 +160,7 @@ impl Harness {
     /// The server's runtime.
     pub(super) fn keeps_time(self: &Arc<Self>) {
         let harness = self.clone();
-        spawn("runtime", move || harness.clock.run(harness.queue.keep_time(), TICK));
+        spawn("runtime", move || harness.clock.run(harness.queue.run_timers(), TICK));
     }
 
     pub(super) fn closes(self: &Arc<Self>) {
@@ -283,7 +283,7 @@ impl Harness {
                 Next::Over => return,
                 Next::Nothing if end.is_asked() => return,
                 Next::Nothing => {
-                    if worker.sleep_by(self.short_wait_time()) == Rest::Surplus {
+                    if worker.sleep_by(self.short_wait_time()) == Woken::Surplus {
                         return;
                     }
                 }

@@ -318,7 +318,7 @@ fn nothing_waits_longer_than_the_stall_guard_allows() {
     });
 }
 
-/// Two have stepped aside in the app when two more come, so that no worker can be called or hired. Then one of the new ones is
+/// Two are marked as I/O-bound in the app when two more come, so that no worker can be called or hired. Then one of the new ones is
 /// taken and computes without an end, and the stall guard did not run.
 #[test]
 fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
@@ -326,7 +326,7 @@ fn nothing_waits_longer_than_that_behind_one_that_came_when_all_were_busy() {
         let app: App = |harness, worker, path| {
             if ["/1", "/2"].contains(&path) {
                 let other = harness.clone();
-                worker.gvl_events().step_aside();
+                worker.gvl_events().mark_io_bound();
                 harness.hogs(|| until("waits for those behind it", move || other.has_submitted("/4")));
             }
             hog(harness, "/3", "/4", path);

@@ -37,7 +37,7 @@ const MAX_REFUSED: Duration = Duration::from_millis(500);
 const NO_CLOCK: i32 = 0;
 
 /// Which thread has the GVL, and how many want it. There is one for each GVL; any number of servers may run
-/// `keep`.
+/// `run`.
 #[derive(Debug)]
 pub struct TimeSlicer {
     /// How many threads want the GVL.
@@ -60,7 +60,7 @@ pub struct TimeSlicer {
     due: AtomicU64,
     /// The burst that is to let other threads go first.
     asked: AtomicU64,
-    /// Whether a server's `keep` looks at the GVL, or has been told to.
+    /// Whether a server's `run` looks at the GVL, or has been told to.
     kept: AtomicBool,
     /// Tells it to.
     contended: Notify,
@@ -90,7 +90,7 @@ impl TimeSlicer {
     }
 
     /// A thread wants the GVL; `interrupted` if it had to release it at the end of a slice.
-    pub fn wanted(&self, interrupted: bool) {
+    pub fn ready(&self, interrupted: bool) {
         if interrupted {
             self.interrupted.fetch_add(1, SeqCst);
         }
@@ -98,9 +98,9 @@ impl TimeSlicer {
         self.look_after(self.taken.load(SeqCst));
     }
 
-    /// A thread that [wanted](Self::wanted) the GVL has it, at `now`; or one that wanted it before the events came here. Its
+    /// A thread that [wanted](Self::ready) the GVL has it, at `now`; or one that wanted it before the events came here. Its
     /// `clock` tells what it computes; without one, real time counts.
-    pub fn got(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
+    pub fn resumed(&self, interrupted: bool, now: Instant, clock: Option<CpuClock>) {
         let less = |count: usize| count.checked_sub(1);
         if interrupted {
             let _ = self.interrupted.fetch_update(SeqCst, SeqCst, less);
@@ -114,13 +114,13 @@ impl TimeSlicer {
         self.look_after(self.wanting.load(SeqCst) > 0);
     }
 
-    /// A thread that [wanted](Self::wanted) the GVL turns out to want another one, that of a Ractor.
+    /// A thread that [wanted](Self::ready) the GVL turns out to want another one, that of a Ractor.
     pub fn withdrawn(&self) {
         let _ = self.wanting.fetch_update(SeqCst, SeqCst, |wanting| wanting.checked_sub(1));
     }
 
     /// A thread releases the GVL.
-    pub fn let_go(&self) {
+    pub fn suspended(&self) {
         self.taken.store(false, SeqCst);
     }
 
@@ -165,7 +165,7 @@ impl TimeSlicer {
 
     /// Sees to it that no burst goes on for longer than `slice` while another thread wants the GVL, and counts those that
     /// had to be interrupted; `None` interrupts none. Never ends.
-    pub(crate) async fn keep(&self, slice: Option<Duration>, stats: Arc<Stats>) {
+    pub(crate) async fn run(&self, slice: Option<Duration>, stats: Arc<Stats>) {
         let _relief = Relief(self);
         loop {
             let mut seen = Seen::new(self, slice, now());
@@ -210,7 +210,7 @@ impl TimeSlicer {
     }
 }
 
-/// What [`TimeSlicer::keep`] knows of the thread that has the GVL.
+/// What [`TimeSlicer::run`] knows of the thread that has the GVL.
 ///
 /// A burst's age is taken from the clock when it is first seen, up to half a slice: so it has at least the other half from the
 /// moment when another thread wants the GVL. From then on the thread's CPU time counts: where the CPU is shared with other
@@ -268,7 +268,7 @@ impl Seen {
     }
 }
 
-/// When a server ends, another server's [`TimeSlicer::keep`] takes over.
+/// When a server ends, another server's [`TimeSlicer::run`] takes over.
 struct Relief<'a>(&'a TimeSlicer);
 
 impl Drop for Relief<'_> {

@@ -21,19 +21,19 @@ async fn pass(time: Duration) {
 
 /// A thread wants the GVL, and the server hears of it.
 async fn want(slices: &TimeSlicer) {
-    slices.wanted(false);
+    slices.ready(false);
     tokio::task::yield_now().await;
 }
 
-fn keep(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(slices.keep(Some(SLICE), Arc::default()))
+fn run(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(slices.run(Some(SLICE), Arc::default()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_left_alone_for_a_whole_slice() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     pass(SLICE * 9).await;
     assert_eq!(interrupts(), 0, "no thread wants it");
     slices.begin_burst(now());
@@ -49,8 +49,8 @@ async fn a_burst_is_left_alone_for_a_whole_slice() {
 #[tokio::test(start_paused = true)]
 async fn one_that_wanted_another_gvl_is_not_waited_for() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     want(slices).await;
     slices.withdrawn();
     pass(SLICE * 9).await;
@@ -60,8 +60,8 @@ async fn one_that_wanted_another_gvl_is_not_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     pass(SLICE * 4).await;
     want(slices).await;
     pass(SLICE / 2 - MS).await;
@@ -73,19 +73,19 @@ async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
 #[tokio::test(start_paused = true)]
 async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + 2 * STEP + MS).await;
     assert_eq!(interrupts(), 3);
-    slices.let_go();
-    slices.wanted(true);
-    slices.got(false, now(), None);
+    slices.suspended();
+    slices.ready(true);
+    slices.resumed(false, now(), None);
     assert!(!slices.is_asked(), "a request that comes late is not for this thread");
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "the other's slice begins anew");
-    slices.let_go();
-    slices.got(true, now(), None);
+    slices.suspended();
+    slices.resumed(true, now(), None);
     want(slices).await;
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "as does its own");
@@ -96,8 +96,8 @@ async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
 #[tokio::test(start_paused = true)]
 async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow_each_other() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     want(slices).await;
     for _ in 0..20 {
         slices.begin_burst(now());
@@ -109,26 +109,26 @@ async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow
 #[tokio::test(start_paused = true)]
 async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
     let (slices, _) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     pass(SLICE).await;
     assert!(!slices.is_due(), "no thread wants it");
     want(slices).await;
     assert!(!slices.is_due());
     pass(STEP + MS).await;
     assert!(slices.is_due());
-    slices.let_go();
-    slices.got(false, now(), None);
+    slices.suspended();
+    slices.resumed(false, now(), None);
     assert!(!slices.is_due(), "it has been handed on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
     let (slices, _) = slices!();
-    keep(slices);
-    slices.wanted(true);
-    slices.wanted(false);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.ready(true);
+    slices.ready(false);
+    slices.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE - STEP).await;
     assert!(!slices.is_due());
@@ -139,8 +139,8 @@ async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
 #[tokio::test(start_paused = true)]
 async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
     let (slices, interrupts) = slices!();
-    tokio::spawn(slices.keep(None, Arc::default()));
-    slices.got(false, now(), None);
+    tokio::spawn(slices.run(None, Arc::default()));
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(MAX_REFUSED).await;
     assert_eq!((interrupts(), slices.is_due()), (0, true));
@@ -149,10 +149,10 @@ async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() 
 #[tokio::test(start_paused = true)]
 async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.wanted(false);
-    slices.wanted(false);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.ready(false);
+    slices.ready(false);
+    slices.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE + MS).await;
     assert_eq!(interrupts(), 1, "the second has to wait");
@@ -161,8 +161,8 @@ async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn one_that_never_comes_is_forgotten() {
     let (slices, interrupts) = slices!();
-    keep(slices);
-    slices.got(false, now(), None);
+    run(slices);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + MAX_REFUSED * 2).await;
     let in_vain = interrupts();
@@ -178,7 +178,7 @@ async fn one_that_never_comes_is_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn only_what_it_has_computed_counts() {
     let (slices, interrupts) = slices!();
-    keep(slices);
+    run(slices);
     let (tell, told) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let idle = thread::spawn(move || {
@@ -187,7 +187,7 @@ async fn only_what_it_has_computed_counts() {
     });
     let clock = told.recv().unwrap();
     assert!(clock.is_some());
-    slices.got(false, now(), clock);
+    slices.resumed(false, now(), clock);
     want(slices).await;
     pass(SLICE * 5).await;
     assert_eq!(interrupts(), 0);
@@ -198,9 +198,9 @@ async fn only_what_it_has_computed_counts() {
 #[tokio::test(start_paused = true)]
 async fn another_server_goes_on_where_one_ends() {
     let (slices, interrupts) = slices!();
-    let first = keep(slices);
-    keep(slices);
-    slices.got(false, now(), None);
+    let first = run(slices);
+    run(slices);
+    slices.resumed(false, now(), None);
     want(slices).await;
     pass(SLICE + MS).await;
     first.abort();
@@ -212,22 +212,22 @@ async fn another_server_goes_on_where_one_ends() {
 #[tokio::test]
 async fn no_contention_is_missed_when_the_server_stops_looking() {
     let (slices, interrupts) = slices!();
-    let keeping = keep(slices);
+    let running = run(slices);
     let threads = (0..4).map(|_| {
         thread::spawn(move || {
             for _ in 0..2000 {
-                slices.got(false, Instant::now(), None);
-                slices.wanted(false);
-                slices.got(false, Instant::now(), None);
+                slices.resumed(false, Instant::now(), None);
+                slices.ready(false);
+                slices.resumed(false, Instant::now(), None);
             }
         })
     });
     let threads: Vec<_> = threads.collect();
     tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    slices.wanted(false);
+    slices.ready(false);
     let before = interrupts();
     while interrupts() == before {
         tokio::time::sleep(STEP).await;
     }
-    keeping.abort();
+    running.abort();
 }

@@ -56,10 +56,10 @@ impl fmt::Debug for Waiting {
 
 /// A run and its threads.
 #[derive(Debug)]
-pub(super) struct Execution(RefCell<State>);
+pub(super) struct Execution(RefCell<Run>);
 
 #[derive(Debug)]
-struct State {
+struct Run {
     explorer: Explorer,
     path: Path,
     actors: Vec<Actor>,
@@ -93,7 +93,7 @@ struct Abandoned;
 
 impl Execution {
     pub(super) fn new(path: Path, explorer: Explorer) -> Self {
-        Self(RefCell::new(State {
+        Self(RefCell::new(Run {
             explorer,
             path,
             actors: Vec::new(),
@@ -109,7 +109,7 @@ impl Execution {
         }))
     }
 
-    fn state(&self) -> RefMut<'_, State> {
+    fn state(&self) -> RefMut<'_, Run> {
         self.0.borrow_mut()
     }
 
@@ -209,7 +209,7 @@ impl Execution {
     }
 }
 
-impl State {
+impl Run {
     /// Chooses the next thread, after `last`.
     fn give_turn(&mut self, last: Option<usize>) {
         if self.actors.iter().all(|actor| matches!(actor.waiting, Waiting::Never | Waiting::Job(_))) {

@@ -24,11 +24,11 @@ const WINDOW: usize = 256 * 1024;
 
 /// The app's end of a body that is still arriving. When it is dropped, the rest is not received.
 #[derive(Debug)]
-pub struct RequestStream(Arc<Mutex<State>>);
+pub struct RequestStream(Arc<Mutex<Stream>>);
 
-/// What there is to read.
+/// What there is to read next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Chunk {
+pub enum NextPiece {
     /// The next bytes, never none.
     Piece(Bytes),
     /// Nothing yet; the app's thread is unparked when there is more to say.
@@ -40,7 +40,7 @@ pub enum Chunk {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Stream {
     pieces: VecDeque<Bytes>,
     bytes: usize,
     end: Option<Result<(), ReadError>>,
@@ -56,9 +56,9 @@ struct State {
     receiver: Option<std::task::Waker>,
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
     // No code that can panic runs under this lock.
-    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl RequestStream {
@@ -69,8 +69,8 @@ impl RequestStream {
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
         let budget = Some(terms.budget.clone());
-        let state = Arc::new(Mutex::new(State { wanted: !waits_for_continue, budget, ..State::default() }));
-        let receiving = state.clone();
+        let stream = Arc::new(Mutex::new(Stream { wanted: !waits_for_continue, budget, ..Stream::default() }));
+        let receiving = stream.clone();
         tokio::spawn(async move {
             // Where the task is dropped in the middle, with the server, the app is told.
             let unfinished = Unfinished(&receiving);
@@ -78,7 +78,7 @@ impl RequestStream {
             finish(&receiving, end);
             drop(unfinished);
         });
-        Self(state)
+        Self(stream)
     }
 
     /// For the connection, to end the body when the connection ends.
@@ -87,42 +87,42 @@ impl RequestStream {
     }
 
     /// The next piece, if it is there.
-    pub fn next(&self, waker: &Unparker) -> Chunk {
+    pub fn next(&self, waker: &Unparker) -> NextPiece {
         let mut state = lock(&self.0);
         let Some(piece) = state.pieces.pop_front() else {
             match state.end {
-                Some(Ok(())) => return Chunk::Whole,
-                Some(Err(error)) => return Chunk::Broken(error),
+                Some(Ok(())) => return NextPiece::Whole,
+                Some(Err(error)) => return NextPiece::Broken(error),
                 None => {}
             }
             state.reader = Some(waker.clone());
             if !std::mem::replace(&mut state.wanted, true) {
                 wake_receiver(state);
             }
-            return Chunk::Nothing;
+            return NextPiece::Nothing;
         };
         state.bytes -= piece.len();
         if state.bytes <= WINDOW / 2 {
             wake_receiver(state);
         }
-        Chunk::Piece(piece)
+        NextPiece::Piece(piece)
     }
 }
 
 /// Ends a body with its connection. To hyper's body, a connection that is dropped looks like the end of the request.
 #[derive(Debug)]
-pub(crate) struct AbortHandle(Weak<Mutex<State>>);
+pub(crate) struct AbortHandle(Weak<Mutex<Stream>>);
 
 impl AbortHandle {
     /// What has not come will not come; whether anything had not. Changes nothing for a body that is whole.
     pub(crate) fn abort(self) -> bool {
-        self.0.upgrade().is_some_and(|state| finish(&state, Err(ReadError::Lost)))
+        self.0.upgrade().is_some_and(|stream| finish(&stream, Err(ReadError::Lost)))
     }
 }
 
 /// Settles how the body has ended, and returns whether that was open. The first to say it is right.
-fn finish(state: &Mutex<State>, end: Result<(), ReadError>) -> bool {
-    let mut state = lock(state);
+fn finish(stream: &Mutex<Stream>, end: Result<(), ReadError>) -> bool {
+    let mut state = lock(stream);
     let open = state.end.is_none();
     state.end.get_or_insert(end);
     wake_reader(state);
@@ -130,7 +130,7 @@ fn finish(state: &Mutex<State>, end: Result<(), ReadError>) -> bool {
 }
 
 /// A body that is being received. It is lost when this is dropped and nothing else was said.
-struct Unfinished<'a>(&'a Mutex<State>);
+struct Unfinished<'a>(&'a Mutex<Stream>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
@@ -148,20 +148,20 @@ impl Drop for RequestStream {
 }
 
 /// Passes pieces on until the body or the app's interest ends.
-async fn receive<B>(state: &Mutex<State>, mut pieces: Pieces<B>) -> Result<(), ReadError>
+async fn receive<B>(stream: &Mutex<Stream>, mut pieces: Pieces<B>) -> Result<(), ReadError>
 where
     B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
-    while has_room(state).await {
+    while has_room(stream).await {
         let received = tokio::select! {
             received = pieces.next() => received,
-            () = closed(state) => return Err(ReadError::Lost),
+            () = closed(stream) => return Err(ReadError::Lost),
         };
         match received? {
             None => return Ok(()),
             Some(piece) if piece.is_empty() => {}
             Some(piece) => {
-                let mut state = lock(state);
+                let mut state = lock(stream);
                 state.bytes += piece.len();
                 let piece = match &state.budget {
                     Some(budget) => budget.count(piece),
@@ -176,9 +176,9 @@ where
 }
 
 /// Waits for room; false when the app wants no more.
-async fn has_room(state: &Mutex<State>) -> bool {
+async fn has_room(stream: &Mutex<Stream>) -> bool {
     poll_fn(|cx| {
-        let mut state = lock(state);
+        let mut state = lock(stream);
         if state.closed {
             return Poll::Ready(false);
         }
@@ -194,9 +194,9 @@ async fn has_room(state: &Mutex<State>) -> bool {
 }
 
 /// Resolves when the app wants no more.
-async fn closed(state: &Mutex<State>) {
+async fn closed(stream: &Mutex<Stream>) {
     poll_fn(|cx| {
-        let mut state = lock(state);
+        let mut state = lock(stream);
         if state.closed {
             return Poll::Ready(());
         }
@@ -206,7 +206,7 @@ async fn closed(state: &Mutex<State>) {
     .await;
 }
 
-fn wake_reader(mut state: MutexGuard<'_, State>) {
+fn wake_reader(mut state: MutexGuard<'_, Stream>) {
     let reader = state.reader.take();
     drop(state);
     if let Some(reader) = reader {
@@ -214,7 +214,7 @@ fn wake_reader(mut state: MutexGuard<'_, State>) {
     }
 }
 
-fn wake_receiver(mut state: MutexGuard<'_, State>) {
+fn wake_receiver(mut state: MutexGuard<'_, Stream>) {
     let receiver = state.receiver.take();
     drop(state);
     if let Some(receiver) = receiver {

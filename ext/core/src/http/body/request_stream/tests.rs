@@ -36,11 +36,11 @@ where
     }
 }
 
-async fn next(stream: &RequestStream) -> Chunk {
+async fn next(stream: &RequestStream) -> NextPiece {
     let parker = Parker::new();
     loop {
         match stream.next(&parker.unparker()) {
-            Chunk::Nothing => tokio::task::yield_now().await,
+            NextPiece::Nothing => tokio::task::yield_now().await,
             chunk => return chunk,
         }
     }
@@ -51,11 +51,11 @@ async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
     let (sender, body) = scripted();
     let stream = RequestStream::of(body, terms(), false);
     sender.send("one".into()).unwrap();
-    assert_eq!(next(&stream).await, Chunk::Piece("one".into()));
+    assert_eq!(next(&stream).await, NextPiece::Piece("one".into()));
     sender.send("two".into()).unwrap();
     drop(sender);
-    assert_eq!(next(&stream).await, Chunk::Piece("two".into()));
-    assert_eq!(next(&stream).await, Chunk::Whole);
+    assert_eq!(next(&stream).await, NextPiece::Piece("two".into()));
+    assert_eq!(next(&stream).await, NextPiece::Whole);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn holds_back_a_client_that_is_faster_than_the_app() {
     assert_eq!(lock(&stream.0).bytes, WINDOW);
     drop(sender);
     let mut total = 0;
-    while let Chunk::Piece(piece) = next(&stream).await {
+    while let NextPiece::Piece(piece) = next(&stream).await {
         total += piece.len();
     }
     assert_eq!(total, 5 * WINDOW);
@@ -86,7 +86,7 @@ async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
         tokio::task::yield_now().await;
     }
     assert!(lock(&stream.0).pieces.is_empty());
-    assert_eq!(next(&stream).await, Chunk::Piece("x".into()));
+    assert_eq!(next(&stream).await, NextPiece::Piece("x".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,32 +94,32 @@ async fn a_body_that_breaks_off_does_not_look_whole() {
     let (_keep, body) = scripted();
     let stream = RequestStream::of(body, Terms { body_timeout: Some(Duration::from_secs(3)), ..terms() }, false);
     let late = async {
-        while stream.next(&Parker::new().unparker()) == Chunk::Nothing {
+        while stream.next(&Parker::new().unparker()) == NextPiece::Nothing {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         stream.next(&Parker::new().unparker())
     };
-    assert_eq!(late.await, Chunk::Broken(ReadError::Late));
+    assert_eq!(late.await, NextPiece::Broken(ReadError::Late));
     let terms = Terms { http_content_length_limit: Some(5), ..terms() };
     let stream = RequestStream::of(Full::new(Bytes::from("abcdef")), terms, false);
-    assert_eq!(next(&stream).await, Chunk::Broken(ReadError::TooLong));
+    assert_eq!(next(&stream).await, NextPiece::Broken(ReadError::TooLong));
 }
 
 /// A fast client was cut off, with the time for its whole request, by an app that took longer than that to read.
 #[tokio::test(start_paused = true)]
 async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
     let (sender, body) = scripted();
-    let until = Some(crate::sync::now() + Duration::from_secs(2));
-    let stream = RequestStream::of(body, Terms { until, ..terms() }, false);
+    let receive_deadline = Some(crate::sync::now() + Duration::from_secs(2));
+    let stream = RequestStream::of(body, Terms { receive_deadline, ..terms() }, false);
     for _ in 0..10 {
         sender.send(vec![0; WINDOW].into()).unwrap();
     }
     drop(sender);
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(matches!(next(&stream).await, Chunk::Piece(_)));
+        assert!(matches!(next(&stream).await, NextPiece::Piece(_)));
     }
-    assert_eq!(next(&stream).await, Chunk::Whole);
+    assert_eq!(next(&stream).await, NextPiece::Whole);
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
-//! The access log: a line for each request, made and written by a thread of its own, so that neither the connections nor
-//! the app wait for it.
+//! What the access log has of one request, and how a line of it looks in each format.
 
 use std::{
-    io,
-    os::fd::RawFd,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,20 +9,12 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::JSON_TIME;
 use crate::{
     config::LogFormat,
     http::{added_headers, request::Peer},
-    log::output::{Capacity, LineFormat, LostLines, Output},
     stats::{Label, Times, refused::Refused},
-    sys,
 };
-
-/// What may wait to be written. When the output is slower than the requests, what comes then is dropped and counted: a log
-/// must not hold up the service.
-const CAPACITY: Capacity = Capacity { lines: 8192, bytes: 8 * 1024 * 1024 };
-
-/// RFC 3339, to the millisecond.
-pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 
 /// One request, from its head to the last byte of its response.
 #[derive(Debug)]
@@ -107,7 +96,25 @@ impl Record {
         Timestamp::try_from(self.ended).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    fn write(&self, format: LogFormat, line: &mut Vec<u8>) {
+    /// The request is over, at `now`.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.took = now.saturating_duration_since(self.began);
+        self.ended = SystemTime::now();
+    }
+
+    /// How many bytes it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        let texts = [&self.referer, &self.user_agent, &self.request_id];
+        let texts = texts.into_iter().flatten().map(Vec::len).sum::<usize>();
+        let asked = match &self.request {
+            RequestLine::Read { uri, .. } => target(uri).len(),
+            RequestLine::Raw(line) => line.as_ref().map_or(0, Vec::len),
+        };
+        size_of::<Self>() + asked + texts
+    }
+
+    /// Writes its line.
+    pub(super) fn write(&self, format: LogFormat, line: &mut Vec<u8>) {
         match format {
             LogFormat::Combined => self.write_combined(line),
             LogFormat::Json => self.write_json(line),
@@ -233,80 +240,11 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     text
 }
 
-/// The access log.
-#[derive(Debug)]
-pub struct AccessLog(Output<LogFormat>);
-
-impl AccessLog {
-    /// A log that writes where `descriptor` does, on a thread of its own.
-    ///
-    /// # Errors
-    ///
-    /// When the descriptor is not open, or there are no descriptors or threads left.
-    pub fn to(descriptor: RawFd, format: LogFormat) -> io::Result<Self> {
-        let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Output::start("tidegate-access", file, format, CAPACITY).map(Self)
-    }
-
-    /// Takes a request that is over, at `now`.
-    pub(crate) fn take(&self, mut record: Box<Record>, now: Instant) {
-        record.took = now.saturating_duration_since(record.began);
-        record.ended = SystemTime::now();
-        self.0.put(record);
-    }
-
-    /// Waits until what was taken is written, at most until `deadline`.
-    pub(crate) fn finish(&self, deadline: Instant) {
-        self.0.flush(deadline);
-    }
-
-    /// Counts the lines that were dropped.
-    pub(crate) fn lost(&self) -> &LostLines {
-        self.0.lost()
-    }
-}
-
-impl LineFormat for LogFormat {
-    type Entry = Box<Record>;
-
-    fn weight(record: &Box<Record>) -> usize {
-        let texts = [&record.referer, &record.user_agent, &record.request_id];
-        let texts = texts.into_iter().flatten().map(Vec::len).sum::<usize>();
-        let asked = match &record.request {
-            RequestLine::Read { uri, .. } => target(uri).len(),
-            RequestLine::Raw(line) => line.as_ref().map_or(0, Vec::len),
-        };
-        size_of::<Record>() + asked + texts
-    }
-
-    fn write(&self, record: Box<Record>, lines: &mut Vec<u8>) {
-        record.write(*self, lines);
-    }
-
-    /// In a form that a reader of this log expects.
-    fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
-        let line = match self {
-            Self::Combined => {
-                format!("tidegate: {lost} lines of the access log were dropped: its output is too slow\n")
-            }
-            Self::Json => {
-                let time = Timestamp::now().strftime(JSON_TIME);
-                format!("{{\"time\":\"{time}\",\"dropped_lines\":{lost}}}\n")
-            }
-        };
-        lines.extend_from_slice(line.as_bytes());
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use std::{
-        io::{Read, Seek},
-        os::fd::AsRawFd,
-    };
 
-    fn record(target: &str, agent: &[u8]) -> Box<Record> {
+    pub(in crate::log::access) fn record(target: &str, agent: &[u8]) -> Box<Record> {
         let (mut head, ()) = http::Request::get(target).body(()).unwrap().into_parts();
         head.headers.insert(header::USER_AGENT, http::HeaderValue::from_bytes(agent).unwrap());
         let mut record = Record::new(&head, Arc::new(Peer::unix()), Instant::now());
@@ -352,39 +290,5 @@ mod tests {
         let object: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
         let times = ["queue_wait_ms", "gvl_wait_ms", "app_time_ms"].map(|name| object[name].as_f64());
         assert_eq!(times, [Some(0.25), Some(1.0), Some(1.2)]);
-    }
-
-    #[test]
-    fn what_was_taken_is_written_before_the_end() {
-        let mut file = tempfile::tempfile().unwrap();
-        let log = AccessLog::to(file.as_raw_fd(), LogFormat::Combined).unwrap();
-        (0..100).for_each(|_| log.take(record("/", b"x"), Instant::now()));
-        log.finish(Instant::now() + Duration::from_secs(20));
-        file.rewind().unwrap();
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        assert_eq!(text.lines().count(), 100);
-    }
-
-    #[test]
-    fn every_line_is_written_or_counted_however_slow_the_output() {
-        const SENT: u64 = 20_000;
-        let (input, output) = std::os::unix::net::UnixStream::pair().unwrap();
-        output.set_nonblocking(true).unwrap();
-        let log = AccessLog::to(output.as_raw_fd(), LogFormat::Json).unwrap();
-        drop(output);
-        (0..SENT).for_each(|_| log.take(record("/", b"x"), Instant::now()));
-        let lost_so_far = log.lost().total();
-        drop(log);
-        let (mut written, mut dropped) = (0, 0);
-        for line in io::BufRead::lines(io::BufReader::new(input)) {
-            let object: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-            match object["dropped_lines"].as_u64() {
-                Some(lines) => dropped += lines,
-                None => written += 1,
-            }
-        }
-        assert!(lost_so_far > 0, "the output was to be too slow");
-        assert_eq!(written + dropped, SENT);
     }
 }

@@ -1,0 +1,42 @@
+//! The functions of `Tidegate::Native` that need no server.
+
+use std::time::Duration;
+
+use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
+use tidegate_core::{Plan, limit_arenas};
+
+use crate::{gvl, settings};
+
+fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
+    let limit = Duration::try_from_secs_f64(seconds)
+        .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
+    tidegate_core::exit_within(limit, status)
+        .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
+}
+
+/// The shutdown plan that comes of these settings, in seconds; no `budget` where the platform sets none. `clamped` are sentences.
+fn plan(ruby: &Ruby, settings: RHash) -> Result<RHash, Error> {
+    let (config, _) = settings::read(ruby, settings)?;
+    let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
+    let clamped: Vec<String> = clamped.iter().map(ToString::to_string).collect();
+    let hash = ruby.hash_new();
+    hash.aset(ruby.to_symbol("drain_delay"), plan.drain_delay.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("shutdown_timeout"), plan.shutdown_timeout.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("budget"), plan.budget.map(|budget| budget.as_secs_f64()))?;
+    hash.aset(ruby.to_symbol("clamped"), clamped)?;
+    Ok(hash)
+}
+
+/// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
+fn gvl_wait() -> f64 {
+    gvl::events::waited().as_secs_f64() * 1e3
+}
+
+pub(crate) fn define(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("plan", function!(plan, 1))?;
+    native.define_singleton_method("exit_within", function!(exit_within, 2))?;
+    native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
+    native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
+    native.define_singleton_method("io_bound", function!(gvl::events::mark_io_bound, 0))?;
+    native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))
+}
