@@ -80,7 +80,7 @@ module Tidegate
 
     private
 
-    # What is looked at later, when the app may have changed the directory.
+    # Makes the paths absolute that are used after the app may have changed the directory.
     def settle_paths
       directory = File.expand_path(directory() || ".")
       @values[:admin] = admin&.in(directory)

@@ -29,15 +29,15 @@ RSpec.describe Tidegate::Configuration do
   describe "precedence" do
     let(:file) { { "config/tidegate.rb" => "max_queue 3\n" } }
 
-    it "has the defaults of the table when nobody says anything" do
+    it "has the defaults of the table when no source sets it" do
       expect(resolve.max_queue).to eq 1024
     end
 
-    it "prefers a caller's wish to the default" do
+    it "prefers a caller's default to the default" do
       expect(resolve(defaults: { max_queue: 4 }).max_queue).to eq 4
     end
 
-    it "prefers the file to a caller's wish" do
+    it "prefers the file to a caller's default" do
       in_directory(file) { expect(resolve(defaults: { max_queue: 4 }).max_queue).to eq 3 }
     end
 

@@ -1,4 +1,4 @@
-//! How often a drain that ends when nobody comes any more would have ended too early, and how soon it ends when nobody does:
+//! How often a drain with `drain_until_quiet` ends although a client still sends, and how soon it ends when none does:
 //! a table over simulated arrivals, or with files as arguments over recorded ones (one line per connection: seconds).
 //!
 //! `cargo run --release -p tidegate-core --example quiet [FILE...]`

@@ -29,14 +29,14 @@ module Tidegate
       @out = out
       @log = Log.new(out:, err:)
       @flags = Configuration::Layer.new
-      @notices = []
+      @warnings = []
     end
 
     # Does what +argv+ asks for, and returns the exit status.
     def run(argv)
       answer = catch(:answer) do
         flags = parse(argv)
-        @notices.uniq.each { |notice| @log.error(notice) }
+        @warnings.uniq.each { |warning| @log.error(warning) }
         return @check ? check(flags) : launch(flags)
       end
       @out.puts answer
@@ -78,7 +78,7 @@ module Tidegate
           options.each { |option| add(parser, option) }
         end
         add_answers(parser)
-        PumaFlags.add_to(parser) { |notice| @notices << notice }
+        PumaFlags.add_to(parser) { |warning| @warnings << warning }
       end
     end
 

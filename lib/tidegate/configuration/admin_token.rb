@@ -4,7 +4,7 @@
 
 module Tidegate
   module AdminToken
-    # Bytes. A longer file is something else.
+    # The most bytes that a token's file may have.
     MOST = 4096
 
     module_function

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What the configuration files say: those that were named, or the one that is where people put it.
+# What the configuration files say: those that were named, or the one in a usual place.
 
 require_relative "layer"
 

@@ -47,7 +47,7 @@ module Tidegate
       end
     end
 
-    # What most options do without.
+    # The defaults of an option's other attributes.
     Option::NOTHING_MORE = { short: nil, usual: [], many: false, in_file: true, secret: false, native: false, code: false, stands_for: nil, shown: nil }.freeze
   end
 end

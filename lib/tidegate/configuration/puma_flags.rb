@@ -23,7 +23,7 @@ module Tidegate
       def takes? = !value.nil? && !value.start_with?("=")
 
       # The sentence for the log when it was given +value+, or nil.
-      def notice(given)
+      def warning(given)
         "#{long} does nothing here: #{reason}" unless already.include?(given)
       end
     end
@@ -56,7 +56,7 @@ module Tidegate
     def self.add_to(parser)
       parser.separator("\nOf Puma, taken and without effect:")
       ALL.each do |flag|
-        parser.on(*flag.to_a) { |given| flag.notice(given)&.then { |notice| yield notice } }
+        parser.on(*flag.to_a) { |given| flag.warning(given)&.then { |warning| yield warning } }
       end
     end
   end

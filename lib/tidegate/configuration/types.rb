@@ -104,7 +104,7 @@ module Tidegate
       end
 
       HOST = type("NAME", "a host name, without a port") { |given| valid(text(given)) { |it| it.match?(/\A[\w-]+(?:\.[\w-]+)*\z/) } }
-      # What fits into a header, and is not found by trying.
+      # A secret that fits into a header and is too long to guess.
       SECRET = type("TOKEN", "16 to 4096 letters, digits and signs, without spaces") do |given|
         none?(given) ? nil : valid(text(given)) { |it| it.match?(/\A[!-~]{16,4096}\z/) }
       end

@@ -67,10 +67,10 @@ module Tidegate
 
     # Reports an exception; +stage+ says where it was raised.
     def report(error, method, path, id = nil, stage = :app)
-      who, suffix = SENTENCES.fetch(stage)
+      place, suffix = SENTENCES.fetch(stage)
       method, path = [method, path].map { |text| Printable.unicode(text.to_s) }
       fields = { event: "app_error", method:, path:, request_id: id }.compact
-      @log.report(error, **fields) { |summary| "#{method} #{path}#{who} raised #{summary}#{suffix}" }
+      @log.report(error, **fields) { |summary| "#{method} #{path}#{place} raised #{summary}#{suffix}" }
     end
 
     # Runs the callbacks of a request that is over: those of rack.response_finished in reverse order (Rack SPEC), each

@@ -13,7 +13,7 @@ RSpec.describe Tidegate::Configuration::Addresses do
 
   before { allow(described_class).to receive(:default_host).and_return("0.0.0.0") }
 
-  it "is the default address when nobody says anything" do
+  it "is the default address when no source sets it" do
     expect(addresses).to eq ["tcp://0.0.0.0:9292"]
   end
 

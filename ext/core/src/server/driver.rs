@@ -223,7 +223,7 @@ impl Driver {
         listening
     }
 
-    /// Requests are still being routed here at the end of the delay.
+    /// Tells the operator of connections that came at the end of the delay or after it.
     fn report_late_connections(&self) {
         let (drain, last) = (self.shared.services.traffic.drain(), self.shared.services.traffic.last());
         if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
@@ -235,7 +235,7 @@ impl Driver {
         }
     }
 
-    /// The drain goes on because they are. Said once: it may be prolonged many times.
+    /// Tells the operator once that the drain goes on because connections still come: it may be prolonged many times.
     fn report_extension(&mut self, now: Instant) {
         if let (false, Some(last)) = (self.extension_reported, self.shared.services.traffic.last()) {
             self.extension_reported = true;

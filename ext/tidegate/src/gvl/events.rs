@@ -48,7 +48,7 @@ pub(crate) fn waited() -> Duration {
     Ruby::get().ok().and_then(|ruby| of_this_thread(&ruby, GvlEvents::gvl_wait)).unwrap_or_default()
 }
 
-/// The request that this thread runs will mostly wait from now on. Whether there is one.
+/// The request that this thread runs will mostly wait from now on. Returns whether there is one.
 pub(crate) fn step_aside(ruby: &Ruby) -> bool {
     of_this_thread(ruby, GvlEvents::step_aside).unwrap_or(false)
 }
