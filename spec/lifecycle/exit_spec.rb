@@ -74,7 +74,7 @@ RSpec.describe "the end of the process", :processes do
     end
   end
 
-  # The first thing that Ruby did after listening was to have the signals heard, and what kept it from that kept them unheard.
+  # The native side began to handle signals only when Ruby told it to after listening; where Ruby could not, no signal was handled.
   it "comes although Ruby cannot run any more since the moment in which the server began to listen" do
     server = holds(env: { "SPEC_HOLDS_AFTER_LISTEN" => "1" })
     held(server)

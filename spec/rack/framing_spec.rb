@@ -137,7 +137,7 @@ RSpec.describe "a response body's framing", :in_process do
       expect(wire.get("/next").body).to eq("next")
     end
 
-    it "is left to an app that takes the connection" do
+    it "is left to an app that hijacks the connection" do
       hijack = ->(io) { io.write("1\r\nx\r\n0\r\n\r\n") && io.close }
       response = get(answering([], { "rack.hijack" => hijack, **chunked }), "/")
 

@@ -12,7 +12,7 @@
 //! | 4 | `stats` | what is counted |
 //! | 5 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
 //! | 6 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
-//! | 7 | `pool` `drain` `log` | the queue to the workers and who of them may run; the traffic during a drain; lines for operators |
+//! | 7 | `pool` `drain` `log` | the queue to the workers and which of them may run; the traffic during a drain; lines for operators |
 //! | 8 | `connection` | one task for each connection: its state, deadlines and close |
 //! | 9 | `admin` | the admin listener's endpoints |
 //! | 10 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |

@@ -53,7 +53,7 @@ fn start(config: Config) -> (Running, mpsc::Receiver<String>) {
     let server = Server::bind(config).unwrap();
     work(server.queue().clone());
     let (log, lines) = mpsc::channel();
-    let running = server.start(Arc::new(move |notice| drop(log.send(notice.to_string())))).unwrap();
+    let running = server.start(Arc::new(move |event| drop(log.send(event.to_string())))).unwrap();
     (running, lines)
 }
 
@@ -135,8 +135,8 @@ fn a_forced_end_that_was_overslept_refuses_what_is_in_the_accept_queue() {
     let (connected, clients) = mpsc::channel();
     let address = Arc::new(OnceLock::<String>::new());
     let known = address.clone();
-    let running = server.start(Arc::new(move |notice| {
-        let line = notice.to_string();
+    let running = server.start(Arc::new(move |event| {
+        let line = event.to_string();
         if line.starts_with("closing") {
             let mut client = TcpStream::connect(host(known.wait())).unwrap();
             client.write_all(b"GET /late HTTP/1.1\r\n").unwrap();

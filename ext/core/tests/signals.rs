@@ -21,7 +21,7 @@ fn signals_are_heard_from_before_the_first_client_can_connect() {
     .unwrap();
     server.own_process(&[Signal::Quit]);
     let (log, lines) = mpsc::channel();
-    let running = server.start(Arc::new(move |notice| drop(log.send(notice.to_string())))).unwrap();
+    let running = server.start(Arc::new(move |event| drop(log.send(event.to_string())))).unwrap();
     let pid = std::process::id().to_string();
     assert!(std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
     while !lines.recv_timeout(Duration::from_secs(20)).unwrap().starts_with("closing: SIGQUIT") {}

@@ -13,7 +13,7 @@ use tidegate_core::{About, Config, Interpreter, OrAuto, SettingsByName};
 
 use crate::{error, rack::header_keys::Underscores};
 
-/// The settings that are not the core's but the app's side's.
+/// The settings that the binding acts on, and not the core.
 #[derive(Deserialize)]
 #[serde(default)]
 pub(crate) struct RackSettings {
@@ -93,7 +93,7 @@ fn about(ruby: &Ruby) -> Result<About, Error> {
     })
 }
 
-/// What the calling of the app needs.
+/// What each call of the app needs.
 pub(crate) struct AppSettings {
     /// The settings among them.
     pub(crate) rack: RackSettings,
@@ -114,7 +114,7 @@ pub(crate) struct LogDescriptors {
 }
 
 /// Reads the keywords that Ruby passes beside the settings.
-pub(crate) fn beside(rack: RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
+pub(crate) fn read_keywords(rack: RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
     let names = ["env_template", "delivery", "hijacked", "log", "errors"];
     let keywords =
         scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# What the native side is told: the options that the table marks as its own, each by its name, with what was worked out of
-# them and of where the server runs. `:auto` and nil go as they are: the native side knows both.
+# What the native side is told: the options that the table marks as its own, each by its name, with the
+# values that depend on others or on where the server runs. `:auto` and nil go as they are: the native side knows both.
 
 module Tidegate
   module NativeSettings

@@ -58,7 +58,7 @@ pub(crate) struct Admin {
     pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
     pub(crate) drain: Box<dyn Fn() + Send + Sync>,
-    /// Told which client asked for one.
+    /// Is told of each request to drain.
     pub(crate) observer: Observer,
     authority: Authority,
     refusals: RateLimit,
@@ -90,7 +90,7 @@ pub(crate) struct Liveness {
     queue: Arc<DispatchQueue>,
     liveness_timeout: Option<Duration>,
     observer: Observer,
-    /// Whether the log has it that nothing does.
+    /// Whether the log has the line about that already.
     logged: AtomicBool,
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::settings::{OrAuto, seconds, seconds_or_auto};
 
-/// What the operator asked for.
+/// The settings of the shutdown.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PlanOptions {

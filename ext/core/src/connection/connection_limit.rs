@@ -24,12 +24,13 @@ pub(crate) struct ConnectionLimit {
 
 #[derive(Debug, Default)]
 struct Candidates {
-    /// By what the connection waits for, and the order in which the connections came here.
+    /// The connections that may be closed, the first to be closed first: those that wait for a request before those within a
+    /// head, the older before the newer.
     waiting: BTreeMap<(WaitsFor, u64), oneshot::Sender<()>>,
     next: u64,
 }
 
-/// What a connection waits for. Those that wait for the first are closed before the others.
+/// What a connection waits for, in the order in which they are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum WaitsFor {
     Request,
@@ -119,7 +120,7 @@ impl Evictable {
     /// Resolves when the connection is to close.
     pub(crate) async fn evicted(&mut self) {
         if (&mut self.told).await.is_err() {
-            // The limit keeps the sender, or sends.
+            // The limit drops no sender without a message; if it did, the connection would stay.
             std::future::pending().await
         }
     }

@@ -15,7 +15,7 @@ use crate::{
 /// Why hyper is no longer polled.
 #[derive(Debug)]
 pub(super) enum Ending {
-    /// hyper has said and heard all there was.
+    /// hyper is done: the last response is written, and no other request comes.
     Finished,
     /// The client broke the protocol, and hyper has found it out.
     Malformed,

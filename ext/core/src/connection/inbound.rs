@@ -45,7 +45,7 @@ impl Inbound {
         self.passed.is_empty() && self.held.is_empty()
     }
 
-    /// Whether hyper gets nothing more: the connection's task looks for why, and goes on with another hyper or with none.
+    /// Whether hyper gets nothing more: the connection's task looks for why, and goes on with another hyper connection or with none.
     pub(super) fn is_closed(&self) -> bool {
         self.refused || self.needed > self.room
     }
@@ -97,7 +97,7 @@ impl Inbound {
         self.held.extend_from_slice(bytes);
     }
 
-    /// Puts bytes that have passed into `buf`; whether there were any.
+    /// Puts bytes that have passed into `buf`. Returns whether there were any.
     pub(super) fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         if self.passed.is_empty() {
             return false;
@@ -151,7 +151,7 @@ impl Inbound {
         }
     }
 
-    /// Passes to hyper what of the bytes held may pass now; whether that was any.
+    /// Passes to hyper what of the bytes held may pass now. Returns whether that was any.
     pub(super) fn pass_held(&mut self, state: &ConnectionState) -> io::Result<bool> {
         let exchanging = state.bytes_read();
         let mut held = std::mem::take(&mut self.held);
@@ -161,7 +161,7 @@ impl Inbound {
             Step::Replace(length) => held.advance(length),
             Step::Hold => {}
         }
-        // No bytes at all may still hold on to a whole buffer.
+        // An empty `Bytes` may keep a whole buffer alive.
         if !held.is_empty() {
             self.held = held;
         }
@@ -196,7 +196,7 @@ enum Step {
 }
 
 fn join(first: Bytes, second: Bytes) -> Bytes {
-    // No bytes at all may still hold on to a whole buffer.
+    // An empty `Bytes` may keep a whole buffer alive.
     match (first.is_empty(), second.is_empty()) {
         (true, true) => Bytes::new(),
         (true, false) => second,

@@ -17,7 +17,7 @@ pub(super) const AT_WORK: usize = 16;
 const WORTH: usize = 8 * 1024;
 /// How long the need must have been that low.
 const CALM: Duration = Duration::from_secs(1);
-/// The least time between two times: to give memory back takes some milliseconds, in which no thread can allocate.
+/// The least time between two trims: one takes some milliseconds, in which no thread can allocate.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Shared by the connections.

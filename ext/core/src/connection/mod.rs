@@ -12,13 +12,13 @@
 //! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
 //! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
 //! | `response_body` `spill` | the body as hyper takes it, and what a slow client leaves unsent |
-//! | `alarm` | the timer |
+//! | `deadline_timer` | the timer |
 //! | `ending` `close` `hijack` | why and how a connection ends, or becomes the app's |
 //! | `connection_limit` `memory_trim` | how many there may be; memory given back after a rush |
 
-mod alarm;
 mod close;
 mod connection_limit;
+mod deadline_timer;
 mod ending;
 mod framing;
 mod hijack;
@@ -49,20 +49,20 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
+pub(crate) use self::{
+    connection_limit::ConnectionLimit,
+    shared::{ConnectionSettings, Services, Shared},
+    socket::Socket,
+};
 use self::{
-    alarm::Alarm,
     connection_limit::Evictable,
+    deadline_timer::DeadlineTimer,
     ending::Ending,
     inbound::USUAL_FIELDS,
     service::Service,
     stage::Due,
     state::{ConnectionState, Wait},
     tracked_socket::TrackedSocket,
-};
-pub(crate) use self::{
-    connection_limit::ConnectionLimit,
-    shared::{ConnectionSettings, Services, Shared},
-    socket::Socket,
 };
 use crate::{
     config::Limits,
@@ -115,7 +115,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                     Err(instead) => break (instead, Bytes::new()),
                 }
             }
-            // The next hyper has more room.
+            // The next hyper connection is built with room for more fields.
             Ending::ManyFields => socket.inbound_mut().put_back(unread),
             // Something has come in after all, and is served. In a drain the connection closes behind the response.
             Ending::Silent if socket.holds_unread(&unread) => {
@@ -166,7 +166,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
     let timeouts = &shared.settings.timeouts;
     let mut phases = shared.services.phase.clone();
     let timer = pin!(tokio::time::sleep(NEVER));
-    let mut alarm = Alarm::new(timer);
+    let mut deadline_timer = DeadlineTimer::new(timer);
     // While a head takes long, the connection may be closed to make room.
     let mut evictable = None;
     loop {
@@ -189,7 +189,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
             }
             continue;
         }
-        alarm.set(due.map(|(at, _)| at));
+        deadline_timer.set(due.map(|(at, _)| at));
         let slow_head = evictable.is_some();
         let progress = poll_fn(|cx| {
             if let Poll::Ready(result) = http.poll_without_shutdown(cx) {
@@ -199,7 +199,7 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
                 None => Poll::Ready(None),
                 // A request is under way, and the connection is no longer one to be closed.
                 Some(Wait { in_head: false, .. }) if slow_head => Poll::Ready(None),
-                Some(Wait { due, .. }) => alarm.poll(due.map(|(at, _)| at), cx).map(|()| None),
+                Some(Wait { due, .. }) => deadline_timer.poll(due.map(|(at, _)| at), cx).map(|()| None),
             }
         });
         tokio::select! {

@@ -37,7 +37,7 @@ struct Waiter {
     when_blocked: bool,
 }
 
-/// How much the client has taken since something was left unwritten, or since that was last looked at.
+/// How much the client has taken since the socket first took nothing more, or since the last check.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     since: Instant,

@@ -25,7 +25,7 @@ use crate::{
     config::{Limits, Timeouts},
     exchange::{Answer, Awaited, Exchange, interim::Interim},
     http::{
-        body::{RequestBody, Terms, Unreceived},
+        body::{BodyLimits, RequestBody, Unreceived},
         request::{self, Peer, Request},
         response::Refusal,
     },
@@ -65,11 +65,18 @@ impl Service {
     }
 
     /// How a request body is received that has to be whole by `receive_deadline`.
-    fn terms(&self, receive_deadline: Option<Instant>) -> Terms {
+    fn terms(&self, receive_deadline: Option<Instant>) -> BodyLimits {
         let Timeouts { body_timeout, min_data_rate, .. } = self.shared.settings.timeouts;
         let Limits { http_content_length_limit, body_memory_limit, .. } = self.shared.settings.limits;
         let budget = self.shared.bounds.bodies.clone();
-        Terms { http_content_length_limit, body_memory_limit, body_timeout, min_data_rate, receive_deadline, budget }
+        BodyLimits {
+            http_content_length_limit,
+            body_memory_limit,
+            body_timeout,
+            min_data_rate,
+            receive_deadline,
+            budget,
+        }
     }
 
     /// Counts and logs a request that is refused past hyper. `line` is as much of its first line as has come.
@@ -141,7 +148,7 @@ impl Service {
     }
 
     /// Has the app read the body while it arrives.
-    fn stream(&self, head: Parts, incoming: Incoming, terms: Terms, received: Instant) -> ResponseState {
+    fn stream(&self, head: Parts, incoming: Incoming, terms: BodyLimits, received: Instant) -> ResponseState {
         let waits_for_continue = head.headers.contains_key(header::EXPECT);
         match RequestBody::stream(incoming, terms, waits_for_continue) {
             Ok(body) => {
@@ -155,7 +162,7 @@ impl Service {
     }
 
     /// Receives the whole body before the app is called.
-    fn receive(&self, head: Parts, incoming: Incoming, terms: Terms) -> ResponseState {
+    fn receive(&self, head: Parts, incoming: Incoming, terms: BodyLimits) -> ResponseState {
         let shared = self.shared.clone();
         ResponseState::Receiving(Box::pin(async move {
             let spool_directory = &shared.settings.spool_directory;

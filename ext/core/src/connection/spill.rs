@@ -168,7 +168,7 @@ impl Spill {
         kept
     }
 
-    /// What the app has made is counted already.
+    /// A stream's chunks are counted already, by its channel.
     fn counted(&self, chunk: Bytes, body: &ResponseBody) -> Bytes {
         if let ResponseBody::File(_) = body { self.budget().count(chunk) } else { chunk }
     }

@@ -104,8 +104,8 @@ impl ConnectionState {
 
     // ===== the socket reports =====
 
-    /// Bytes have come in, or some that were held back are looked at. Whether a request is under way, so that what comes behind it
-    /// has to wait.
+    /// Bytes have come in, or some that were held back are looked at. Returns whether a request is under way: what comes behind it
+    /// has then to wait.
     pub(super) fn bytes_read(&self) -> bool {
         let mut inner = self.inner();
         let (now, idle_since) = match inner.stage {
@@ -265,7 +265,7 @@ impl ConnectionState {
                 Stage::Fresh { .. } | Stage::Idle { .. } => return Err(Ending::Dismissed),
                 Stage::Head(_) => return Err(Ending::RefusedHead),
                 Stage::Response { .. } => return Err(Ending::Cut),
-                // Its response refuses it.
+                // `ResponseFuture` sees this and answers with 503.
                 Stage::Exchange => self.forced.store(true, Relaxed),
                 Stage::Hijack(_) | Stage::Flushing { .. } => {}
             }
@@ -284,7 +284,7 @@ impl ConnectionState {
         self.inner().due(timeouts, phase)
     }
 
-    /// hyper is about to be dropped: a body that is not whole will never be. Whether there was one.
+    /// hyper is about to be dropped: a body that is not whole will never be. Returns whether there was one.
     pub(super) fn abort_upload(&self) -> bool {
         let upload = self.inner().client.upload.take();
         upload.is_some_and(AbortHandle::abort)

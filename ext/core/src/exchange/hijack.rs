@@ -54,9 +54,9 @@ pub struct Hijack(Receiver<Taken>);
 /// How far a hijack has come.
 #[derive(Debug)]
 pub enum HijackProgress {
-    /// The unparker is used when there is more to say.
+    /// Not decided; the unparker wakes the app's thread when it is.
     Pending,
-    /// Here it is.
+    /// The app has the connection.
     Taken(Box<Taken>),
     /// The client has gone.
     Gone,

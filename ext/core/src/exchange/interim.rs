@@ -82,7 +82,7 @@ impl Interim {
         std::mem::take(&mut hints.bytes).into()
     }
 
-    /// What goes out now that hyper has written everything; nothing if that was the response.
+    /// The hints to send after a flush. None once the response has begun.
     pub(crate) fn after_flush(&self) -> Bytes {
         if self.hints().late {
             self.clear();

@@ -25,7 +25,7 @@ use crate::{
     sync::{Unparker, inline_task},
 };
 
-/// After so little time no other thread has asked yet that this one releases the GVL.
+/// A worker that answers within this time has not been asked for the GVL by another thread yet.
 const SOON: Duration = Duration::from_millis(1);
 
 /// A request with its responder.
@@ -181,7 +181,7 @@ impl Responder {
     }
 
     /// Notes how long its worker has waited for the GVL.
-    pub fn waited_for_lock(&mut self, duration: Duration) {
+    pub fn waited_for_gvl(&mut self, duration: Duration) {
         self.gvl_wait = duration;
     }
 

@@ -50,7 +50,7 @@ fn int_skips_the_delay_and_a_second_int_forces() {
 }
 
 #[test]
-fn a_second_signal_ends_the_delay_and_a_third_ends_the_patience() {
+fn a_second_signal_ends_the_delay_and_a_third_cuts_what_is_left() {
     let (mut life, t0) = ready(10, 20, None);
     life.handle(signal(Signal::Term), t0);
     life.handle(signal(Signal::Term), t0 + s(1));

@@ -78,7 +78,7 @@ impl Log {
         Self { format: Lines { json }, ..self }
     }
 
-    /// Starts the thread that writes, which ends with the value. Not before a fork.
+    /// Starts the thread that writes, which ends with the value. Call it after the last fork: a child has no such thread.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Log {
         self.print(line.into_bytes());
     }
 
-    /// Has whole lines written as they are. Never waits: what finds no room is lost, and counted. Whether there is a thread
-    /// that will write them; not before the [start](Self::start), nor in a child that the app has forked.
+    /// Has whole lines written as they are. Never waits: what finds no room is lost, and counted. Returns whether there
+    /// is a thread that will write them; not before the [start](Self::start), nor in a child that the app has forked.
     pub fn print(&self, lines: Vec<u8>) -> bool {
         let started = self.started();
         if let Some(started) = started {

@@ -112,7 +112,7 @@ impl<S: LineFormat> Output<S> {
         }
     }
 
-    /// Waits until what was put before is written, at most until `deadline`. Whether it is.
+    /// Waits until what was put before is written, at most until `deadline`. Returns whether it is.
     pub(crate) fn flush(&self, deadline: Instant) -> bool {
         let (done, written) = bounded(0);
         self.queue.send_deadline(Message::Flush(done), deadline).is_ok()

@@ -13,7 +13,7 @@ use crate::{
     log::event::{LogEvent, Observer},
 };
 
-/// How long warnings of one kind are only counted after a line about one.
+/// After a line, how long others of its kind are counted and not logged.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The same for what an app gets wrong: each such line names another request.
 const APP_INTERVAL: Duration = Duration::from_secs(10);

@@ -11,16 +11,15 @@ pub(super) const BRIEF: Duration = Duration::from_micros(30);
 pub(super) const MIN_STALL_AFTER: Duration = Duration::from_millis(10);
 pub(super) const MAX_STALL_AFTER: Duration = Duration::from_millis(50);
 
-/// The queue stands still for too long after so many times the median.
+/// `stall_after` is this many times the median.
 const MEDIANS: u32 = 4;
 
-/// How much each pause counts in the part that is brief, and each interval in the mean.
+/// The weight of the newest pause in `brief_part`, and of the newest interval in `mean_interval`.
 const WEIGHT: f64 = 1.0 / 16.0;
 
 /// How far the median moves towards each request's time.
 const STEP: f64 = 1.0 / 16.0;
 
-/// The estimates.
 #[derive(Debug)]
 pub(super) struct Estimates {
     /// The part of the latest pauses that were brief, from 0 to 1.
@@ -83,7 +82,7 @@ impl Estimates {
         (Duration::from_secs_f64(self.median_held) * MEDIANS).clamp(MIN_STALL_AFTER, MAX_STALL_AFTER)
     }
 
-    // ===== the queue's pace =====
+    // ===== the queue's speed =====
 
     /// An exchange is taken at `now`; `more` says whether others wait.
     pub(super) fn taken(&mut self, now: Instant, more: bool) {

@@ -69,7 +69,7 @@ impl GvlEvents {
         self.in_exchange().map(|mut state| state.roster.gvl_times(self.worker).waited()).unwrap_or_default()
     }
 
-    /// The worker's exchange will mostly wait from now on: others need not wait for it. Whether there is one.
+    /// The worker's exchange will mostly wait from now on: others need not wait for it. Returns whether there is one.
     pub fn mark_io_bound(&self) -> bool {
         let Some(mut state) = self.in_exchange() else { return false };
         state.roster.admission.mark_io_bound(self.worker);

@@ -59,7 +59,7 @@ impl GvlTimes {
         pause
     }
 
-    /// The worker has the GVL again. Whether it had to wait for it.
+    /// The worker has the GVL again. Returns whether it had to wait for it.
     pub(super) fn resumed(&mut self, now: impl FnOnce() -> Instant) -> bool {
         let Gvl::Wanted(since) = self.now else { return false };
         let now = now();

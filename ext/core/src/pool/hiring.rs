@@ -43,7 +43,7 @@ impl Hiring {
         }
     }
 
-    /// The spawner claims a worker that is wanted. Whether there was one.
+    /// The spawner claims a worker that is wanted. Returns whether there was one.
     fn claim(&mut self) -> bool {
         let wanted = self.unclaimed > 0;
         self.unclaimed -= usize::from(wanted);
@@ -80,7 +80,7 @@ impl DispatchQueue {
         parker.park();
         let left = self.lock().estimates.left_of_pause(now);
         if let Some(left) = left {
-            // As a worker that is called does: often no further worker is needed a moment later.
+            // The spawner waits out a short pause, as a called worker does: often no new worker is needed after it.
             parker.short_wait(left);
         }
         self.pending_demand(parker)

@@ -278,7 +278,7 @@ impl PoolState {
         self.room_before_end(now).is_some_and(|room| self.queue.len() >= room)
     }
 
-    /// A worker's exchange ends, if it has one. Whether it had.
+    /// A worker's exchange ends, if it has one. Returns whether it had.
     fn end_exchange(&mut self, id: Id, now: Instant) -> bool {
         let held = std::mem::take(self.roster.gvl_times(id)).held(now);
         held.inspect(|held| self.estimates.held(*held)).is_some()

@@ -81,7 +81,7 @@ impl Roster {
         id
     }
 
-    /// A worker leaves, if it is asleep, was not called and is not needed. Whether it has left.
+    /// A worker leaves, if it is asleep, was not called and is not needed. Returns whether it has left.
     pub(super) fn retire(&mut self, id: Id) -> bool {
         self.admission.retire(id, self.min_threads)
     }

@@ -351,7 +351,7 @@ fn tells_how_long_an_exchange_waited_for_a_worker_and_for_the_gvl() {
     }
     worker.gvl_events().resumed(|| panic!("it did not wait"));
     assert_eq!(worker.gvl_events().gvl_wait(), ms(12));
-    one.responder.waited_for_lock(worker.gvl_events().gvl_wait());
+    one.responder.waited_for_gvl(worker.gvl_events().gvl_wait());
     one.responder.send(crate::http::response::Response::app_failed()).unwrap();
     let Ok(Answer::Response(_, times)) = answer.try_recv() else { panic!("it was answered") };
     assert_eq!((times.queue_wait, times.gvl_wait), (ms(3), ms(12)));

@@ -211,7 +211,7 @@ impl Worker {
 
     // ===== the end =====
 
-    /// Leaves the pool, if the worker is not needed; whether it has.
+    /// Leaves the pool, if the worker is not needed. Returns whether it has.
     fn retire(&self) -> bool {
         let mut state = self.queue.lock();
         let retires = !state.is_closed() && state.roster.retire(self.id);

@@ -171,7 +171,7 @@ impl Driver {
         self.shared.services.traffic.quiet_at().map(|quiet| quiet.max(since + MIN_DELAY))
     }
 
-    /// What it means that the time has come.
+    /// The event for a deadline that has passed.
     fn deadline_passed(&self, now: Instant) -> Event {
         if let Phase::Draining { until, .. } = self.lifecycle.phase() {
             if now < until && self.quiet_at().is_some_and(|quiet| now >= quiet) {
@@ -217,7 +217,7 @@ impl Driver {
                     self.report_extension(at);
                 }
                 Action::CloseListeners => listening = Listening::Ends,
-                // Connections see the phase.
+                // Each connection watches the phase and ends by itself.
                 Action::Force => {}
                 Action::Unmoved(signal) => (self.observer)(&LogEvent::Unmoved(signal, self.lifecycle.phase())),
             }
@@ -225,7 +225,7 @@ impl Driver {
         listening
     }
 
-    /// Requests are still being routed here at the end of the delay.
+    /// Tells the operator of connections that came at the end of the delay or after it.
     fn report_late_connections(&self) {
         let (drain, last) = (self.shared.services.traffic.drain(), self.shared.services.traffic.last());
         if let (Some(drain), Some(last)) = (drain.filter(|drain| drain.late > 0), last) {
@@ -237,7 +237,7 @@ impl Driver {
         }
     }
 
-    /// The drain goes on because they are. Said once: it may be prolonged many times.
+    /// Tells the operator once that the drain goes on because connections still come: it may be prolonged many times.
     fn report_extension(&mut self, now: Instant) {
         if let (false, Some(last)) = (self.extension_reported, self.shared.services.traffic.last()) {
             self.extension_reported = true;

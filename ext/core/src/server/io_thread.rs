@@ -48,7 +48,7 @@ pub(super) fn runtime() -> Result<Runtime, Error> {
         .map_err(Error::runtime)
 }
 
-/// What the thread takes with it.
+/// What the I/O thread owns.
 pub(super) struct IoThread {
     pub(super) runtime: Runtime,
     pub(super) driver: Driver,
@@ -89,7 +89,7 @@ impl IoThread {
             if let Some((time_slicer, slice)) = time_slicer {
                 tokio::spawn(time_slicer.run(slice, shared.services.stats.clone()));
             }
-            tokio::spawn(look_after(shared.clone()));
+            tokio::spawn(run_timers(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
             driver.run(inbox).await;
             // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
@@ -109,8 +109,8 @@ impl IoThread {
     }
 }
 
-/// What has its time: requests that wait for too long, and memory after a rush. Never ends.
-async fn look_after(shared: Arc<Shared>) {
+/// Runs the server's timers: requests that wait for too long, and memory after a rush. Never ends.
+async fn run_timers(shared: Arc<Shared>) {
     tokio::join!(shared.services.queue.run_timers(), shared.bounds.memory.run(trim_memory));
 }
 

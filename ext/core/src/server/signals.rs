@@ -106,7 +106,7 @@ impl BootGuard {
     }
 }
 
-/// Waits for the end of the stream, at most for `limit`; whether it has come.
+/// Waits for the end of the stream, at most for `limit`. Returns whether it has come.
 fn has_ended(mut stream: &UnixStream, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {

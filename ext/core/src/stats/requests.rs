@@ -39,7 +39,7 @@ impl From<&Method> for MethodClass {
 pub(crate) struct StatusClass(usize);
 
 impl StatusClass {
-    /// Without a response: the client left, the app took the connection, or a forced end cut it.
+    /// Without a response: the client left, the app hijacked the connection, or a forced end cut it.
     pub(crate) const NONE: Self = Self(STATUSES.len() - 1);
 }
 
@@ -52,9 +52,9 @@ impl From<StatusCode> for StatusClass {
 /// What a worker tells of an exchange it has answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// From the queue's door to the worker.
+    /// From the moment it was queued until a worker took it.
     pub queue_wait: Duration,
-    /// What of [`app`](Self::app) was spent in waiting for the interpreter's lock.
+    /// What of [`app`](Self::app) was spent in waiting for the GVL.
     pub gvl_wait: Duration,
     /// From the worker's taking it to the response.
     pub app: Duration,

@@ -60,7 +60,7 @@ impl Parker {
         self.wait(None);
     }
 
-    /// Waits until woken, at most for `limit`; whether it was woken.
+    /// Waits until woken, at most for `limit`. Returns whether it was woken.
     pub fn park_timeout(&self, limit: Duration) -> bool {
         #[cfg(test)]
         if !primitives::before_park(self.woken_later(), Some(limit)) {

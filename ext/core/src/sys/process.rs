@@ -57,16 +57,16 @@ impl Watchdog {
     pub(crate) fn start(on_timeout: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::new(State::Idle), changed: Condvar::new() });
         let watching = shared.clone();
-        let watch = move || {
+        let run = move || {
             if watching.wait() {
                 on_timeout();
             }
         };
-        thread::Builder::new().name("tidegate-exit".into()).spawn(watch)?;
+        thread::Builder::new().name("tidegate-exit".into()).spawn(run)?;
         Ok(Self(shared))
     }
 
-    /// It is time at `time`, and not at one that was set before.
+    /// Sets the time, in place of one that was set before.
     pub(crate) fn set(&self, time: Instant) {
         *self.0.state() = State::Armed(time);
         self.0.changed.notify_one();

@@ -115,7 +115,7 @@ impl Exchange {
         let Answer::Open(mut responder) = std::mem::replace(&mut delivered.answer, answer) else { return None };
         drop(delivered);
         // Outside of the lock, because it asks Ruby for the thread.
-        responder.waited_for_lock(gvl::events::waited());
+        responder.waited_for_gvl(gvl::events::waited());
         Some(responder)
     }
 

@@ -72,12 +72,12 @@ enum ServerState {
 }
 
 impl Server {
-    /// From the app, its settings and the keywords that [`settings::beside`] reads.
+    /// From the app, its settings and the keywords that [`settings::read_keywords`] reads.
     fn new(ruby: &Ruby, args: &[Value]) -> Result<Obj<Self>, Error> {
         let args = scan_args::scan_args::<(Value, RHash), (), (), (), RHash, ()>(args)?;
         let (app, settings) = args.required;
         let (config, rack) = settings::read(ruby, settings)?;
-        let (boundary, descriptors) = settings::beside(rack, args.keywords)?;
+        let (app_settings, descriptors) = settings::read_keywords(rack, args.keywords)?;
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
         let access =
@@ -85,7 +85,7 @@ impl Server {
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
         let state = Mutex::new(ServerState::Configured(Box::new(config)));
         let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
-        let app = App::new(ruby, app, &boundary)?;
+        let app = App::new(ruby, app, &app_settings)?;
         server.app.get_or_init(|| app);
         Ok(server)
     }
@@ -164,7 +164,7 @@ impl Server {
         }
     }
 
-    /// Writes lines to the log of errors or to that of notices, in the order of the server's own lines. Returns false if there is no
+    /// Writes lines to the log of errors or to that of events, in the order of the server's own lines. Returns false if there is no
     /// such log, or no thread that writes to it: before the server listens, and in a child that the app has forked.
     fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
         let log = if error { &rb_self.logs.errors } else { &rb_self.logs.events };

@@ -36,7 +36,7 @@ pub(super) fn write(report: &Arc<Report>, accept: Option<&HeaderValue>) -> (Stri
     let asked = accept.and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|kind| kind.trim_start().starts_with("application/openmetrics-text"))
     });
-    // Memory takes what there is.
+    // Writing to a `String` cannot fail.
     if asked {
         let _ = text::encode(&mut text, &registry);
         (text, OPEN_METRICS)

@@ -53,7 +53,7 @@ struct Ours {
     counted: Counted,
 }
 
-/// The counters whose line in the table of [`stats`](crate::stats) says so, by the names of their fields.
+/// The counters that the table of [`stats`](crate::stats) marks `StatsToo`, by the names of their fields.
 struct Counted(Vec<Shown>);
 
 impl Serialize for Counted {

@@ -72,7 +72,7 @@ impl Harness {
         let worker = queue.register();
         let told = Arc::new(Mutex::new(Vec::new()));
         let lines = told.clone();
-        let observer: Observer = Arc::new(move |notice| lines.lock().unwrap().push(notice.to_string()));
+        let observer: Observer = Arc::new(move |event| lines.lock().unwrap().push(event.to_string()));
         let settings = ConnectionSettings {
             timeouts,
             limits,

@@ -14,7 +14,7 @@ fn letters(length: usize) -> Bytes {
     (0..length).map(|index| b'a' + (index % 23) as u8).collect()
 }
 
-/// Has so many clients ask, who read nothing; the server's kernel would take 1,000 bytes of each response.
+/// Has so many clients ask that read nothing; the server's kernel would take 1,000 bytes of each response.
 async fn slow_readers(harness: &Harness, count: usize, body: impl Fn() -> ResponseBody) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {

@@ -5,9 +5,9 @@
 //! source address is judged for itself. A source that has sent `n` connections in a time `w` stays silent for `t` by
 //! chance with the probability `(w / (w + t))^n`: its rate is not known, only estimated, and this is what a Poisson
 //! process of a rate estimated so predicts (for many connections it is `exp(-n·t/w)`). When that falls below the
-//! accepted chance of an error, the source counts as gone. Connections come in bursts too, with pauses longer than that
-//! allows: a silence has also to be longer than any seen lately, by as much as the longest of so many gaps would be
-//! exceeded by that chance if only their tail were exponential.
+//! accepted chance of an error, the source counts as gone. Connections also come in bursts, with pauses that are longer
+//! than this formula expects. So the silence must besides exceed the longest gap seen lately, by the factor that makes it as
+//! unlikely among so many gaps if the tail of the gaps is exponential.
 
 use std::{
     collections::HashMap,

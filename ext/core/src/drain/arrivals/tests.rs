@@ -102,7 +102,7 @@ fn more_sources_than_can_be_told_apart_are_not_judged() {
 }
 
 #[test]
-fn bursts_teach_patience() {
+fn bursts_make_it_wait_longer() {
     let (mut arrivals, start) = (Arrivals::new(1e-6), Instant::now());
     let mut last = start;
     for burst in 0..20 {

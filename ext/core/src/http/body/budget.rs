@@ -32,7 +32,7 @@ impl Budget {
         self.held.load(Relaxed)
     }
 
-    /// Whether there are more than there may be, so that what can go to a file is to go there.
+    /// Whether the bodies exceed the limit; callers then write to a file what they can.
     pub(crate) fn is_over(&self) -> bool {
         self.held() > self.limit
     }
@@ -78,9 +78,9 @@ impl Account {
         self.budget.is_over()
     }
 
-    /// The bytes go to a file: `because` of the limit, or they would have gone there anyway.
-    pub(crate) fn goes_to_file(&mut self, because: bool) {
-        if because {
+    /// The bytes go to a file: because the bodies are `over_limit`, or they would have gone there anyway.
+    pub(crate) fn goes_to_file(&mut self, over_limit: bool) {
+        if over_limit {
             self.budget.spill(self.bytes);
         }
         self.release();

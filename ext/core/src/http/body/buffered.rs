@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{config::MinRate, http::response::Refusal};
 
-/// What a body is received under.
+/// The limits within which a body is received.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct BodyLimits {
     /// How long it may be, in bytes.
     pub(crate) http_content_length_limit: Option<u64>,
     /// How much of it stays in memory, in bytes.
@@ -34,12 +34,12 @@ pub(crate) struct Terms {
     pub(crate) min_data_rate: Option<MinRate>,
     /// When it has to be whole.
     pub(crate) receive_deadline: Option<Instant>,
-    /// What it counts in while it is in memory.
+    /// Its bytes count against this while they are in memory.
     pub(crate) budget: Arc<Budget>,
 }
 
 #[cfg(test)]
-impl Terms {
+impl BodyLimits {
     /// No limits but that of memory.
     pub(crate) fn unlimited() -> Self {
         Self {
@@ -77,7 +77,7 @@ impl RequestBody {
     /// # Errors
     ///
     /// 413 when it is known to be longer than the limit.
-    pub(crate) fn stream<B>(incoming: B, terms: Terms, waits_for_continue: bool) -> Result<Self, Refusal>
+    pub(crate) fn stream<B>(incoming: B, terms: BodyLimits, waits_for_continue: bool) -> Result<Self, Refusal>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
@@ -91,7 +91,7 @@ impl RequestBody {
     ///
     /// 413 when it is longer than the limit, 408 when it arrives too slowly or too late, 400 when its framing
     /// is broken or the client left; what the system says when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, terms: Terms, spool_directory: &Path) -> Result<Self, Unreceived>
+    pub(crate) async fn receive<B>(incoming: B, terms: BodyLimits, spool_directory: &Path) -> Result<Self, Unreceived>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
@@ -149,7 +149,7 @@ impl From<io::Error> for Unreceived {
 }
 
 /// The length of a body, where it is known; one that is known to be too long is refused unread.
-fn check_length<B: Body>(incoming: &B, terms: &Terms) -> Result<Option<u64>, Refusal> {
+fn check_length<B: Body>(incoming: &B, terms: &BodyLimits) -> Result<Option<u64>, Refusal> {
     let expected = incoming.size_hint().exact();
     match (terms.http_content_length_limit, expected) {
         (Some(limit), Some(length)) if length > limit => Err(Refusal::closing(StatusCode::PAYLOAD_TOO_LARGE)),
@@ -169,11 +169,11 @@ mod tests {
 
     use http_body_util::Full;
 
-    fn limits(memory: usize, body: Option<u64>) -> Terms {
-        Terms { body_memory_limit: memory, http_content_length_limit: body, ..Terms::unlimited() }
+    fn limits(memory: usize, body: Option<u64>) -> BodyLimits {
+        BodyLimits { body_memory_limit: memory, http_content_length_limit: body, ..BodyLimits::unlimited() }
     }
 
-    async fn receive<B>(incoming: B, terms: Terms) -> Result<RequestBody, Unreceived>
+    async fn receive<B>(incoming: B, terms: BodyLimits) -> Result<RequestBody, Unreceived>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn gives_up_on_a_body_that_stops_arriving() {
-        let refusal = receive(Silent, Terms { body_timeout: Some(Duration::from_secs(3)), ..limits(10, None) })
+        let refusal = receive(Silent, BodyLimits { body_timeout: Some(Duration::from_secs(3)), ..limits(10, None) })
             .await
             .unwrap_err();
         assert_eq!(status(refusal), StatusCode::REQUEST_TIMEOUT);

@@ -70,7 +70,7 @@ impl FileBody {
         self.left == 0
     }
 
-    /// The next chunk; `None` after the last. A file shorter than promised aborts the response.
+    /// The next chunk; `None` after the last. A file shorter than declared aborts the response.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Over) {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_a_file_to_its_promised_length_or_aborts() {
+    async fn reads_a_file_to_its_declared_length_or_aborts() {
         let (file, content) = file(300_000);
         for tells in [true, false] {
             let body = |length| {

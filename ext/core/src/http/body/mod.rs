@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 pub(crate) use self::{
     budget::Budget,
-    buffered::{Terms, Unreceived},
+    buffered::{BodyLimits, Unreceived},
     overflow::{Failed, Overflow},
     request_stream::AbortHandle,
     response_stream::{BodyReceiver, Start, channel},

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
 
-use super::buffered::Terms;
+use super::buffered::BodyLimits;
 use crate::{config::MinRate, http::response::Refusal, sync::now};
 
 /// Why the rest of a body will not come.
@@ -90,9 +90,9 @@ impl Pace {
 }
 
 impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
-    pub(super) fn new(incoming: B, terms: &Terms) -> Self {
+    pub(super) fn new(incoming: B, terms: &BodyLimits) -> Self {
         let pace = terms.min_data_rate.map(|rate| Pace { rate, waited: Duration::ZERO, received: 0 });
-        let &Terms { http_content_length_limit, body_timeout, receive_deadline, .. } = terms;
+        let &BodyLimits { http_content_length_limit, body_timeout, receive_deadline, .. } = terms;
         Self {
             incoming,
             http_content_length_limit,
@@ -195,16 +195,21 @@ mod tests {
         }
     }
 
-    fn terms() -> Terms {
+    fn terms() -> BodyLimits {
         let rate = MinRate { bytes: 10, grace: s(20) };
-        Terms { body_timeout: Some(s(60)), min_data_rate: Some(rate), ..Terms::unlimited() }
+        BodyLimits { body_timeout: Some(s(60)), min_data_rate: Some(rate), ..BodyLimits::unlimited() }
     }
 
     /// After how many seconds a client is refused or done that sends so many bytes so often, of 1,000; and the refusal.
-    async fn sends(bytes: usize, every: Duration, within: Option<Duration>, terms: Terms) -> (u64, Option<StatusCode>) {
+    async fn sends(
+        bytes: usize,
+        every: Duration,
+        within: Option<Duration>,
+        terms: BodyLimits,
+    ) -> (u64, Option<StatusCode>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let begun = now();
-        let terms = Terms { receive_deadline: within.map(|within| begun + within), ..terms };
+        let terms = BodyLimits { receive_deadline: within.map(|within| begun + within), ..terms };
         let sending = tokio::spawn(async move {
             for _ in 0..1000 / bytes {
                 sleep(every).await;
@@ -231,7 +236,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_has_to_send_so_much_in_so_much_time() {
         const LATE: Option<StatusCode> = Some(StatusCode::REQUEST_TIMEOUT);
-        let off = || Terms { min_data_rate: None, ..terms() };
+        let off = || BodyLimits { min_data_rate: None, ..terms() };
         for (bytes, every, within, terms, expected) in [
             (1, s(19), None, terms(), (20, LATE)),
             (1, s(59), None, terms(), (60, LATE)),
@@ -255,7 +260,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_in_which_the_app_does_not_read_does_not_count() {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let terms = Terms { receive_deadline: Some(now() + s(15)), ..terms() };
+        let terms = BodyLimits { receive_deadline: Some(now() + s(15)), ..terms() };
         let mut pieces = Pieces::new(Sent(receiver), &terms);
         for _ in 0..5 {
             sender.send("x".into()).unwrap();

@@ -73,7 +73,7 @@ fn unframed(message: &Message) -> Vec<u8> {
     }
 }
 
-/// What hyper was found to hear of what the guard lets pass, and of the same bytes without a guard.
+/// Fails unless hyper reads the messages that the guard has passed, and no other, with the guard and without it.
 fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
     let (messages, refused) = read(bytes, LIMITS, 16);
     let passed: Vec<u8> =
@@ -91,8 +91,8 @@ fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert_eq!(body, &whole, "message {} of {}", at, bytes.escape_ascii());
     }
     // Where hyper stopped before the guard did, it has refused something, or the client has asked for an end.
-    if let Some(unheard) = messages.get(heard.len())
-        && unheard.whole
+    if let Some(next) = messages.get(heard.len())
+        && next.whole
         && heard.iter().all(|(_, body)| body.is_some())
     {
         let before = String::from_utf8_lossy(
@@ -103,12 +103,7 @@ fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
             || before.contains("http/1.0")
             || before.contains("upgrade")
             || before.contains("connect");
-        prop_assert!(
-            may_stop,
-            "hyper refuses {:?} in {}",
-            String::from_utf8_lossy(&unheard.head),
-            bytes.escape_ascii()
-        );
+        prop_assert!(may_stop, "hyper refuses {:?} in {}", String::from_utf8_lossy(&next.head), bytes.escape_ascii());
     }
     // And without rewriting, the bytes themselves are what both read: nothing is heard that did not pass.
     if refused.is_none() && messages.iter().all(|message| message.target.is_none()) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::stats::refused::Refused;
 
-/// What hyper takes for a field's name.
+/// The longest field name that hyper accepts.
 const LONGEST_NAME: usize = (u16::MAX - 1) as usize;
 
 /// How the body is framed.
@@ -36,7 +36,7 @@ pub(crate) struct Whole {
 pub(super) struct Scan {
     /// Where the first line begins that is not whole.
     line: usize,
-    /// Up to where there is no end of it.
+    /// Up to where the bytes were searched for its end.
     seen: usize,
     fields: usize,
     request: Option<RequestLine>,

@@ -8,7 +8,7 @@ use memchr::memchr2;
 use super::token::is_token;
 use crate::stats::refused::Refused;
 
-/// What hyper takes for a target.
+/// The longest target that hyper accepts.
 const LONGEST_TARGET: usize = (u16::MAX - 1) as usize;
 /// How much of a request line is kept for the log.
 const SHOWN: usize = 512;

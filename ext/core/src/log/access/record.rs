@@ -25,7 +25,7 @@ pub(crate) struct Record {
     user_agent: Option<Vec<u8>>,
     request_id: Option<Vec<u8>>,
     began: Instant,
-    /// `None` where there was none: the client left before, or the app took the connection over.
+    /// `None` where there was none: the client left before, or the app hijacked the connection.
     pub(crate) status: Option<u16>,
     pub(crate) hijacked: bool,
     pub(crate) bytes: u64,
@@ -174,7 +174,7 @@ impl Record {
             cut: self.cut,
             draining: self.draining,
         };
-        // Strings and numbers can always be written, and memory takes what there is.
+        // Strings and numbers can always be written, and writing to a `Vec` cannot fail.
         let _ = serde_json::to_writer(line, &entry);
     }
 }
@@ -188,7 +188,7 @@ struct Entry<'a> {
     path: Option<&'a str>,
     query: Option<&'a str>,
     protocol: Option<&'a str>,
-    /// In the place of those, where no request came of what came.
+    /// The first line as it came, where it never became a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_line: Option<String>,
     status: Option<u16>,

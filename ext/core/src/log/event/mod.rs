@@ -59,11 +59,11 @@ pub enum LogEvent<'a> {
         /// From where; `None` for a Unix socket.
         source: Option<IpAddr>,
     },
-    /// The drain delay was hardly long enough, or not.
+    /// Connections came at the end of the drain delay or after it.
     Late(LateComers),
     /// Connections cannot be accepted for now.
     AcceptFailing(&'a io::Error),
-    /// They can again.
+    /// Connections are accepted again.
     AcceptRecovered,
     /// As many connections are open as may be.
     Crowded {

@@ -172,7 +172,7 @@ impl Admission {
         }
     }
 
-    /// A worker that sleeps leaves, if it was not called and `min_threads` others remain. Whether it has.
+    /// A worker that sleeps leaves, if it was not called and `min_threads` others remain. Returns whether it has.
     pub(super) fn retire(&mut self, id: Id, min_threads: usize) -> bool {
         let surplus = self.states[id] == WorkerState::Idle && self.workers() > min_threads;
         if surplus {
@@ -216,7 +216,7 @@ impl Admission {
     }
 
     /// Nothing was admitted for a while although an exchange waits. The worker that holds the GVL is a hog from now on; if none
-    /// holds it, as far as the events tell, those that want it are. Whether there was one.
+    /// holds it, as far as the events tell, those that want it are. Returns whether there was one.
     pub(super) fn stall(&mut self) -> bool {
         let ran = if self.count(WorkerState::Running) > 0 { WorkerState::Running } else { WorkerState::Wanting };
         let hogs = self.states.iter_mut().filter(|state| **state == ran);

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// So far time goes at a step. More than any machine stands still between two of them.
+/// How far the time moves at a tick. More than any machine stands still between two of them.
 pub(super) const TICK: Duration = Duration::from_secs(7200);
 
 /// What an app does with a request, in the worker's hands.
@@ -210,7 +210,7 @@ impl Harness {
     }
 
     /// Has all of `paths` queued before the threads begin, and the first of them `served`, one at a tick.
-    pub(super) fn sets_pace(&self, paths: &[&str], served: usize) {
+    pub(super) fn serves_at_a_rate(&self, paths: &[&str], served: usize) {
         paths.iter().for_each(|path| self.submit(path));
         let worker = self.queue.register();
         for _ in 0..served {

@@ -362,7 +362,7 @@ fn the_stall_guard_comes_back() {
     });
 }
 
-/// The clock may be about to find the queue empty while an exchange comes.
+/// A timer may be about to find the queue empty while an exchange comes.
 #[test]
 fn what_has_waited_for_as_long_as_it_may_is_sent_back_or_was_taken() {
     explore(EXPLORER, || {
@@ -431,7 +431,7 @@ fn a_close_leaves_nothing_in_the_queue() {
     });
     explore(MORE, || {
         let harness = Harness::new(9, None, 1);
-        harness.sets_pace(&["/0", "/1", "/2", "/3"], 2);
+        harness.serves_at_a_rate(&["/0", "/1", "/2", "/3"], 2);
         harness.ends_by(TICK * 5 / 2);
         harness.works("worker", COMPUTES);
         harness.closes();
@@ -445,7 +445,7 @@ fn what_cannot_be_served_before_the_end_is_sent_back_whenever_it_comes() {
     explore(EXPLORER, || {
         let harness = Harness::new(9, Some(TICK * 100), 1);
         harness.keeps_time();
-        harness.sets_pace(&["/0", "/1", "/2", "/3"], 2);
+        harness.serves_at_a_rate(&["/0", "/1", "/2", "/3"], 2);
         harness.submits("submitter", &["/4"]);
         harness.ends_by(TICK * 3 / 2);
         harness.works("worker", COMPUTES);

@@ -1,4 +1,4 @@
-//! Time slices: how long one thread may keep the GVL while others want it.
+//! Time slicer: how long one thread may keep the GVL while others want it.
 //!
 //! What an app does between two points where it releases the GVL has always been nearly atomic: Ruby takes the GVL away after
 //! 100 ms only, and transactions of 5 to 30 ms rely on that (SQLite refuses to upgrade a snapshot that another has overtaken,
@@ -29,8 +29,8 @@ pub(crate) const SLICE: Duration = TIME_SLICE;
 /// after the same time, for a thread that has not had a slice of its own just now.
 pub(crate) const STEP: Duration = Duration::from_millis(5);
 
-/// When a thread has kept the GVL for so long beyond its slice, no other waits for it after all, as when a thread that was
-/// begun can't be created; or the thread can't be interrupted, and then there is no hurry.
+/// After a thread has kept the GVL for this long beyond its slice the slicer stops asking: either no other thread waits (one
+/// that was counted could not be created), or this thread cannot be interrupted.
 const MAX_REFUSED: Duration = Duration::from_millis(500);
 
 /// The thread with the GVL has no clock of its own. (The kernel's numbers for threads' clocks are negative.)
@@ -166,7 +166,7 @@ impl TimeSlicer {
     /// Sees to it that no burst goes on for longer than `slice` while another thread wants the GVL, and counts those that
     /// had to be interrupted; `None` interrupts none. Never ends.
     pub(crate) async fn run(&self, slice: Option<Duration>, stats: Arc<Stats>) {
-        let _relief = Relief(self);
+        let _hand_over = HandOver(self);
         loop {
             let mut seen = Seen::new(self, slice, now());
             while self.is_wanted() {
@@ -215,7 +215,7 @@ impl TimeSlicer {
 /// A burst's age is taken from the clock when it is first seen, up to half a slice: so it has at least the other half from the
 /// moment when another thread wants the GVL. From then on the thread's CPU time counts: where the CPU is shared with other
 /// processes, or the quota of the container is used up, a transaction takes longer and computes no more than it does elsewhere.
-/// (Ruby's own slices go by real time, and end bursts that keep the GVL while they sleep.)
+/// (Ruby's own slicer go by real time, and end bursts that keep the GVL while they sleep.)
 struct Seen {
     /// The number of the thread's turn with the GVL, and for how long that goes on.
     turn: u64,
@@ -228,21 +228,21 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(slices: &TimeSlicer, slice: Option<Duration>, now: Instant) -> Self {
-        let turn = slices.turns.load(SeqCst);
+    fn new(slicer: &TimeSlicer, slice: Option<Duration>, now: Instant) -> Self {
+        let turn = slicer.turns.load(SeqCst);
         let mut seen =
             Self { turn, turn_lasted: Duration::ZERO, burst: 0, burst_lasted: Duration::ZERO, computed: None };
-        seen.first_sight(slices, slice, now);
+        seen.first_sight(slicer, slice, now);
         seen
     }
 
-    fn first_sight(&mut self, slices: &TimeSlicer, slice: Option<Duration>, now: Instant) {
-        self.burst = slices.burst.load(SeqCst);
-        let since = Duration::from_nanos(slices.since.load(SeqCst));
-        let began = slices.first.get().map(|first| *first + since);
+    fn first_sight(&mut self, slicer: &TimeSlicer, slice: Option<Duration>, now: Instant) {
+        self.burst = slicer.burst.load(SeqCst);
+        let since = Duration::from_nanos(slicer.since.load(SeqCst));
+        let began = slicer.first.get().map(|first| *first + since);
         let most = slice.unwrap_or_default() / 2;
         self.burst_lasted = began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began)).min(most);
-        self.computed = slices.computed();
+        self.computed = slicer.computed();
     }
 
     /// When to look next: at the end of the burst's slice, and every [`STEP`] before and after it.
@@ -251,27 +251,27 @@ impl Seen {
         if left.is_zero() { STEP } else { left.clamp(STEP / 5, STEP) }
     }
 
-    /// A `step` later.
-    fn look(&mut self, slices: &TimeSlicer, slice: Option<Duration>, step: Duration, now: Instant) {
-        let turn = slices.turns.load(SeqCst);
+    /// Looks again, one `step` after the last look.
+    fn look(&mut self, slicer: &TimeSlicer, slice: Option<Duration>, step: Duration, now: Instant) {
+        let turn = slicer.turns.load(SeqCst);
         if turn == self.turn {
             self.turn_lasted += step;
         } else {
             (self.turn, self.turn_lasted) = (turn, Duration::ZERO);
         }
-        if slices.burst.load(SeqCst) != self.burst {
-            return self.first_sight(slices, slice, now);
+        if slicer.burst.load(SeqCst) != self.burst {
+            return self.first_sight(slicer, slice, now);
         }
-        let before = std::mem::replace(&mut self.computed, slices.computed());
+        let before = std::mem::replace(&mut self.computed, slicer.computed());
         let computed = self.computed.zip(before).map(|(now, before)| now.saturating_sub(before));
         self.burst_lasted += computed.unwrap_or(step);
     }
 }
 
 /// When a server ends, another server's [`TimeSlicer::run`] takes over.
-struct Relief<'a>(&'a TimeSlicer);
+struct HandOver<'a>(&'a TimeSlicer);
 
-impl Drop for Relief<'_> {
+impl Drop for HandOver<'_> {
     fn drop(&mut self) {
         self.0.kept.store(true, SeqCst);
         self.0.contended.notify_one();

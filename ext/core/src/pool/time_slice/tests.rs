@@ -2,13 +2,13 @@ use super::*;
 use std::thread;
 
 /// A GVL, with a count of its interrupts.
-macro_rules! slices {
+macro_rules! slicer {
     () => {{
         static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
-        static SLICES: TimeSlicer = TimeSlicer::new(|| {
+        static SLICER: TimeSlicer = TimeSlicer::new(|| {
             INTERRUPTS.fetch_add(1, SeqCst);
         });
-        (&SLICES, || INTERRUPTS.load(SeqCst))
+        (&SLICER, || INTERRUPTS.load(SeqCst))
     }};
 }
 
@@ -20,50 +20,50 @@ async fn pass(time: Duration) {
 }
 
 /// A thread wants the GVL, and the server hears of it.
-async fn want(slices: &TimeSlicer) {
-    slices.ready(false);
+async fn want(slicer: &TimeSlicer) {
+    slicer.ready(false);
     tokio::task::yield_now().await;
 }
 
-fn run(slices: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(slices.run(Some(SLICE), Arc::default()))
+fn run(slicer: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(slicer.run(Some(SLICE), Arc::default()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_is_left_alone_for_a_whole_slice() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
     pass(SLICE * 9).await;
     assert_eq!(interrupts(), 0, "no thread wants it");
-    slices.begin_burst(now());
+    slicer.begin_burst(now());
     pass(SLICE / 2).await;
-    want(slices).await;
+    want(slicer).await;
     pass(SLICE / 2 - MS).await;
-    assert_eq!((interrupts(), slices.is_asked()), (0, false), "it has had less than a slice");
+    assert_eq!((interrupts(), slicer.is_asked()), (0, false), "it has had less than a slice");
     pass(2 * MS).await;
-    assert_eq!((interrupts(), slices.is_asked()), (1, true));
+    assert_eq!((interrupts(), slicer.is_asked()), (1, true));
 }
 
 /// Threads of other Ractors have been counted as wanting the app's GVL.
 #[tokio::test(start_paused = true)]
 async fn one_that_wanted_another_gvl_is_not_waited_for() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
-    want(slices).await;
-    slices.withdrawn();
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
+    slicer.withdrawn();
     pass(SLICE * 9).await;
     assert_eq!(interrupts(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
     pass(SLICE * 4).await;
-    want(slices).await;
+    want(slicer).await;
     pass(SLICE / 2 - MS).await;
     assert_eq!(interrupts(), 0);
     pass(2 * MS).await;
@@ -72,21 +72,21 @@ async fn one_that_has_computed_for_long_already_has_half_a_slice_left() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
-    want(slices).await;
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
     pass(SLICE + 2 * STEP + MS).await;
     assert_eq!(interrupts(), 3);
-    slices.suspended();
-    slices.ready(true);
-    slices.resumed(false, now(), None);
-    assert!(!slices.is_asked(), "a request that comes late is not for this thread");
+    slicer.suspended();
+    slicer.ready(true);
+    slicer.resumed(false, now(), None);
+    assert!(!slicer.is_asked(), "a request that comes late is not for this thread");
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "the other's slice begins anew");
-    slices.suspended();
-    slices.resumed(true, now(), None);
-    want(slices).await;
+    slicer.suspended();
+    slicer.resumed(true, now(), None);
+    want(slicer).await;
     pass(SLICE - STEP).await;
     assert_eq!(interrupts(), 3, "as does its own");
     pass(2 * STEP).await;
@@ -95,12 +95,12 @@ async fn it_is_asked_until_it_hands_the_gvl_on_and_then_has_a_slice_again() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow_each_other() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
-    want(slices).await;
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
     for _ in 0..20 {
-        slices.begin_burst(now());
+        slicer.begin_burst(now());
         pass(SLICE * 2 / 3).await;
     }
     assert_eq!(interrupts(), 0);
@@ -108,51 +108,51 @@ async fn requests_of_less_than_a_slice_are_never_interrupted_however_many_follow
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_hands_the_gvl_on_between_requests_after_a_step() {
-    let (slices, _) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
+    let (slicer, _) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
     pass(SLICE).await;
-    assert!(!slices.is_due(), "no thread wants it");
-    want(slices).await;
-    assert!(!slices.is_due());
+    assert!(!slicer.is_due(), "no thread wants it");
+    want(slicer).await;
+    assert!(!slicer.is_due());
     pass(STEP + MS).await;
-    assert!(slices.is_due());
-    slices.suspended();
-    slices.resumed(false, now(), None);
-    assert!(!slices.is_due(), "it has been handed on");
+    assert!(slicer.is_due());
+    slicer.suspended();
+    slicer.resumed(false, now(), None);
+    assert!(!slicer.is_due(), "it has been handed on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
-    let (slices, _) = slices!();
-    run(slices);
-    slices.ready(true);
-    slices.ready(false);
-    slices.resumed(false, now(), None);
+    let (slicer, _) = slicer!();
+    run(slicer);
+    slicer.ready(true);
+    slicer.ready(false);
+    slicer.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE - STEP).await;
-    assert!(!slices.is_due());
+    assert!(!slicer.is_due());
     pass(2 * STEP).await;
-    assert!(slices.is_due());
+    assert!(slicer.is_due());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
-    let (slices, interrupts) = slices!();
-    tokio::spawn(slices.run(None, Arc::default()));
-    slices.resumed(false, now(), None);
-    want(slices).await;
+    let (slicer, interrupts) = slicer!();
+    tokio::spawn(slicer.run(None, Arc::default()));
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
     pass(MAX_REFUSED).await;
-    assert_eq!((interrupts(), slices.is_due()), (0, true));
+    assert_eq!((interrupts(), slicer.is_due()), (0, true));
 }
 
 #[tokio::test(start_paused = true)]
 async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.ready(false);
-    slices.ready(false);
-    slices.resumed(false, now(), None);
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.ready(false);
+    slicer.ready(false);
+    slicer.resumed(false, now(), None);
     tokio::task::yield_now().await;
     pass(SLICE + MS).await;
     assert_eq!(interrupts(), 1, "the second has to wait");
@@ -160,15 +160,15 @@ async fn threads_that_come_when_the_gvl_is_free_are_not_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_never_comes_is_forgotten() {
-    let (slices, interrupts) = slices!();
-    run(slices);
-    slices.resumed(false, now(), None);
-    want(slices).await;
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
     pass(SLICE + MAX_REFUSED * 2).await;
     let in_vain = interrupts();
     pass(MAX_REFUSED).await;
     assert_eq!(interrupts(), in_vain);
-    want(slices).await;
+    want(slicer).await;
     pass(SLICE).await;
     assert!(interrupts() > in_vain, "the next is heard");
 }
@@ -177,8 +177,8 @@ async fn one_that_never_comes_is_forgotten() {
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn only_what_it_has_computed_counts() {
-    let (slices, interrupts) = slices!();
-    run(slices);
+    let (slicer, interrupts) = slicer!();
+    run(slicer);
     let (tell, told) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let idle = thread::spawn(move || {
@@ -187,8 +187,8 @@ async fn only_what_it_has_computed_counts() {
     });
     let clock = told.recv().unwrap();
     assert!(clock.is_some());
-    slices.resumed(false, now(), clock);
-    want(slices).await;
+    slicer.resumed(false, now(), clock);
+    want(slicer).await;
     pass(SLICE * 5).await;
     assert_eq!(interrupts(), 0);
     drop(end);
@@ -197,11 +197,11 @@ async fn only_what_it_has_computed_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn another_server_goes_on_where_one_ends() {
-    let (slices, interrupts) = slices!();
-    let first = run(slices);
-    run(slices);
-    slices.resumed(false, now(), None);
-    want(slices).await;
+    let (slicer, interrupts) = slicer!();
+    let first = run(slicer);
+    run(slicer);
+    slicer.resumed(false, now(), None);
+    want(slicer).await;
     pass(SLICE + MS).await;
     first.abort();
     let before = interrupts();
@@ -211,20 +211,20 @@ async fn another_server_goes_on_where_one_ends() {
 
 #[tokio::test]
 async fn no_contention_is_missed_when_the_server_stops_looking() {
-    let (slices, interrupts) = slices!();
-    let running = run(slices);
+    let (slicer, interrupts) = slicer!();
+    let running = run(slicer);
     let threads = (0..4).map(|_| {
         thread::spawn(move || {
             for _ in 0..2000 {
-                slices.resumed(false, Instant::now(), None);
-                slices.ready(false);
-                slices.resumed(false, Instant::now(), None);
+                slicer.resumed(false, Instant::now(), None);
+                slicer.ready(false);
+                slicer.resumed(false, Instant::now(), None);
             }
         })
     });
     let threads: Vec<_> = threads.collect();
     tokio::task::spawn_blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    slices.ready(false);
+    slicer.ready(false);
     let before = interrupts();
     while interrupts() == before {
         tokio::time::sleep(STEP).await;

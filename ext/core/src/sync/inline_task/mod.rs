@@ -106,7 +106,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Polls the work, unless another thread does; whether it has ended. `inline` is on a thread that is not the runtime's.
+    /// Polls the work, unless another thread does. Returns whether it has ended. `inline` is on a thread that is not the runtime's.
     fn poll(self: &Arc<Self>, inline: bool) -> Poll<()> {
         let mut work = {
             let mut state = self.state();

@@ -129,8 +129,8 @@ impl Execution {
         while let Some(turn) = self.turn() {
             self.resume(turn);
         }
-        let everyone = 0..self.state().actors.len();
-        everyone.for_each(|thread| self.resume(thread));
+        let all = 0..self.state().actors.len();
+        all.for_each(|thread| self.resume(thread));
         let mut state = self.state();
         match state.failure.take() {
             Some(failure) => Err(failure),
@@ -173,7 +173,8 @@ impl Execution {
         }
     }
 
-    /// Hands over, until what the thread waits for has come and it has the turn. Whether it has come: otherwise the limit is over.
+    /// Hands over, until what the thread waits for has come and it has the turn. Returns whether it has come: otherwise
+    /// the limit is over.
     pub(super) fn pass(&self, me: usize, what: &'static str, waiting: Waiting) -> bool {
         if thread::panicking() {
             // It cleans up, and stops no more. The locks that it needs for that are free: a thread that holds one is not stopped.
@@ -239,11 +240,11 @@ impl Run {
 
     /// The threads that may be next: first the one that runs, if it can go on.
     fn options(&self, last: Option<usize>) -> Vec<usize> {
-        let everyone = 0..self.actors.len();
-        if let Some(new) = everyone.clone().find(|thread| matches!(self.actors[*thread].waiting, Waiting::Begin)) {
+        let threads = 0..self.actors.len();
+        if let Some(new) = threads.clone().find(|thread| matches!(self.actors[*thread].waiting, Waiting::Begin)) {
             return vec![new];
         }
-        let ready: Vec<usize> = everyone.clone().filter(|thread| self.is_ready(*thread)).collect();
+        let ready: Vec<usize> = threads.clone().filter(|thread| self.is_ready(*thread)).collect();
         let goes_on = last.filter(|last| ready.contains(last));
         if let Some(last) = goes_on
             && self.preemptions == self.explorer.preemptions
@@ -251,8 +252,8 @@ impl Run {
             return vec![last];
         }
         let quiet =
-            everyone.clone().find(|thread| ready.is_empty() && matches!(self.actors[*thread].waiting, Waiting::Quiet));
-        let timed = everyone.filter(|thread| {
+            threads.clone().find(|thread| ready.is_empty() && matches!(self.actors[*thread].waiting, Waiting::Quiet));
+        let timed = threads.filter(|thread| {
             self.timeouts < self.explorer.timeouts
                 && matches!(self.actors[*thread].waiting, Waiting::EventOrTime(_))
                 && !ready.contains(thread)

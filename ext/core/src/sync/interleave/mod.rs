@@ -107,8 +107,8 @@ pub(crate) fn quiet() {
     pass("finds all quiet", Waiting::Quiet);
 }
 
-/// Hands over to the next thread, until it is this one's turn and what it waits for has come. Whether it has: otherwise the
-/// wait's limit is over.
+/// Hands over to the next thread, until it is this one's turn and what it waits for has come. Returns whether it has:
+/// otherwise the wait's limit is over.
 fn pass(what: &'static str, waiting: Waiting) -> bool {
     let Some(execution) = execution() else { return true };
     // In the set-up it is no thread's turn.

@@ -23,7 +23,7 @@ impl Path {
         chosen
     }
 
-    /// Lays down the run after this one; whether there is one.
+    /// Lays down the run after this one. Returns whether there is one.
     pub(super) fn advance(&mut self) -> bool {
         self.depth = 0;
         while let Some((chosen, options)) = self.choices.pop() {

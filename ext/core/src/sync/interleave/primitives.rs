@@ -71,13 +71,13 @@ pub(crate) fn before_unpark() {
     }
 }
 
-/// Stops until the thread has been `woken`. Whether it has: otherwise its limit is over.
+/// Stops until the thread has been `woken`. Returns whether it has: otherwise its limit is over.
 pub(crate) fn before_park(woken: impl Fn() -> bool + Send + 'static, limit: Option<Duration>) -> bool {
     let woken = Box::new(woken);
     pass("parks", if limit.is_some() { Waiting::EventOrTime(woken) } else { Waiting::Event(woken) })
 }
 
-/// A wait that is over when it is over: other threads may do something meanwhile, or nothing. How long it is to be after that.
+/// Lets other threads run during a short wait. Returns for how long the caller still has to wait: not at all in an exploration.
 pub(crate) fn before_short_wait(moment: Duration) -> Duration {
     if execution().is_none() {
         return moment;

@@ -62,23 +62,23 @@ fn finds_an_update_that_is_lost() {
 fn finds_a_sleep_without_a_last_look() {
     let sleep_after_looking = |looks_again: bool| {
         move || {
-            let (post, parker) = (Arc::new(Mutex::new((false, None))), Parker::new());
-            let box_of = post.clone();
+            let (mailbox, parker) = (Arc::new(Mutex::new((false, None))), Parker::new());
+            let its_mailbox = mailbox.clone();
             spawn("sender", move || {
-                let mut post = box_of.lock().unwrap();
-                post.0 = true;
-                let waker: Option<crate::sync::Unparker> = post.1.take();
-                drop(post);
-                waker.iter().for_each(crate::sync::Unparker::unpark);
+                let mut mailbox = its_mailbox.lock().unwrap();
+                mailbox.0 = true;
+                let unparker: Option<crate::sync::Unparker> = mailbox.1.take();
+                drop(mailbox);
+                unparker.iter().for_each(crate::sync::Unparker::unpark);
             });
             spawn("receiver", move || {
-                if post.lock().unwrap().0 {
+                if mailbox.lock().unwrap().0 {
                     return;
                 }
-                let mut post = post.lock().unwrap();
-                if !(looks_again && post.0) {
-                    post.1 = Some(parker.unparker());
-                    drop(post);
+                let mut mailbox = mailbox.lock().unwrap();
+                if !(looks_again && mailbox.0) {
+                    mailbox.1 = Some(parker.unparker());
+                    drop(mailbox);
                     parker.park();
                 }
             });

@@ -14,7 +14,7 @@ use http_body::Body;
 
 use super::{
     Budget,
-    buffered::Terms,
+    buffered::BodyLimits,
     pieces::{Pieces, ReadError},
 };
 use crate::sync::Unparker;
@@ -64,7 +64,7 @@ fn lock(stream: &Mutex<Stream>) -> MutexGuard<'_, Stream> {
 impl RequestStream {
     /// Begins to receive `incoming`, on a task of its own. With `waits_for_continue`, which is for clients that wait for
     /// `100 Continue`, only when the app first asks.
-    pub(crate) fn of<B>(incoming: B, terms: Terms, waits_for_continue: bool) -> Self
+    pub(crate) fn of<B>(incoming: B, terms: BodyLimits, waits_for_continue: bool) -> Self
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static,
     {
@@ -87,7 +87,7 @@ impl RequestStream {
     }
 
     /// The next piece, if it is there.
-    pub fn next(&self, waker: &Unparker) -> NextPiece {
+    pub fn next(&self, unparker: &Unparker) -> NextPiece {
         let mut state = lock(&self.0);
         let Some(piece) = state.pieces.pop_front() else {
             match state.end {
@@ -95,7 +95,7 @@ impl RequestStream {
                 Some(Err(error)) => return NextPiece::Broken(error),
                 None => {}
             }
-            state.reader = Some(waker.clone());
+            state.reader = Some(unparker.clone());
             if !std::mem::replace(&mut state.wanted, true) {
                 wake_receiver(state);
             }
@@ -114,13 +114,13 @@ impl RequestStream {
 pub(crate) struct AbortHandle(Weak<Mutex<Stream>>);
 
 impl AbortHandle {
-    /// What has not come will not come; whether anything had not. Changes nothing for a body that is whole.
+    /// Ends the body: what has not arrived never will. Returns whether anything was missing. A body that is whole stays so.
     pub(crate) fn abort(self) -> bool {
         self.0.upgrade().is_some_and(|stream| finish(&stream, Err(ReadError::Lost)))
     }
 }
 
-/// Settles how the body has ended, and returns whether that was open. The first to say it is right.
+/// Sets how the body has ended, unless that is set. Returns whether it was not.
 fn finish(stream: &Mutex<Stream>, end: Result<(), ReadError>) -> bool {
     let mut state = lock(stream);
     let open = state.end.is_none();

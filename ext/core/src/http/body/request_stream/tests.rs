@@ -7,8 +7,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-fn terms() -> Terms {
-    Terms::unlimited()
+fn terms() -> BodyLimits {
+    BodyLimits::unlimited()
 }
 
 /// A body whose pieces the test sends; without them it waits.
@@ -92,7 +92,7 @@ async fn asks_a_client_that_waits_to_be_asked_only_when_the_app_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_off_does_not_look_whole() {
     let (_keep, body) = scripted();
-    let stream = RequestStream::of(body, Terms { body_timeout: Some(Duration::from_secs(3)), ..terms() }, false);
+    let stream = RequestStream::of(body, BodyLimits { body_timeout: Some(Duration::from_secs(3)), ..terms() }, false);
     let late = async {
         while stream.next(&Parker::new().unparker()) == NextPiece::Nothing {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -100,7 +100,7 @@ async fn a_body_that_breaks_off_does_not_look_whole() {
         stream.next(&Parker::new().unparker())
     };
     assert_eq!(late.await, NextPiece::Broken(ReadError::Late));
-    let terms = Terms { http_content_length_limit: Some(5), ..terms() };
+    let terms = BodyLimits { http_content_length_limit: Some(5), ..terms() };
     let stream = RequestStream::of(Full::new(Bytes::from("abcdef")), terms, false);
     assert_eq!(next(&stream).await, NextPiece::Broken(ReadError::TooLong));
 }
@@ -110,7 +110,7 @@ async fn a_body_that_breaks_off_does_not_look_whole() {
 async fn the_time_for_the_request_does_not_run_while_the_app_is_behind() {
     let (sender, body) = scripted();
     let receive_deadline = Some(crate::sync::now() + Duration::from_secs(2));
-    let stream = RequestStream::of(body, Terms { receive_deadline, ..terms() }, false);
+    let stream = RequestStream::of(body, BodyLimits { receive_deadline, ..terms() }, false);
     for _ in 0..10 {
         sender.send(vec![0; WINDOW].into()).unwrap();
     }

@@ -24,7 +24,7 @@ pub(crate) enum Start {
     Begins,
     /// Another response takes its place.
     Recalled,
-    /// The app has dropped it without a word.
+    /// The app dropped the sender without a chunk and without an end.
     Failed,
 }
 

@@ -72,7 +72,7 @@ impl BodySender {
         }
     }
 
-    /// Takes the response back, head and all. Whether it was in time.
+    /// Takes the response back, head and all. Returns whether it was in time.
     pub(crate) fn recall(&self) -> bool {
         let Some(stream) = &self.0 else { return false };
         let mut state = lock(stream);

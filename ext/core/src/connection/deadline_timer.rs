@@ -9,15 +9,15 @@ use std::{
 
 use tokio::time::{Sleep, sleep_until};
 
-/// Rings when something is due.
-pub(super) struct Alarm<'a> {
+/// Resolves when something is due.
+pub(super) struct DeadlineTimer<'a> {
     timer: Pin<&'a mut Sleep>,
     at: Option<Instant>,
     /// The timer is registered with the runtime, which its first poll does.
     registered: bool,
 }
 
-impl<'a> Alarm<'a> {
+impl<'a> DeadlineTimer<'a> {
     pub(super) fn new(timer: Pin<&'a mut Sleep>) -> Self {
         Self { timer, at: None, registered: false }
     }
@@ -33,8 +33,8 @@ impl<'a> Alarm<'a> {
         }
     }
 
-    /// Waits until the time that it is set to, or returns at once where something is `due` before that. What is due after it can
-    /// wait until then.
+    /// Resolves at the time that was set, or at once where `due` is earlier. A later `due` is looked at when the timer has
+    /// fired.
     pub(super) fn poll(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         match (due, self.at) {
             (Some(due), Some(at)) if due < at => Poll::Ready(()),
