@@ -2,7 +2,7 @@
 # however they end. To be sourced, by bash.
 #
 #   beside NAME COMMAND...     starts it; its output is kept
-#   show NAME                  waits for it, prints its output, and adds NAME to the array `failed` if it has failed
+#   show NAME                  waits for it, prints its output; where it has failed, says its status and adds NAME to `failed`
 #   attended COMMAND...        runs it now; a signal to the script ends it, which bash would put off until it has ended
 #   lower_priority LEVEL       in such a command: it and all that it starts get the CPU that others leave
 
@@ -23,7 +23,7 @@ show() {
   ! kill -0 "$pid" 2>/dev/null || printf '\n(waiting for: %s)\n' "$1"
   wait "$pid" || status=$?
   cat "$beside_kept/$1"
-  [ $status = 0 ] || failed+=("$1")
+  [ $status = 0 ] || { printf '%s: ended with status %s\n' "$1" "$status"; failed+=("$1"); }
 }
 
 attended() {

@@ -24,8 +24,18 @@ RSpec.describe "bin/lib/beside.sh" do
       echo "failed: ${failed[*]}"
     BASH
 
-    expect(output.lines.map(&:chomp) - ["", "(waiting for: the first)"]).to eq ["here", "two", "one begins", "one ends", "failed: the first"]
+    expect(output.lines.map(&:chomp) - ["", "(waiting for: the first)"]).to eq(
+      ["here", "two", "one begins", "one ends", "the first: ended with status 1", "failed: the first"]
+    )
     expect(status).to be_success
+  end
+
+  # The other Racks were "failed" once, with not a word: a pipe's reader had left before its writer, which pipefail holds against
+  # both.
+  it "says that a command has failed that ended without a word" do
+    output, = run('silent() { local all; all=$(yes | head -n 1); echo "never reached"; }; beside "silent" silent; show "silent"')
+
+    expect(output.sub("\n(waiting for: silent)\n", "")).to eq "silent: ended with status 141\n"
   end
 
   it "says how what is attended ended" do
