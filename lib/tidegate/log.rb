@@ -31,9 +31,10 @@ module Tidegate
 
     # Prints one line about what the server does.
     # @param text [String] one sentence
+    # @param fields [Hash{Symbol => Object}] further members of the JSON object
     # @return [void]
-    def info(text)
-      write(@out, "info", text) unless @silent
+    def info(text, **fields)
+      write(@out, "info", text, fields) unless @silent
     end
 
     # Prints one line about something wrong.

@@ -33,10 +33,12 @@ module Tidegate
     # @param configuration [Configuration, nil] takes the place of +options+ where they are resolved already
     # @param log [Log, nil] where lines go; standard output and standard error unless given
     # @param surroundings [Surroundings] what the launcher has found out about the process
+    # @param inherit [Array<Array(String, Integer)>] sockets that are bound already, by their addresses
     # @param options [Hash] those of the configuration table (docs/options.md)
     # @raise [ConfigurationError] for an option that is unknown or has a value that it can't have
-    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
+    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, inherit: [], **options)
       @surroundings = surroundings
+      @inherit = inherit
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new.for(@configuration)
       @app = app
@@ -56,12 +58,42 @@ module Tidegate
       self
     end
 
+    # The sockets that are bound, by their addresses. Known between #bind and #start.
+    #
+    # @return [Array<Array(String, Integer)>] address and descriptor, which stays the server's
+    # @api private
+    def listeners = @native.listeners
+
+    # The line that says that so many workers, forked from this process, serve.
+    #
+    # @api private
+    def ready_sentence(workers) = @native.ready_sentence(workers, ThreadLimit.after_boot(@configuration))
+
+    # Makes this the server of a worker: it shares its listeners with the other workers of +cluster+, has a line of the table of its own,
+    # and hears of the master through a socket.
+    #
+    # @param cluster [Native::Cluster]
+    # @param slot [Integer]
+    # @param control [Integer] the socket's descriptor, of which the server makes one of its own
+    # @api private
+    def join_cluster(cluster, slot, control) = @native.join_cluster(cluster, slot, control)
+
+    # Begins to leave the cluster, and returns at once: the other workers serve on.
+    #
+    # @return [void]
+    def retire = @native.retire
+
     # For a process that the server has to itself, while the app is loaded: it ends on one of these +signals+ although Ruby is
     # too busy to run a trap, in the platform's time.
     def guard_boot(signals)
       @native.guard_boot(signals)
       self
     end
+
+    # Ends what #guard_boot has begun, before the process forks.
+    #
+    # @api private
+    def end_guard = @native.end_guard
 
     # Starts accepting, and returns when it does; the work is done in background threads. With +signals+, those of a process that
     # runs only the server, as the launcher's, the native side handles them from the moment in which clients can connect, also while

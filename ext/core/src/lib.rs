@@ -71,5 +71,8 @@ pub use self::{
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},
     sync::{Parker, Unparker},
-    sys::process::{exit_within, limit_arenas},
+    sys::{
+        family::{adopt_orphans, hold_signals, release_signals},
+        process::{exit_within, limit_arenas},
+    },
 };

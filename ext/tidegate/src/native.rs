@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
-use tidegate_core::{Plan, limit_arenas};
+use tidegate_core::{Plan, hold_signals, limit_arenas, release_signals};
 
 use crate::{gvl, settings};
 
@@ -32,10 +32,18 @@ fn gvl_wait() -> f64 {
     gvl::events::waited().as_secs_f64() * 1e3
 }
 
+/// Makes this process the parent of orphans below it. Returns false where the system has no such thing.
+fn adopt_orphans() -> bool {
+    tidegate_core::adopt_orphans().is_ok()
+}
+
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("plan", function!(plan, 1))?;
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
+    native.define_singleton_method("adopt_orphans", function!(adopt_orphans, 0))?;
+    native.define_singleton_method("hold_signals", function!(hold_signals, 0))?;
+    native.define_singleton_method("release_signals", function!(release_signals, 0))?;
     native.define_singleton_method("gvl_wait", function!(gvl_wait, 0))?;
     native.define_singleton_method("io_bound", function!(gvl::events::mark_io_bound, 0))?;
     native.define_singleton_method("knows_threads?", function!(gvl::events::knows_threads, 0))

@@ -5,6 +5,10 @@
 
 module Tidegate
   class Launcher
+    # Places in the shared table beside two for each worker, which it and its replacement have for a while; and at least so many.
+    MORE_SLOTS = 8
+    LEAST_SLOTS = 16
+
     # Seconds that the process may still take to end, after a stop that did not wait for everything: a thread may be stuck in the
     # app, or an at_exit block may not return, and the platform's KILL comes next. Together with the half second that a forced
     # stop may take and with Server::FORCED_GRACE, it takes one of the 2 s that the plan keeps back.
@@ -20,6 +24,7 @@ module Tidegate
       @log = log
       @command = command
       @directory = Dir.pwd
+      @process = Process.pid
       @signals = Signals.new(log)
     end
 
@@ -50,7 +55,7 @@ module Tidegate
       @signals.install
       @signals.defer { Native }
       configure
-      serve(&block)
+      run_as_configured(&block)
     rescue Signals::Stopped => stopped
       abandon(stopped)
     rescue Error => error
@@ -77,6 +82,58 @@ module Tidegate
                  "Start it with exec, or in a Dockerfile as CMD [\"bundle\", \"exec\", \"tidegate\"]")
     end
 
+    # Only tries to boot, or leads a cluster, or serves.
+    def run_as_configured(&block)
+      return try if Image.trial?(@env)
+      return lead(&block) if @configuration.workers.positive?
+      return serve(&block) if @app # which has been loaded, and may have threads that a fork would lose
+
+      PidOne.run do
+        @signals = Signals.new(@log).tap(&:install) unless Process.pid == @process
+        serve(&block)
+      end
+    end
+
+    # Loads the app and serves nothing: an image that is to follow this one is tried in this way.
+    def try
+      AppLoader.new(@configuration.rackup).load unless @app
+      0
+    end
+
+    # Leads a cluster: has workers serve.
+    def lead
+      legacy = Image.legacy(@env)
+      prepare_process
+      loader = AppLoader.new(@configuration.rackup) unless @app
+      parts = WorkerParts.new(configuration: @configuration, app: @app || loader, log: @log, surroundings:, report: method(:report))
+      @server = parts.bind
+      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max, legacy&.dig(:adoption))
+      parts.load_app if @configuration.preload_app
+      @signals.check
+      yield @server if block_given?
+      take_place
+      Process.setproctitle("tidegate #{VERSION} master [#{tag}]")
+      supervisor = Supervisor.new(parts, **Image.workers(legacy))
+      status = Master.new(supervisor, parts, signals: @signals, image: image, restart_file: @restart).run { ready(parts) }
+      hooks(:after_stopped)
+      status
+    end
+
+    # All workers serve.
+    def ready(parts)
+      @log.info("all #{@configuration.workers} workers serve")
+      hooks(:after_booted)
+    end
+
+    def image = Image.new(@command, @directory)
+
+    def prepare_process
+      return unless @signals.installed?
+
+      Arenas.limit(@env)
+      Descriptors.raise_limit
+    end
+
     # Called before the app is loaded, so that a touch of the file while it is loaded counts.
     def prepare_restart
       return @log.error("restart_file changes nothing: it is not known how this process was started") unless @command
@@ -86,10 +143,7 @@ module Tidegate
     end
 
     def serve
-      if @signals.installed?
-        Arenas.limit(@env)
-        Descriptors.raise_limit
-      end
+      prepare_process
       loader = AppLoader.new(@configuration.rackup) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       @server.guard_boot(@signals.names) if @signals.installed?
@@ -126,10 +180,14 @@ module Tidegate
 
     # Starts the server. Before that logs "ready", the traps are in place and the pidfile is written.
     def listen
-      @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
-      reclaim_signals
+      take_place
       @signals.hand_over(@server) { @server.start(signals: @signals.names) }
       Process.setproctitle("tidegate #{VERSION} (#{@server.addresses.join(", ")}) [#{tag}]")
+    end
+
+    def take_place
+      @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
+      reclaim_signals
     end
 
     def reclaim_signals

@@ -29,10 +29,11 @@ module Tidegate
       end
     end
 
-    def initialize(log = Log.new)
+    # +names+ are the signals that end this server.
+    def initialize(log = Log.new, names: NAMES)
       @log = log
       @owner = Process.pid
-      @handlers = NAMES.to_h { |name| [name, proc { deliver(name) }] }
+      @handlers = names.to_h { |name| [name, proc { deliver(name) }] }
       @previous = {}
     end
 

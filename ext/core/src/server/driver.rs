@@ -83,14 +83,8 @@ impl Driver {
 
     /// Tells the operator that the server serves.
     pub(super) fn announce_ready(&self, addresses: &[String], admin: Option<&str>) {
-        let url = |address: &str| address.replacen("tcp://", "http://", 1);
-        let addresses: Vec<String> = addresses.iter().map(|address| url(address)).collect();
-        (self.observer)(&LogEvent::Ready {
-            addresses: &addresses,
-            admin: admin.map(url).as_deref(),
-            max_threads: self.shared.services.queue.max_threads(),
-            plan: self.plan,
-        });
+        let max_threads = self.shared.services.queue.max_threads();
+        ready(addresses, admin, None, max_threads, self.plan, |event| (self.observer)(event));
     }
 
     /// Lets connections in through a listener, from now on.
@@ -292,6 +286,20 @@ impl Driver {
             status,
         }));
     }
+}
+
+/// Makes the event which says that the server serves, on these addresses as URLs.
+pub(super) fn ready<T>(
+    addresses: &[String],
+    admin: Option<&str>,
+    workers: Option<usize>,
+    max_threads: usize,
+    plan: Plan,
+    tell: impl FnOnce(&LogEvent<'_>) -> T,
+) -> T {
+    let url = |address: &str| address.replacen("tcp://", "http://", 1);
+    let addresses: Vec<String> = addresses.iter().map(|address| url(address)).collect();
+    tell(&LogEvent::Ready { addresses: &addresses, admin: admin.map(url).as_deref(), workers, max_threads, plan })
 }
 
 /// Whether an event has ended the accepting.

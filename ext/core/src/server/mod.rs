@@ -21,6 +21,7 @@ pub(crate) mod signals;
 
 use std::{
     io,
+    os::fd::RawFd,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -161,6 +162,18 @@ impl Server {
     /// Has `time_slicer` interrupt a worker that has held the GVL for longer than [`Config::time_slice`] while others want it.
     pub fn set_time_slicer(&mut self, time_slicer: &'static TimeSlicer) {
         self.time_slicer = Some(time_slicer);
+    }
+
+    /// The sockets that are bound, with their addresses, and the admin listener's last. They stay this value's.
+    pub fn listeners(&self) -> Vec<(String, RawFd)> {
+        self.bound.iter().chain(&self.admin).map(|bound| (bound.address(), bound.descriptor())).collect()
+    }
+
+    /// The sentence which says that so many `workers`, forked from this process, serve.
+    pub fn ready_sentence(&self, workers: usize, max_threads: usize) -> String {
+        let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
+        let admin = self.admin.as_ref().map(Bound::address);
+        driver::ready(&addresses, admin.as_deref(), Some(workers), max_threads, self.plan, |event| event.to_string())
     }
 
     /// Where workers get their exchanges; they may wait there already.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod cpu_clock;
+pub(crate) mod family;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod process;

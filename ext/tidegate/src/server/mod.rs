@@ -2,6 +2,7 @@
 //! and asked. It is started in `boot`, and the threads that Ruby makes for it run in `worker`.
 
 mod boot;
+mod cluster;
 mod worker;
 
 use std::{
@@ -285,6 +286,9 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
+    class.define_method("listeners", method!(Server::listeners, 0))?;
+    class.define_method("ready_sentence", method!(Server::ready_sentence, 2))?;
+    class.define_method("end_guard", method!(Server::end_guard, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
     class.define_method("demand", method!(Server::demand, 0))?;
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;

@@ -25,7 +25,9 @@ pub enum LogEvent<'a> {
         addresses: &'a [String],
         /// Where the probes are answered.
         admin: Option<&'a str>,
-        /// How many requests the app may run at a time.
+        /// How many processes serve; `None` where it is this one.
+        workers: Option<usize>,
+        /// How many requests the app may run at a time in each process.
         max_threads: usize,
         /// What will happen on SIGTERM.
         plan: Plan,

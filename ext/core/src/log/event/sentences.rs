@@ -23,7 +23,9 @@ fn count(number: u64, one: &str, many: &str) -> String {
 impl fmt::Display for LogEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready { addresses, admin, max_threads, plan } => ready(f, addresses, *admin, *max_threads, plan),
+            Self::Ready { addresses, admin, workers, max_threads, plan } => {
+                ready(f, addresses, *admin, (*workers, *max_threads), plan)
+            }
             Self::Clamped(clamped) => clamped.fmt(f),
             Self::Entered { phase, cause, now, lasts } => entered(f, *phase, *cause, now, *lasts),
             Self::ListenersClosed { took, late, lossless } => listeners_closed(f, *took, *late, *lossless),
@@ -99,12 +101,15 @@ fn ready(
     f: &mut fmt::Formatter<'_>,
     addresses: &[String],
     admin: Option<&str>,
-    max_threads: usize,
+    (workers, max_threads): (Option<usize>, usize),
     plan: &Plan,
 ) -> fmt::Result {
     write!(f, "ready on {} (", addresses.join(", "))?;
     if let Some(admin) = admin {
         write!(f, "probes on {admin}; ")?;
+    }
+    if let Some(workers) = workers {
+        write!(f, "{}, each with ", count(workers as u64, "worker", "workers"))?;
     }
     write!(
         f,

@@ -6,7 +6,7 @@ pub(crate) mod socket_file;
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd, RawFd},
     time::Duration,
 };
 
@@ -60,6 +60,11 @@ impl Bound {
             BoundAddress::Tcp(address) => format!("tcp://{address}"),
             BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
+    }
+
+    /// The socket's descriptor.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
     /// Lets clients connect. Needs the runtime.

@@ -1,0 +1,154 @@
+# frozen_string_literal: true
+
+# The master of a cluster: waits for signals, for what the workers say and for their ends, and has the Supervisor do what follows. It
+# serves nothing itself, and has neither a runtime nor a thread that a fork would lose. In a container it is process 1.
+
+module Tidegate
+  class Master
+    # Seconds between two looks at the workers, and while something is due soon.
+    TICK = 1.0
+    SOON = 0.1
+
+    # Signals of the master alone, beside those that stop a server, and what they ask for.
+    STEERING = { "USR1" => "phased-restart", "USR2" => "restart", "URG" => "refork", "TTIN" => "worker-count-up",
+                 "TTOU" => "worker-count-down", "CHLD" => nil }.freeze
+
+    # +supervisor+ has the workers, +parts+ are what they share, and +image+ is the program that runs.
+    def initialize(supervisor, parts, signals:, image:, restart_file: nil)
+      @supervisor = supervisor
+      @parts = parts
+      @log = parts.log
+      @signals = signals
+      @image = image
+      @restart_file = restart_file
+      @checkup = Checkup.new(supervisor, parts)
+      @asked = []
+      @bell, @ringer = IO.pipe
+    end
+
+    # Yields when all workers serve. Returns the exit status.
+    def run
+      @previous = STEERING.to_h { |name, wish| [name, Signal.trap(name) { ring(wish) }] }
+      @signals.hand_over(self) { @supervisor.begin([@bell, @ringer]) }
+      until over?
+        turn
+        yield if @supervisor.complete?
+      end
+      @supervisor.status
+    ensure
+      @previous&.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
+    end
+
+    # A signal that stops a server. Called in a trap.
+    def signal(name) = ring(name)
+
+    # As a Server has it: the traps of the launcher are the only ones here.
+    def ignore_signals; end
+
+    private
+
+    def configuration = @parts.configuration
+
+    def over? = @supervisor.none? && (@drain || @supervisor.given_up?)
+
+    # Runs in a trap.
+    def ring(wish)
+      @asked << wish if wish
+      @ringer.write_nonblock(".", exception: false)
+    end
+
+    # Waits until something happens, and sees to it.
+    def turn
+      ready, = IO.select([@bell, *@supervisor.sockets], nil, nil, pause)
+      ready = Array(ready)
+      @bell.read_nonblock(64, exception: false) if ready.delete(@bell)
+      @asked.concat(@supervisor.hear(ready))
+      carry_out(@asked.shift) until @asked.empty?
+      @supervisor.reap { |pid, status| trial_over(status) if @trial&.pid == pid }
+      @drain ? kill_the_late : look_after
+    end
+
+    def pause = @drain || @supervisor.waiting? ? SOON : TICK
+
+    # A Symbol is a signal that stops a server; text is a wish of the operator's.
+    def carry_out(wish)
+      case wish
+      when Symbol then stop(wish)
+      when "drain" then stop(:TERM)
+      when "stop" then stop(:INT)
+      when "reopen-log" then reopen_logs
+      else steer(wish) unless @drain
+      end
+    end
+
+    def steer(wish)
+      case wish
+      when "phased-restart" then phased_restart
+      when "restart" then restart_image
+      when "refork" then @supervisor.refork
+      when "worker-count-up" then @supervisor.add_worker
+      when "worker-count-down" then @supervisor.remove_worker
+      end
+    end
+
+    # ===== the end =====
+
+    # Passes a signal on to all at the same moment.
+    def stop(signal)
+      return reopen_logs if signal == :HUP && @parts.redirected? && !@drain
+
+      @drain ||= ClusterDrain.new(@parts.server.plan).tap { @supervisor.stop_replacing }
+      @trial&.kill
+      @supervisor.pass_on(signal)
+    end
+
+    def kill_the_late
+      @supervisor.kill_all if @drain.over?
+    end
+
+    # ===== while it serves =====
+
+    def look_after
+      now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      if @looked.nil? || now - @looked >= TICK / 2
+        @looked = now
+        @checkup.look
+        restart_image("#{Fault.relative(@restart_file.path)} was touched") if @restart_file&.touched?
+      end
+      @supervisor.reconcile
+    end
+
+    # Reopens the files of the log, here and in the workers.
+    def reopen_logs
+      @parts.reopen_logs
+      @supervisor.reopen_logs
+    end
+
+    # Has the workers replaced one after the other, so that they load the app anew. A preloaded app is in the master, which has to be
+    # another image for that.
+    def phased_restart
+      configuration.preload_app ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
+    end
+
+    def restart_image(reason = nil)
+      return @log.error("cannot restart: it is not known how this process was started") unless @image.known?
+      return @log.info("a restart is under way already") if @trial
+
+      @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
+      @trial = @image.try
+    rescue Error => error
+      @log.error(error.message)
+    end
+
+    def trial_over(status)
+      @trial = nil
+      return if @drain
+      return @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
+
+      Hooks.new(:before_restart, configuration.before_restart, @log).run
+      @supervisor.pass_to(@image)
+    rescue Error => error
+      @log.error(error.message)
+    end
+  end
+end

@@ -1,0 +1,81 @@
+# frozen_string_literal: true
+
+# A worker that has left, and from which the next workers are forked: its memory is warm, and most of it stays shared with them. Nothing
+# of its server runs any more. The master asks for each worker through the control socket.
+
+module Tidegate
+  class Mold
+    # What the master sends: "listeners ADDRESS ..." with a descriptor for each, once; "fork INDEX SLOT" with the worker's end of its
+    # control socket.
+    ORDER = /\A(fork|listeners) (.+)\z/
+
+    def initialize(parts, control)
+      @parts = parts
+      @control = control
+    end
+
+    # Forks workers until the master closes its end, or tells the mold to go. Returns the exit status.
+    def run
+      hooks(:before_refork).run
+      warm_up
+      Process.setproctitle("tidegate: mold [#{@parts.tag}]")
+      @control.write("mold\n")
+      while (line = order)
+        command, rest = line.match(ORDER)&.captures
+        break unless command
+
+        command == "fork" ? fork_worker(*rest.split.map { |word| Integer(word) }) : take_listeners(rest.split)
+      end
+      0
+    rescue SystemCallError, IOError
+      0 # the master has gone
+    ensure
+      hooks(:after_refork).run
+    end
+
+    private
+
+    # A line, read byte for byte, because a descriptor may come with what follows. nil at the end, and for the byte of a signal.
+    def order
+      line = +""
+      while (byte = @control.recv(1)) && !byte.empty?
+        return line if byte == "\n"
+        return if byte.ord < WorkerHandle::SIGNALS.size || byte == WorkerHandle::RETIRE
+
+        line << byte
+      end
+    end
+
+    # The server of this process has closed its own.
+    def take_listeners(addresses)
+      @listeners = addresses.map { |address| [address, @control.recv_io] }
+    end
+
+    # Forks twice, so that the worker becomes a child of the master, which adopts orphans.
+    def fork_worker(index, slot)
+      control = @control.recv_io(UNIXSocket)
+      middle = fork do
+        fork { exit(be_worker(index, slot, control)) }
+        exit!(0)
+      end
+      control.close
+      Process.wait(middle)
+    rescue SystemCallError => error
+      control&.close # the master reads the end, and gives the worker up
+      @parts.log.error("the mold cannot fork a worker: #{Fault.reason(error)}")
+    end
+
+    def be_worker(index, slot, control)
+      @control.close
+      @parts.bind(@listeners.map { |address, socket| [address, socket.fileno] })
+      WorkerProcess.new(@parts, index, slot, control).run
+    end
+
+    def warm_up
+      GC.start
+      Process.warmup if Process.respond_to?(:warmup)
+    end
+
+    def hooks(name) = Hooks.new(name, @parts.configuration.public_send(name), @parts.log)
+  end
+end

@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+# Where workers come from: a fork of the master, or of the mold where there is one.
+
+require "socket"
+
+module Tidegate
+  class Nursery
+    # +parts+ are what all workers share.
+    def initialize(parts)
+      @parts = parts
+    end
+
+    # The worker from which the next are forked. The one before it goes.
+    def mold=(worker)
+      @mold&.signal(:TERM)
+      @mold = worker
+      listeners = @parts.server.listeners
+      worker.tell("listeners #{listeners.map(&:first).join(" ")}\n")
+      listeners.each { |_, descriptor| worker.control.send_io(IO.for_fd(descriptor, autoclose: false)) }
+    end
+
+    # A mold has ended. Returns whether another is in its place.
+    def lost(worker)
+      return true unless worker.equal?(@mold)
+
+      @mold = nil
+      false
+    end
+
+    # Has the mold end.
+    def close = @mold&.signal(:TERM)
+
+    # Forks a worker, and returns its handle. +others+ are descriptors that it is not to have, so that it hears when the master dies.
+    # @raise [SystemCallError]
+    def fork(index, slot, others, **more)
+      mine, theirs = UNIXSocket.pair
+      pid = @mold ? order(index, slot, theirs) : Process.fork { be_worker(index, slot, theirs, [mine, *others]) }
+      @parts.cluster.spawned(slot, pid) if pid
+      WorkerHandle.new(index:, slot:, control: mine, pid:, request_limit:, **more)
+    ensure
+      theirs&.close
+    end
+
+    private
+
+    # The worker itself says its pid.
+    def order(index, slot, control)
+      @mold.tell("fork #{index} #{slot}\n")
+      @mold.control.send_io(control)
+      nil
+    end
+
+    def request_limit
+      most = @parts.configuration.max_requests
+      most && (most + rand(0..@parts.configuration.max_requests_jitter.to_i))
+    end
+
+    def be_worker(index, slot, control, others)
+      others.each(&:close)
+      exit(WorkerProcess.new(@parts, index, slot, control).run)
+    end
+  end
+end

@@ -1,0 +1,294 @@
+# frozen_string_literal: true
+
+# Has as many workers as there are to be: starts them, replaces them, sends them away, and waits for their ends.
+
+require "socket"
+
+module Tidegate
+  class Supervisor
+    include Enumerable
+
+    # When so many workers in a row cannot boot and none serves, there is no point in going on.
+    BOOT_FAILURES = 5
+
+    # Seconds. A worker that ends sooner after its boot counts as one that could not boot.
+    SETTLED = 1.0
+
+    # Why a worker is replaced, in the words of the log.
+    REASONS = { "phased" => "phased restart", "stuck" => "a request is stuck" }.freeze
+
+    # +parts+ are what the workers share. +legacy+ are the handles of the workers of the image before this one, which are replaced.
+    def initialize(parts, legacy: [], phase: 0)
+      @parts = parts
+      @log = parts.log
+      @phase = phase
+      @nursery = Nursery.new(parts)
+      @roster = Roster.new(configuration.workers, strategy: configuration.worker_culling_strategy, most: cluster.slots / 2)
+      legacy.each { |worker| @roster.add(worker) }
+      @roster.replace_all("restart")
+      @boots = Boots.new(BOOT_FAILURES)
+      @status = 0
+    end
+
+    # 0, or 1 if a worker has not ended well since the cluster was told to stop, or none can boot.
+    attr_reader :status
+
+    def each(&) = @roster.to_a.each(&)
+
+    # The sockets on which the workers speak.
+    def sockets = @roster.filter_map(&:control)
+
+    # Whether something is due soon.
+    def waiting? = @boots.waiting?
+
+    # Whether no worker can boot.
+    def given_up? = @given_up == true
+
+    # Whether all serve that are to; true once.
+    def complete?
+      return false if @complete || count(&:serving?) < @roster.indices.size
+
+      @complete = true
+    end
+
+    # Starts the first workers. +others+ are descriptors of the master that no worker is to have.
+    def begin(others)
+      @others = others
+      Native.adopt_orphans
+      hook(:before_fork)
+      Process.warmup if configuration.preload_app && Process.respond_to?(:warmup)
+      @roster.missing.each { |index| start(index) }
+    end
+
+    # ===== what the operator wants =====
+
+    def add_worker
+      return @log.error("there can be no more than #{cluster.slots / 2} workers; start the server with more") unless @roster.grow
+
+      @log.info("one worker more: #{@roster.indices.size}")
+    end
+
+    def remove_worker
+      return @log.info("one worker is left, and stays: TERM stops the server") unless @roster.shrink
+
+      @log.info("one worker less: #{@roster.indices.size}")
+    end
+
+    def phased_restart
+      @phase += 1
+      @log.info("phased restart: the workers are replaced one after the other")
+      @roster.replace_all("phased")
+    end
+
+    # Has the workers replaced by forks of one that is warm: +worker+, or the oldest. False if that cannot be now.
+    def refork(worker = nil)
+      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless configuration.preload_app
+
+      worker ||= select(&:serving?).max_by(&:age)
+      return false if worker.nil? || any?(&:replace_for)
+
+      @log.info("refork: #{worker} becomes the mold of the next workers")
+      @candidate = worker
+      replace(worker, "refork")
+    end
+
+    def reopen_logs = each { |worker| worker.tell("L") }
+
+    # Has a worker replaced, for a reason.
+    def replace(worker, reason) = worker.serving? && (worker.replace_for ||= reason)
+
+    # Replaces the program of this process; the workers stay.
+    def pass_to(image)
+      @nursery.close
+      image.replace(listeners: @parts.server.listeners, adoption: cluster.adoption, phase: @phase + 1,
+                    workers: select { |worker| worker.serving? || worker.retiring? })
+    end
+
+    # ===== the end =====
+
+    def stop_replacing
+      @stopping = true
+      @roster.give_up_replacing
+    end
+
+    # Passes a signal on to all. One that boots cannot read its socket yet; it may end at once.
+    def pass_on(signal)
+      each do |worker|
+        worker.signal(signal)
+        worker.kill(:TERM) if worker.booting?
+      end
+    end
+
+    def kill_all = each { |worker| worker.kill(:KILL) }
+
+    # ===== workers that come and go =====
+
+    # Starts, replaces and sends away what the roster says.
+    def reconcile
+      return if given_up?
+
+      @roster.missing.each { |index| start(index) if @boots.due? }
+      worker = @roster.next_to_replace
+      start(worker.index, replaces: worker) if worker && @boots.due?
+      @roster.surplus.each { |each| send_away(each) }
+    end
+
+    # Takes in what the workers have said, and returns what of that the operator wants.
+    def hear(sockets)
+      sockets.flat_map do |socket|
+        worker = find { |each| each.control.equal?(socket) } or next []
+        lines = worker.lines
+        lines ? lines.filter_map { |line| heard(worker, line) } : deaf(worker)
+      end
+    end
+
+    # Waits for the children that have ended. Yields those that are no workers.
+    def reap
+      while (pid, status = Process.wait2(-1, Process::WNOHANG))
+        worker = find { |each| each.pid == pid }
+        worker ? left(worker, WorkerEnd.new(status)) : yield(pid, status)
+      end
+    rescue Errno::ECHILD
+      nil # there are none
+    end
+
+    # Ends a worker that is of no use. +reason+ is for the metrics.
+    def kill(worker, sentence, reason = nil)
+      @log.error("#{worker} #{sentence}, and is killed")
+      cluster.count_restart(reason) if reason
+      worker.replace_for = :killed
+      worker.kill(:KILL)
+    end
+
+    # A worker that serves was told to leave, and not by the master.
+    def leaves_by_itself(worker)
+      @log.info("#{worker} was told to leave; another takes its place")
+      cluster.count_restart("asked")
+      worker.state = :retiring
+    end
+
+    private
+
+    def configuration = @parts.configuration
+
+    def cluster = @parts.cluster
+
+    def start(index, replaces: nil)
+      slot = cluster.reserve(index)
+      return @log.error("no worker can be started: all #{cluster.slots} places are taken") unless slot
+
+      hook(:before_worker_fork, index)
+      worker = @nursery.fork(index, slot, [*@others, *sockets], replaces:, phase: @phase)
+      @roster.add(worker)
+      hook(:after_worker_fork, index)
+    rescue SystemCallError => error
+      cluster.gone(slot)
+      @boots.failed
+      @log.error("no worker can be started: #{Fault.reason(error)}")
+    end
+
+    # Returns what the worker says for the operator; nil if it speaks of itself.
+    def heard(worker, line)
+      case line
+      when /\Apid (\d+)\z/ then know(worker, $1.to_i)
+      when "booted" then booted(worker)
+      when "mold" then cast(worker)
+      when "stuck" then replace(worker, "stuck")
+      else return line
+      end
+      nil
+    end
+
+    def know(worker, pid)
+      return if worker.pid == pid
+
+      worker.pid = pid
+      cluster.spawned(worker.slot, pid)
+    end
+
+    # The worker has closed its end: its process ends, or was never forked by the mold.
+    def deaf(worker)
+      worker.pid ? worker.deafen : left(worker, WorkerEnd.new(nil))
+      []
+    end
+
+    def booted(worker)
+      worker.state = :serving
+      @boots.succeeded
+      send_away(worker.replaces, worker) if worker.replaces
+    end
+
+    # Has a worker leave: +successor+ serves in its place, or it is one too many.
+    def send_away(worker, successor = nil)
+      return unless worker.serving?
+
+      if successor
+        reason = worker.replace_for
+        @log.info("worker #{worker.index}: pid #{successor.pid} serves in the place of pid #{worker.pid} (#{REASONS.fetch(reason, reason)})")
+        cluster.count_restart(reason)
+      end
+      worker.kill(WorkerProcess::MOLD) if worker.equal?(@candidate)
+      worker.retire
+    end
+
+    # A worker has become the mold: all others are replaced by its children.
+    def cast(worker)
+      @candidate = nil
+      worker.state = :mold
+      cluster.gone(worker.slot)
+      @nursery.mold = worker
+      @phase += 1
+      @roster.replace_all("refork")
+    end
+
+    def left(worker, how)
+      worker.lines&.each { |line| heard(worker, line) if line.start_with?("pid") }
+      @roster.delete(worker)
+      worker.close
+      cluster.gone(worker.slot) if worker.slot && !worker.mold?
+      hook(:after_worker_shutdown, worker)
+      @candidate = nil if worker.equal?(@candidate)
+      return @status = [@status, how.exit_status].max if @stopping
+
+      judge(worker, how)
+    end
+
+    def judge(worker, how)
+      case worker.state
+      when :booting then boot_failed(worker, how)
+      when :serving then crashed(worker, how)
+      when :mold
+        expected = @nursery.lost(worker)
+        @log.error("the mold #{how}; the next workers are forked from the master") unless expected
+      when :retiring then @log.error("#{worker} #{how} while it left") unless how.well?
+      end
+    end
+
+    def crashed(worker, how)
+      @boots.failed if worker.age < SETTLED
+      return if worker.replace_for == :killed
+
+      @log.error("#{worker} #{how}; another takes its place")
+      cluster.count_restart("crashed")
+    end
+
+    # If other workers serve, they go on; without any there is no point in trying for ever.
+    def boot_failed(worker, how)
+      @boots.failed
+      @log.error("#{worker} #{how} before it could serve")
+      return unless @boots.hopeless?
+
+      if none?(&:serving?)
+        @log.error("#{BOOT_FAILURES} workers in a row could not boot, and none serves: the server ends")
+        @given_up = true
+        @status = 1
+        each { |each| each.kill(:TERM) }
+      elsif any?(&:replace_for)
+        @roster.give_up_replacing
+        @log.error("the workers are not replaced, as the new ones cannot boot; those that are there serve on")
+      end
+    end
+
+    def hook(name, *arguments) = Hooks.new(name, configuration.public_send(name), @log).run(*arguments)
+  end
+end

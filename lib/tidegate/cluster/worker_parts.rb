@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+# What all workers of a cluster get from the process that forks them: the configuration, the app or what loads it, the bound server, and
+# the shared table.
+
+module Tidegate
+  class WorkerParts
+    # +app+ is called by the server; if it is an AppLoader, it is loaded by #load_app. +surroundings+ are those of the process.
+    def initialize(configuration:, app:, log:, surroundings:, report:)
+      @configuration = configuration
+      @app = app
+      @log = log
+      @surroundings = surroundings
+      @report = report
+      @loaded = !app.is_a?(AppLoader)
+    end
+
+    attr_reader :configuration, :log, :cluster, :server
+
+    # Binds the addresses, or takes those that are +inherited+ as pairs of address and descriptor.
+    def bind(inherited = [])
+      @server = Server.new(@app, configuration:, log:, surroundings: @surroundings, inherit: inherited).bind
+    end
+
+    # Makes what the workers share. There are +slots+ places for workers; +adoption+ are the two descriptors of the adoption queue of the
+    # image before this one, if there was one.
+    def share(slots, adoption = nil)
+      @cluster = Native::Cluster.new(slots, adoption)
+    end
+
+    # Loads the app, unless that was done in the process which has forked this one.
+    def load_app
+      return if @loaded
+
+      @app.load
+      @loaded = true
+    end
+
+    # Reports what has ended a boot.
+    def report(error) = @report.call(error)
+
+    # A word for the process titles.
+    def tag = configuration.tag || File.basename(Dir.pwd)
+  end
+end

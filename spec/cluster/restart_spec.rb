@@ -1,0 +1,117 @@
+# frozen_string_literal: true
+
+# Restarts of a cluster: other code in the place of the old, while clients ask all the time.
+
+require "tempfile"
+
+RSpec.describe "a cluster that restarts", :processes do
+  let(:version) { Tempfile.new("version").tap { |file| File.write(file.path, "one") } }
+
+  def versioned(*, **) = cluster(*, env: { "SPEC_VERSION" => version.path }, **)
+
+  # Asks on kept and on new connections until the block returns, and returns what failed.
+  def asking(server)
+    failures = Queue.new
+    over = false
+    kept = Array.new(4) { server.connect }
+    askers = [
+      *kept.map { |wire| -> { wire.get("/").status } },
+      -> { server.get("/").status }
+    ].map { |ask| Thread.new { (status = ask.call) == 200 || failures << status until over || failures.size > 9 } }
+    askers.each { |thread| thread.report_on_exception = false }
+    yield
+    over = true
+    askers.each { |thread| Patience.value_of(thread, "an asker") }
+    Array.new(failures.size) { failures.pop }
+  end
+
+  def serves(server, text)
+    Patience.until_true("all workers to be of version #{text}") { Array.new(12) { server.get("/version").body }.uniq == [text] }
+  end
+
+  it "replaces the workers on USR1, one after the other" do
+    server = versioned("--no-preload-app")
+    before = worker_pids(server)
+    File.write(version.path, "two")
+    failed = asking(server) do
+      server.signal(:USR1)
+      before.each { |pid| wait_gone(pid) }
+      serves(server, "two")
+    end
+    expect(failed).to eq []
+    expect(server.output.scan(/serves in the place of pid \d+ \(phased restart\)/).size).to eq 2
+  end
+
+  it "becomes another image on USR2, in the same process" do
+    server = versioned
+    before = worker_pids(server)
+    File.write(version.path, "two")
+    failed = asking(server) do
+      server.signal(:USR2)
+      before.each { |pid| wait_gone(pid) }
+      serves(server, "two")
+    end
+    expect(failed).to eq []
+    expect(server.get("/loaded").body.to_i).to eq server.pid
+    server.signal(:TERM)
+    expect(server.exit_status).to eq 0
+  end
+
+  it "does so on USR1 where the app is preloaded, and says so" do
+    server = versioned
+    File.write(version.path, "two")
+    server.signal(:USR1)
+    server.wait_for_line(/^tidegate: restarting: the app is preloaded, so that the master is replaced too/)
+    serves(server, "two")
+  end
+
+  it "changes nothing where the new code cannot boot" do
+    server = versioned
+    before = worker_pids(server)
+    File.write(version.path, "broken")
+    server.signal(:USR2)
+    server.wait_for_line(/^tidegate: the new image has ended with status 1 in its trial boot: nothing is restarted/)
+
+    expect(worker_pids(server)).to eq before
+    expect(server.get("/version").body).to eq "one"
+  end
+
+  it "changes nothing on USR1 where new workers cannot boot" do
+    server = versioned("--no-preload-app")
+    before = worker_pids(server)
+    File.write(version.path, "broken")
+    server.signal(:USR1)
+    server.wait_for_line(/^tidegate: the workers are not replaced, as the new ones cannot boot; those that are there serve on/)
+    expect(worker_pids(server)).to include(*before)
+    expect(server.get("/version").body).to eq "one"
+  end
+
+  it "forks the next workers from a warm one on URG" do
+    server = cluster
+    before = worker_pids(server)
+    failed = asking(server) do
+      server.signal(:URG)
+      before.each { |pid| Patience.until_true("#{pid} to serve no more") { !title(pid).start_with?("tidegate: worker") } }
+      wait_workers(server, 2)
+    end
+    expect(failed).to eq []
+    mold, = children(server.pid).select { |pid| title(pid).start_with?("tidegate: mold") }
+    expect(before).to include(mold)
+
+    server.signal(:TERM)
+    expect(server.exit_status).to eq 0
+    wait_gone(mold)
+  end
+
+  it "goes on without its mold" do
+    server = cluster
+    server.signal(:URG)
+    mold = Patience.until_true("a mold") { children(server.pid).find { |pid| title(pid).start_with?("tidegate: mold") } }
+    Process.kill(:KILL, mold)
+    server.wait_for_line(/^tidegate: the mold was ended by SIGKILL; the next workers are forked from the master/)
+    first, = wait_workers(server, 2)
+    Process.kill(:KILL, first)
+    Patience.until_true("another worker") { !wait_workers(server, 2).include?(first) }
+    expect(server.get("/").status).to eq 200
+  end
+end
