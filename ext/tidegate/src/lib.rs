@@ -10,6 +10,7 @@
 //! | `gvl::{ractor, fork}` | telling the app's Ractor from others, and a process from its children |
 //! | `error` | Rust errors as the Ruby exceptions declared in `lib/tidegate/error.rb` |
 //! | `native` | the functions of `Tidegate::Native` that need no server |
+//! | `cluster` | what a master shares with its workers |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
 //! | `rack::{env, env_keys, header_keys, hash_builder}` | a request as a Rack env |
 //! | `rack::{input, request_stream}` | a request body as `rack.input` |
@@ -29,6 +30,7 @@
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "a cdylib exports nothing but the init function that a macro writes")]
 
+mod cluster;
 mod error;
 mod gvl;
 mod native;
@@ -45,6 +47,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = ruby.define_module("Tidegate")?.define_module("Native")?;
     native::define(native)?;
     server::define(ruby, native)?;
+    cluster::define(ruby, native)?;
     rack::exchange::define(ruby, native)?;
     rack::hijack::define(ruby, native)?;
     rack::early_hints::define(ruby, native)?;
@@ -61,6 +64,7 @@ fn look_classes_up(ruby: &Ruby) {
     use magnus::TypedData;
     let classes = [
         server::Server::class,
+        cluster::Cluster::class,
         rack::exchange::Exchange::class,
         rack::hijack::HijackGuard::class,
         rack::early_hints::EarlyHints::class,

@@ -44,6 +44,7 @@ use crate::{
         Admin, Liveness,
         report::{Own, Report},
     },
+    cluster::Member,
     config::{Address, Config},
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared},
     drain::Traffic,
@@ -54,7 +55,7 @@ use crate::{
     },
     log::{Logs, access::AccessLog, event::LogEvent, warnings::Warnings},
     pool::{DispatchQueue, time_slice::TimeSlicer},
-    stats::Stats,
+    stats::SharedStats,
     sync::{latch::latch, now},
 };
 
@@ -76,7 +77,9 @@ pub struct Server {
     bound: Vec<Bound>,
     admin: Option<Bound>,
     queue: Arc<DispatchQueue>,
-    stats: Arc<Stats>,
+    stats: SharedStats,
+    /// The server's place among the workers of a cluster.
+    member: Option<Member>,
     access: Option<AccessLog>,
     logs: Logs,
     time_slicer: Option<&'static TimeSlicer>,
@@ -106,7 +109,7 @@ impl Server {
             Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
             None => None,
         };
-        let stats = Arc::new(Stats::default());
+        let stats = SharedStats::default();
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
         queue.retire_idle(config.min_threads, config.idle_thread_timeout);
@@ -117,6 +120,7 @@ impl Server {
             admin,
             queue,
             stats,
+            member: None,
             access: None,
             logs: Logs::default(),
             time_slicer: None,
@@ -174,6 +178,16 @@ impl Server {
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin = self.admin.as_ref().map(Bound::address);
         driver::ready(&addresses, admin.as_deref(), Some(workers), max_threads, self.plan, |event| event.to_string())
+    }
+
+    /// Serves as a worker of a cluster. The calling process is the one that the master has forked for this; no thread knows the
+    /// [`queue`](Self::queue) yet, which is another from now on.
+    pub fn join(&mut self, member: Member) {
+        let Config { limits, max_threads, min_threads, idle_thread_timeout, .. } = &self.config;
+        self.queue = DispatchQueue::of_member(limits.max_queue, limits.queue_timeout, *max_threads, member.clone());
+        self.queue.retire_idle(*min_threads, *idle_thread_timeout);
+        self.stats = member.stats();
+        self.member = Some(member);
     }
 
     /// Where workers get their exchanges; they may wait there already.

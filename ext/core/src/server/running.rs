@@ -12,7 +12,7 @@ use super::{Message, signals::SignalListener};
 use crate::{
     lifecycle::{Event, Phase, Signal},
     pool::DispatchQueue,
-    stats::{Snapshot, Stats},
+    stats::{SharedStats, Snapshot},
     sync::{
         Parker,
         latch::{Latch, LatchTrigger, latch},
@@ -24,7 +24,7 @@ pub struct Running {
     pub(super) addresses: Vec<String>,
     pub(super) admin_address: Option<String>,
     pub(super) queue: Arc<DispatchQueue>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: SharedStats,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) phases: watch::Receiver<Phase>,
     pub(super) stopped: Latch,

@@ -2,11 +2,13 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod clock;
 pub(crate) mod cpu_clock;
 pub(crate) mod family;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shared_memory;
 mod signal;
 mod socket;
 

@@ -2,10 +2,11 @@
 
 use std::os::fd::RawFd;
 
-use magnus::{Error, Ruby};
+use magnus::{Error, Ruby, typed_data::Obj};
+use tidegate_core::Member;
 
 use super::{Server, ServerState};
-use crate::error;
+use crate::{cluster::Cluster, error};
 
 impl Server {
     /// The addresses, each with the descriptor that is bound to it, which stays the server's.
@@ -26,6 +27,18 @@ impl Server {
     /// Ends what [`Server::guard_boot`] has begun: its thread would be lost in a fork.
     pub(super) fn end_guard(&self) {
         drop(self.guard().take());
+    }
+
+    /// Takes the place `slot` of the cluster, for a worker that the master has just forked.
+    pub(super) fn join_cluster(
+        ruby: &Ruby,
+        rb_self: &Self,
+        cluster: Obj<Cluster>,
+        slot: usize,
+        _control: RawFd,
+    ) -> Result<(), Error> {
+        let member = Member::new(cluster.core().clone(), slot);
+        rb_self.bound(ruby, |server| server.join(member))
     }
 
     /// Asks the bound server something.

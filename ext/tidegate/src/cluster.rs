@@ -1,0 +1,111 @@
+//! `Tidegate::Native::Cluster`: what a master shares with the workers that it forks, as a Ruby object.
+
+use std::{io, sync::Arc};
+
+use magnus::{Error, RArray, RHash, RModule, Ruby, Symbol, TypedData, function, method, prelude::*};
+use tidegate_core::{Cluster as Core, Restart, WorkerView};
+
+use crate::error;
+
+/// The Ruby object. A child that the master forks has the same memory behind it.
+#[derive(TypedData)]
+#[magnus(class = "Tidegate::Native::Cluster", free_immediately)]
+pub(crate) struct Cluster {
+    core: Arc<Core>,
+    slots: usize,
+}
+
+impl magnus::DataTypeFunctions for Cluster {}
+
+impl Cluster {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    fn new(ruby: &Ruby, slots: usize) -> Result<Self, Error> {
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("no shared memory: {cause}"));
+        Ok(Self { core: Core::create(slots).map_err(failed)?, slots })
+    }
+
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// A free place for the worker of that index; nil where all are taken.
+    fn reserve(&self, index: usize) -> Option<usize> {
+        self.core.reserve(index)
+    }
+
+    fn spawned(ruby: &Ruby, rb_self: &Self, slot: usize, pid: u32) -> Result<(), Error> {
+        rb_self.checked(ruby, slot)?;
+        rb_self.core.spawned(slot, pid);
+        Ok(())
+    }
+
+    /// The worker of that place has ended, and was waited for.
+    fn gone(ruby: &Ruby, rb_self: &Self, slot: usize) -> Result<(), Error> {
+        rb_self.checked(ruby, slot)?;
+        rb_self.core.gone(slot);
+        Ok(())
+    }
+
+    fn checked(&self, ruby: &Ruby, slot: usize) -> Result<(), Error> {
+        if slot < self.slots { Ok(()) } else { Err(error::misuse(ruby, "the cluster has no such place")) }
+    }
+
+    /// A Hash for each worker.
+    fn workers(ruby: &Ruby, rb_self: &Self) -> Result<RArray, Error> {
+        let views = ruby.ary_new();
+        for view in rb_self.core.workers() {
+            views.push(self::view(ruby, &view)?)?;
+        }
+        Ok(views)
+    }
+
+    fn begin_phase(&self) -> u32 {
+        self.core.begin_phase()
+    }
+
+    /// Counts a worker that is replaced, for the metrics.
+    fn count_restart(ruby: &Ruby, rb_self: &Self, reason: Symbol) -> Result<(), Error> {
+        let reason = match &*reason.name()? {
+            "crashed" => Restart::Crashed,
+            "timeout" | "stuck" => Restart::Timeout,
+            "max_requests" => Restart::MaxRequests,
+            "max_memory" => Restart::MaxMemory,
+            "phased" | "restart" => Restart::Phased,
+            "refork" => Restart::Refork,
+            "asked" => Restart::Asked,
+            other => return Err(Error::new(ruby.exception_arg_error(), format!("no reason of ours: {other}"))),
+        };
+        rb_self.core.count_restart(reason);
+        Ok(())
+    }
+}
+
+fn view(ruby: &Ruby, view: &WorkerView) -> Result<RHash, Error> {
+    let hash = ruby.hash_new();
+    hash.aset(ruby.to_symbol("slot"), view.slot)?;
+    hash.aset(ruby.to_symbol("index"), view.index)?;
+    hash.aset(ruby.to_symbol("pid"), view.pid)?;
+    hash.aset(ruby.to_symbol("state"), ruby.to_symbol(view.state.name()))?;
+    hash.aset(ruby.to_symbol("heartbeat_age"), view.heartbeat_age.as_secs_f64())?;
+    hash.aset(ruby.to_symbol("requests"), view.requests)?;
+    hash.aset(ruby.to_symbol("in_flight"), view.in_flight)?;
+    hash.aset(ruby.to_symbol("connections"), view.connections)?;
+    hash.aset(ruby.to_symbol("rss"), view.rss)?;
+    Ok(hash)
+}
+
+pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Cluster", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_singleton_method("new", function!(Cluster::new, 1))?;
+    class.define_method("slots", method!(Cluster::slots, 0))?;
+    class.define_method("reserve", method!(Cluster::reserve, 1))?;
+    class.define_method("spawned", method!(Cluster::spawned, 2))?;
+    class.define_method("gone", method!(Cluster::gone, 1))?;
+    class.define_method("workers", method!(Cluster::workers, 0))?;
+    class.define_method("begin_phase", method!(Cluster::begin_phase, 0))?;
+    class.define_method("count_restart", method!(Cluster::count_restart, 1))
+}
