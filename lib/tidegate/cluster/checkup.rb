@@ -48,13 +48,13 @@ module Tidegate
     def judge_serving(worker, view)
       silent = view[:heartbeat_age]
       if silent && silent > configuration.worker_timeout
-        @supervisor.kill(worker, "has given no sign of life for #{seconds(silent)} (worker_timeout)", "timeout")
-      elsif view[:state] == "retiring"
+        @supervisor.kill(worker, "has given no sign of life for #{seconds(silent)} (worker_timeout)", :timeout)
+      elsif view[:state] == :retiring
         @supervisor.leaves_by_itself(worker)
       elsif worker.request_limit && view[:requests].to_i >= worker.request_limit
-        @supervisor.replace(worker, "max_requests")
+        @supervisor.replace(worker, :max_requests)
       elsif configuration.max_memory && view[:rss].to_i > configuration.max_memory
-        @supervisor.replace(worker, "max_memory")
+        @supervisor.replace(worker, :max_memory)
       end
     end
 

@@ -15,7 +15,7 @@ module Tidegate
     SETTLED = 1.0
 
     # Why a worker is replaced, in the words of the log.
-    REASONS = { "phased" => "phased restart", "stuck" => "a request is stuck" }.freeze
+    REASONS = { phased: "phased restart", stuck: "a request is stuck" }.freeze
 
     # +parts+ are what the workers share. +legacy+ are the handles of the workers of the image before this one, which are replaced.
     def initialize(parts, legacy: [], phase: 0)
@@ -25,7 +25,7 @@ module Tidegate
       @nursery = Nursery.new(parts)
       @roster = Roster.new(configuration.workers, strategy: configuration.worker_culling_strategy, most: cluster.slots / 2)
       legacy.each { |worker| @roster.add(worker) }
-      @roster.replace_all("restart")
+      @roster.replace_all(:restart)
       @boots = Boots.new(BOOT_FAILURES)
       @status = 0
     end
@@ -77,7 +77,7 @@ module Tidegate
     def phased_restart
       @phase += 1
       @log.info("phased restart: the workers are replaced one after the other")
-      @roster.replace_all("phased")
+      @roster.replace_all(:phased)
     end
 
     # Has the workers replaced by forks of one that is warm: +worker+, or the oldest. False if that cannot be now.
@@ -89,7 +89,7 @@ module Tidegate
 
       @log.info("refork: #{worker} becomes the mold of the next workers")
       @candidate = worker
-      replace(worker, "refork")
+      replace(worker, :refork)
     end
 
     def reopen_logs = each { |worker| worker.tell("L") }
@@ -163,7 +163,7 @@ module Tidegate
     # A worker that serves was told to leave, and not by the master.
     def leaves_by_itself(worker)
       @log.info("#{worker} was told to leave; another takes its place")
-      cluster.count_restart("asked")
+      cluster.count_restart(:asked)
       worker.state = :retiring
     end
 
@@ -193,7 +193,7 @@ module Tidegate
       when /\Apid (\d+)\z/ then know(worker, $1.to_i)
       when "booted" then booted(worker)
       when "mold" then cast(worker)
-      when "stuck" then replace(worker, "stuck")
+      when "stuck" then replace(worker, :stuck)
       else return line
       end
       nil
@@ -238,7 +238,7 @@ module Tidegate
       cluster.gone(worker.slot)
       @nursery.mold = worker
       @phase += 1
-      @roster.replace_all("refork")
+      @roster.replace_all(:refork)
     end
 
     def left(worker, how)
@@ -269,7 +269,7 @@ module Tidegate
       return if worker.replace_for == :killed
 
       @log.error("#{worker} #{how}; another takes its place")
-      cluster.count_restart("crashed")
+      cluster.count_restart(:crashed)
     end
 
     # If other workers serve, they go on; without any there is no point in trying for ever.

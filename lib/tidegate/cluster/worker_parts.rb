@@ -22,10 +22,9 @@ module Tidegate
       @server = Server.new(@app, configuration:, log:, surroundings: @surroundings, inherit: inherited).bind
     end
 
-    # Makes what the workers share. There are +slots+ places for workers; +adoption+ are the two descriptors of the adoption queue of the
-    # image before this one, if there was one.
-    def share(slots, adoption = nil)
-      @cluster = Native::Cluster.new(slots, adoption)
+    # Makes what the workers share. There are +slots+ places for workers.
+    def share(slots)
+      @cluster = Native::Cluster.new(slots)
     end
 
     # Loads the app, unless that was done in the process which has forked this one.

@@ -107,7 +107,7 @@ module Tidegate
       loader = AppLoader.new(@configuration.rackup) unless @app
       parts = WorkerParts.new(configuration: @configuration, app: @app || loader, log: @log, surroundings:, report: method(:report))
       @server = parts.bind
-      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max, legacy&.dig(:adoption))
+      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max)
       parts.load_app if @configuration.preload_app
       @signals.check
       yield @server if block_given?
@@ -121,7 +121,7 @@ module Tidegate
 
     # All workers serve.
     def ready(parts)
-      @log.info("all #{@configuration.workers} workers serve")
+      @log.info(parts.server.ready_sentence(@configuration.workers), event: "ready")
       hooks(:after_booted)
     end
 

@@ -17,7 +17,7 @@ RSpec.describe Tidegate::Roster do
   end
 
   it "replaces one at a time, and only what serves" do
-    old = [worker(0, replace_for: "phased"), worker(1, replace_for: "phased")]
+    old = [worker(0, replace_for: :phased), worker(1, replace_for: :phased)]
     roster = roster(2, *old)
     expect(roster.next_to_replace).to be old.first
 
@@ -31,7 +31,7 @@ RSpec.describe Tidegate::Roster do
 
   it "waits where more than half of the workers are leaving" do
     leaving = Array.new(3) { |index| worker(index, state: :retiring) }
-    roster = roster(4, *leaving, worker(0), worker(1), worker(2), worker(3, replace_for: "phased"))
+    roster = roster(4, *leaving, worker(0), worker(1), worker(2), worker(3, replace_for: :phased))
     expect(roster.next_to_replace).to be_nil
 
     roster.delete(leaving.first)
@@ -70,8 +70,8 @@ RSpec.describe Tidegate::Roster do
 
   it "forgets whom to replace when it gives up" do
     roster = roster(2, worker(0), worker(1))
-    roster.replace_all("phased")
-    expect(roster.map(&:replace_for)).to eq %w[phased phased]
+    roster.replace_all(:phased)
+    expect(roster.map(&:replace_for)).to eq %i[phased phased]
     roster.give_up_replacing
     expect(roster.next_to_replace).to be_nil
   end
