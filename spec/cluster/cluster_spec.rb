@@ -21,7 +21,7 @@ RSpec.describe "a cluster", :processes do
   end
 
   it "loads the app in each worker where it is not to be preloaded" do
-    server = cluster("--no-preload-app")
+    server = cluster("--no-preload")
     expect(Array.new(20) { server.get("/loaded").body.to_i }.uniq).to match_array(worker_pids(server))
   end
 
@@ -85,7 +85,7 @@ RSpec.describe "a cluster", :processes do
     end
 
     it "ends while its workers boot" do
-      server = boot("slow_boot.ru", "-w", 2, "--no-preload-app")
+      server = boot("slow_boot.ru", "-w", 2, "--no-preload")
       2.times { meet("boot") }
       server.signal(:TERM)
       expect(server.exit_status).to eq 0
@@ -105,7 +105,7 @@ RSpec.describe "a cluster", :processes do
     end
 
     it "gives up where no worker can boot" do
-      server = boot("raises_at_load.ru", "-w", 2, "--no-preload-app")
+      server = boot("raises_at_load.ru", "-w", 2, "--no-preload")
       expect(server.exit_status).to eq 1
       expect(server.output).to match(/^tidegate: 5 workers in a row could not boot, and none serves: the server ends/)
     end

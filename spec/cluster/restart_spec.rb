@@ -30,7 +30,7 @@ RSpec.describe "a cluster that restarts", :processes do
   end
 
   it "replaces the workers on USR1, one after the other" do
-    server = versioned("--no-preload-app")
+    server = versioned("--no-preload")
     before = worker_pids(server)
     File.write(version.path, "two")
     failed = asking(server) do
@@ -77,7 +77,7 @@ RSpec.describe "a cluster that restarts", :processes do
   end
 
   it "changes nothing on USR1 where new workers cannot boot" do
-    server = versioned("--no-preload-app")
+    server = versioned("--no-preload")
     before = worker_pids(server)
     File.write(version.path, "broken")
     server.signal(:USR1)

@@ -35,7 +35,7 @@ module Tidegate
 
     def judge_boot(worker)
       limit = configuration.worker_boot_timeout
-      @supervisor.kill(worker, "has not booted within #{seconds(limit)} (worker_boot_timeout)") if worker.age > limit
+      @supervisor.kill(worker, "has not booted within #{seconds(limit)} (worker_boot_timeout)") if limit && worker.age > limit
     end
 
     def judge_leaving(worker)
@@ -47,7 +47,7 @@ module Tidegate
 
     def judge_serving(worker, view)
       silent = view[:heartbeat_age]
-      if silent && silent > configuration.worker_timeout
+      if silent && (limit = configuration.worker_timeout) && silent > limit
         @supervisor.kill(worker, "has given no sign of life for #{seconds(silent)} (worker_timeout)", :timeout)
       elsif view[:state] == :retiring
         @supervisor.leaves_by_itself(worker)
