@@ -44,7 +44,7 @@ mod sys;
 
 // What the binding names, and what is in the signatures of that.
 pub use self::{
-    cluster::{Cluster, Member, Restart, WorkerState, WorkerView},
+    cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
         About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
         PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,

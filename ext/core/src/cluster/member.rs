@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    Cluster, WorkerState,
+    Cluster, DrainFigures, WorkerState,
     figures::WorkerFigures,
     table::{Line, Room},
 };
@@ -104,6 +104,19 @@ impl Member {
     pub(crate) fn publish_figures(&self, figures: &WorkerFigures, deepest: usize) {
         self.cluster.table.records[self.slot].figures.publish(figures);
         self.line().deepest.fetch_max(u32::try_from(deepest).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    // ===== the cluster's drain =====
+
+    /// The cluster's drain, or a server that has only just started, enters this phase here. Returns whether this is the first worker in
+    /// it, which tells the operator.
+    pub(crate) fn tells_of(&self, state: WorkerState) -> bool {
+        self.cluster.drain.tell(state)
+    }
+
+    /// What was done here in the cluster's drain.
+    pub(crate) fn has_drained(&self, figures: &DrainFigures) {
+        self.cluster.drain.add_worker(figures);
     }
 
     // ===== its siblings =====

@@ -4,10 +4,12 @@
 //! | file | subject |
 //! |---|---|
 //! | [`table`] | the shared memory: a line for each worker, and what it has counted |
+//! | [`drain_record`] | what the workers have done in the cluster's drain |
 //! | [`figures`] | what a worker publishes of itself each second |
 //! | [`member`] | a worker's own place |
 //! | [`sums`] | what all workers have counted together, those that have left included |
 
+pub(crate) mod drain_record;
 pub(crate) mod figures;
 pub(crate) mod member;
 pub(crate) mod sums;
@@ -22,17 +24,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::table::{Line, Room, Table};
+use self::{
+    drain_record::DrainCells,
+    table::{Line, Room, Table},
+};
 pub use self::{
+    drain_record::DrainFigures,
     member::Member,
     table::{Restart, WorkerState},
 };
-use crate::sys::clock;
+use crate::sys::{clock, shared_memory::shared};
 
 /// What the processes of a cluster share. Made once by the master, before any fork; each worker inherits it.
 #[derive(Debug)]
 pub struct Cluster {
     table: Table,
+    drain: &'static DrainCells,
 }
 
 /// A worker as the master sees it.
@@ -78,7 +85,8 @@ impl Cluster {
     ///
     /// When the system has no memory left for it.
     pub fn create(slots: usize) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { table: Table::create(slots)? }))
+        let drain = &shared::<DrainCells>(1)?[0];
+        Ok(Arc::new(Self { table: Table::create(slots)?, drain }))
     }
 
     /// A place for a worker that is about to be started; `None` when all are taken. The worker is booting from now on.
@@ -139,6 +147,13 @@ impl Cluster {
             connections: counted.connections + counted.hijacked,
             rss: figures.rss,
         })
+    }
+
+    // ===== the drain =====
+
+    /// What the workers have done in the cluster's drain, as far as they have told.
+    pub fn drained(&self) -> DrainFigures {
+        self.drain.read()
     }
 
     // ===== restarts =====
