@@ -14,6 +14,7 @@ module Tidegate
   autoload :Check, "tidegate/command/check"
   autoload :CLI, "tidegate/command/cli"
   autoload :Configuration, "tidegate/configuration"
+  autoload :CPUQuota, "tidegate/configuration/cpu_quota"
   autoload :Delivery, "tidegate/rack/delivery"
   autoload :Descriptors, "tidegate/command/descriptors"
   autoload :DrainHooks, "tidegate/drain/hooks"
@@ -25,6 +26,7 @@ module Tidegate
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"
   autoload :KeptThread, "tidegate/pool/kept_thread"
+  autoload :KeyedHook, "tidegate/hooks"
   autoload :Launcher, "tidegate/command/launcher"
   autoload :Log, "tidegate/log"
   autoload :Native, "tidegate/native"
@@ -36,6 +38,7 @@ module Tidegate
   autoload :Printable, "tidegate/log/printable"
   autoload :PumaDSL, "tidegate/configuration/puma_dsl"
   autoload :PumaFlags, "tidegate/configuration/puma_flags"
+  autoload :PumaControl, "tidegate/configuration/puma_control"
   autoload :RackEnv, "tidegate/rack/env"
   autoload :RackHandler, "tidegate/rack/handler"
   autoload :Restart, "tidegate/command/restart"
@@ -48,6 +51,7 @@ module Tidegate
   autoload :Systemd, "tidegate/command/systemd"
   autoload :TemporaryDirectory, "tidegate/command/temporary_directory"
   autoload :ThreadLimit, "tidegate/pool/thread_limit"
+  autoload :WorkerCount, "tidegate/configuration/worker_count"
   autoload :WorkerPool, "tidegate/pool/worker_pool"
 
   # The parts that a server may first need when no file can be opened any more.

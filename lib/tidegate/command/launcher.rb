@@ -64,6 +64,7 @@ module Tidegate
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.for(@configuration)
       @configuration.warnings.each { |warning| @log.error(warning) }
+      @configuration.findings.each { |finding| @log.info(finding) }
       warn_of_shell
       change_directory
       export_environment unless @app
