@@ -27,8 +27,22 @@ module Tidegate
                         environment: setting[:environment]&.value || OPTIONS[:environment].default,
                         directory: setting[:directory]&.value || Dir.pwd)
       layer = files.layer
-      new([*said, layer, defaults], warnings: [*environment.warnings, *files.warnings])
+      layers = [*said, layer, defaults]
+      settle_mode(layers, layer)
+      new(layers, warnings: [*environment.warnings, *files.warnings])
     end
+
+    # Has the blocks evaluated that count with workers only, or without them only. Raises if one of them makes workers of none.
+    def self.settle_mode(layers, file)
+      workers = -> { layers.filter_map { |layer| layer[:workers] }.first }
+      mode = ->(setting) { [nil, 0].include?(setting&.value) ? :single : :cluster }
+      before = mode[workers.call]
+      file.settle(before)
+      return if mode[workers.call] == before
+
+      raise ConfigurationError, "#{workers.call.origin}: workers cannot be set in a block that depends on it (#{before})"
+    end
+    private_class_method :settle_mode
 
     # Resolves the keywords of an embedded server, and nothing else: no files, no environment variables. The environment is
     # production unless it is given, so that no exception is shown to a client.
@@ -41,8 +55,16 @@ module Tidegate
       defaults = Layer.new
       defaults.set(OPTIONS[:environment], "production", "default")
       defaults.set(OPTIONS[:termination_log], "none", "default") # the process is not the server's own
-      new([keywords, defaults])
+      new([keywords, defaults]).tap do |configuration|
+        next unless configuration.cluster?
+
+        raise ConfigurationError, "workers cannot be set for a server within a process: the command `tidegate` forks workers"
+      end
     end
+
+    # The hooks that run only where there are workers.
+    CLUSTER_HOOKS = %i[before_fork before_worker_fork after_worker_fork before_worker_boot before_worker_shutdown
+                       after_worker_shutdown before_refork after_refork].freeze
 
     # All options as a page of documentation.
     # @return [String] Markdown
@@ -58,14 +80,18 @@ module Tidegate
     # Sentences for the log about what was given and does nothing.
     attr_reader :warnings
 
+    # Sentences for the log about what was found out, as for `workers auto`.
+    attr_reader :findings
+
     # +layers+ from strong to weak.
     def initialize(layers, warnings: [])
       @settings = OPTIONS.each_key.to_h { |name| [name, layers.filter_map { |layer| layer[name] }.first] }
       @values = OPTIONS.to_h { |name, option| [name, @settings[name] ? @settings[name].value : option.default] }
       @addresses = Addresses.new(layers).to_a.freeze
-      @warnings = warnings.freeze
       settle_threads(layers)
       settle_paths
+      settle_workers
+      @warnings = [*warnings, *cluster_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
 
@@ -74,6 +100,9 @@ module Tidegate
 
     # Without the values: some are secrets.
     def inspect = "#<#{self.class}>"
+
+    # Whether workers are forked. Without any this process serves alone.
+    def cluster? = workers.positive?
 
     # Whether clients may see the exceptions of the application.
     def development? = environment == "development"
@@ -84,9 +113,41 @@ module Tidegate
     def settle_paths
       directory = File.expand_path(directory() || ".")
       @values[:admin] = admin&.in(directory)
-      %i[admin_token_file spool_directory].each do |name|
+      %i[admin_token_file spool_directory state_path redirect_stdout redirect_stderr].each do |name|
         @values[name] = File.expand_path(@values[name], directory) if @values[name]
       end
+    end
+
+    # Makes a number of `workers auto`, and checks what depends on other options.
+    def settle_workers
+      auto = WorkerCount.auto if workers == :auto
+      @findings = [*auto&.to_s].freeze
+      @values[:workers] = auto.count if auto
+      @values[:max_requests_jitter] ||= max_requests.to_i / 10
+      return if worker_timeout.nil? || worker_timeout > worker_check_interval
+
+      name, other = origin(:worker_timeout) ? %i[worker_timeout worker_check_interval] : %i[worker_check_interval worker_timeout]
+      raise ConfigurationError, "#{origin(name)}: #{name} cannot be #{number(name)}: worker_timeout must be longer than " \
+                                "worker_check_interval, and #{other} is #{number(other)}"
+    end
+
+    def number(name) = format("%g", @values[name])
+
+    # What is set for workers where there are none, in one line; or that there is only one.
+    def cluster_warnings
+      return lonely_worker if cluster?
+
+      hooks = CLUSTER_HOOKS.reject { |name| @values[name].empty? }
+      return [] if hooks.empty? || silence_fork_callback_warning
+
+      names = [hooks[..-2].join(", "), hooks.last].reject(&:empty?).join(" and ")
+      ["#{origin(hooks.first)}: #{names} #{hooks.one? ? "does" : "do"} nothing here: there are no workers"]
+    end
+
+    def lonely_worker
+      return [] unless workers == 1 && @findings.empty? && !silence_single_worker_warning
+
+      ["#{origin(:workers)}: one worker serves as workers 0 would, and takes a second process for it"]
     end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one

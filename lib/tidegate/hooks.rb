@@ -12,15 +12,39 @@ module Tidegate
       @log = log
     end
 
-    # Runs the blocks, one after the other.
-    def run = @blocks.each { |block| attempt(block) }
+    # Runs the blocks, one after the other. A block gets as many of +arguments+ as it takes.
+    def run(*arguments) = @blocks.each { |block| attempt(block, arguments) }
+
+    # As many of +arguments+ as +callable+ takes: a lambda or a method refuses more.
+    # @api private
+    def self.fitting(callable, arguments)
+      parameters = callable.respond_to?(:parameters) ? callable.parameters : callable.method(:call).parameters
+      return arguments if parameters.any? { |kind, _| kind == :rest }
+
+      arguments.first(parameters.count { |kind, _| %i[req opt].include?(kind) })
+    rescue NameError
+      arguments # it answers call by method_missing
+    end
 
     private
 
-    def attempt(block)
-      block.call
+    def attempt(block, arguments)
+      block.call(*self.class.fitting(block, arguments))
     rescue StandardError, ScriptError => error
       @log.report(error, event: "hook_error", hook: @name) { |summary| "the hook #{@name} raised #{summary}" }
     end
+  end
+
+  # A hook with a key, such as `before_worker_boot(:pool) { |index, data| ... }`: it gets a Hash as its second argument, the same in
+  # all hooks of that key, so that what one opens another can close. Each process has its own, as a fork copies it.
+  class KeyedHook
+    # +data+ is the Hash.
+    def initialize(block, data)
+      @block = block
+      @data = data
+    end
+
+    # Runs the block, with nil as its first argument where the moment has none.
+    def call(*arguments) = @block.call(*Hooks.fitting(@block, [arguments.first, @data]))
   end
 end

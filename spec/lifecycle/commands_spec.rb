@@ -31,6 +31,17 @@ RSpec.describe "the command", :processes do
       expect(bad.stdout.to_a.last).to start_with("drain_delay 40.0 s does not fit: the platform gives 30.0 s")
     end
 
+    it "says with --check how many workers there would be, and where the number comes from" do
+      plan = lambda do |*more, **options|
+        start("--check", "-p", 3000, "-C", "-", *more, fixture("hello.ru"), **options).tap(&:wait_exit).stdout.to_a[1].chomp
+      end
+
+      expect(plan.("-w", 3, "--max-requests", 1000, "--no-preload"))
+        .to eq("forks 3 workers (set by -w/--workers); each loads the app; a worker is replaced after 1000 requests")
+      expect(plan.(env: { "WEB_CONCURRENCY" => "auto" }))
+        .to match(/\Aforks \d+ workers? \(workers auto comes to \d+: .*CPU.*\); the app is loaded once, before they are forked\z/)
+    end
+
     it "says with --check where there is no app to serve" do
       process = start("--check", "-C", "-", "nowhere.ru")
 

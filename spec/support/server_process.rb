@@ -30,7 +30,7 @@ class ServerProcess
   # the gems that we have.
   def self.base_env
     env = defined?(Bundler) ? Bundler.unbundled_env : ENV.to_h
-    env = env.reject { |name, _| name.match?(/\A(TIDEGATE_|PORT\z|RAILS_|RACK_ENV\z|APP_ENV\z|KUBERNETES_)/) }
+    env = env.reject { |name, _| name.match?(/\A(TIDEGATE_|PORT\z|RAILS_|RACK_ENV\z|APP_ENV\z|KUBERNETES_|WEB_CONCURRENCY\z|LISTEN_|NOTIFY_SOCKET\z)/) }
     env.merge("GEM_PATH" => Gem.path.join(":"))
   end
 

@@ -15,7 +15,8 @@ RSpec.describe Tidegate::CLI do
   Tidegate::Configuration::OPTIONS.each_value do |option|
     next if option.flags.empty? || option.switch? || option.stands_for
 
-    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "/PATH" => "/up" }
+    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "/PATH" => "/up",
+                "AGE" => "oldest", "MODE" => "0640", "[only]" => "only" }
     it "sets #{option.name} by #{option.flags.join(" and ")}" do
       option.flags.each do |flag|
         given = example.fetch(option.type.placeholder, "word")
@@ -57,6 +58,12 @@ RSpec.describe Tidegate::CLI do
 
   it "takes what follows a flag for its value, whatever it looks like" do
     expect(value(:tag, "--tag", "--weird")).to eq "--weird"
+  end
+
+  it "takes a flag whose value may be left out, and leaves the flag behind it alone" do
+    expect(value(:bind_to_activated_sockets, "--bind-to-activated-sockets")).to be true
+    expect(value(:bind_to_activated_sockets, "--bind-to-activated-sockets", "only")).to eq :only
+    expect { parse("--bind-to-activated-sockets", "--prot") }.to raise_error(Tidegate::ConfigurationError, /unknown option --prot/)
   end
 
   it "ends the flags at --" do

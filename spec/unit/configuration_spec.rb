@@ -86,6 +86,51 @@ RSpec.describe Tidegate::Configuration do
     end
   end
 
+  describe "workers" do
+    it "are none unless they are set, and a blank variable sets none" do
+      expect(resolve(env: { "WEB_CONCURRENCY" => "" })).to have_attributes(workers: 0, cluster?: false, findings: [])
+    end
+
+    it "are as many as WEB_CONCURRENCY says, unless a flag does" do
+      expect(resolve(env: { "WEB_CONCURRENCY" => "3" }).workers).to eq 3
+      expect(resolve(env: { "WEB_CONCURRENCY" => "3" }, workers: "0").workers).to eq 0
+    end
+
+    it "are counted for auto, and a line says from what" do
+      configuration = resolve(env: { "WEB_CONCURRENCY" => "auto" })
+      expect(configuration.workers).to be_between(1, Etc.nprocessors)
+      expect(configuration.findings).to match [/\Aworkers auto comes to #{configuration.workers}: .*CPU/]
+    end
+
+    it "may be one, with a warning that can be silenced" do
+      expect(resolve(workers: 1)).to have_attributes(cluster?: true, warnings: [/\A--workers: one worker serves as workers 0 would/])
+      expect(resolve(workers: 1, silence_single_worker_warning: true).warnings).to eq []
+    end
+
+    it "are no negative number and no endless one" do
+      expect { resolve(workers: -1) }.to raise_error(Tidegate::ConfigurationError, /workers cannot be -1: it must be a whole number from 0 to 1024, or auto/)
+      expect { resolve(workers: 4000) }.to raise_error(Tidegate::ConfigurationError)
+    end
+
+    it "show life more often than they have to" do
+      expect { resolve(worker_timeout: 3) }
+        .to raise_error(Tidegate::ConfigurationError, "--worker_timeout: worker_timeout cannot be 3: worker_timeout must be longer than " \
+                                                      "worker_check_interval, and worker_check_interval is 5")
+      expect { resolve(worker_check_interval: 60) }.to raise_error(Tidegate::ConfigurationError, /\A--worker_check_interval: /)
+      expect(resolve(worker_timeout: "none").worker_timeout).to be_nil
+    end
+
+    it "leave at different numbers of requests" do
+      expect(resolve(max_requests: 1000).max_requests_jitter).to eq 100
+      expect(resolve(max_requests: 1000, max_requests_jitter: 0).max_requests_jitter).to eq 0
+      expect(resolve(max_memory: "512M").max_memory).to eq 512 * 1024**2
+    end
+
+    it "are not for a server within a process" do
+      expect { described_class.embedded(workers: 2) }.to raise_error(Tidegate::ConfigurationError, /workers cannot be set for a server within a process/)
+    end
+  end
+
   describe "files" do
     it "prefers the file of the environment" do
       files = { "config/tidegate.rb" => "max_queue 3", "config/tidegate/staging.rb" => "max_queue 4" }

@@ -52,6 +52,23 @@ RSpec.describe Tidegate::DSL do
     expect(value(:log_requests, "quiet false")).to be true
   end
 
+  it "gives hooks of one key the same Hash" do
+    load(<<~RUBY)
+      before_worker_boot(:pool) { |index, data| data[:index] = index }
+      before_worker_shutdown("pool") { |index, data| [index, data] }
+      before_refork(:other) { |nothing, data| [nothing, data] }
+      before_worker_boot { |index| index }
+    RUBY
+    hook = ->(name, number = 0) { layer[name].value[number] }
+    expect([hook[:before_worker_boot].call(3), hook[:before_worker_boot, 1].call(4)]).to eq [3, 4]
+    expect(hook[:before_worker_shutdown].call(3)).to eq [3, { index: 3 }]
+    expect(hook[:before_refork].call).to eq [nil, {}]
+  end
+
+  it "takes no key for a hook that has none" do
+    expect { load("before_fork(:x) { 1 }") }.to raise_error(Tidegate::ConfigurationError, /before_fork cannot be :x: it must be a block/)
+  end
+
   it "takes nil for no limit" do
     expect(load("write_timeout nil")).to be_key(:write_timeout)
     expect(layer[:write_timeout].value).to be_nil

@@ -30,28 +30,89 @@ RSpec.describe Tidegate::PumaDSL do
       .to end_with("plugin :solid_queue does nothing here: run its jobs as a process of their own: bin/jobs")
   end
 
-  it "says what does nothing here, and is silent about what does nothing in Puma's single mode" do
+  it "says what does nothing here, and names the hooks of workers in one line where there are none" do
     warnings = resolve(<<~RUBY).warnings.drop(1).map { |line| line[/\d+: .*/] }
       workers 0
       preload_app!
       on_worker_boot { raise "never" }
-      workers ENV.fetch("WEB_CONCURRENCY", 2)
+      before_fork { raise "never" }
       queue_requests false
-      activate_control_app "auto"
+      wait_for_less_busy_worker 0.1
+      rack_url_scheme "https"
       single { persistent_timeout 20 }
     RUBY
 
     expect(warnings).to eq([
-      "4: workers does nothing here: one process serves; cluster mode is not there yet",
       "5: queue_requests does nothing here: requests are always received before the app is called",
-      "6: activate_control_app does nothing here: Tidegate has no such option yet"
+      "6: wait_for_less_busy_worker does nothing here: a worker without room passes connections on to one that is idle",
+      "7: rack_url_scheme does nothing here: Tidegate has no such option yet",
+      "4: before_fork and before_worker_boot do nothing here: there are no workers"
     ])
+    expect(resolve("silence_fork_callback_warning\non_worker_boot { 1 }").warnings.size).to eq(1)
+  end
+
+  it "takes all that Puma has for workers" do
+    configuration = resolve(<<~RUBY)
+      workers ENV.fetch("NO_SUCH_VARIABLE", 2)
+      preload_app! false
+      fork_worker
+      worker_timeout 30
+      worker_check_interval 2
+      worker_culling_strategy :oldest
+      silence_single_worker_warning
+      state_path "tmp/state"
+      state_permission 0o640
+      stdout_redirect "log/out", "log/err", true
+      bind_to_activated_sockets "only"
+      restart_command "bundle exec puma"
+      out_of_band { 1 }
+      on_restart { 2 }
+      before_fork { 3 }
+    RUBY
+
+    expect(configuration).to have_attributes(workers: 2, preload_app: false, refork_after: [1000], worker_timeout: 30.0,
+                                             worker_check_interval: 2.0, worker_culling_strategy: :oldest, state_permission: 0o640,
+                                             redirect_append: true, bind_to_activated_sockets: :only, restart_command: "bundle exec puma")
+    expect(configuration.warnings.size).to eq(1)
+    expect(configuration.state_path).to end_with("/tmp/state")
+    expect([configuration.redirect_stdout, configuration.redirect_stderr]).to match([%r{\A/.*/log/out\z}, %r{\A/.*/log/err\z}])
+    expect(configuration.before_restart.map(&:call)).to eq([2])
+  end
+
+  it "leaves the number of workers to the environment where the file has none for it" do
+    env = { "WEB_CONCURRENCY" => "3" }
+    expect(resolve("workers ENV['NO_SUCH_VARIABLE']", env:).workers).to eq 3
+    expect(resolve("workers ''", env: { "WEB_CONCURRENCY" => " " }).workers).to eq 0
+    expect(resolve("workers :auto")).to be_cluster
+  end
+
+  it "evaluates the blocks of a mode when all else is, and only where it is" do
+    text = "single { max_queue 1 }\ncluster { max_queue 2\n queue_requests true }\nworkers 2"
+    expect(resolve(text)).to have_attributes(max_queue: 2, warnings: [/ is used/, /:3: queue_requests does nothing/])
+    expect(resolve(text.sub("workers 2", "")).max_queue).to eq 1
+    expect(resolve(text, env: { "WEB_CONCURRENCY" => "0" }).max_queue).to eq 1
+  end
+
+  it "names the line of what is wrong in such a block, and takes no number of workers there that would undo it" do
+    expect { resolve("single do\n  port :x\nend") }.to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:2: port cannot be :x})
+    expect { resolve("single { workers 2 }") }
+      .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:1: workers cannot be set in a block that depends on it \(single\)})
+  end
+
+  it "makes the admin listener of the control server" do
+    configuration = resolve('activate_control_app "tcp://127.0.0.1:9394", auth_token: "0123456789abcdef"')
+    expect([configuration.admin.to_s, configuration.admin_token, configuration.warnings.size]).to eq ["tcp://127.0.0.1:9394", "0123456789abcdef", 1]
+    unix = resolve('activate_control_app "unix://tmp/ctl.sock", no_token: true, umask: 0o117, data_only: true')
+    expect(unix.admin.to_s).to match(%r{\Aunix:///.*/tmp/ctl\.sock\?umask=0117\z})
+    expect(unix.warnings.last).to match(/activate_control_app does nothing here: data_only has no effect/)
   end
 
   { "on_booted" => :after_booted, "on_stopped" => :after_stopped, "on_thread_start" => :before_thread_start,
-    "on_thread_exit" => :before_thread_exit }.each do |old, name|
+    "on_thread_exit" => :before_thread_exit, "on_worker_boot" => :before_worker_boot, "on_worker_shutdown" => :before_worker_shutdown,
+    "on_worker_fork" => :before_worker_fork, "after_worker_boot" => :after_worker_fork, "on_refork" => :before_refork,
+    "on_restart" => :before_restart }.each do |old, name|
     it "takes #{name}, also as #{old}" do
-      configuration = resolve("#{name} { 1 }\n#{old} { 2 }")
+      configuration = resolve("workers 2\n#{name} { 1 }\n#{old} { 2 }")
 
       expect(configuration.public_send(name).map(&:call)).to eq([1, 2])
       expect(configuration.warnings.size).to eq(1)

@@ -14,16 +14,34 @@ RSpec.describe Tidegate::PumaFlags do
   described_class::ALL.each do |flag|
     it "takes #{flag.long} and its value, with one line" do
       words = flag.takes? ? [flag.long, "2"] : [flag.long]
-      expect(said(*words)).to eq(flag.already.include?(true) ? [] : ["tidegate: #{flag.long} does nothing here: #{flag.reason}"])
+      expect(said(*words)).to eq(["tidegate: #{flag.long} does nothing here: #{flag.reason}"])
     end
   end
 
-  it "takes the short ones" do
-    expect(said("-w", "2", "-S", "tmp/state", "-R", "x", "-f").map { |line| line[/--\S+/] }).to eq %w[--workers --state --restart-cmd --fork-worker]
+  # What the flags come to.
+  def value(name, *argv) = Tidegate::CLI.new.parse(argv)[name]&.value
+
+  it "sets our options by Puma's flags for workers, restarts and the state file" do
+    expect(value(:workers, "-w", "3")).to eq 3
+    expect(value(:preload_app, "--preload")).to be true
+    expect(value(:state_path, "-S", "tmp/state")).to eq "tmp/state"
+    expect(value(:restart_command, "-R", "x")).to eq "x"
+    expect(value(:redirect_append, "--no-redirect-append")).to be false
+    expect([value(:refork_after, "-f"), value(:refork_after, "--fork-worker=20")]).to eq [[1000], [20]]
   end
 
-  it "says nothing of one worker or none, which is so anyway" do
-    expect(said("-w", "1", "--workers", "0", "--workers=1")).to eq []
+  it "makes the admin listener of what asks for a control server" do
+    token = "0123456789abcdef"
+    expect(value(:admin, "--control-url", "tcp://127.0.0.1:9394").to_s).to eq "tcp://127.0.0.1:9394"
+    expect(value(:admin, "--control-url", "auto").to_s).to match(%r{\Aunix:///.*/tidegate-#{Process.pid}-\w+\.sock\z})
+    expect([value(:admin_token, "--control-token", token), value(:admin_token, "--control-token", "none")]).to eq [token, nil]
+  end
+
+  it "says which part of that it cannot have, without the token" do
+    lines = said("--control-url", "ssl://127.0.0.1:1?key=x", "--control-token", "short-secret")
+    expect(lines).to match([/--control-url does nothing here: TLS is not supported yet\z/,
+                            /--control-token does nothing here: the token is left out, so that nothing can be changed over TCP: it must be 16 to/])
+    expect(lines.join).not_to include "short-secret"
   end
 
   it "says it once, however often it is given" do
@@ -35,14 +53,13 @@ RSpec.describe Tidegate::PumaFlags do
     expect(parsed[:rackup].value).to eq "app.ru"
   end
 
-  it "still takes no beginning of a name, and no flag that would change where the server listens" do
+  it "still takes no beginning of a name" do
     expect { Tidegate::CLI.new.parse(%w[--work 2]) }.to raise_error(Tidegate::ConfigurationError, /unknown option --work: /)
-    expect { Tidegate::CLI.new.parse(%w[--bind-to-activated-sockets]) }.to raise_error(Tidegate::ConfigurationError, /unknown option --bind-to-activated-sockets: /)
   end
 
   it "knows every flag of the Puma that is installed" do
     cli = Gem.path.flat_map { |path| Dir["#{path}/gems/puma-*/lib/puma/cli.rb"] }.first or skip "without puma there is nothing to compare"
-    theirs = File.read(cli).scan(/o\.on .*?"(--[\w-]+)/).flatten - %w[--bind-to-activated-sockets --include]
+    theirs = File.read(cli).scan(/o\.on .*?"(--[\w-]+)/).flatten - %w[--include]
     ours = Tidegate::Configuration::OPTIONS.values.map(&:long) + described_class::NAMES + %w[--no-config --version --help]
 
     expect(theirs.size).to be > 20

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# What `tidegate --check` prints: where the server would listen and what it would do on TERM, without loading the app.
+# What `tidegate --check` prints: where the server would listen, with how many workers, and what it would do on TERM, without
+# loading the app.
 
 module Tidegate
   class Check
@@ -14,7 +15,7 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
 
-      [listening, on_term, *clamped].join("\n")
+      [listening, *processes, on_term, *clamped].join("\n")
     end
 
     # Whether the shutdown plan is what was asked for.
@@ -25,6 +26,20 @@ module Tidegate
     def listening
       admin = @configuration.admin
       ["listens on #{@configuration.addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
+    end
+
+    # The workers and where their number comes from; nothing without any.
+    def processes
+      return unless @configuration.cluster?
+
+      count = @configuration.workers
+      origin = @configuration.findings.first || "set by #{@configuration.origin(:workers)}"
+      loaded = @configuration.preload_app ? "the app is loaded once, before they are forked" : "each loads the app"
+      limits = { max_requests: "requests", max_memory: "bytes of memory" }.filter_map do |name, unit|
+        "#{@configuration.public_send(name)} #{unit}" if @configuration.public_send(name)
+      end
+      text = "forks #{count == 1 ? "1 worker" : "#{count} workers"} (#{origin}); #{loaded}"
+      limits.empty? ? text : "#{text}; a worker is replaced after #{limits.join(" or ")}"
     end
 
     def on_term

@@ -78,7 +78,7 @@ module Tidegate
           options.each { |option| add(parser, option) }
         end
         add_answers(parser)
-        PumaFlags.add_to(parser) { |warning| @warnings << warning }
+        PumaFlags.add_to(parser, @flags) { |warning| @warnings << warning }
       end
     end
 
@@ -136,7 +136,7 @@ module Tidegate
     end
 
     # The flags that take the next word as their value, whatever it looks like.
-    def takers = options.reject(&:switch?).flat_map(&:flags) + PumaFlags::TAKERS
+    def takers = options.select(&:takes_word?).flat_map(&:flags) + PumaFlags::TAKERS
 
     def options = Configuration::OPTIONS.each_value.select(&:long)
 

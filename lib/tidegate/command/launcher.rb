@@ -69,6 +69,7 @@ module Tidegate
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.for(@configuration)
       @configuration.warnings.each { |warning| @log.error(warning) }
+      @configuration.findings.each { |finding| @log.info(finding) }
       warn_of_shell
       change_directory
       export_environment unless @app
@@ -85,7 +86,7 @@ module Tidegate
     # Only tries to boot, or leads a cluster, or serves.
     def run_as_configured(&block)
       return try if Image.trial?(@env)
-      return lead(&block) if @configuration.workers.positive?
+      return lead(&block) if @configuration.cluster?
       return serve(&block) if @app # which has been loaded, and may have threads that a fork would lose
 
       PidOne.run do

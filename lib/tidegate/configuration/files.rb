@@ -16,14 +16,14 @@ module Tidegate
         @directory = directory
       end
 
-      # Sentences about what in the files does nothing. Known after #layer.
-      attr_reader :warnings
+      # Sentences about what in the files does nothing. Known after #layer; its deferred blocks may add some.
+      def warnings = @warnings.flatten
 
       # Evaluates the files into a Layer, one after the other.
       def layer
         @warnings = []
         paths.each_with_object(Layer.new) do |path, layer|
-          @warnings.concat(puma?(path) ? load_puma(path, layer) : DSL.load(path, layer))
+          @warnings << (puma?(path) ? load_puma(path, layer) : DSL.load(path, layer))
         end
       end
 
@@ -46,7 +46,7 @@ module Tidegate
 
       def load_puma(path, layer)
         PumaDSL.load(path, layer).then do |warnings|
-          @given ? warnings : ["#{Fault.relative(path)} is used, as there is no config/tidegate.rb", *warnings]
+          @given ? warnings : ["#{Fault.relative(path)} is used, as there is no config/tidegate.rb", warnings]
         end
       end
 

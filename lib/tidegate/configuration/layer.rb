@@ -15,9 +15,16 @@ module Tidegate
       def initialize(ambient: false)
         @ambient = ambient
         @settings = {}
+        @deferred = Hash.new { |blocks, mode| blocks[mode] = [] }
       end
 
       def ambient? = @ambient
+
+      # Keeps the block until it is known whether there are workers.
+      def defer(mode, &block) = @deferred[mode] << block
+
+      # Runs the blocks that were kept for +mode+, :single or :cluster, which set further options.
+      def settle(mode) = @deferred[mode].each(&:call)
 
       # The Setting of an option, or nil.
       def [](name) = @settings[name]

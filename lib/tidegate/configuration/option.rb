@@ -34,6 +34,9 @@ module Tidegate
 
       def switch? = type.equal?(Types::SWITCH)
 
+      # Whether its flag takes the next word, whatever that looks like.
+      def takes_word? = !switch? && !type.placeholder.start_with?("[")
+
       # The default for people.
       def default_text
         return shown if shown

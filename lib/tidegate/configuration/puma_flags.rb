@@ -1,20 +1,21 @@
 # frozen_string_literal: true
 
-# Flags of Puma's command line that have nothing to change here, so that a command which was written for Puma can be
-# kept while its program is exchanged: they are taken with their values, and each says once that it does nothing.
+# Flags of Puma's command line that are no options here, so that a command which was written for Puma can be kept while its program
+# is exchanged. Some set options that have other names; the others have nothing to change, are taken with their values, and each
+# says once that it does nothing.
 #
-# A flag is not among them when the server would listen elsewhere without it.
+# A flag is not among these when the server would listen elsewhere without it.
 
 module Tidegate
   module PumaFlags
-    CLUSTER = "one process serves; cluster mode is not there yet"
-    RESTART = "there is no restart in place yet"
-    CONTROL = "there is no control server yet; --admin answers the probes"
-    OUTPUT = "the output goes where the process was started; redirect it there"
+    RESTART = "a restart runs the whole command again, in a new process image"
 
-    # +value+ is the word for it in the help. Nothing is said of a value among +already+: what it asks for is so anyway.
-    Flag = Data.define(:short, :long, :value, :reason, :already) do
-      def initialize(short: nil, value: nil, already: [], **) = super
+    # The requests after which `--fork-worker` without a number has the others forked from a worker.
+    FORK_WORKER = 1000
+
+    # +value+ is the word for it in the help.
+    Flag = Data.define(:short, :long, :value, :reason) do
+      def initialize(short: nil, value: nil, **) = super
 
       # As OptionParser takes it.
       def to_a = [*short, [long, *value].join(value&.start_with?("=") ? "" : " "), reason]
@@ -22,42 +23,49 @@ module Tidegate
       # Whether it takes the next word.
       def takes? = !value.nil? && !value.start_with?("=")
 
-      # The sentence for the log when it was given +value+, or nil.
-      def warning(given)
-        "#{long} does nothing here: #{reason}" unless already.include?(given)
-      end
+      # The sentence for the log when it was given.
+      def warning = "#{long} does nothing here: #{reason}"
     end
 
+    # Without an effect.
     ALL = [
-      Flag.new(short: "-w", long: "--workers", value: "COUNT", reason: CLUSTER, already: %w[0 1]),
-      Flag.new(short: "-f", long: "--fork-worker", value: "=[REQUESTS]", reason: CLUSTER),
-      Flag.new(long: "--preload", reason: "it is for the workers of a cluster, which is not there yet", already: [true]),
-      Flag.new(short: "-S", long: "--state", value: "PATH", reason: CONTROL),
-      Flag.new(long: "--control-url", value: "URL", reason: CONTROL),
-      Flag.new(long: "--control-token", value: "TOKEN", reason: CONTROL),
-      Flag.new(short: "-R", long: "--restart-cmd", value: "CMD", reason: RESTART),
       Flag.new(long: "--prune-bundler", reason: RESTART),
       Flag.new(long: "--extra-runtime-dependencies", value: "GEMS", reason: RESTART),
       Flag.new(long: "--idle-timeout", value: "SECONDS", reason: "the server does not end by itself"),
-      Flag.new(long: "--plugin", value: "NAME", reason: "Puma's plugins are not supported yet"),
-      Flag.new(long: "--redirect-stdout", value: "FILE", reason: OUTPUT),
-      Flag.new(long: "--redirect-stderr", value: "FILE", reason: OUTPUT),
-      Flag.new(long: "--redirect-append", reason: OUTPUT),
-      Flag.new(long: "--no-redirect-append", reason: OUTPUT)
+      Flag.new(long: "--plugin", value: "NAME", reason: "Puma's plugins are not supported yet")
+    ].freeze
+
+    # Names of Puma's for what is called otherwise here; `reason` is the meaning for the help.
+    ALIASES = [
+      Flag.new(short: "-f", long: "--fork-worker", value: "=[REQUESTS]", reason: "refork_after, #{FORK_WORKER} unless given"),
+      Flag.new(long: "--control-url", value: "URL", reason: "admin; auto for a Unix socket in the directory for temporary files"),
+      Flag.new(long: "--control-token", value: "TOKEN", reason: "admin_token, which others can see here; none for none")
     ].freeze
 
     # The long names.
-    NAMES = ALL.map(&:long).freeze
+    NAMES = [*ALL, *ALIASES].map(&:long).freeze
 
     # The names of those that take the next word.
-    TAKERS = ALL.select(&:takes?).flat_map { |flag| [*flag.short, flag.long] }.freeze
+    TAKERS = [*ALL, *ALIASES].select(&:takes?).flat_map { |flag| [*flag.short, flag.long] }.freeze
 
-    # Adds them to an OptionParser, under a heading of their own. Yields the sentence about each that is given.
-    def self.add_to(parser)
+    # Adds them to an OptionParser, under headings of their own. Sets options in +layer+, and yields a sentence about each flag that
+    # does nothing.
+    def self.add_to(parser, layer, &warn)
+      parser.separator("\nOf Puma, for options that are called otherwise here:")
+      ALIASES.each { |flag| parser.on(*flag.to_a) { |given| set(flag, given, layer, &warn) } }
       parser.separator("\nOf Puma, taken and without effect:")
-      ALL.each do |flag|
-        parser.on(*flag.to_a) { |given| flag.warning(given)&.then { |warning| yield warning } }
+      ALL.each { |flag| parser.on(*flag.to_a) { warn.call(flag.warning) } }
+    end
+
+    def self.set(flag, given, layer)
+      control = PumaControl.new(layer, flag.long)
+      ignore = ->(reason) { yield "#{flag.long} does nothing here: #{reason}" }
+      case flag.long
+      when "--fork-worker" then layer.set(Configuration::OPTIONS[:refork_after], given || FORK_WORKER, "-f/--fork-worker")
+      when "--control-url" then control.url(given, &ignore)
+      when "--control-token" then control.token(given, &ignore)
       end
     end
+    private_class_method :set
   end
 end

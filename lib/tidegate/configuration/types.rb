@@ -16,6 +16,9 @@ module Tidegate
         end
       end
 
+      # More than the memory of any machine has room for; it bounds a slip of the finger.
+      MOST_WORKERS = 1024
+
       module_function
 
       def type(placeholder, expected, &reader) = Type.new(placeholder, expected, reader)
@@ -68,6 +71,10 @@ module Tidegate
       REQUEST_PATH = type("/PATH", "a path of the app, such as /up") { |given| valid(text(given)) { |it| it.start_with?("/") } }
 
       UNDERSCORES = type("WHICH", "true, false or auto") { |given| auto?(given) ? :auto : valid(SWITCHES[given]) }
+      # Without a value it is on, as a flag of Puma's.
+      ACTIVATED = type("[only]", "true, false or only") do |given|
+        given.nil? || (["only", :only].include?(given) ? :only : valid(SWITCHES[given]))
+      end
       FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
 
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }
@@ -77,6 +84,13 @@ module Tidegate
         auto?(given) ? :auto : valid(integer(given)) { |n| n >= 1 }
       end
       COUNT_OR_ZERO = type("COUNT", "a whole number of at least 0") { |given| valid(integer(given)) { |n| n >= 0 } }
+      COUNT_OR_NONE = type("COUNT", "a whole number of at least 1, or none") do |given|
+        none?(given) ? nil : valid(integer(given)) { |n| n >= 1 }
+      end
+      WORKERS = type("COUNT", "a whole number from 0 to #{MOST_WORKERS}, or auto") do |given|
+        auto?(given) ? :auto : valid(integer(given)) { |n| n.between?(0, MOST_WORKERS) }
+      end
+      CULLING = type("AGE", "youngest or oldest") { |given| valid({ "youngest" => :youngest, "oldest" => :oldest }[given.to_s]) }
       THREADS = type("MIN:MAX", "MIN:MAX or one number for both, MAX at least 1 and MIN not above it") do |given|
         threads(given)
       end
@@ -85,10 +99,20 @@ module Tidegate
         none?(given) ? nil : bytes(given)
       end
 
+      MEMORY = type("BYTES", "a whole number of bytes above 0, or one with K, M or G, or none") do |given|
+        none?(given) ? nil : valid(bytes(given), &:positive?)
+      end
+      # Text is octal, as chmod takes it.
+      MODE = type("MODE", "the mode of a file, such as 0640") do |given|
+        mode = given.is_a?(String) ? given[/\A0?o?([0-7]{3})\z/, 1]&.oct : given
+        valid(mode) { |it| it.is_a?(Integer) && it.between?(0, 0o777) }
+      end
+
       SECONDS = type("SECONDS", "a number of seconds, at least 0") { |given| valid(number(given)) { |n| n >= 0 } }
       SECONDS_OR_AUTO = type("SECONDS", "a number of seconds, at least 0, or auto") do |given|
         auto?(given) ? :auto : valid(number(given)) { |n| n >= 0 }
       end
+      INTERVAL = type("SECONDS", "a number of seconds above 0") { |given| valid(number(given), &:positive?) }
       TIMEOUT = type("SECONDS", "a number of seconds above 0, or none for no limit") do |given|
         none?(given) ? nil : valid(number(given), &:positive?)
       end

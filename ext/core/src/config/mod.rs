@@ -51,6 +51,13 @@ pub struct Config {
     /// a setting it is in milliseconds, and 0 is `None`.
     #[serde(deserialize_with = "milliseconds_or_none")]
     pub time_slice: Option<Duration>,
+    /// How long the app may take for a request, from the moment in which a worker takes it; the client is then answered with 504,
+    /// and the worker is interrupted. `None` is for ever.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub request_timeout: Option<Duration>,
+    /// Whether a worker process of a cluster without room for a request passes the connection on to a sibling that has room.
+    /// Outside of a cluster it changes nothing.
+    pub hand_over: bool,
     /// What runs the process.
     pub platform: Platform,
     /// Which clients may ask the admin address for more than a probe.
@@ -89,6 +96,8 @@ impl Default for Config {
             min_threads: 0,
             idle_thread_timeout: None,
             time_slice: Some(TIME_SLICE),
+            request_timeout: None,
+            hand_over: true,
             platform: Platform::default(),
             admin_access: AdminAccess::default(),
             probes: Probes::default(),
@@ -214,7 +223,7 @@ mod tests {
             "bind": ["tcp://127.0.0.1:0"], "admin": "unix:///run/admin.sock", "admin_token": "secret", "max_threads": 4,
             "head_timeout": 2.5, "body_timeout": null, "max_connections": 9, "header_fields_limit": 20_000, "drain_delay": "auto",
             "shutdown_timeout": 7, "log_format": "json", "termination_log": "auto", "time_slice": 0, "platform": "kubernetes",
-            "request_id": true, "probe_paths": true
+            "request_id": true, "probe_paths": true, "request_timeout": 15, "hand_over": false, "worker_shutdown_timeout": 12.5
         }))
         .unwrap();
         assert_eq!(config.bind, [Address::parse("tcp://127.0.0.1:0").unwrap()]);
@@ -228,6 +237,8 @@ mod tests {
         assert_eq!(config.limits.max_connections, OrAuto::Value(9));
         assert_eq!(config.limits.header_fields_limit, Limits::MOST_FIELDS);
         assert_eq!(config.shutdown.shutdown_timeout, OrAuto::Value(Duration::from_secs(7)));
+        assert_eq!(config.shutdown.worker_shutdown_timeout, Duration::from_millis(12_500));
+        assert_eq!((config.request_timeout, config.hand_over), (Some(Duration::from_secs(15)), false));
         assert_eq!(config.logging.log_format, LogFormat::Json);
         assert_eq!(config.logging.termination_log, Some(OrAuto::Auto));
         assert!(config.added_headers.request_id && config.probes.probe_paths);
@@ -238,6 +249,8 @@ mod tests {
         let config = read(json!({})).unwrap();
         assert_eq!(config.timeouts.head_timeout, Timeouts::default().head_timeout);
         assert_eq!(config.time_slice, Some(TIME_SLICE));
+        assert_eq!((config.request_timeout, config.hand_over), (None, true));
+        assert_eq!(config.shutdown.worker_shutdown_timeout, Duration::from_secs(30));
         assert_eq!(config.logging.termination_log, None);
         assert!(config.timeouts.min_data_rate.is_some());
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::settings::{OrAuto, seconds, seconds_or_auto};
 
 /// The settings of the shutdown.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default)]
 pub struct PlanOptions {
     /// How long everything new is served after SIGTERM.
@@ -25,6 +25,23 @@ pub struct PlanOptions {
     pub prestop: Duration,
     /// Whether the delay ends when no client sends new connections any more, and goes on while some do.
     pub drain_until_quiet: bool,
+    /// How long a worker process that leaves its cluster alone, because another takes its place, may take for its requests in
+    /// flight; what is left is then cut off. The cluster's own drain goes by the fields above.
+    #[serde(deserialize_with = "seconds")]
+    pub worker_shutdown_timeout: Duration,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            drain_delay: OrAuto::Auto,
+            shutdown_timeout: OrAuto::Auto,
+            termination_grace: OrAuto::Auto,
+            prestop: Duration::ZERO,
+            drain_until_quiet: false,
+            worker_shutdown_timeout: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What runs this process, as far as shutdown is concerned. The program that embeds the core finds it out; the core looks at
