@@ -42,6 +42,7 @@ mod sys;
 
 // What the binding names, and what is in the signatures of that.
 pub use self::{
+    admin::questions::{NextQuestion, Questions, Reply},
     config::{
         About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
         PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
