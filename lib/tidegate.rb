@@ -14,6 +14,7 @@ module Tidegate
   autoload :Check, "tidegate/command/check"
   autoload :CLI, "tidegate/command/cli"
   autoload :Configuration, "tidegate/configuration"
+  autoload :Control, "tidegate/control"
   autoload :Delivery, "tidegate/rack/delivery"
   autoload :Descriptors, "tidegate/command/descriptors"
   autoload :DrainHooks, "tidegate/drain/hooks"
