@@ -15,11 +15,11 @@ Gem::Specification.new do |spec|
   spec.metadata = { "rubygems_mfa_required" => "true" }
 
   spec.files = Dir[
-    "lib/**/*.rb", "sig/*.rbs", "exe/*", "ext/**/*.{rs,rb,toml}", "Cargo.toml", "Cargo.lock",
+    "lib/**/*.rb", "sig/*.rbs", "exe/*", "ext/**/*.{rs,rb,toml,html,css,js,svg}", "Cargo.toml", "Cargo.lock",
     "README.md", "CHANGELOG.md", "LICENSE"
   ]
   spec.bindir = "exe"
-  spec.executables = ["tidegate"]
+  spec.executables = %w[tidegate tidegatectl]
   spec.require_paths = ["lib"]
   spec.extensions = ["ext/tidegate/extconf.rb"]
 

@@ -17,6 +17,7 @@ module Tidegate
   autoload :CLI, "tidegate/command/cli"
   autoload :ClusterDrain, "tidegate/cluster/cluster_drain"
   autoload :Configuration, "tidegate/configuration"
+  autoload :Control, "tidegate/control"
   autoload :CPUQuota, "tidegate/configuration/cpu_quota"
   autoload :Delivery, "tidegate/rack/delivery"
   autoload :Descriptors, "tidegate/command/descriptors"

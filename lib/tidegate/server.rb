@@ -24,6 +24,14 @@ module Tidegate
                       "each counts as one that computes, and the time slices are Ruby's. Load it first: require \"tidegate/native\""
     private_constant :THREADS_UNKNOWN
 
+    # What carries out the commands of the admin listener that change the process, such as `restart` and `phased-restart`: it is
+    # called with the name of one, in a thread of the server, and returns whether it was done with a sentence about it (nil for
+    # none), or nil where it knows no such command. The launcher sets it.
+    #
+    # @api private
+    # @return [#call, nil]
+    attr_accessor :steering
+
     # The addresses that are listened on, with their real ports; empty before #start.
     #
     # @return [Array<String>]
@@ -112,6 +120,7 @@ module Tidegate
       @pool = pool(max).start
       listen(max, signals)
       Running.add(self)
+      @answerer = Control::Answerer.new(@native, @log) { |command| steering&.call(command) }.start if @configuration.admin
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
     end
@@ -148,6 +157,7 @@ module Tidegate
       Running.remove(self)
       @hooks&.join(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @hijacked.cut
+      @answerer&.finish
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
       true
     end
@@ -214,8 +224,10 @@ module Tidegate
     def native
       settings = self.settings
       @plan = Native.plan(settings)
-      Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,
-                                         env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze)
+      native = Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,
+                                                  env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze)
+      native.show_settings(Control::Settings.json(@configuration)) if @configuration.admin
+      native
     end
 
     def settings = NativeSettings.of(@configuration, @surroundings)

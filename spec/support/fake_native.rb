@@ -5,7 +5,7 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded
+    attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded, :shown_settings
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     # Takes the keywords that the real one takes, and no other.
@@ -38,6 +38,12 @@ module FakeNative
       @phase = :ready
       settings.fetch(:bind).map { |bind| bind.sub(/:0\z/, ":40123") }
     end
+
+    # Keeps what the admin listener is to show.
+    def show_settings(text) = @shown_settings = text
+
+    # A thread waits here until the server has stopped.
+    def next_question = @stopped.pop
 
     def admin_address = settings.fetch(:admin)
 

@@ -44,6 +44,7 @@ mod sys;
 
 // What the binding names, and what is in the signatures of that.
 pub use self::{
+    admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
         About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,

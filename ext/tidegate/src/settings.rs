@@ -90,6 +90,7 @@ fn about(ruby: &Ruby) -> Result<About, Error> {
             version: constants.const_get("RUBY_VERSION")?,
             patchlevel: constants.const_get("RUBY_PATCHLEVEL")?,
         }),
+        ..About::default()
     })
 }
 

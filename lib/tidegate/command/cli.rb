@@ -10,9 +10,13 @@ module Tidegate
       Usage: tidegate [options] [config.ru]
 
       Serves a Rack app. On TERM it goes on serving for the drain delay, finishes what is in flight and exits 0.
+      `tidegate ctl` steers a running server and `tidegate top` watches it: see their --help.
       Any option can also be set as an environment variable (TIDEGATE_DRAIN_DELAY=5) or in config/tidegate.rb
       (drain_delay 5); a flag comes first, then the environment, then the file.
     TEXT
+
+    # The other commands, by the first word. A rackup file of such a name is served as ./ctl.
+    COMMANDS = { "ctl" => -> { Control::CLI }, "top" => -> { Control::Top } }.freeze
 
     # Columns for the flags in the help.
     WIDTH = 37
@@ -21,6 +25,9 @@ module Tidegate
     # @param argv [Array<String>]
     # @return [Integer] the exit status
     def self.run(argv, env: ENV, out: $stdout, err: $stderr)
+      other = COMMANDS[argv.first]
+      return other.call.run(argv.drop(1), env:, out:, err:) if other
+
       new(env:, out:, err:).run(argv)
     end
 

@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts, uri};
 
+use super::commands::query_token;
 use crate::config::{Address, AdminAccess};
 
 /// Headers that browsers send and a page's script can't leave out; the others begin with [`BROWSERS_OWN`].
@@ -61,11 +62,20 @@ impl Authority {
                 "a page of a browser may not ask for this, and the request has {name}"
             )));
         }
+        let in_query = match (query_token(head), &self.access.admin_token) {
+            (Some(guess), Some(token)) if token.is(guess.as_bytes()) => true,
+            (Some(_), Some(_)) => return Err(Denial::forbidden("the token in the query is not the admin_token")),
+            (Some(_), None) if head.method == Method::GET => {
+                return Err(Denial::forbidden("this server has no admin_token: use POST without a token"));
+            }
+            (_, _) => false,
+        };
         if self.host.is_none() {
             return Ok(());
         }
         self.check_names(head)?;
-        if head.headers.get_all(header::HOST).iter().count() != 1 {
+        // Puma's pumactl speaks HTTP/1.0 and names no host; a browser always does.
+        if head.headers.get_all(header::HOST).iter().count() != 1 && !in_query {
             return Err(Denial::forbidden("the request must name this listener in one Host header"));
         }
         let Some(token) = &self.access.admin_token else {
@@ -74,7 +84,7 @@ impl Authority {
                  \"authorization: Bearer TOKEN\", or make admin a Unix socket",
             ));
         };
-        if bearer(&head.headers).is_some_and(|guess| token.is(guess)) {
+        if in_query || bearer(&head.headers).is_some_and(|guess| token.is(guess)) {
             return Ok(());
         }
         let reason = "this changes the server and needs the admin_token, as \"authorization: Bearer TOKEN\"".into();
@@ -205,6 +215,30 @@ mod tests {
             (403, &"a".repeat(300)),
         ] {
             assert_eq!(status(authority.may_change(&hosted(host))), expected, "{host}");
+        }
+    }
+
+    /// `GET /stop?token=... HTTP/1.0`, without a Host, is what Puma's pumactl sends.
+    #[test]
+    fn the_token_may_be_in_the_query_and_is_never_ignored_there() {
+        let tcp = authority("tcp://127.0.0.1:9394", Some(TOKEN));
+        let unix = authority("unix:///run/admin.sock", Some(TOKEN));
+        let open = authority("unix:///run/admin.sock", None);
+        let right = format!("/stop?token={TOKEN}");
+        for (expected, authority, target) in [
+            (200, &tcp, right.as_str()),
+            (200, &tcp, &format!("/stop?a=b&token={TOKEN}")),
+            (403, &tcp, "/stop?token=0123456789abcdeg"),
+            (403, &tcp, "/stop?token="),
+            (403, &tcp, &format!("/stop?xtoken={TOKEN}")),
+            (200, &unix, right.as_str()),
+            (403, &unix, "/stop?token=guess"),
+            (403, &open, right.as_str()),
+        ] {
+            assert_eq!(status(authority.may_change(&head(target, &[]))), expected, "{target}");
+        }
+        for page in [("origin", "null"), ("sec-fetch-site", "none"), ("host", "evil.example")] {
+            assert_eq!(status(tcp.may_change(&head(&right, &[page]))), 403, "{page:?}");
         }
     }
 

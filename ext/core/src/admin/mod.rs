@@ -1,8 +1,12 @@
-//! The admin listener's connections: probes, metrics, and the request to drain. The I/O thread alone serves them, whatever the app
-//! and the interpreter are doing.
+//! The admin listener's connections: probes, metrics, a page for people, and commands. The I/O thread alone serves them, whatever the
+//! app and the interpreter are doing; only some commands are questions for the interpreter.
 
 pub(crate) mod authority;
+pub(crate) mod commands;
+mod page;
+pub(crate) mod questions;
 pub(crate) mod report;
+mod status;
 
 use std::{
     convert::Infallible,
@@ -27,7 +31,10 @@ use tokio::{
     time::sleep,
 };
 
-use self::authority::{Authority, Denial};
+use self::{
+    authority::{Authority, Denial},
+    commands::{Command, Ending, Steering},
+};
 use crate::http::probe;
 use crate::{
     admin::report::Report,
@@ -56,9 +63,9 @@ pub(crate) struct Admin {
     pub(crate) stats: SharedStats,
     pub(crate) report: Arc<Report>,
     pub(crate) liveness: Liveness,
-    /// Begins a drain, as SIGTERM would.
-    pub(crate) drain: Box<dyn Fn() + Send + Sync>,
-    /// Is told of each request to drain.
+    /// Carries out commands.
+    pub(crate) steering: Steering,
+    /// Is told of each command.
     pub(crate) observer: Observer,
     authority: Authority,
     refusals: RateLimit,
@@ -127,18 +134,25 @@ impl Admin {
         stats: SharedStats,
         report: Arc<Report>,
         liveness: Liveness,
-        drain: Box<dyn Fn() + Send + Sync>,
+        steering: Steering,
         observer: Observer,
         (address, access): (&Address, AdminAccess),
     ) -> Self {
         let authority = Authority::new(access, address);
-        Self { phase, stats, report, liveness, drain, observer, authority, refusals: RateLimit::default() }
+        Self { phase, stats, report, liveness, steering, observer, authority, refusals: RateLimit::default() }
     }
 
     async fn answer(&self, head: &Parts, client: AdminClient) -> Response {
         let path = head.uri.path();
         if path == "/drain" {
             return self.drain(head, client).await;
+        }
+        if let Some(command) = Command::of(path) {
+            return self.command(command, head, client).await;
+        }
+        let shown = page::answer(&head.method, path).or_else(|| self.state(&head.method, path));
+        if let Some(shown) = shown {
+            return self.authority.may_read(head).map_or_else(deny, |()| shown);
         }
         if let Some(numbers) = self.report.answer(&head.method, path, head.headers.get(header::ACCEPT)) {
             return self.authority.may_read(head).map_or_else(deny, |()| numbers);
@@ -147,7 +161,10 @@ impl Admin {
         let in_flight = || self.stats.snapshot().in_flight;
         let unattended = || self.liveness.unattended();
         probe::answer(&head.method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
-            probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))
+            probe::text(
+                StatusCode::NOT_FOUND,
+                format!("not found; try /, /metrics, /stats, /status, /settings, {}\n", probe::PATHS),
+            )
         })
     }
 
@@ -158,19 +175,24 @@ impl Admin {
             return probe::text(StatusCode::METHOD_NOT_ALLOWED, "POST begins a drain\n".into());
         }
         if let Err(denial) = self.authority.may_change(head) {
-            self.log_refusal(client, &denial);
+            self.log_refusal("drain", client, &denial);
             return deny(denial);
         }
         (self.observer)(&LogEvent::DrainAsked { by: &client.to_string() });
-        (self.drain)();
+        (self.steering.end)(Ending::Drain);
         // The server ends with the sender.
         let _ = self.phase.clone().wait_for(|phase| phase.refuses_new()).await;
         probe::text(StatusCode::OK, "drained: new connections are refused from now on\n".into())
     }
 
-    fn log_refusal(&self, client: AdminClient, denial: &Denial) {
+    fn log_refusal(&self, command: &str, client: AdminClient, denial: &Denial) {
         if self.refusals.admit(REFUSAL_INTERVAL, now()).is_some() {
-            (self.observer)(&LogEvent::DrainRefused { by: &client.to_string(), reason: &denial.reason });
+            let (by, reason) = (&client.to_string(), &denial.reason);
+            (self.observer)(&if command == "drain" {
+                LogEvent::DrainRefused { by, reason }
+            } else {
+                LogEvent::CommandRefused { command, by, reason }
+            });
         }
     }
 }

@@ -174,11 +174,13 @@ pub struct About {
     pub version: String,
     /// What runs the app, if it is known.
     pub interpreter: Option<Interpreter>,
+    /// The settings with their origins, for people: a JSON text, without secrets.
+    pub settings: String,
 }
 
 impl Default for About {
     fn default() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").into(), interpreter: None }
+        Self { version: env!("CARGO_PKG_VERSION").into(), interpreter: None, settings: "[]".into() }
     }
 }
 

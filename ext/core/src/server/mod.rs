@@ -42,6 +42,8 @@ use self::{
 use crate::{
     admin::{
         Admin, Liveness,
+        commands::{Ending, Steering},
+        questions::Questions,
         report::{Own, Report},
     },
     cluster::Member,
@@ -89,6 +91,8 @@ pub struct Server {
     clamped: Vec<Clamped>,
     /// The signals to hear, where the process is the server's own.
     own_process: Option<Vec<Signal>>,
+    /// What clients of the admin listener ask of the interpreter.
+    questions: Questions,
 }
 
 impl Server {
@@ -127,6 +131,7 @@ impl Server {
             plan,
             clamped,
             own_process: None,
+            questions: Questions::default(),
         })
     }
 
@@ -230,7 +235,13 @@ impl Server {
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
-            admin: Arc::new(admin(&self.config, address, &shared, &self.logs, &messages, &observer)),
+            admin: Arc::new(admin(
+                (&self.config, address),
+                &shared,
+                &self.logs,
+                steering(&self.config, self.plan, &self.questions, &messages),
+                &observer,
+            )),
             clients: ConnectionLimit::new(room.admin),
         });
         let watchdog = match signal_listener {
@@ -256,6 +267,7 @@ impl Server {
             stopped,
             stopping,
             closing,
+            questions: self.questions,
             signal_listener: Mutex::new(signal_listener),
         })
     }
@@ -263,11 +275,10 @@ impl Server {
 
 /// The admin endpoints on `address`.
 fn admin(
-    config: &Config,
-    address: &Address,
+    (config, address): (&Config, &Address),
     shared: &Shared,
     logs: &Logs,
-    messages: &mpsc::Sender<Message>,
+    steering: Steering,
     observer: &Observer,
 ) -> Admin {
     let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
@@ -276,9 +287,23 @@ fn admin(
     let own = Own { connections, bodies, log: logs.clone(), access_log };
     let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
-    let messages = messages.clone();
-    // Full means that as many events wait already.
-    let drain = Box::new(move || drop(messages.try_send(Message { event: Event::Drain, at: now() })));
     let access = (address, config.admin_access.clone());
-    Admin::new(phase.clone(), stats.clone(), report, liveness, drain, observer.clone(), access)
+    Admin::new(phase.clone(), stats.clone(), report, liveness, steering, observer.clone(), access)
+}
+
+/// How the admin endpoints change the server.
+fn steering(config: &Config, plan: Plan, questions: &Questions, messages: &mpsc::Sender<Message>) -> Steering {
+    let messages = messages.clone();
+    let end = Box::new(move |ending| {
+        let events: &[Event] = match ending {
+            Ending::Drain => &[Event::Drain],
+            // The second one waits for nothing.
+            Ending::Halt => &[Event::Signal(Signal::Int); 2],
+        };
+        for event in events {
+            // Full means that as many events wait already.
+            let _ = messages.try_send(Message { event: *event, at: now() });
+        }
+    });
+    Steering { end, questions: questions.clone(), plan, settings: config.about.settings.clone().into() }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Message, signals::SignalListener};
 use crate::{
+    admin::questions::Questions,
     lifecycle::{Event, Phase, Signal},
     pool::DispatchQueue,
     stats::{SharedStats, Snapshot},
@@ -30,6 +31,7 @@ pub struct Running {
     pub(super) stopped: Latch,
     pub(super) stopping: Latch,
     pub(super) closing: Latch,
+    pub(super) questions: Questions,
     pub(super) signal_listener: Mutex<Option<SignalListener>>,
 }
 
@@ -85,6 +87,11 @@ impl Running {
     /// Where workers get their exchanges.
     pub fn queue(&self) -> &Arc<DispatchQueue> {
         &self.queue
+    }
+
+    /// What clients of the admin listener ask of the interpreter. They end with that listener.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// The counters.

@@ -1,8 +1,10 @@
 //! `Tidegate::Native::Server`: the core's server as a Ruby object. Here: what it holds, how far it has come, and how it is stopped
-//! and asked. It is started in `boot`, and the threads that Ruby makes for it run in `worker`.
+//! and asked. It is started in `boot`, the threads that Ruby makes for it run in `worker`, and
+//! `control` has what clients of the admin listener want of Ruby.
 
 mod boot;
 mod cluster;
+mod control;
 mod worker;
 
 use std::{
@@ -297,6 +299,9 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("await_closing", method!(Server::await_closing, 0))?;
     class.define_method("forget_requested", method!(Server::forget_requested, 0))?;
     class.define_method("decline", method!(Server::decline, 0))?;
+    class.define_method("next_question", method!(Server::next_question, 0))?;
+    class.define_method("answer", method!(Server::answer, 3))?;
+    class.define_method("show_settings", method!(Server::show_settings, 1))?;
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
     class.define_method("print", method!(Server::print, 2))?;

@@ -13,7 +13,7 @@ fn report() -> Arc<Report> {
     let stats = SharedStats::default();
     let queue = DispatchQueue::new(7, None, 3, stats.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
-    let about = About { version: "1.2.3".into(), interpreter: Some(interpreter) };
+    let about = About { version: "1.2.3".into(), interpreter: Some(interpreter), ..About::default() };
     Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about, Own::default())
 }
 

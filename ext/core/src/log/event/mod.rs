@@ -95,6 +95,22 @@ pub enum LogEvent<'a> {
         /// A sentence for both sides.
         reason: &'a str,
     },
+    /// A client of the admin address gives a command, and may.
+    CommandAsked {
+        /// As in its path.
+        command: &'a str,
+        /// The client's address.
+        by: &'a str,
+    },
+    /// A client of the admin address gives a command, and may not.
+    CommandRefused {
+        /// As in its path.
+        command: &'a str,
+        /// The client's address.
+        by: &'a str,
+        /// A sentence for both sides.
+        reason: &'a str,
+    },
     /// Request bodies cannot be written to temporary files.
     SpoolFailing {
         /// Why.
@@ -166,6 +182,8 @@ impl LogEvent<'_> {
             Self::SpillFailed { .. } => "spill_failed",
             Self::DrainAsked { .. } => "drain_asked",
             Self::DrainRefused { .. } => "drain_refused",
+            Self::CommandAsked { .. } => "command_asked",
+            Self::CommandRefused { .. } => "command_refused",
             Self::SpoolFailing { .. } => "spool_failing",
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Unattended { .. } => "unattended",
@@ -187,6 +205,7 @@ impl LogEvent<'_> {
             | Self::Crowded { .. }
             | Self::SpillFailed { .. }
             | Self::DrainRefused { .. }
+            | Self::CommandRefused { .. }
             | Self::SpoolFailing { .. }
             | Self::Unattended { .. }
             | Self::LinesLost(_)
@@ -198,6 +217,7 @@ impl LogEvent<'_> {
             Self::Ready { .. }
             | Self::AcceptRecovered
             | Self::DrainAsked { .. }
+            | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
             | Self::Unmoved(..) => false,
         }

@@ -56,6 +56,10 @@ impl fmt::Display for LogEvent<'_> {
             ),
             Self::DrainAsked { by } => write!(f, "asked to drain by {by}"),
             Self::DrainRefused { by, reason } => write!(f, "refused to drain for {by}: {reason}"),
+            Self::CommandAsked { command, by } => write!(f, "command {command} from {by}"),
+            Self::CommandRefused { command, by, reason } => {
+                write!(f, "refused the command {command} of {by}: {reason}")
+            }
             Self::SpoolFailing { error, directory, more } => {
                 write!(
                     f,
