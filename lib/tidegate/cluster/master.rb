@@ -13,6 +13,9 @@ module Tidegate
     STEERING = { "USR1" => "phased-restart", "USR2" => "restart", "URG" => "refork", "TTIN" => "worker-count-up",
                  "TTOU" => "worker-count-down", "CHLD" => nil }.freeze
 
+    # What a worker may pass on from the admin listener.
+    COMMANDS = [*STEERING.each_value.to_a.compact, "reopen-log"].freeze
+
     # +supervisor+ has the workers, +parts+ are what they share, and +image+ is the program that runs.
     def initialize(supervisor, parts, signals:, image:, restart_file: nil)
       @supervisor = supervisor
@@ -75,7 +78,7 @@ module Tidegate
       case wish
       when Symbol then stop(wish)
       when "drain" then stop(:TERM)
-      when "stop" then stop(:INT)
+      when "halt" then 2.times { stop(:INT) }
       when "reopen-log" then reopen_logs
       else steer(wish) unless @drain
       end

@@ -58,6 +58,7 @@ module Tidegate
       @signals.check
       server = @parts.server
       server.join_cluster(@parts.cluster, @slot, @control.fileno)
+      server.steering = method(:pass_to_master)
       @signals.hand_over(server) { server.start(signals: @signals.names) }
       Process.setproctitle("tidegate: worker #{@index} (#{server.addresses.join(", ")}) [#{@parts.tag}]")
       say("booted")
@@ -87,6 +88,14 @@ module Tidegate
       @control.write("#{line}\n")
     rescue SystemCallError
       nil # the master has gone, and the server hears of it
+    end
+
+    # A command of the admin listener's: the outcome is the master's business, and in its log.
+    def pass_to_master(command)
+      return unless Master::COMMANDS.include?(command)
+
+      say(command)
+      [true, "the master was asked"]
     end
 
     def hooks(name) = Hooks.new(name, configuration.public_send(name), @log)
