@@ -43,7 +43,8 @@ module Rollout
     # The server of that kind on the pods' side, told what its deployment would tell it.
     def at(kind, place, settings)
       env = { "TIDEGATE_ADMIN" => "tcp://#{@host}:#{@admin_port}", "TIDEGATE_TERMINATION_GRACE" => settings.grace.to_s,
-              "TIDEGATE_PRESTOP" => settings.prestop.to_s, "ROLLOUT_SLOW" => settings.slow.to_s }
+              "TIDEGATE_PRESTOP" => settings.prestop.to_s, "ROLLOUT_SLOW" => settings.slow.to_s,
+              "WEB_CONCURRENCY" => (settings.workers.to_s if settings.workers.positive?) }
       kind.dup.tap do |it|
         it.command = [*place.inside(:pods), *kind.command]
         it.env = kind.env.merge(env)

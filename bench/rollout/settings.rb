@@ -17,13 +17,13 @@ module Rollout
 
   TEXT
 
-  Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :rolls, :loop, :lag, :rtt, :drain_delay, :grace, :prestop,
-                        :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate,
+  Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :workers, :rolls, :loop, :lag, :rtt, :drain_delay, :grace,
+                        :prestop, :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate,
                         :svg, :json, :quiet, keyword_init: true) do
     # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
       preset = changes[:preset] ? Presets.find(changes[:preset]).settings : {}
-      new(server: "tidegate", data_plane: "haproxy", scenario: "rolling", pods: 2, rolls: 1, loop: false, lag: 2.0, rtt: 0.0,
+      new(server: "tidegate", data_plane: "haproxy", scenario: "rolling", pods: 2, workers: 0, rolls: 1, loop: false, lag: 2.0, rtt: 0.0,
           drain_delay: 3.0, grace: 30.0, prestop: 0.0, readiness_period: 1.0, failure_threshold: 3, boot: 0.0, slow: 1.5,
           requests: 2000, rate: 260.0, json: false, quiet: false, **preset, **changes)
     end
@@ -71,6 +71,7 @@ module Rollout
       complaint =
         if !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
         elsif (strangers = Array(clients) - Client::KINDS.map(&:slug)).any? then "no kind of client: #{strangers.join(', ')}"
+        elsif !workers.between?(0, 16) then "a pod has 0 to 16 workers"
         elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
         elsif [lag, rtt, drain_delay, grace, prestop, boot, slow].any?(&:negative?) then "no time is negative"
         elsif !(readiness_period.positive? && failure_threshold.positive?) then "a probe needs a period and a threshold"
@@ -100,6 +101,7 @@ module Rollout
       flag.("--data-plane NAME", DataPlanes::NAMES.keys, "#{DataPlanes::NAMES.keys.join(', ')} (#{d.data_plane})", :data_plane)
       flag.("--scenario NAME", Scenario::NAMES.keys, "#{Scenario::NAMES.keys.join(', ')} (#{d.scenario})", :scenario)
       flag.("--pods N", Integer, "server processes behind the load balancer, 1 to 7 (#{d.pods})", :pods)
+      flag.("--workers N", Integer, "worker processes of each, by WEB_CONCURRENCY; 0: a single process (#{d.workers})", :workers)
       flag.("--rolls N", Integer, "how often pods are replaced (#{d.rolls})", :rolls)
       flag.("--loop", "again and again, until the requests are made", :loop)
     end
