@@ -29,7 +29,7 @@ module Tidegate
   autoload :Fault, "tidegate/configuration/fault"
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"
-  autoload :Image, "tidegate/cluster/image"
+  autoload :Image, "tidegate/command/image"
   autoload :KeptThread, "tidegate/pool/kept_thread"
   autoload :KeyedHook, "tidegate/hooks"
   autoload :Launcher, "tidegate/command/launcher"
@@ -49,11 +49,12 @@ module Tidegate
   autoload :PumaFlags, "tidegate/configuration/puma_flags"
   autoload :RackEnv, "tidegate/rack/env"
   autoload :RackHandler, "tidegate/rack/handler"
-  autoload :Restart, "tidegate/command/restart"
+  autoload :RestartFile, "tidegate/command/restart_file"
   autoload :Roster, "tidegate/cluster/roster"
   autoload :Running, "tidegate/running"
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/command/signals"
+  autoload :SingleRestart, "tidegate/command/single_restart"
   autoload :SpooledInput, "tidegate/rack/spooled_input"
   autoload :StreamInput, "tidegate/rack/stream_input"
   autoload :Supervisor, "tidegate/cluster/supervisor"
@@ -69,7 +70,7 @@ module Tidegate
   autoload :WorkerProcess, "tidegate/cluster/worker_process"
 
   # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks KeptThread Printable Restart Running Systemd WorkerPool].freeze
+  LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks Image KeptThread Printable RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
   private_constant :LATE
 
   # Loads those parts. A server does so before it listens.

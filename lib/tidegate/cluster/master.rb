@@ -52,7 +52,7 @@ module Tidegate
 
     def configuration = @parts.configuration
 
-    def over? = @supervisor.none? && (@drain || @supervisor.given_up?)
+    def over? = @image.wished? || (@supervisor.none? && (@drain || @supervisor.given_up?))
 
     # Runs in a trap.
     def ring(wish)
@@ -67,7 +67,7 @@ module Tidegate
       @bell.read_nonblock(64, exception: false) if ready.delete(@bell)
       @asked.concat(@supervisor.hear(ready))
       carry_out(@asked.shift) until @asked.empty?
-      @supervisor.reap { |pid, status| trial_over(status) if @trial&.pid == pid }
+      @supervisor.reap { |pid, status| trial_over(status) if @trial == pid }
       @drain ? kill_the_late : look_after
     end
 
@@ -101,7 +101,7 @@ module Tidegate
       return reopen_logs if signal == :HUP && @parts.redirected? && !@drain
 
       @drain ||= ClusterDrain.new(@parts.server.plan).tap { @supervisor.stop_replacing }
-      @trial&.kill
+      end_trial
       @supervisor.pass_on(signal)
     end
 
@@ -116,7 +116,7 @@ module Tidegate
       if @looked.nil? || now - @looked >= TICK / 2
         @looked = now
         @checkup.look
-        restart_image("#{Fault.relative(@restart_file.path)} was touched") if @restart_file&.touched?
+        restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
       @supervisor.reconcile
     end
@@ -138,7 +138,7 @@ module Tidegate
       return @log.info("a restart is under way already") if @trial
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
-      @trial = @image.try
+      (@trial = @image.try) || replace_image
     rescue Error => error
       @log.error(error.message)
     end
@@ -148,10 +148,18 @@ module Tidegate
       return if @drain
       return @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
 
+      replace_image
+    end
+
+    def replace_image
       Hooks.new(:before_restart, configuration.before_restart, @log).run
       @supervisor.pass_to(@image)
-    rescue Error => error
-      @log.error(error.message)
+    end
+
+    def end_trial
+      Process.kill(:TERM, @trial) if @trial
+    rescue Errno::ESRCH
+      nil
     end
   end
 end

@@ -97,11 +97,11 @@ module Tidegate
     # Has a worker replaced, for a reason.
     def replace(worker, reason) = worker.serving? && (worker.replace_for ||= reason)
 
-    # Replaces the program of this process; the workers stay.
+    # Has the program of this process replaced; the workers stay.
     def pass_to(image)
       @nursery.close
-      image.replace(listeners: @parts.server.listeners, adoption: cluster.adoption, phase: @phase + 1,
-                    workers: select { |worker| worker.serving? || worker.retiring? })
+      image.wish(listeners: @parts.server.listeners, adoption: cluster.adoption, phase: @phase + 1,
+                 workers: select { |worker| worker.serving? || worker.retiring? })
     end
 
     # ===== the end =====

@@ -16,7 +16,7 @@ module Tidegate
 
     # +flags+ and +defaults+ are Layers, the strongest and the weakest source of the configuration. Without +app+ the
     # rackup file is loaded. +command+ starts the same server again.
-    def initialize(flags:, defaults: Configuration::Layer.new, env: ENV, app: nil, log: Log.new, command: Restart.own_command)
+    def initialize(flags:, defaults: Configuration::Layer.new, env: ENV, app: nil, log: Log.new, command: Image.own_command)
       @flags = flags
       @defaults = defaults
       @env = env
@@ -30,25 +30,24 @@ module Tidegate
 
     # Serves until a signal ends it, and returns the exit status. Yields the Server before it starts.
     def run(&)
-      run_once(&).tap { restart unless @restarts_at_exit }
+      run_once(&).tap { replace unless @replaces_at_exit }
     end
 
     private
 
-    # Whether to restart. A signal that came after the request for it means to stop.
-    def restart? = @restart&.wanted? && !@signals.told?
-
-    def restart
-      @restart&.stop
-      @restart.execute if restart?
+    # Replaces the image, if that is wished. A signal that came after the wish means to stop.
+    def replace
+      image.replace if restart?
     rescue Error => error
       report(error)
     end
 
-    # Restarts after the app's own at_exit blocks. Called before the app is loaded, because blocks run in reverse order.
-    def restart_at_exit
-      @restarts_at_exit = true
-      at_exit { restart }
+    def restart? = image.wished? && !@signals.told?
+
+    # Replaces the image after the app's own at_exit blocks. Called before the app is loaded, because blocks run in reverse order.
+    def replace_at_exit
+      @replaces_at_exit = true
+      at_exit { replace if Process.pid == @process }
     end
 
     def run_once(&block)
@@ -73,7 +72,7 @@ module Tidegate
       warn_of_shell
       change_directory
       export_environment unless @app
-      prepare_restart if @configuration.restart_file && @signals.installed?
+      prepare_restart if @signals.installed?
     end
 
     def warn_of_shell
@@ -95,10 +94,13 @@ module Tidegate
       end
     end
 
-    # Loads the app and serves nothing: an image that is to follow this one is tried in this way.
+    # Loads the app and serves nothing: an image that is to follow another is tried in this way. What the app has registered for the exit
+    # is for a process that has served.
     def try
       AppLoader.new(@configuration.rackup).load unless @app
-      0
+      @signals.check
+      [$stdout, $stderr].each(&:flush)
+      exit!(0)
     end
 
     # Leads a cluster: has workers serve.
@@ -115,8 +117,8 @@ module Tidegate
       take_place
       Process.setproctitle("tidegate #{VERSION} master [#{tag}]")
       supervisor = Supervisor.new(parts, **Image.workers(legacy))
-      status = Master.new(supervisor, parts, signals: @signals, image: image, restart_file: @restart).run { ready(parts) }
-      hooks(:after_stopped)
+      status = Master.new(supervisor, parts, signals: @signals, image:, restart_file: @restart_file).run { ready(parts) }
+      hooks(:after_stopped) unless image.wished?
       status
     end
 
@@ -126,7 +128,9 @@ module Tidegate
       hooks(:after_booted)
     end
 
-    def image = Image.new(@command, @directory)
+    def image
+      @image ||= Image.new(@configuration&.restart_command || @command, @directory, trial: @app.nil?)
+    end
 
     def prepare_process
       return unless @signals.installed?
@@ -137,10 +141,9 @@ module Tidegate
 
     # Called before the app is loaded, so that a touch of the file while it is loaded counts.
     def prepare_restart
-      return @log.error("restart_file changes nothing: it is not known how this process was started") unless @command
-
-      @restart = Restart.new(@configuration.restart_file, @command, @directory, @log)
-      restart_at_exit unless @app
+      @restart_file = @configuration.restart_file && RestartFile.new(@configuration.restart_file)
+      @log.error("restart_file changes nothing: it is not known how this process was started") if @restart_file && !image.known?
+      replace_at_exit unless @app
     end
 
     def serve
@@ -151,12 +154,22 @@ module Tidegate
       loader&.load
       @signals.check
       yield @server if block_given?
+      listeners = @server.listeners
       listen
-      @restart&.watch(@server)
+      accept_restarts(listeners)
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
       wait
       conclude
+    end
+
+    # Restarts on USR2, and when the file is touched. New connections wait in the listening queue meanwhile.
+    def accept_restarts(listeners)
+      return unless @signals.installed? && image.known?
+
+      restart = SingleRestart.new(@server, image, listeners, @log, hooks: @configuration.before_restart)
+      @signals.on_restart = -> { restart.begin("USR2 came") }
+      @restart_file&.watch(@log) { restart.begin(@restart_file.to_s) }
     end
 
     # Waits until the server has stopped. If a thread of the app calls exit, which ends the main thread, requests in flight are

@@ -37,6 +37,9 @@ module Tidegate
       @previous = {}
     end
 
+    # What USR2 does: a block that is called in a thread of its own.
+    attr_writer :on_restart
+
     # Installs the traps. Only the main thread runs traps and can be stopped by one, so that a server which is launched from
     # another thread, as in a test suite, leaves the signals of its process alone.
     def install
@@ -109,6 +112,7 @@ module Tidegate
     # Runs in a trap, which must not lock a Mutex, and so must not print: a thread does.
     def pass_over(name)
       return leave(name) unless Process.pid == @owner
+      return Thread.new(&@on_restart) if name == "USR2" && @on_restart
 
       Thread.new { @log.info("SIG#{name} does nothing here; TERM stops the server, and a restart is a new process") }
     end

@@ -1,0 +1,96 @@
+# frozen_string_literal: true
+
+# The program that this process runs, as something that can be replaced. First the new one is tried in a child, which boots and serves
+# nothing; then it takes the place of the old in the same process, so that the sockets stay open and workers stay its children.
+
+require "json"
+require "rbconfig"
+require "socket"
+
+module Tidegate
+  class Image
+    # In the environment of a child that only tries to boot.
+    TRIAL = "TIDEGATE_TRIAL"
+
+    # What an image passes on to the next.
+    LEGACY = "TIDEGATE_LEGACY"
+
+    # The words of the command that started this process; nil if they are not known any more. A program that sets a process title,
+    # as `bundle exec` does, overwrites what the system has of them.
+    def self.own_command
+      words = File.exist?("/proc/self/cmdline") ? File.read("/proc/self/cmdline").split("\0") : []
+      program = words.index($PROGRAM_NAME)
+      return [RbConfig.ruby, *words.drop(1)] if program&.positive?
+
+      [RbConfig.ruby, $PROGRAM_NAME, *ARGV] if File.basename($PROGRAM_NAME) == "tidegate"
+    end
+
+    # Whether this process is only to try.
+    def self.trial?(env) = env.key?(TRIAL)
+
+    # What the image before this one has passed on; nil if there was none. It can be read once.
+    def self.legacy(env)
+      text = env.delete(LEGACY) or return
+
+      legacy = JSON.parse(text, symbolize_names: true)
+      legacy if legacy[:pid] == Process.pid
+    rescue JSON::ParserError
+      nil
+    end
+
+    # The workers of the image before this one, as keywords of a Supervisor.
+    def self.workers(legacy)
+      return {} unless legacy
+
+      handles = legacy[:workers].map do |worker|
+        control = UNIXSocket.for_fd(worker[:control])
+        control.close_on_exec = true
+        WorkerHandle.new(index: worker[:index], slot: nil, control:, pid: worker[:pid], phase: worker[:phase], state: worker[:state].to_sym)
+      end
+      { legacy: handles, phase: legacy[:phase] }
+    end
+
+    # +command+ is a list of words, or text for the shell, run in +directory+; nil if it is not known. With +trial+ false the command has
+    # effects beside a boot, as `rails server` has, and is not tried.
+    def initialize(command, directory, trial: true)
+      @command = command
+      @directory = directory
+      @trial = trial
+    end
+
+    def known? = !@command.nil?
+
+    # Starts the trial, and returns the pid of the child; nil if there is to be none.
+    # @raise [Error] if the system does not
+    def try
+      spawn({ TRIAL => "1" }, *@command, chdir: @directory) if @trial
+    rescue SystemCallError => error
+      raise Error, "cannot restart: #{Fault.reason(error)}"
+    end
+
+    # Decides that the image is to be replaced, and with what it is to find. Signals that come from now on are kept for the new one.
+    def wish(listeners:, adoption: nil, workers: [], phase: 0)
+      Native.hold_signals
+      @legacy = { pid: Process.pid, adoption:, phase:, workers: workers.map { |worker| legacy_of(worker) } }
+      @env = Inherited.to_env(listeners)
+      @descriptors = [*listeners.map(&:last), *adoption, *workers.map { |worker| worker.control.fileno }]
+    end
+
+    # Whether it is to be replaced.
+    def wished? = !@legacy.nil?
+
+    # Replaces the image. Does not return.
+    # @raise [Error]
+    def replace
+      @descriptors.each { |descriptor| IO.for_fd(descriptor, autoclose: false).close_on_exec = false }
+      exec({ LEGACY => JSON.generate(@legacy), **@env }, *@command, chdir: @directory)
+    rescue SystemCallError => error
+      Native.release_signals
+      raise Error, "cannot restart: #{Fault.reason(error)}"
+    end
+
+    private
+
+    def legacy_of(worker) = { pid: worker.pid, index: worker.index, control: worker.control.fileno, phase: worker.phase, state: worker.state }
+  end
+end

@@ -1,0 +1,51 @@
+# frozen_string_literal: true
+
+# A restart of a single process: the new image is tried in a child; then the server takes nothing new, finishes what it has, and its
+# process becomes the new image. Connections that come meanwhile wait in the listening queue, which stays open.
+
+module Tidegate
+  class SingleRestart
+    # +listeners+ are the addresses with their descriptors, which stay open when the server retires.
+    def initialize(server, image, listeners, log, hooks: [])
+      @server = server
+      @image = image
+      @listeners = listeners
+      @log = log
+      @hooks = hooks
+      @lock = Mutex.new
+    end
+
+    # Begins to restart, in the calling thread, unless a restart is under way or the server stops. +reason+ is for the log.
+    def begin(reason)
+      return unless @lock.try_lock
+
+      begin
+        @log.info("restarting, as #{reason}")
+        restart if fit?
+      ensure
+        @lock.unlock
+      end
+    rescue Error => error
+      @log.error(error.message)
+    end
+
+    private
+
+    # Whether the new image can boot.
+    def fit?
+      pid = @image.try or return true
+
+      _, status = Process.wait2(pid)
+      @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
+      status.success?
+    end
+
+    def restart
+      return if @server.draining?
+
+      Hooks.new(:before_restart, @hooks, @log).run
+      @image.wish(listeners: @listeners)
+      @server.retire
+    end
+  end
+end
