@@ -68,9 +68,8 @@ module Tidegate
       raise Error, "cannot restart: #{Fault.reason(error)}"
     end
 
-    # Decides that the image is to be replaced, and with what it is to find. Signals that come from now on are kept for the new one.
+    # Decides that the image is to be replaced, and what the new one is to find.
     def wish(listeners:, adoption: nil, workers: [], phase: 0)
-      Native.hold_signals
       @legacy = { pid: Process.pid, adoption:, phase:, workers: workers.map { |worker| legacy_of(worker) } }
       @env = Inherited.to_env(listeners)
       @descriptors = [*listeners.map(&:last), *adoption, *workers.map { |worker| worker.control.fileno }]
@@ -79,9 +78,12 @@ module Tidegate
     # Whether it is to be replaced.
     def wished? = !@legacy.nil?
 
-    # Replaces the image. Does not return.
+    # Replaces the image, unless the block says that a signal has come meanwhile. Those that come from then on are kept for the new one.
     # @raise [Error]
     def replace
+      Native.hold_signals
+      return Native.release_signals if yield
+
       @descriptors.each { |descriptor| IO.for_fd(descriptor, autoclose: false).close_on_exec = false }
       exec({ LEGACY => JSON.generate(@legacy), **@env }, *@command, chdir: @directory)
     rescue SystemCallError => error

@@ -37,7 +37,7 @@ module Tidegate
 
     # Replaces the image, if that is wished. A signal that came after the wish means to stop.
     def replace
-      image.replace if restart?
+      image.replace { @signals.told? } if image.wished?
     rescue Error => error
       report(error)
     end
@@ -52,7 +52,10 @@ module Tidegate
 
     def run_once(&block)
       @signals.install
-      @signals.defer { Native }
+      @signals.defer do
+        # The image before this one, if there was one, has kept signals for it.
+        Native.release_signals
+      end
       configure
       run_as_configured(&block)
     rescue Signals::Stopped => stopped
@@ -61,7 +64,7 @@ module Tidegate
       report(error)
     ensure
       @pidfile&.remove
-      @signals.restore
+      @signals.restore unless restart?
     end
 
     def configure
