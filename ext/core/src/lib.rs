@@ -43,7 +43,7 @@ mod sys;
 // What the binding names, and what is in the signatures of that.
 pub use self::{
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
+        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
         PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},

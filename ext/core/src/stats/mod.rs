@@ -113,6 +113,12 @@ declare! {
     shown {
         accepted: Counter, Connections, StatsToo, "tidegate_connections_accepted",
             "Connections accepted";
+        accept_wakeups: Counter, Connections, MetricsOnly, "tidegate_accept_wakeups",
+            "Times that a worker of a cluster was woken because a connection came";
+        handed_over: Counter, Connections, StatsToo, "tidegate_connections_handed_over",
+            "Connections that went to another worker of the cluster";
+        taken_over: Counter, Connections, StatsToo, "tidegate_connections_taken_over",
+            "Connections that came from another worker of the cluster";
         shed: Family<Shed>, Requests, StatsToo, "tidegate_requests_shed",
             "Requests answered with 503 by the server itself, by reason";
         refused: Family<Refused>, Requests, MetricsOnly, "tidegate_requests_refused",
@@ -174,6 +180,13 @@ impl Label for Signal {
 impl Stats {
     pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
         self.accepted.inc();
+        self.connections.inc();
+        OpenConnection(self.clone())
+    }
+
+    /// A connection has come from another worker, which has counted it as accepted.
+    pub(crate) fn connection_taken_over(self: &Arc<Self>) -> OpenConnection {
+        self.taken_over.inc();
         self.connections.inc();
         OpenConnection(self.clone())
     }

@@ -20,7 +20,7 @@ pub(crate) use self::signal::{ignore_from_now_on, raise};
 pub(crate) use self::{
     file::{read_at, read_cached},
     signal::{SignalAction, ignore_signal, on_signal},
-    socket::{round_trip, unlisten, unread_bytes, unsent_bytes},
+    socket::{round_trip, undelivered_bytes, unlisten, unread_bytes, unsent_bytes},
 };
 
 /// Gives the system back what the allocator keeps of freed memory, where it is one that can be told so (glibc's).
