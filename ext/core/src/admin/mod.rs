@@ -40,7 +40,7 @@ use crate::{
         warnings::RateLimit,
     },
     pool::DispatchQueue,
-    stats::Stats,
+    stats::SharedStats,
     sync::now,
 };
 
@@ -53,7 +53,7 @@ const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// What the admin listener shows, and what its clients may ask for.
 pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) stats: SharedStats,
     pub(crate) report: Arc<Report>,
     pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
@@ -124,7 +124,7 @@ impl Admin {
     /// The admin endpoints on `address`; `access` decides which clients may use them.
     pub(crate) fn new(
         phase: watch::Receiver<Phase>,
-        stats: Arc<Stats>,
+        stats: SharedStats,
         report: Arc<Report>,
         liveness: Liveness,
         drain: Box<dyn Fn() + Send + Sync>,

@@ -42,7 +42,7 @@ impl Harness {
         let logged = Arc::<Mutex<Vec<String>>>::default();
         let lines = logged.clone();
         let observer: Observer = Arc::new(move |event: &LogEvent<'_>| lines.lock().unwrap().push(event.to_string()));
-        let stats = Arc::<Stats>::default();
+        let stats = SharedStats::default();
         let queue = DispatchQueue::new(1, None, 1, stats.clone());
         let report = Report::new(
             stats.clone(),

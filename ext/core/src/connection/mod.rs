@@ -128,12 +128,7 @@ fn begin<S: Socket>(
 
 /// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
 /// connection at rest is small. `at_rest`: it begins without hyper.
-async fn live<S: Socket>(
-    mut socket: TrackedSocket<S>,
-    service: Service,
-    open: OpenConnection,
-    mut at_rest: bool,
-) {
+async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection, mut at_rest: bool) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::OPEN);
     let (ending, unread) = loop {

@@ -15,7 +15,7 @@ use crate::{
     lifecycle::Phase,
     log::{access::AccessLog, warnings::Warnings},
     pool::DispatchQueue,
-    stats::Stats,
+    stats::SharedStats,
 };
 
 /// What all connections of a server share.
@@ -59,7 +59,7 @@ impl ConnectionSettings {
 pub(crate) struct Services {
     /// Where requests wait for a worker.
     pub(crate) queue: Arc<DispatchQueue>,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) stats: SharedStats,
     /// The server's phase, as the driver sets it.
     pub(crate) phase: watch::Receiver<Phase>,
     /// When requests come and how long they take: what a drain goes by.

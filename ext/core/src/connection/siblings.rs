@@ -12,9 +12,12 @@ use std::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::cluster::{
-    Member,
-    handover::{Mailbox, Traits},
+use crate::{
+    cluster::{
+        Member,
+        handover::{Mailbox, Traits},
+    },
+    sys,
 };
 
 /// The siblings of a worker, and what connections it may give them.
@@ -79,8 +82,7 @@ impl Siblings {
         traits: Traits,
         read_ahead: &[u8],
     ) -> io::Result<()> {
-        let inbox = self.member.inbox_of(sibling).ok_or(io::ErrorKind::NotFound)?;
-        inbox.send(socket, traits, read_ahead)
+        self.member.inbox_of(sibling).send(socket, traits, read_ahead)
     }
 
     // ===== when this worker leaves =====
@@ -89,7 +91,7 @@ impl Siblings {
     pub(crate) fn begin_to_leave(&self) {
         self.adoption_room.get_or_init(|| {
             let writer = self.adoption().writer().try_clone_to_owned().ok()?;
-            AsyncFd::with_interest(writer, Interest::WRITABLE).ok()
+            sys::watch(writer, Interest::WRITABLE).ok()
         });
     }
 

@@ -130,7 +130,8 @@ impl Stage {
         match (self, phase) {
             (
                 Self::Idle { since },
-                Phase::Closing { since: begun, deadline, gently: true } | Phase::Retiring { since: begun, deadline, .. },
+                Phase::Closing { since: begun, deadline, gently: true }
+                | Phase::Retiring { since: begun, deadline, .. },
             ) => {
                 let usual = gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
                 // Not so long that requests in flight would be short of time.

@@ -61,7 +61,8 @@ pub(super) enum End {
 pub(super) struct AcceptThread {
     incoming: mpsc::Receiver<Incoming>,
     told: Arc<Told>,
-    thread: JoinHandle<Vec<SharedListener>>,
+    /// `None` once the listeners were given back.
+    thread: Option<JoinHandle<Vec<SharedListener>>>,
 }
 
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl AcceptThread {
         let accepting = Accepting { epoll, listeners, told: told.clone(), shared, siblings, sender, observer, failing };
         let thread = thread::Builder::new().name("tidegate-accept".into()).stack_size(STACK);
         let thread = thread.spawn(|| accepting.run())?;
-        Ok(Self { incoming, told, thread })
+        Ok(Self { incoming, told, thread: Some(thread) })
     }
 
     /// Waits for the next connection; `None` once the thread has ended and all were taken.
@@ -109,9 +110,16 @@ impl AcceptThread {
 
     /// The listeners, which the thread gives back; none where it was told to leave. To be called when [`next`](Self::next) has
     /// nothing more.
-    pub(super) fn listeners(self) -> Vec<SharedListener> {
+    pub(super) fn listeners(mut self) -> Vec<SharedListener> {
         // It has dropped its end of the channel, which is the last thing that it does.
-        self.thread.join().unwrap_or_default()
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+/// A server that could not start, or that ends by force, accepts nothing more.
+impl Drop for AcceptThread {
+    fn drop(&mut self) {
+        self.end(End::Leave);
     }
 }
 

@@ -13,9 +13,9 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Observer, inbox};
 #[cfg(target_os = "linux")]
 use super::accept_thread::{AcceptThread, End, Incoming};
+use super::{Observer, inbox};
 use crate::{
     connection::{self, Shared},
     log::event::LogEvent,

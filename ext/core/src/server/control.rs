@@ -121,14 +121,6 @@ impl Control {
     }
 }
 
-/// What a signal to the worker's own process asks for: the cluster's are the master's.
-pub(super) fn own_signal(signal: Signal) -> Option<Event> {
-    match signal {
-        Signal::Term | Signal::Quit => Some(Event::Retire),
-        Signal::Int | Signal::Hup => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,11 +176,5 @@ mod tests {
         assert!(waiting.join().unwrap() >= Some(1));
         control.reopen();
         assert_eq!(control.await_reopen(1, &parker), Some(2), "it was not waiting");
-    }
-
-    #[test]
-    fn a_signal_to_a_worker_is_not_the_clusters() {
-        let retire = Some(Event::Retire);
-        assert_eq!(Signal::ALL.map(own_signal), [retire, retire, None, None]);
     }
 }

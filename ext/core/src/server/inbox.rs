@@ -1,12 +1,12 @@
 //! Connections that come from other workers of the cluster: each becomes a task of its own, as one that was accepted does.
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
-};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     acceptor::make_room,
@@ -16,32 +16,28 @@ use crate::{
     cluster::handover::{Mailbox, Message},
     connection::{self, Shared, Siblings},
     sync::inline_task,
+    sys,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Has the runtime wait for messages. Needs the runtime.
 pub(super) fn watch(mailbox: &Mailbox) -> io::Result<AsyncFd<OwnedFd>> {
-    watch_descriptor(mailbox.reader())
+    sys::watch(mailbox.reader().try_clone_to_owned()?, Interest::READABLE)
 }
 
-fn watch_descriptor(descriptor: BorrowedFd<'_>) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor.try_clone_to_owned()?, Interest::READABLE)
-}
-
-/// Takes what siblings send to this worker, until it is aborted.
+/// Takes what siblings put into `mailbox`, until it is aborted.
 pub(super) async fn receive(
     readable: AsyncFd<OwnedFd>,
-    shared: Arc<Shared>,
-    siblings: Arc<Siblings>,
-    closing: CancellationToken,
+    mailbox: &Mailbox,
+    shared: &Arc<Shared>,
+    closing: &CancellationToken,
 ) {
     loop {
         let Ok(mut ready) = readable.readable().await else { return };
         loop {
             // What waits behind a connection limit that is reached is still the siblings' to keep: their inbox is full then.
-            make_room(&shared, &closing).await;
-            match siblings.inbox().receive() {
-                Ok(message) => take_over(message, &shared),
+            make_room(shared, closing).await;
+            match mailbox.receive() {
+                Ok(message) => take_over(message, shared),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break ready.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                 // No descriptor is left: one that closes makes room.
@@ -54,8 +50,28 @@ pub(super) async fn receive(
     }
 }
 
+/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks.
+const ADOPTION_MAX: Duration = Duration::from_secs(1);
+const ADOPTION_PAUSE: Duration = Duration::from_millis(5);
+
+/// A worker has served all its connections, and ends. Takes what siblings have sent it all the same; one that `leaves` also sees to it
+/// that its own connections were taken, and takes them back where no sibling is there to do that. Returns whether there is more to
+/// serve.
+pub(super) async fn settle(siblings: &Siblings, shared: &Arc<Shared>, leaves: bool) -> bool {
+    let deadline = Instant::now() + ADOPTION_MAX;
+    while leaves && siblings.adoption().holds_messages() && Instant::now() < deadline {
+        sleep(ADOPTION_PAUSE).await;
+    }
+    let mut more = empty(siblings.inbox(), shared);
+    if !leaves || siblings.adoption().holds_messages() {
+        siblings.stay_alone();
+        more |= empty(siblings.adoption(), shared);
+    }
+    more
+}
+
 /// Takes all that waits in a mailbox now. Returns whether there was anything.
-pub(super) fn empty(mailbox: &Mailbox, shared: &Arc<Shared>) -> bool {
+fn empty(mailbox: &Mailbox, shared: &Arc<Shared>) -> bool {
     let mut any = false;
     loop {
         match mailbox.receive() {
@@ -74,6 +90,10 @@ pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
     let Message { socket, traits, read_ahead } = message;
     let Ok(accepted) = Newcomer::of_descriptor(socket).and_then(Newcomer::accepted) else { return };
     let open = shared.services.stats.connection_taken_over();
+    if read_ahead.is_empty() {
+        // It may have nothing to say yet: what its sender has claimed is there for others.
+        shared.services.queue.publish_room();
+    }
     let begin = (traits, &read_ahead[..]);
     match accepted {
         Accepted::Tcp(socket, peer) => {

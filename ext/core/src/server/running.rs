@@ -8,11 +8,15 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Message, signals::SignalListener};
+use super::{
+    Message,
+    control::Control,
+    signals::{SignalListener, event_of},
+};
 use crate::{
     lifecycle::{Event, Phase, Signal},
     pool::DispatchQueue,
-    stats::{Snapshot, Stats},
+    stats::{SharedStats, Snapshot},
     sync::{
         Parker,
         latch::{Latch, LatchTrigger, latch},
@@ -24,13 +28,14 @@ pub struct Running {
     pub(super) addresses: Vec<String>,
     pub(super) admin_address: Option<String>,
     pub(super) queue: Arc<DispatchQueue>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: SharedStats,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) phases: watch::Receiver<Phase>,
     pub(super) stopped: Latch,
     pub(super) stopping: Latch,
     pub(super) closing: Latch,
     pub(super) signal_listener: Mutex<Option<SignalListener>>,
+    pub(super) control: Option<Arc<Control>>,
 }
 
 /// A point in a server's life that other threads wait for.
@@ -106,9 +111,15 @@ impl Running {
     /// The interpreter reports a signal, which the server may have heard by itself already.
     pub fn signalled(&self, signal: Signal, at: Instant) {
         let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
-        if !heard {
-            self.tell(Event::Signal(signal), at);
+        if !heard && let Some(event) = event_of(signal, self.control.is_some()) {
+            self.tell(event, at);
         }
+    }
+
+    /// Waits until the master of the cluster has asked more than `seen` times, counted from 0, to open the logs' files anew. Returns
+    /// how often it has by then; `None` when `parker` was woken, and in a single process.
+    pub fn await_reopen(&self, seen: u64, parker: &Parker) -> Option<u64> {
+        self.control.as_ref()?.await_reopen(seen, parker)
     }
 
     /// Hears the process's signals no longer.

@@ -2,10 +2,12 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod clock;
 pub(crate) mod cpu_clock;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shared_memory;
 mod signal;
 mod socket;
 
@@ -13,6 +15,8 @@ use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
+
+use tokio::io::{Interest, unix::AsyncFd};
 
 pub use self::cpu_clock::CpuClock;
 #[cfg(test)]
@@ -81,6 +85,16 @@ pub(crate) fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
         return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
     }
     Ok(())
+}
+
+/// Has the runtime of this thread wait until a descriptor is ready.
+///
+/// # Errors
+///
+/// When the system cannot wait for it.
+pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` has the same open descriptor for as long as it exists, and the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }
 
 /// glibc's name for the number of arenas, which the libc crate does not carry.

@@ -17,13 +17,13 @@ use crate::{
     lifecycle::Phase,
     log::{Logs, output::LostLines},
     pool::DispatchQueue,
-    stats::Stats,
+    stats::SharedStats,
 };
 
 /// Where the numbers come from.
 #[derive(Debug)]
 pub(crate) struct Report {
-    stats: Arc<Stats>,
+    stats: SharedStats,
     queue: Arc<DispatchQueue>,
     traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
@@ -57,7 +57,7 @@ impl Default for Own {
 
 impl Report {
     pub(crate) fn new(
-        stats: Arc<Stats>,
+        stats: SharedStats,
         queue: Arc<DispatchQueue>,
         traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,

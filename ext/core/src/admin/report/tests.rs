@@ -5,12 +5,12 @@ use crate::{
     config::Interpreter,
     http::body::ResponseBody,
     lifecycle::Signal,
-    stats::{MethodClass, Shed, StatusClass, Times},
+    stats::{Ending, MethodClass, Shed, Times},
 };
 use std::time::{Duration, Instant};
 
 fn report() -> Arc<Report> {
-    let stats = Arc::<Stats>::default();
+    let stats = SharedStats::default();
     let queue = DispatchQueue::new(7, None, 3, stats.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
     let about = About { version: "1.2.3".into(), interpreter: Some(interpreter) };
@@ -38,7 +38,7 @@ fn prometheus_reads_what_was_counted() {
     let get_class = MethodClass::from(&Method::GET);
     (0..3).for_each(|_| stats.request_begun());
     stats.request_ended(get_class, StatusCode::OK.into(), Duration::from_millis(3));
-    stats.request_ended(get_class, StatusClass::NONE, Duration::from_secs(100));
+    stats.request_ended(get_class, Ending::NoResponse, Duration::from_secs(100));
     let ms = Duration::from_millis;
     stats.answered(&Times { queue_wait: ms(1), gvl_wait: ms(20), app: ms(30) });
     stats.shed.inc(Shed::QueueTimeout);

@@ -90,9 +90,9 @@ impl Handover {
         Ok(Self { inboxes, adoption })
     }
 
-    /// The inbox of the worker in that slot.
-    pub(crate) fn inbox(&self, slot: usize) -> Option<&Mailbox> {
-        self.inboxes.get(slot)
+    /// The inbox of the worker in that slot, which is one of the cluster's.
+    pub(crate) fn inbox(&self, slot: usize) -> &Mailbox {
+        &self.inboxes[slot]
     }
 
     /// Where a worker that leaves puts its connections.
@@ -103,7 +103,7 @@ impl Handover {
     /// The worker in that slot is gone: what waits in its inbox goes to the others. What they have no room for stays, for the next
     /// worker in the slot.
     pub(crate) fn pass_on(&self, slot: usize) {
-        let Some(inbox) = self.inbox(slot) else { return };
+        let inbox = self.inbox(slot);
         while self.adoption.has_room() {
             match inbox.receive() {
                 Ok(message) => {

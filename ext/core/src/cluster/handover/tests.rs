@@ -16,7 +16,7 @@ const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: 
 #[test]
 fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
     let handover = handover();
-    let inbox = handover.inbox(1).unwrap();
+    let inbox = handover.inbox(1);
     let (mut client, socket) = UnixStream::pair().unwrap();
     for traits in [FOR_REQUEST, Traits { fresh: true, for_request: false, one_shot: true }, Traits::default()] {
         assert!(!inbox.holds_messages());
@@ -41,7 +41,7 @@ fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
 #[test]
 fn a_full_inbox_says_so_and_takes_more_when_it_is_emptied() {
     let handover = handover();
-    let (inbox, (_client, socket)) = (handover.inbox(0).unwrap(), UnixStream::pair().unwrap());
+    let (inbox, (_client, socket)) = (handover.inbox(0), UnixStream::pair().unwrap());
     let fill = || {
         (0..100_000).map(|_| inbox.send(socket.as_fd(), FOR_REQUEST, &[b'x'; MAX_READ_AHEAD])).position(|sent| {
             sent.is_err_and(|error| {
@@ -72,7 +72,7 @@ fn more_than_fits_into_a_message_is_not_sent() {
 #[test]
 fn what_is_no_message_closes_what_it_brought() {
     let handover = handover();
-    let inbox = handover.inbox(0).unwrap();
+    let inbox = handover.inbox(0);
     let (mut client, socket) = UnixStream::pair().unwrap();
     send(inbox.writer(), &[VERSION, 0], SendFlags::empty()).unwrap();
     for (count, bytes) in
@@ -97,7 +97,7 @@ fn what_is_no_message_closes_what_it_brought() {
 #[test]
 fn what_waits_for_a_worker_that_is_gone_goes_to_the_others() {
     let handover = handover();
-    let inbox = handover.inbox(1).unwrap();
+    let inbox = handover.inbox(1);
     let (mut client, socket) = UnixStream::pair().unwrap();
     inbox.send(socket.as_fd(), FOR_REQUEST, b"GET").unwrap();
     send(inbox.writer(), b"no message", SendFlags::empty()).unwrap();
@@ -118,7 +118,7 @@ fn what_the_others_have_no_room_for_stays_in_the_inbox() {
     let handover = handover();
     let (_client, socket) = UnixStream::pair().unwrap();
     while handover.adoption().send(socket.as_fd(), FOR_REQUEST, b"").is_ok() {}
-    handover.inbox(0).unwrap().send(socket.as_fd(), FOR_REQUEST, b"GET").unwrap();
+    handover.inbox(0).send(socket.as_fd(), FOR_REQUEST, b"GET").unwrap();
     handover.pass_on(0);
-    assert_eq!(handover.inbox(0).unwrap().receive().unwrap().read_ahead, b"GET");
+    assert_eq!(handover.inbox(0).receive().unwrap().read_ahead, b"GET");
 }

@@ -123,7 +123,7 @@ fn an_abstract_name_has_neither_file_nor_lock() {
     let name = format!("@tidegate-test-{}", std::process::id());
     let address = Address::parse(&format!("unix://{name}")).unwrap();
     let (_socket, file) = SocketFile::bind(&address, Path::new(&name), Some(0o600)).unwrap();
-    assert!(file.identity.is_none() && file._lock.is_none());
+    assert!(file.identity.is_none() && file.lock.is_none());
     assert!(SocketFile::bind(&address, Path::new(&name), None).is_err());
 }
 
