@@ -78,9 +78,10 @@ impl Admin {
 
 fn left(phase: Phase, now: Instant) -> Option<Duration> {
     match phase {
-        Phase::Draining { until, .. } | Phase::Closing { deadline: until, .. } | Phase::Forcing { until } => {
-            Some(until.saturating_duration_since(now))
-        }
+        Phase::Draining { until, .. }
+        | Phase::Retiring { deadline: until, .. }
+        | Phase::Closing { deadline: until, .. }
+        | Phase::Forcing { until } => Some(until.saturating_duration_since(now)),
         Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{
 use super::{
     Cluster, DrainFigures, WorkerState,
     figures::WorkerFigures,
+    handover::Mailbox,
     table::{Line, Room},
 };
 use crate::{stats::SharedStats, sys::clock};
@@ -120,6 +121,21 @@ impl Member {
     }
 
     // ===== its siblings =====
+
+    /// Where siblings put connections for it.
+    pub(crate) fn inbox(&self) -> &Mailbox {
+        self.cluster.handover.inbox(self.slot)
+    }
+
+    /// Where connections for a sibling go.
+    pub(crate) fn inbox_of(&self, sibling: usize) -> &Mailbox {
+        self.cluster.handover.inbox(sibling)
+    }
+
+    /// Where a worker that leaves puts its connections.
+    pub(crate) fn adoption(&self) -> &Mailbox {
+        self.cluster.handover.adoption()
+    }
 
     /// A sibling that serves and would run a new request at once; no other worker is told of it until it has said so again.
     pub fn claim_idle_sibling(&self) -> Option<usize> {

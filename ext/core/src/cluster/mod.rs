@@ -5,18 +5,21 @@
 //! |---|---|
 //! | [`table`] | the shared memory: a line for each worker, and what it has counted |
 //! | [`drain_record`] | what the workers have done in the cluster's drain |
+//! | [`handover`] | the connections that go from one worker to another |
 //! | [`figures`] | what a worker publishes of itself each second |
 //! | [`member`] | a worker's own place |
 //! | [`sums`] | what all workers have counted together, those that have left included |
 
 pub(crate) mod drain_record;
 pub(crate) mod figures;
+pub(crate) mod handover;
 pub(crate) mod member;
 pub(crate) mod sums;
 pub(crate) mod table;
 
 use std::{
     io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     sync::{
         Arc,
         atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -26,6 +29,7 @@ use std::{
 
 use self::{
     drain_record::DrainCells,
+    handover::Handover,
     table::{Line, Room, Table},
 };
 pub use self::{
@@ -40,6 +44,7 @@ use crate::sys::{clock, shared_memory::shared};
 pub struct Cluster {
     table: Table,
     drain: &'static DrainCells,
+    handover: Handover,
 }
 
 /// A worker as the master sees it.
@@ -85,8 +90,29 @@ impl Cluster {
     ///
     /// When the system has no memory left for it.
     pub fn create(slots: usize) -> io::Result<Arc<Self>> {
-        let drain = &shared::<DrainCells>(1)?[0];
-        Ok(Arc::new(Self { table: Table::create(slots)?, drain }))
+        Self::with(slots, None)
+    }
+
+    /// The same, for a master that has replaced its process's image: the workers that the image before has started go on, and what
+    /// they leave behind comes to those of this one. `adoption` has the two descriptors that
+    /// [`adoption_descriptors`](Self::adoption_descriptors) told of.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no memory or no descriptors left for it.
+    pub fn create_after_exec(slots: usize, adoption: (OwnedFd, OwnedFd)) -> io::Result<Arc<Self>> {
+        Self::with(slots, Some(adoption))
+    }
+
+    fn with(slots: usize, adoption: Option<(OwnedFd, OwnedFd)>) -> io::Result<Arc<Self>> {
+        let (table, handover) = (Table::create(slots)?, Handover::create(slots, adoption)?);
+        Ok(Arc::new(Self { table, handover, drain: &shared::<DrainCells>(1)?[0] }))
+    }
+
+    /// The descriptors that workers which leave put their connections into, and that others take them from. They are close-on-exec.
+    pub fn adoption_descriptors(&self) -> (RawFd, RawFd) {
+        let adoption = self.handover.adoption();
+        (adoption.reader().as_raw_fd(), adoption.writer().as_raw_fd())
     }
 
     /// A place for a worker that is about to be started; `None` when all are taken. The worker is booting from now on.
@@ -109,11 +135,14 @@ impl Cluster {
     }
 
     /// The worker of that place has ended, and its process was reaped: the place is free for another. What it has counted remains in
-    /// the sums.
+    /// the sums. Connections that siblings have sent it and that it has not taken go to the others.
     pub fn gone(&self, slot: usize) {
-        self.table.fold(slot);
         let line = &self.table.lines[slot];
+        // No sibling sends it anything from now on.
+        line.state.store(WorkerState::Stopped as u32, Release);
+        self.table.fold(slot);
         line.clear();
+        self.handover.pass_on(slot);
         line.state.store(WorkerState::Free as u32, Release);
     }
 

@@ -164,6 +164,7 @@ impl WorkerState {
         match phase {
             Phase::Booting => Self::Booting,
             Phase::Ready => Self::Serving,
+            Phase::Retiring { .. } => Self::Retiring,
             Phase::Draining { .. } => Self::Draining,
             Phase::Closing { .. } => Self::Closing,
             Phase::Forcing { .. } => Self::Forcing,

@@ -2,6 +2,7 @@
 
 mod address;
 mod admin;
+mod cluster;
 mod limits;
 mod settings;
 mod shutdown;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 pub use self::{
     address::Address,
     admin::{AdminAccess, Token},
+    cluster::ClusterOptions,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
@@ -55,9 +57,6 @@ pub struct Config {
     /// and the worker is interrupted. `None` is for ever.
     #[serde(deserialize_with = "seconds_or_none")]
     pub request_timeout: Option<Duration>,
-    /// Whether a worker process of a cluster without room for a request passes the connection on to a sibling that has room.
-    /// Outside of a cluster it changes nothing.
-    pub hand_over: bool,
     /// What runs the process.
     pub platform: Platform,
     /// Which clients may ask the admin address for more than a probe.
@@ -78,6 +77,9 @@ pub struct Config {
     /// The shutdown's delays and budget.
     #[serde(skip)]
     pub shutdown: PlanOptions,
+    /// How a worker of a cluster shares its load, and leaves.
+    #[serde(skip)]
+    pub cluster: ClusterOptions,
     /// What is logged, and how.
     #[serde(skip)]
     pub logging: Logging,
@@ -97,7 +99,6 @@ impl Default for Config {
             idle_thread_timeout: None,
             time_slice: Some(TIME_SLICE),
             request_timeout: None,
-            hand_over: true,
             platform: Platform::default(),
             admin_access: AdminAccess::default(),
             probes: Probes::default(),
@@ -105,6 +106,7 @@ impl Default for Config {
             limits: Limits::default(),
             added_headers: AddedHeaders::default(),
             shutdown: PlanOptions::default(),
+            cluster: ClusterOptions::default(),
             logging: Logging::default(),
             about: About::default(),
         }
@@ -125,6 +127,7 @@ impl Config {
             limits: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
+            cluster: settings.take()?,
             logging: settings.take()?,
             ..settings.take()?
         };
@@ -239,10 +242,10 @@ mod tests {
         assert_eq!(config.limits.max_connections, OrAuto::Value(9));
         assert_eq!(config.limits.header_fields_limit, Limits::MOST_FIELDS);
         assert_eq!(config.shutdown.shutdown_timeout, OrAuto::Value(Duration::from_secs(7)));
-        assert_eq!(config.shutdown.worker_shutdown_timeout, Duration::from_millis(12_500));
-        assert_eq!((config.request_timeout, config.hand_over), (Some(Duration::from_secs(15)), false));
+        assert_eq!(config.request_timeout, Some(Duration::from_secs(15)));
         assert_eq!(config.logging.log_format, LogFormat::Json);
         assert_eq!(config.logging.termination_log, Some(OrAuto::Auto));
+        assert_eq!((config.cluster.hand_over, config.cluster.worker_shutdown_timeout.as_millis()), (false, 12_500));
         assert!(config.added_headers.request_id && config.probes.probe_paths);
     }
 
@@ -251,8 +254,8 @@ mod tests {
         let config = read(json!({})).unwrap();
         assert_eq!(config.timeouts.head_timeout, Timeouts::default().head_timeout);
         assert_eq!(config.time_slice, Some(TIME_SLICE));
-        assert_eq!((config.request_timeout, config.hand_over), (None, true));
-        assert_eq!(config.shutdown.worker_shutdown_timeout, Duration::from_secs(30));
+        assert_eq!((config.request_timeout, config.cluster.hand_over), (None, true));
+        assert_eq!(config.cluster.worker_shutdown_timeout, Duration::from_secs(30));
         assert_eq!(config.logging.termination_log, None);
         assert!(config.timeouts.min_data_rate.is_some());
     }

@@ -25,10 +25,6 @@ pub struct PlanOptions {
     pub prestop: Duration,
     /// Whether the delay ends when no client sends new connections any more, and goes on while some do.
     pub drain_until_quiet: bool,
-    /// How long a worker process that leaves its cluster alone, because another takes its place, may take for its requests in
-    /// flight; what is left is then cut off. The cluster's own drain goes by the fields above.
-    #[serde(deserialize_with = "seconds")]
-    pub worker_shutdown_timeout: Duration,
 }
 
 impl Default for PlanOptions {
@@ -39,7 +35,6 @@ impl Default for PlanOptions {
             termination_grace: OrAuto::Auto,
             prestop: Duration::ZERO,
             drain_until_quiet: false,
-            worker_shutdown_timeout: Duration::from_secs(30),
         }
     }
 }

@@ -6,7 +6,7 @@ use http::request::Parts;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim};
+use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, siblings::Siblings};
 use crate::{
     config::{AddedHeaders, Config, Limits, Probes, Timeouts},
     drain::Traffic,
@@ -68,6 +68,8 @@ pub(crate) struct Services {
     pub(crate) access_log: Option<AccessLog>,
     /// Tells the operator what there is to mend.
     pub(crate) warnings: Arc<Warnings>,
+    /// The other workers; `None` where the process is the only one.
+    pub(crate) siblings: Option<Arc<Siblings>>,
 }
 
 /// What enforces the [`Limits`] that the connections of a server keep together.

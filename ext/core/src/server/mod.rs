@@ -4,16 +4,24 @@
 //! |---|---|
 //! | `listener` | sockets that are bound, listen and are closed without losing a connection |
 //! | `acceptor` `admin_acceptor` | connections in, each into a task of its own |
+//! | `accept_thread` `inbox` | the same in a cluster: how one worker is woken for each, and what siblings send |
+//! | `control` | what the master of a cluster tells a worker |
 //! | `descriptors` | how many there is room for |
 //! | `signals` | signals, heard by the I/O thread |
 //! | `driver` | feeds the lifecycle and carries out its actions |
+//! | `in_cluster` | what is different for a worker of a cluster |
 //! | `io_thread` | the thread that all of this runs on |
 //! | `running` | the server as other threads see it |
 
+#[cfg(target_os = "linux")]
+pub(crate) mod accept_thread;
 pub(crate) mod acceptor;
 pub(crate) mod admin_acceptor;
+mod control;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
+mod in_cluster;
+mod inbox;
 mod io_thread;
 pub(crate) mod listener;
 mod running;
@@ -21,7 +29,7 @@ pub(crate) mod signals;
 
 use std::{
     io,
-    os::fd::RawFd,
+    os::fd::{OwnedFd, RawFd},
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -33,8 +41,9 @@ pub use crate::log::event::Observer;
 
 use self::{
     admin_acceptor::AdminListener,
+    control::Control,
     driver::Driver,
-    io_thread::{IoThread, end_process},
+    io_thread::{Accepting, IoThread, end_process},
     listener::Bound,
     running::StopTriggers,
     signals::{BootGuard, SignalListener},
@@ -48,11 +57,11 @@ use crate::{
     },
     cluster::Member,
     config::{Address, Config},
-    connection::{ConnectionLimit, ConnectionSettings, Services, Shared},
+    connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
     lifecycle::{
-        Event, Phase, Signal,
+        Event, Phase, Retirement, Signal,
         plan::{Clamped, Plan},
     },
     log::{Logs, access::AccessLog, event::LogEvent, warnings::Warnings},
@@ -80,8 +89,8 @@ pub struct Server {
     admin: Option<Bound>,
     queue: Arc<DispatchQueue>,
     stats: SharedStats,
-    /// The server's place among the workers of a cluster.
-    member: Option<Member>,
+    /// The server's place among the workers of a cluster, and what its master tells it.
+    member: Option<(Member, Arc<Control>)>,
     access: Option<AccessLog>,
     logs: Logs,
     time_slicer: Option<&'static TimeSlicer>,
@@ -185,14 +194,32 @@ impl Server {
         driver::ready(&addresses, admin.as_deref(), Some(workers), max_threads, self.plan, |event| event.to_string())
     }
 
+    /// The sockets are for the workers that this process is about to fork: it serves nothing itself, and leaves the files of its Unix
+    /// sockets alone when it drops the server. [`remove_socket_files`](Self::remove_socket_files) is for the end.
+    pub fn share(&mut self) {
+        self.bound.iter_mut().chain(&mut self.admin).for_each(Bound::share);
+    }
+
+    /// All workers have left: removes the files of Unix sockets, which the last of the workers may not have come to.
+    pub fn remove_socket_files(self) {
+        self.bound.into_iter().chain(self.admin).for_each(Bound::remove);
+    }
+
     /// Serves as a worker of a cluster. The calling process is the one that the master has forked for this; no thread knows the
     /// [`queue`](Self::queue) yet, which is another from now on.
-    pub fn join(&mut self, member: Member) {
+    ///
+    /// `control` is a stream socket to the master, which says by bytes what the cluster does: 0 to 3 for SIGTERM, SIGQUIT, SIGINT and
+    /// SIGHUP, each as it is to a single process; `R` has this worker leave, `L` asks for the logs' files to be opened anew
+    /// ([`Running::await_reopen`]), and the end says that the master is gone, which is as SIGTERM. The worker writes lines: `booted`
+    /// when it serves, `retiring` when it leaves, `drain` when a client of the admin listener has asked for that. The worker
+    /// reports none of its phases to the [`Observer`].
+    pub fn join(&mut self, member: Member, control: OwnedFd) {
         let Config { limits, max_threads, min_threads, idle_thread_timeout, .. } = &self.config;
         self.queue = DispatchQueue::of_member(limits.max_queue, limits.queue_timeout, *max_threads, member.clone());
         self.queue.retire_idle(*min_threads, *idle_thread_timeout);
         self.stats = member.stats();
-        self.member = Some(member);
+        self.member = Some((member, Control::new(control)));
+        self.share();
     }
 
     /// Where workers get their exchanges; they may wait there already.
@@ -207,16 +234,16 @@ impl Server {
     /// [`Error::is_bind`] when another process listens after all; otherwise when the system has no descriptors or
     /// threads left.
     pub fn start(self, observer: Observer) -> Result<Running, Error> {
+        let observer = match &self.member {
+            Some((member, _)) => in_cluster::phases_once(observer, member.clone()),
+            None => observer,
+        };
         self.clamped.iter().for_each(|clamped| observer(&LogEvent::Clamped(*clamped)));
         let runtime = io_thread::runtime()?;
         let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(Error::runtime)?;
         let (signal_listener, signals) = heard.unzip();
-        let entered = runtime.enter();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin_address = self.admin.as_ref().map(Bound::address);
-        let listeners = self.bound.into_iter().map(Bound::listen).collect::<Result<Vec<_>, _>>()?;
-        let admin_listener = self.admin.map(Bound::listen).transpose()?;
-        drop(entered);
 
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
@@ -224,6 +251,8 @@ impl Server {
         let (triggers, stopping, closing) = StopTriggers::new();
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(self.queue.max_threads());
+        let (member, control) = self.member.unzip();
+        let hand_over = self.config.cluster.hand_over;
         let services = Services {
             queue: self.queue.clone(),
             stats: self.stats.clone(),
@@ -231,15 +260,34 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
+            siblings: member.map(|member| Arc::new(Siblings::new(member, hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
+
+        let entered = runtime.enter();
+        let accepting = match (&shared.services.siblings, &control) {
+            (Some(siblings), Some(control)) => {
+                let cluster = in_cluster::ClusterStart {
+                    siblings,
+                    control,
+                    shared: &shared,
+                    messages: &messages,
+                    observer: &observer,
+                };
+                Accepting::InCluster(cluster.begin(self.bound)?)
+            }
+            _ => Accepting::Alone(self.bound.into_iter().map(Bound::listen).collect::<Result<_, _>>()?),
+        };
+        let admin_listener = self.admin.map(Bound::listen).transpose()?;
+        drop(entered);
+        let ends = in_cluster::ending(control.clone(), messages.clone());
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
             admin: Arc::new(admin(
                 (&self.config, address),
                 &shared,
                 &self.logs,
-                steering(&self.config, self.plan, &self.questions, &messages),
+                steering(&self.config, self.plan, &self.questions, ends),
                 &observer,
             )),
             clients: ConnectionLimit::new(room.admin),
@@ -250,12 +298,14 @@ impl Server {
             }
             None => None,
         };
-        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog);
+        let retirement = Retirement { timeout: self.config.cluster.worker_shutdown_timeout, hands_over: hand_over };
+        let cluster = (retirement, control.clone());
+        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog, cluster);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
         let logs = self.logs;
-        IoThread { runtime, driver, inbox, listeners, admin, time_slicer, signals, logs, stopped: stopped_trigger }
+        IoThread { runtime, driver, inbox, accepting, admin, time_slicer, signals, logs, stopped: stopped_trigger }
             .spawn()?;
         Ok(Running {
             addresses,
@@ -269,6 +319,7 @@ impl Server {
             closing,
             questions: self.questions,
             signal_listener: Mutex::new(signal_listener),
+            control,
         })
     }
 }
@@ -292,18 +343,6 @@ fn admin(
 }
 
 /// How the admin endpoints change the server.
-fn steering(config: &Config, plan: Plan, questions: &Questions, messages: &mpsc::Sender<Message>) -> Steering {
-    let messages = messages.clone();
-    let end = Box::new(move |ending| {
-        let events: &[Event] = match ending {
-            Ending::Drain => &[Event::Drain],
-            // The second one waits for nothing.
-            Ending::Halt => &[Event::Signal(Signal::Int); 2],
-        };
-        for event in events {
-            // Full means that as many events wait already.
-            let _ = messages.try_send(Message { event: *event, at: now() });
-        }
-    });
+fn steering(config: &Config, plan: Plan, questions: &Questions, end: Box<dyn Fn(Ending) + Send + Sync>) -> Steering {
     Steering { end, questions: questions.clone(), plan, settings: config.about.settings.clone().into() }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Message, signals::SignalListener};
+use super::{
+    Message,
+    control::Control,
+    signals::{SignalListener, event_of},
+};
 use crate::{
     admin::questions::Questions,
     lifecycle::{Event, Phase, Signal},
@@ -33,6 +37,7 @@ pub struct Running {
     pub(super) closing: Latch,
     pub(super) questions: Questions,
     pub(super) signal_listener: Mutex<Option<SignalListener>>,
+    pub(super) control: Option<Arc<Control>>,
 }
 
 /// A point in a server's life that other threads wait for.
@@ -113,9 +118,15 @@ impl Running {
     /// The interpreter reports a signal, which the server may have heard by itself already.
     pub fn signalled(&self, signal: Signal, at: Instant) {
         let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
-        if !heard {
-            self.tell(Event::Signal(signal), at);
+        if !heard && let Some(event) = event_of(signal, self.control.is_some()) {
+            self.tell(event, at);
         }
+    }
+
+    /// Waits until the master of the cluster has asked more than `seen` times, counted from 0, to open the logs' files anew. Returns
+    /// how often it has by then; `None` when `parker` was woken, and in a single process.
+    pub fn await_reopen(&self, seen: u64, parker: &Parker) -> Option<u64> {
+        self.control.as_ref()?.await_reopen(seen, parker)
     }
 
     /// Hears the process's signals no longer.

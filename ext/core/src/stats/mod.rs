@@ -219,6 +219,13 @@ impl SharedStats {
         OpenConnection(self.clone())
     }
 
+    /// A connection has come from another worker, which has counted it as accepted.
+    pub(crate) fn connection_taken_over(&self) -> OpenConnection {
+        self.taken_over.inc();
+        self.connections.inc();
+        OpenConnection(self.clone())
+    }
+
     pub(crate) fn connection_hijacked(&self) -> HijackedConnection {
         self.hijacked.inc();
         HijackedConnection(self.clone())

@@ -87,6 +87,7 @@ impl Harness {
             traffic: Arc::new(Traffic::new(false)),
             access_log: None,
             warnings: Arc::new(Warnings::reported_to(observer)),
+            siblings: None,
         };
         Self { shared: Shared::new(settings, services, 1000), phase, worker, told }
     }
