@@ -19,6 +19,7 @@ use super::{
     Message, Observer,
     admin_acceptor::{AdminListener, accept_admin},
     driver::Driver,
+    heartbeat::Heartbeat,
     listener::Listener,
     signals::signal_of,
 };
@@ -56,6 +57,8 @@ pub(super) struct IoThread {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) listeners: Vec<Listener>,
     pub(super) admin: Option<AdminListener>,
+    /// Tells the processes of a cluster about this worker.
+    pub(super) heartbeat: Option<Heartbeat>,
     pub(super) time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     /// Yields a byte for each signal, where the process is the server's own, for the driver.
     pub(super) signals: Option<(StdUnixStream, mpsc::Sender<Message>)>,
@@ -75,11 +78,15 @@ impl IoThread {
     }
 
     fn run(self) {
-        let Self { runtime, mut driver, inbox, listeners, admin, time_slicer, signals, logs, stopped } = self;
+        let Self { runtime, mut driver, inbox, listeners, admin, heartbeat, time_slicer, signals, logs, stopped } =
+            self;
         let shared = driver.shared();
         runtime.block_on(async {
             if let Some((stream, messages)) = signals {
                 tokio::spawn(forward_signals(stream, messages));
+            }
+            if let Some(heartbeat) = heartbeat.clone() {
+                tokio::spawn(heartbeat.run());
             }
             let clients = shared.bounds.connections.clone();
             let admin_task = admin.map(|admin| tokio::spawn(accept_admin(admin, clients)));
@@ -92,6 +99,9 @@ impl IoThread {
             tokio::spawn(run_timers(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
             driver.run(inbox).await;
+            if let Some(heartbeat) = heartbeat {
+                heartbeat.beat();
+            }
             // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
             let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
             if let Some(admin_task) = admin_task {

@@ -7,6 +7,7 @@
 //! | `descriptors` | how many there is room for |
 //! | `signals` | signals, heard by the I/O thread |
 //! | `driver` | feeds the lifecycle and carries out its actions |
+//! | `heartbeat` | tells the master and the siblings of a cluster that the worker lives |
 //! | `io_thread` | the thread that all of this runs on |
 //! | `running` | the server as other threads see it |
 
@@ -14,6 +15,7 @@ pub(crate) mod acceptor;
 pub(crate) mod admin_acceptor;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
+pub(crate) mod heartbeat;
 mod io_thread;
 pub(crate) mod listener;
 mod running;
@@ -33,6 +35,7 @@ pub use crate::log::event::Observer;
 use self::{
     admin_acceptor::AdminListener,
     driver::Driver,
+    heartbeat::Heartbeat,
     io_thread::{IoThread, end_process},
     listener::Bound,
     running::StopTriggers,
@@ -215,9 +218,12 @@ impl Server {
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
+        let report = report(&self.config, &shared, &self.logs, self.member.clone());
+        let heartbeat =
+            self.member.map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
-            admin: Arc::new(admin(&self.config, address, &shared, &self.logs, &messages, &observer)),
+            admin: Arc::new(admin(&self.config, address, &shared, report, &messages, &observer)),
             clients: ConnectionLimit::new(room.admin),
         });
         let watchdog = match signal_listener {
@@ -231,8 +237,19 @@ impl Server {
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
         let logs = self.logs;
-        IoThread { runtime, driver, inbox, listeners, admin, time_slicer, signals, logs, stopped: stopped_trigger }
-            .spawn()?;
+        IoThread {
+            runtime,
+            driver,
+            inbox,
+            listeners,
+            admin,
+            heartbeat,
+            time_slicer,
+            signals,
+            logs,
+            stopped: stopped_trigger,
+        }
+        .spawn()?;
         Ok(Running {
             addresses,
             admin_address,
@@ -248,24 +265,29 @@ impl Server {
     }
 }
 
+/// Where the server's numbers come from; `member` is its place in a cluster.
+fn report(config: &Config, shared: &Shared, logs: &Logs, member: Option<Member>) -> Arc<Report> {
+    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
+    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let access_log = access_log.as_ref().map(|log| log.lost().clone());
+    let own = Own { connections, bodies, log: logs.clone(), access_log, member };
+    Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own)
+}
+
 /// The admin endpoints on `address`.
 fn admin(
     config: &Config,
     address: &Address,
     shared: &Shared,
-    logs: &Logs,
+    report: Arc<Report>,
     messages: &mpsc::Sender<Message>,
     observer: &Observer,
 ) -> Admin {
-    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
-    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
-    let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { connections, bodies, log: logs.clone(), access_log };
-    let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
+    let Services { queue, phase, .. } = &shared.services;
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let messages = messages.clone();
     // Full means that as many events wait already.
     let drain = Box::new(move || drop(messages.try_send(Message { event: Event::Drain, at: now() })));
     let access = (address, config.admin_access.clone());
-    Admin::new(phase.clone(), stats.clone(), report, liveness, drain, observer.clone(), access)
+    Admin::new(phase.clone(), report, liveness, drain, observer.clone(), access)
 }
