@@ -77,6 +77,20 @@ module Tidegate
     # @api private
     def ready_sentence(workers) = @native.ready_sentence(workers, ThreadLimit.after_boot(@configuration))
 
+    # Binds for workers that this process is to fork: it serves nothing itself.
+    #
+    # @return [self]
+    # @api private
+    def share
+      @native.share
+      self
+    end
+
+    # For a master whose workers have ended: closes the listeners, and prints what was done in the drain of +cluster+.
+    #
+    # @api private
+    def conclude_cluster(cluster, seconds, status) = @native.conclude_cluster(cluster, seconds, status)
+
     # Makes this the server of a worker: it shares its listeners with the other workers of +cluster+, has a line of the table of its own,
     # and hears of the master through a socket.
     #

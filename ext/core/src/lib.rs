@@ -77,6 +77,7 @@ pub use self::{
     stats::GcFigures,
     sync::{Parker, Unparker},
     sys::{
+        duplicate,
         family::{adopt_orphans, hold_signals, release_signals},
         process::{exit_within, limit_arenas},
     },

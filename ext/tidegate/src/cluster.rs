@@ -1,6 +1,6 @@
 //! `Tidegate::Native::Cluster`: what a master shares with the workers that it forks, as a Ruby object.
 
-use std::{io, sync::Arc};
+use std::{io, os::fd::RawFd, sync::Arc};
 
 use magnus::{Error, RArray, RHash, RModule, Ruby, Symbol, TypedData, function, method, prelude::*};
 use tidegate_core::{Cluster as Core, Restart, WorkerView};
@@ -22,9 +22,20 @@ impl Cluster {
         &self.core
     }
 
-    fn new(ruby: &Ruby, slots: usize) -> Result<Self, Error> {
+    /// With `adoption`, the descriptors that the image of this process before had for connections without a worker.
+    fn new(ruby: &Ruby, slots: usize, adoption: Option<(RawFd, RawFd)>) -> Result<Self, Error> {
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("no shared memory: {cause}"));
-        Ok(Self { core: Core::create(slots).map_err(failed)?, slots })
+        let own = |(reader, writer)| Ok((tidegate_core::duplicate(reader)?, tidegate_core::duplicate(writer)?));
+        let core = match adoption.map(own).transpose().map_err(failed)? {
+            Some(adoption) => Core::create_after_exec(slots, adoption),
+            None => Core::create(slots),
+        };
+        Ok(Self { core: core.map_err(failed)?, slots })
+    }
+
+    /// Those descriptors, for the next image.
+    fn adoption(&self) -> (RawFd, RawFd) {
+        self.core.adoption_descriptors()
     }
 
     fn slots(&self) -> usize {
@@ -100,7 +111,8 @@ fn view(ruby: &Ruby, view: &WorkerView) -> Result<RHash, Error> {
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Cluster", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("new", function!(Cluster::new, 1))?;
+    class.define_singleton_method("new", function!(Cluster::new, 2))?;
+    class.define_method("adoption", method!(Cluster::adoption, 0))?;
     class.define_method("slots", method!(Cluster::slots, 0))?;
     class.define_method("reserve", method!(Cluster::reserve, 1))?;
     class.define_method("spawned", method!(Cluster::spawned, 2))?;

@@ -14,11 +14,15 @@ module Tidegate
     # +plan+ is that of the servers.
     def initialize(plan)
       budget, delay, timeout = plan.values_at(:budget, :drain_delay, :shutdown_timeout)
-      @over = now + (budget ? budget + BEYOND_BUDGET : delay + timeout + BEYOND_PLAN)
+      @began = now
+      @over = @began + (budget ? budget + BEYOND_BUDGET : delay + timeout + BEYOND_PLAN)
     end
 
     # Whether the time is over.
     def over? = now >= @over
+
+    # Seconds since it has begun.
+    def age = now - @began
 
     private
 

@@ -37,6 +37,7 @@ module Tidegate
         turn
         yield if @supervisor.complete?
       end
+      @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
       @supervisor.status
     ensure
       @previous&.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }

@@ -192,6 +192,7 @@ module Tidegate
       case line
       when /\Apid (\d+)\z/ then know(worker, $1.to_i)
       when "booted" then booted(worker)
+      when "retiring" then leaves_by_itself(worker) if worker.serving?
       when "mold" then cast(worker)
       when "stuck" then replace(worker, :stuck)
       else return line

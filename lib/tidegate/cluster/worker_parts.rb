@@ -19,12 +19,14 @@ module Tidegate
 
     # Binds the addresses, or takes those that are +inherited+ as pairs of address and descriptor.
     def bind(inherited = [])
-      @server = Server.new(@app, configuration:, log:, surroundings: @surroundings, inherit: inherited).bind
+      @server = Server.new(@app, configuration:, log:, surroundings: @surroundings, inherit: inherited).bind.share
     end
 
-    # Makes what the workers share. There are +slots+ places for workers.
-    def share(slots)
-      @cluster = Native::Cluster.new(slots)
+    # Makes what the workers share. There are +slots+ places for workers. +adoption+ are the two descriptors that the image of this process
+    # before has had for connections without a worker; nil if there was none.
+    def share(slots, adoption)
+      @cluster = Native::Cluster.new(slots, adoption)
+      adoption&.each { |descriptor| IO.for_fd(descriptor).close } # the cluster has made its own of them
     end
 
     # Loads the app, unless that was done in the process which has forked this one.

@@ -113,7 +113,7 @@ module Tidegate
       loader = AppLoader.new(@configuration.rackup) unless @app
       parts = WorkerParts.new(configuration: @configuration, app: @app || loader, log: @log, surroundings:, report: method(:report))
       @server = parts.bind
-      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max)
+      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max, legacy&.fetch(:adoption))
       parts.load_app if @configuration.preload_app
       @signals.check
       yield @server if block_given?

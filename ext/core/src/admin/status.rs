@@ -63,12 +63,12 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let (phase, counted) = (*self.phase.borrow(), self.stats.snapshot());
+        let phase = *self.phase.borrow();
         let status = Status {
             phase: phase.name(),
             seconds_left: left(phase, now()).map(tenths),
-            in_flight: counted.in_flight,
-            connections: counted.connections,
+            in_flight: self.report.in_flight(),
+            connections: self.report.connections(),
             plan: self.steering.plan.into(),
         };
         // Strings and numbers can always be written.

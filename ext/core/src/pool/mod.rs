@@ -323,4 +323,4 @@ impl PoolState {
 pub(crate) mod interleavings;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

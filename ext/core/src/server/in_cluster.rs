@@ -120,7 +120,10 @@ fn summary_of(done: &DrainFigures, plan: Plan, took: Duration, status: i32) -> S
 
 impl Server {
     /// Tells what the workers of this server have done in the drain of their cluster. For the master, once they all have ended.
+    /// It starts the threads of `logs`: the process forks no more.
     pub fn report_drain(&self, cluster: &Cluster, logs: &Logs, took: Duration, status: i32) {
+        // Nothing can be said without it.
+        let _ = logs.start();
         logs.write(&LogEvent::Summary(summary_of(&cluster.drained(), self.plan, took, status)));
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod shared_memory;
 mod signal;
 mod socket;
+pub(crate) mod usage;
 
 use std::{
     io,
@@ -63,7 +64,7 @@ pub(crate) fn make_fifo(path: &std::path::Path) -> io::Result<()> {
 /// # Errors
 ///
 /// When it refers to none, or there are no descriptors left.
-pub(crate) fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
+pub fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the call only reads its arguments, and fails for a number that is no open descriptor.
     let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) };
     if copy < 0 {

@@ -1,9 +1,9 @@
 //! What a master and its workers want of a server that is bound and does not listen yet: its sockets, and its place in the cluster.
 
-use std::os::fd::RawFd;
+use std::{io, os::fd::RawFd, time::Duration};
 
 use magnus::{Error, Ruby, typed_data::Obj};
-use tidegate_core::Member;
+use tidegate_core::{Event, Member};
 
 use super::{Server, ServerState};
 use crate::{cluster::Cluster, error};
@@ -35,10 +35,41 @@ impl Server {
         rb_self: &Self,
         cluster: Obj<Cluster>,
         slot: usize,
-        _control: RawFd,
+        control: RawFd,
     ) -> Result<(), Error> {
+        let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("the control socket: {cause}"));
+        let control = tidegate_core::duplicate(control).map_err(failed)?;
         let member = Member::new(cluster.core().clone(), slot);
-        rb_self.bound(ruby, |server| server.join(member))
+        rb_self.bound(ruby, |server| server.join(member, control))
+    }
+
+    /// The sockets are for the workers that this process forks.
+    pub(super) fn share(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        rb_self.bound(ruby, tidegate_core::Server::share)
+    }
+
+    /// Begins to leave the cluster, or to make room for another image of this process: takes nothing new, and lets the listeners be.
+    pub(super) fn retire(&self) {
+        self.tell(Event::Retire);
+    }
+
+    /// For the master, when all its workers have ended: closes the listeners, and tells what was done in the drain, which took so many
+    /// seconds and ended with this status. It starts the logs' threads: the process forks no more.
+    pub(super) fn conclude_cluster(
+        ruby: &Ruby,
+        rb_self: &Self,
+        cluster: Obj<Cluster>,
+        seconds: f64,
+        status: i32,
+    ) -> Result<(), Error> {
+        let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let core = cluster.core();
+        rb_self.bound(ruby, |server| server.report_drain(core, &rb_self.logs, took, status))?;
+        if let ServerState::Bound(server) = std::mem::replace(&mut *rb_self.state(), ServerState::Over) {
+            server.remove_socket_files();
+        }
+        rb_self.finish_logs(ruby);
+        Ok(())
     }
 
     /// Asks the bound server something.

@@ -290,6 +290,9 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
     class.define_method("listeners", method!(Server::listeners, 0))?;
     class.define_method("join_cluster", method!(Server::join_cluster, 3))?;
+    class.define_method("share", method!(Server::share, 0))?;
+    class.define_method("retire", method!(Server::retire, 0))?;
+    class.define_method("conclude_cluster", method!(Server::conclude_cluster, 3))?;
     class.define_method("ready_sentence", method!(Server::ready_sentence, 2))?;
     class.define_method("end_guard", method!(Server::end_guard, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
