@@ -147,7 +147,7 @@ RSpec.describe "a cluster", :processes do
     end
 
     it "replaces one that has served so many requests, after its successor has booted" do
-      server = cluster("--max-requests", 20, workers: 1)
+      server = cluster("--max-requests", 20, "--max-requests-jitter", 0, workers: 1)
       first, = worker_pids(server)
       wire = server.connect
       20.times { expect(wire.get("/pid").body.to_i).to eq first }
