@@ -25,6 +25,7 @@ module Tidegate
   autoload :Fault, "tidegate/configuration/fault"
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"
+  autoload :InheritedSockets, "tidegate/command/inherited_sockets"
   autoload :KeptThread, "tidegate/pool/kept_thread"
   autoload :KeyedHook, "tidegate/hooks"
   autoload :Launcher, "tidegate/command/launcher"

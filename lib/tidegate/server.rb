@@ -53,6 +53,7 @@ module Tidegate
     def bind
       Tidegate.load_late_parts
       @native ||= native.tap(&:bind)
+      @surroundings.sockets.close # the native side has its own
       self
     end
 
@@ -140,6 +141,12 @@ module Tidegate
     # @return [Integer]
     def exit_status = @native.exit_status
 
+    # The sockets that were bound, for the next image of a process that replaces its own (InheritedSockets.handed_on).
+    # @api private
+    # @return [Array<Array(String, Integer, Boolean)>] for each: its address as it was configured, its descriptor, and whether it
+    #   goes on listening after this process
+    def sockets = @native ? @native.sockets : []
+
     # Where the server is in its life.
     #
     # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped
@@ -180,6 +187,7 @@ module Tidegate
     end
 
     def native
+      @surroundings.sockets.drop_unused(@configuration, @log)
       settings = self.settings
       @plan = Native.plan(settings)
       Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,

@@ -43,8 +43,8 @@ mod sys;
 // What the binding names, and what is in the signatures of that.
 pub use self::{
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
-        PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, Config, Inherited, Interpreter, Limits, LogFormat, Logging, MinRate,
+        OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,

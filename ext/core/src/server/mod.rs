@@ -43,7 +43,7 @@ use crate::{
         Admin, Liveness,
         report::{Own, Report},
     },
-    config::{Address, Config},
+    config::{Address, Config, Inherited},
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared},
     drain::Traffic,
     error::Error,
@@ -88,7 +88,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all addresses.
+    /// Binds all addresses, but for those of which there are sockets among [`Config::inherit`].
     ///
     /// # Errors
     ///
@@ -96,13 +96,13 @@ impl Server {
     pub fn bind(config: Config) -> Result<Self, Error> {
         let mut bound = Vec::new();
         for address in &config.bind {
-            bound.append(&mut Bound::bind(address)?);
+            bound.append(&mut Bound::open(address, &config.inherit)?);
         }
         if bound.is_empty() {
             return Err(Error::configuration("there is no address to listen on"));
         }
         let admin = match &config.admin {
-            Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
+            Some(address) => Bound::open(&address.clone().private(), &config.inherit)?.into_iter().next(),
             None => None,
         };
         let stats = Arc::new(Stats::default());
@@ -161,6 +161,11 @@ impl Server {
     /// Has `time_slicer` interrupt a worker that has held the GVL for longer than [`Config::time_slice`] while others want it.
     pub fn set_time_slicer(&mut self, time_slicer: &'static TimeSlicer) {
         self.time_slicer = Some(time_slicer);
+    }
+
+    /// The sockets, for a process that is to inherit them: each with the address that was configured.
+    pub fn sockets(&self) -> Vec<Inherited> {
+        self.bound.iter().chain(&self.admin).map(Bound::inheritance).collect()
     }
 
     /// Where workers get their exchanges; they may wait there already.
