@@ -47,6 +47,7 @@ module Tidegate
   autoload :Server, "tidegate/server"
   autoload :Signals, "tidegate/command/signals"
   autoload :SpooledInput, "tidegate/rack/spooled_input"
+  autoload :StateFile, "tidegate/command/state_file"
   autoload :StreamInput, "tidegate/rack/stream_input"
   autoload :Surroundings, "tidegate/command/surroundings"
   autoload :Systemd, "tidegate/command/systemd"
