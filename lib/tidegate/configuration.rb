@@ -104,6 +104,9 @@ module Tidegate
     # Whether workers are forked. Without any this process serves alone.
     def cluster? = workers.positive?
 
+    # Whether no source says where to listen.
+    def default_address? = %i[bind port host].none? { |name| origin(name) }
+
     # Whether clients may see the exceptions of the application.
     def development? = environment == "development"
 

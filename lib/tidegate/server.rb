@@ -41,12 +41,10 @@ module Tidegate
     # @param configuration [Configuration, nil] takes the place of +options+ where they are resolved already
     # @param log [Log, nil] where lines go; standard output and standard error unless given
     # @param surroundings [Surroundings] what the launcher has found out about the process
-    # @param inherit [Array<Array(String, Integer)>] sockets that are bound already, by their addresses
     # @param options [Hash] those of the configuration table (docs/options.md)
     # @raise [ConfigurationError] for an option that is unknown or has a value that it can't have
-    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, inherit: [], **options)
+    def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
       @surroundings = surroundings
-      @inherit = inherit
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new.for(@configuration)
       @app = app
@@ -63,14 +61,9 @@ module Tidegate
     def bind
       Tidegate.load_late_parts
       @native ||= native.tap(&:bind)
+      @surroundings.sockets.close # the native side has its own
       self
     end
-
-    # The sockets that are bound, by their addresses. Known between #bind and #start.
-    #
-    # @return [Array<Array(String, Integer)>] address and descriptor, which stays the server's
-    # @api private
-    def listeners = @native.listeners
 
     # The line that says that so many workers, forked from this process, serve.
     #
@@ -196,6 +189,12 @@ module Tidegate
     # @return [Integer]
     def exit_status = @native.exit_status
 
+    # The sockets that were bound, for the next image of a process that replaces its own (InheritedSockets.handed_on).
+    # @api private
+    # @return [Array<Array(String, Integer, Boolean)>] for each: its address as it was configured, its descriptor, and whether it
+    #   goes on listening after this process
+    def sockets = @native ? @native.sockets : []
+
     # Where the server is in its life.
     #
     # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped
@@ -236,6 +235,7 @@ module Tidegate
     end
 
     def native
+      @surroundings.sockets.drop_unused(@configuration, @log)
       settings = self.settings
       @plan = Native.plan(settings)
       native = Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,

@@ -37,7 +37,7 @@ RSpec.describe Tidegate::Server do
       allow_underscore_headers: :auto, request_id: false, request_start: false,
       log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, liveness_timeout: 60.0,
       termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp",
-      hand_over: true, request_timeout: nil, worker_shutdown_timeout: 30.0
+      hand_over: true, request_timeout: nil, worker_shutdown_timeout: 30.0, inherit: []
     )
   end
 

@@ -50,6 +50,20 @@ RSpec.describe Tidegate::Systemd do
     expect(systemd(WATCHDOG_USEC: "20000", WATCHDOG_PID: "1").instance_variable_get(:@watchdog)).to be_nil
   end
 
+  it "is told when a reload begins, with the time, and when it is over" do
+    before = Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)
+    systemd.reloading("opening the logs anew")
+    systemd.ready("serving")
+    begun = message.match(/\ARELOADING=1\nMONOTONIC_USEC=(\d+)\nSTATUS=opening the logs anew\z/)
+    expect(Integer(begun[1])).to be_between(before, Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond))
+    expect(message).to eq "READY=1\nMAINPID=#{Process.pid}\nSTATUS=serving"
+  end
+
+  it "says how often it wants to be shown life" do
+    expect(systemd(WATCHDOG_USEC: "30000000").alive_every).to eq 15.0
+    expect(systemd.alive_every).to be_nil
+  end
+
   it "may be away" do
     expect(described_class.new("/nonexistent/notify").notify("READY=1")).to be_nil
   end

@@ -5,9 +5,9 @@
 
 module Tidegate
   class Mold
-    # What the master sends: "listeners ADDRESS ..." with a descriptor for each, once; "fork INDEX SLOT" with the worker's end of its
-    # control socket.
-    ORDER = /\A(fork|listeners) (.+)\z/
+    # What the master sends: "sockets ADDRESS ..." with a descriptor for each, once; "fork INDEX SLOT" with the worker's end of its
+    # control socket. An asterisk before an address says that the socket goes on listening when the cluster has ended.
+    ORDER = /\A(fork|sockets) (.+)\z/
 
     def initialize(parts, control)
       @parts = parts
@@ -24,7 +24,7 @@ module Tidegate
         command, rest = line.match(ORDER)&.captures
         break unless command
 
-        command == "fork" ? fork_worker(*rest.split.map { |word| Integer(word) }) : take_listeners(rest.split)
+        command == "fork" ? fork_worker(*rest.split.map { |word| Integer(word) }) : take_sockets(rest.split)
       end
       0
     rescue SystemCallError, IOError
@@ -47,8 +47,8 @@ module Tidegate
     end
 
     # The server of this process has closed its own.
-    def take_listeners(addresses)
-      @listeners = addresses.map { |address| [address, @control.recv_io] }
+    def take_sockets(addresses)
+      @sockets = addresses.map { |address| [address.delete_prefix("*"), @control.recv_io, address.start_with?("*")] }
     end
 
     # Forks twice, so that the worker becomes a child of the master, which adopts orphans.
@@ -67,7 +67,7 @@ module Tidegate
 
     def be_worker(index, slot, control)
       @control.close
-      @parts.bind(@listeners.map { |address, socket| [address, socket.fileno] })
+      @parts.bind(InheritedSockets.of(@sockets))
       WorkerProcess.new(@parts, index, slot, control).run
     end
 

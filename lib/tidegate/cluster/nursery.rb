@@ -15,9 +15,9 @@ module Tidegate
     def mold=(worker)
       @mold&.signal(:TERM)
       @mold = worker
-      listeners = @parts.server.listeners
-      worker.tell("listeners #{listeners.map(&:first).join(" ")}\n")
-      listeners.each { |_, descriptor| worker.control.send_io(IO.for_fd(descriptor, autoclose: false)) }
+      sockets = @parts.server.sockets
+      worker.tell("sockets #{sockets.map { |address, _, outlives| "#{"*" if outlives}#{address}" }.join(" ")}\n")
+      sockets.each { |_, descriptor| worker.control.send_io(IO.for_fd(descriptor, autoclose: false)) }
     end
 
     # A mold has ended. Returns whether another is in its place.

@@ -100,7 +100,7 @@ module Tidegate
     # Has the program of this process replaced; the workers stay.
     def pass_to(image)
       @nursery.close
-      image.wish(listeners: @parts.server.listeners, adoption: cluster.adoption, phase: @phase + 1,
+      image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: @phase + 1,
                  workers: select { |worker| worker.serving? || worker.retiring? })
     end
 

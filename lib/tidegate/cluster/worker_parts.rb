@@ -17,9 +17,9 @@ module Tidegate
 
     attr_reader :configuration, :log, :cluster, :server
 
-    # Binds the addresses, or takes those that are +inherited+ as pairs of address and descriptor.
-    def bind(inherited = [])
-      @server = Server.new(@app, configuration:, log:, surroundings: @surroundings, inherit: inherited).bind.share
+    # Binds the addresses, or takes +sockets+ that are bound, which are InheritedSockets.
+    def bind(sockets = @surroundings.sockets)
+      @server = Server.new(@app, configuration:, log:, surroundings: @surroundings.with(sockets:)).bind.share
     end
 
     # Makes what the workers share. There are +slots+ places for workers. +adoption+ are the two descriptors that the image of this process

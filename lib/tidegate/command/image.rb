@@ -69,10 +69,10 @@ module Tidegate
     end
 
     # Decides that the image is to be replaced, and what the new one is to find.
-    def wish(listeners:, adoption: nil, workers: [], phase: 0)
+    def wish(sockets:, adoption: nil, workers: [], phase: 0)
       @legacy = { pid: Process.pid, adoption:, phase:, workers: workers.map { |worker| legacy_of(worker) } }
-      @env = Inherited.to_env(listeners)
-      @descriptors = [*listeners.map(&:last), *adoption, *workers.map { |worker| worker.control.fileno }]
+      @env, @descriptors = InheritedSockets.handed_on(sockets)
+      [*adoption, *workers.map { |worker| worker.control.fileno }].each { |descriptor| @descriptors[descriptor] = descriptor }
     end
 
     # Whether it is to be replaced.
@@ -84,8 +84,7 @@ module Tidegate
       Native.hold_signals
       return Native.release_signals if yield
 
-      @descriptors.each { |descriptor| IO.for_fd(descriptor, autoclose: false).close_on_exec = false }
-      exec({ LEGACY => JSON.generate(@legacy), **@env }, *@command, chdir: @directory)
+      exec({ LEGACY => JSON.generate(@legacy), **@env }, *@command, chdir: @directory, **@descriptors)
     rescue SystemCallError => error
       Native.release_signals
       raise Error, "cannot restart: #{Fault.reason(error)}"

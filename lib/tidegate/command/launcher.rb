@@ -157,9 +157,8 @@ module Tidegate
       loader&.load
       @signals.check
       yield @server if block_given?
-      listeners = @server.listeners
       listen
-      accept_restarts(listeners)
+      accept_restarts
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
       wait
@@ -167,10 +166,10 @@ module Tidegate
     end
 
     # Restarts on USR2, and when the file is touched. New connections wait in the listening queue meanwhile.
-    def accept_restarts(listeners)
+    def accept_restarts
       return unless @signals.installed? && image.known?
 
-      restart = SingleRestart.new(@server, image, listeners, @log, hooks: @configuration.before_restart)
+      restart = SingleRestart.new(@server, image, @log, hooks: @configuration.before_restart)
       @signals.on_restart = -> { restart.begin("USR2 came") }
       @restart_file&.watch(@log) { restart.begin(@restart_file.to_s) }
     end

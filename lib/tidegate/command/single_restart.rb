@@ -5,11 +5,10 @@
 
 module Tidegate
   class SingleRestart
-    # +listeners+ are the addresses with their descriptors, which stay open when the server retires.
-    def initialize(server, image, listeners, log, hooks: [])
+    # +hooks+ run before the server retires. Its sockets stay open then.
+    def initialize(server, image, log, hooks: [])
       @server = server
       @image = image
-      @listeners = listeners
       @log = log
       @hooks = hooks
       @lock = Mutex.new
@@ -44,7 +43,7 @@ module Tidegate
       return if @server.draining?
 
       Hooks.new(:before_restart, @hooks, @log).run
-      @image.wish(listeners: @listeners)
+      @image.wish(sockets: @server.sockets)
       @server.retire
     end
   end

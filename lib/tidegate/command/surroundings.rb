@@ -7,13 +7,16 @@ require "etc"
 
 module Tidegate
   # +platform+ is :kubernetes, :container or :plain. +temporary_directory+ is the directory for request bodies that are too large
-  # for memory, unless spool_directory is set.
-  Surroundings = Data.define(:platform, :temporary_directory) do
+  # for memory, unless spool_directory is set. +sockets+ are the InheritedSockets.
+  Surroundings = Data.define(:platform, :temporary_directory, :sockets) do
     # The defaults.
-    def self.unknown = new(platform: :plain, temporary_directory: Etc.systmpdir)
+    def self.unknown = new(platform: :plain, temporary_directory: Etc.systmpdir, sockets: InheritedSockets.none)
 
     # The surroundings of a process that runs only the server. The directory for temporary files is made if it is missing, and
-    # +log+ gets what is wrong with it.
-    def self.of(env, log) = new(platform: Platform.of(env), temporary_directory: TemporaryDirectory.new(env, log).prepare)
+    # +log+ gets what is wrong with it, and with the sockets that +env+ tells of.
+    def self.of(env, log)
+      sockets = InheritedSockets.take(env, log)
+      new(platform: Platform.of(env), temporary_directory: TemporaryDirectory.new(env, log).prepare, sockets:)
+    end
   end
 end

@@ -2,8 +2,8 @@
 
 require "socket"
 
-# Notifies systemd of a service with `Type=notify` (sd_notify(3)): that it is ready, that it stops and how long that may take,
-# and that it is alive.
+# Notifies systemd of a service with `Type=notify` or `notify-reload` (sd_notify(3)): that it is ready, that it reloads, that it stops
+# and how long that may take, and that it is alive.
 
 module Tidegate
   class Systemd
@@ -27,9 +27,30 @@ module Tidegate
       @watchdog = watchdog
     end
 
-    # Notifies systemd of +server+, a Tidegate::Server that serves now, until it has stopped.
+    # Seconds between two signs of life; nil if systemd does not watch.
+    def alive_every = @watchdog && @watchdog / 2
+
+    # Says that requests are served, at first and after a reload. +text+ is what `systemctl status` shows.
+    def ready(text) = notify("READY=1\nMAINPID=#{Process.pid}\nSTATUS=#{text}")
+
+    # Says that a reload has begun, which `ready` ends. With `Type=notify-reload` systemd waits for both.
+    def reloading(text)
+      notify("RELOADING=1\nMONOTONIC_USEC=#{Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)}\nSTATUS=#{text}")
+    end
+
+    # Says that the service stops. Until it has ended, `needs_time` has to be called each EXTEND_EVERY seconds.
+    def stopping = notify("STOPPING=1\nSTATUS=finishing what is in flight")
+
+    # Asks for more time to stop, or to start.
+    def needs_time = notify("EXTEND_TIMEOUT_USEC=#{(EXTEND_BY * 1e6).to_i}")
+
+    # Shows a sign of life, which is due each `alive_every` seconds.
+    def alive = notify("WATCHDOG=1")
+
+    # Does all of it for +server+, a Tidegate::Server that serves now, until it has stopped. The master of a cluster calls the methods
+    # above from its loop instead.
     def accompany(server)
-      notify("READY=1\nMAINPID=#{Process.pid}\nSTATUS=serving on #{server.addresses.join(", ")}")
+      ready("serving on #{server.addresses.join(", ")}")
       KeptThread.new("tidegate systemd", nil) { tell_of_stop(server) }.start
       KeptThread.new("tidegate systemd", nil) { show_life(server) }.start if @watchdog
     end
@@ -45,9 +66,9 @@ module Tidegate
 
     def tell_of_stop(server)
       server.await_stop
-      notify("STOPPING=1\nSTATUS=finishing what is in flight")
+      stopping
       until server.phase == :stopped
-        notify("EXTEND_TIMEOUT_USEC=#{(EXTEND_BY * 1e6).to_i}")
+        needs_time
         sleep(EXTEND_EVERY)
       end
     end
@@ -55,8 +76,8 @@ module Tidegate
     # Sends signs of life, from a Ruby thread: if Ruby is stuck, none is sent.
     def show_life(server)
       until server.phase == :stopped
-        notify("WATCHDOG=1")
-        sleep(@watchdog / 2)
+        alive
+        sleep(alive_every)
       end
     end
   end

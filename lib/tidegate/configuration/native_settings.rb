@@ -12,8 +12,7 @@ module Tidegate
     def of(configuration, surroundings)
       options = Configuration::OPTIONS.each_value.select(&:native)
       options.to_h { |option| [option.name, configuration.public_send(option.name)] }.merge(
-        bind: configuration.addresses,
-        admin: configuration.admin&.to_s,
+        **surroundings.sockets.settings(configuration),
         admin_token: AdminToken.of(configuration),
         max_threads: ThreadLimit.before_boot(configuration),
         platform: surroundings.platform,

@@ -1,6 +1,6 @@
 //! Addresses to listen on, as the configuration writes them.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, os::fd::RawFd, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -75,6 +75,25 @@ impl Address {
             mode.get_or_insert(0o600);
         }
         self
+    }
+}
+
+/// A socket that this process has been given by the one that started it: systemd, or the image that it has replaced.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Inherited {
+    /// The address among [`bind`](super::Config::bind), or that of the admin listener, that it is the socket of. An address with
+    /// port 0, or a name for two addresses, may have several.
+    pub address: Address,
+    /// Its number; the server makes a descriptor of its own of it.
+    pub descriptor: RawFd,
+    /// It goes on listening after this process: what is not accepted waits for the next one.
+    pub outlives_us: bool,
+}
+
+impl Inherited {
+    /// Whether it is a socket of `address`, whatever options that is written with.
+    pub(crate) fn is_of(&self, address: &Address) -> bool {
+        self.address.to_string() == address.to_string()
     }
 }
 

@@ -13,7 +13,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::Deserialize;
 
 pub use self::{
-    address::Address,
+    address::{Address, Inherited},
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
     limits::Limits,
@@ -37,6 +37,8 @@ pub(crate) const TIME_SLICE: Duration = Duration::from_millis(40);
 pub struct Config {
     /// Where requests are accepted; at least one.
     pub bind: Vec<Address>,
+    /// Sockets of these addresses that are there already.
+    pub inherit: Vec<Inherited>,
     /// Where the probe endpoints are answered; `None` leaves them off.
     pub admin: Option<Address>,
     /// Where request bodies beyond [`Limits::body_memory_limit`] and responses beyond [`Limits::buffer_limit`] wait, in unlinked
@@ -92,6 +94,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bind: Vec::new(),
+            inherit: Vec::new(),
             admin: None,
             spool_directory: "/tmp".into(),
             max_threads: 1,
@@ -228,10 +231,13 @@ mod tests {
             "bind": ["tcp://127.0.0.1:0"], "admin": "unix:///run/admin.sock", "admin_token": "secret", "max_threads": 4,
             "head_timeout": 2.5, "body_timeout": null, "max_connections": 9, "header_fields_limit": 20_000, "drain_delay": "auto",
             "shutdown_timeout": 7, "log_format": "json", "termination_log": "auto", "time_slice": 0, "platform": "kubernetes",
-            "request_id": true, "probe_paths": true, "request_timeout": 15, "hand_over": false, "worker_shutdown_timeout": 12.5
+            "request_id": true, "probe_paths": true, "request_timeout": 15, "hand_over": false, "worker_shutdown_timeout": 12.5,
+            "inherit": [["tcp://127.0.0.1:0", 5, true]]
         }))
         .unwrap();
         assert_eq!(config.bind, [Address::parse("tcp://127.0.0.1:0").unwrap()]);
+        let inherited = Inherited { address: config.bind[0].clone(), descriptor: 5, outlives_us: true };
+        assert_eq!(config.inherit, [inherited]);
         assert_eq!(config.admin.unwrap().to_string(), "unix:///run/admin.sock");
         assert!(config.admin_access.admin_token.unwrap().is(b"secret"));
         assert_eq!((config.max_threads, config.time_slice, config.platform), (4, None, Platform::Kubernetes));

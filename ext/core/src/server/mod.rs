@@ -31,7 +31,7 @@ pub(crate) mod signals;
 
 use std::{
     io,
-    os::fd::{OwnedFd, RawFd},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -59,7 +59,7 @@ use crate::{
         report::{Own, Report},
     },
     cluster::Member,
-    config::{Address, Config},
+    config::{Address, Config, Inherited},
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
@@ -108,7 +108,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all addresses.
+    /// Binds all addresses, but for those of which there are sockets among [`Config::inherit`].
     ///
     /// # Errors
     ///
@@ -116,13 +116,13 @@ impl Server {
     pub fn bind(config: Config) -> Result<Self, Error> {
         let mut bound = Vec::new();
         for address in &config.bind {
-            bound.append(&mut Bound::bind(address)?);
+            bound.append(&mut Bound::open(address, &config.inherit)?);
         }
         if bound.is_empty() {
             return Err(Error::configuration("there is no address to listen on"));
         }
         let admin = match &config.admin {
-            Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
+            Some(address) => Bound::open(&address.clone().private(), &config.inherit)?.into_iter().next(),
             None => None,
         };
         let stats = SharedStats::default();
@@ -185,9 +185,9 @@ impl Server {
         self.time_slicer = Some(time_slicer);
     }
 
-    /// The sockets that are bound, with their addresses, and the admin listener's last. They stay this value's.
-    pub fn listeners(&self) -> Vec<(String, RawFd)> {
-        self.bound.iter().chain(&self.admin).map(|bound| (bound.address(), bound.descriptor())).collect()
+    /// The sockets, for a process that is to inherit them: each with the address that was configured.
+    pub fn sockets(&self) -> Vec<Inherited> {
+        self.bound.iter().chain(&self.admin).map(Bound::inheritance).collect()
     }
 
     /// The sentence which says that so many `workers`, forked from this process, serve.

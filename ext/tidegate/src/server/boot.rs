@@ -20,6 +20,7 @@ impl Server {
         let bound = gvl::without(ruby, move || tidegate_core::Server::bind(*config));
         let given_up = !matches!(std::mem::replace(&mut *rb_self.state(), ServerState::Over), ServerState::Binding);
         let bound = bound?.map_err(|error| error::raise(ruby, &error))?;
+        rb_self.sockets.get_or_init(|| bound.sockets());
         if given_up {
             bound.queue().close();
         } else {

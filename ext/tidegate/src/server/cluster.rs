@@ -9,11 +9,6 @@ use super::{Server, ServerState};
 use crate::{cluster::Cluster, error};
 
 impl Server {
-    /// The addresses, each with the descriptor that is bound to it, which stays the server's.
-    pub(super) fn listeners(ruby: &Ruby, rb_self: &Self) -> Result<Vec<(String, RawFd)>, Error> {
-        rb_self.bound(ruby, |server| server.listeners())
-    }
-
     /// The sentence which says that so many workers serve, each with at most so many threads.
     pub(super) fn ready_sentence(
         ruby: &Ruby,

@@ -19,7 +19,8 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    BootGuard, DispatchQueue, Event, LogFormat, Logs, Observer, Parker, Phase, Plan, Running, Signal, StopPoint,
+    BootGuard, DispatchQueue, Event, Inherited, LogFormat, Logs, Observer, Parker, Phase, Plan, Running, Signal,
+    StopPoint,
 };
 
 use crate::{error, gvl, rack::app::App, settings};
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     logs: Logs,
     /// The descriptor of the access log and the format of its lines; `None` for no access log.
     access: Option<(RawFd, LogFormat)>,
+    /// The sockets, for a process that is to inherit them; set when they are bound.
+    sockets: OnceLock<Vec<Inherited>>,
     /// The delays of the shutdown.
     plan: Plan,
     state: Mutex<ServerState>,
@@ -87,7 +90,8 @@ impl Server {
             descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
         let state = Mutex::new(ServerState::Configured(Box::new(config)));
-        let server = ruby.obj_wrap(Self { app: OnceLock::new(), logs, access, plan, state, guard: Mutex::default() });
+        let (app_slot, sockets) = (OnceLock::new(), OnceLock::new());
+        let server = ruby.obj_wrap(Self { app: app_slot, logs, access, sockets, plan, state, guard: Mutex::default() });
         let app = App::new(ruby, app, &app_settings)?;
         server.app.get_or_init(|| app);
         Ok(server)
@@ -225,6 +229,13 @@ impl Server {
         self.plan.drain_delay.as_secs_f64()
     }
 
+    /// For each socket its address as it was configured, its descriptor, and whether it goes on listening after this process. The
+    /// descriptors are open until the server closes its listeners.
+    fn sockets(&self) -> Vec<(String, RawFd, bool)> {
+        let sockets = self.sockets.get().into_iter().flatten();
+        sockets.map(|socket| (socket.address.to_string(), socket.descriptor, socket.outlives_us)).collect()
+    }
+
     fn exit_status(&self) -> i32 {
         match self.running().map(|running| running.phase()) {
             Some(Phase::Stopped { status }) => status,
@@ -288,7 +299,6 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("guard_boot", method!(Server::guard_boot, 1))?;
     class.define_method("listen", method!(Server::listen, -1))?;
     class.define_method("admin_address", method!(Server::admin_address, 0))?;
-    class.define_method("listeners", method!(Server::listeners, 0))?;
     class.define_method("join_cluster", method!(Server::join_cluster, 3))?;
     class.define_method("share", method!(Server::share, 0))?;
     class.define_method("retire", method!(Server::retire, 0))?;
@@ -311,6 +321,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
+    class.define_method("sockets", method!(Server::sockets, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;
     class.define_method("stats", method!(Server::stats, 0))

@@ -8,7 +8,7 @@ use std::{
     net::{self, SocketAddr, ToSocketAddrs},
     os::{
         self,
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     },
     time::Duration,
 };
@@ -20,13 +20,22 @@ use tokio::{
 };
 
 use self::socket_file::SocketFile;
-use crate::{config::Address, error::Error, http::request::Peer, lifecycle::plan::SETTLE_MAX, sys};
+use crate::{
+    config::{Address, Inherited},
+    error::Error,
+    http::request::Peer,
+    lifecycle::plan::SETTLE_MAX,
+    sys,
+};
 
 /// The least time in which handshakes under way are let complete, once new ones are refused.
 const SETTLE_MIN: Duration = Duration::from_millis(100);
 /// How long to go on trying to empty a queue when this process has no descriptors left, and how often.
 const EMPTYING_MAX: Duration = Duration::from_secs(5);
 const EMPTYING_PAUSE: Duration = Duration::from_millis(10);
+/// The most connections to take out of a queue, which systems do not let be longer: a socket that goes on listening may be filled
+/// as fast as it is emptied.
+const EMPTYING_MOST: usize = 65_536;
 
 // ===== bound =====
 
@@ -37,22 +46,79 @@ pub(crate) struct Bound {
     socket: Socket,
     bound_address: BoundAddress,
     backlog: i32,
+    /// As it was configured.
+    configured: Address,
 }
 
 #[derive(Debug)]
 enum BoundAddress {
-    Tcp(SocketAddr),
+    Tcp(Local),
     Unix(SocketFile),
 }
 
+/// Where a TCP listener listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    address: SocketAddr,
+    /// The socket goes on listening after this process, and so is never [unlistened](sys::unlisten).
+    outlives_us: bool,
+}
+
 impl Bound {
+    /// The sockets of `address` among those that were `inherited`; where there are none, binds.
+    pub(crate) fn open(address: &Address, inherited: &[Inherited]) -> Result<Vec<Self>, Error> {
+        let mut bound = Vec::new();
+        for inherited in inherited.iter().filter(|inherited| inherited.is_of(address)) {
+            bound.push(Self::inherited(address, inherited)?);
+        }
+        if bound.is_empty() { Self::bind(address) } else { Ok(bound) }
+    }
+
+    fn inherited(address: &Address, inherited: &Inherited) -> Result<Self, Error> {
+        let &Inherited { descriptor, outlives_us, .. } = inherited;
+        let failed = |cause| {
+            Error::bind_refused(address, format_args!("the descriptor {descriptor} that was passed for it: {cause}"))
+        };
+        let wrong = || failed(io::Error::other("it is no such socket"));
+        let socket = Socket::from(sys::duplicate(descriptor).map_err(failed)?);
+        let local = socket.local_addr().map_err(failed)?;
+        if socket.r#type().map_err(failed)? != Type::STREAM {
+            return Err(wrong());
+        }
+        socket.set_nonblocking(true).map_err(failed)?;
+        let (bound_address, backlog) = match address {
+            Address::Tcp { backlog, .. } => {
+                socket.set_tcp_nodelay(true).map_err(|_| wrong())?;
+                let address = local.as_socket().ok_or_else(wrong)?;
+                (BoundAddress::Tcp(Local { address, outlives_us }), *backlog)
+            }
+            Address::Unix { path, backlog, .. } if local.is_unix() => {
+                (BoundAddress::Unix(SocketFile::inherited(address, path, outlives_us)), *backlog)
+            }
+            Address::Unix { .. } => return Err(wrong()),
+        };
+        // The length of the queue was set by what keeps it, and can't be asked for: the system's own bound stays.
+        let backlog = if outlives_us { i32::MAX } else { backlog };
+        Ok(Self { socket, bound_address, backlog, configured: address.clone() })
+    }
+
+    /// What another process needs to inherit the socket.
+    pub(crate) fn inheritance(&self) -> Inherited {
+        let outlives_us = match &self.bound_address {
+            BoundAddress::Tcp(local) => local.outlives_us,
+            BoundAddress::Unix(file) => file.is_kept_by_another(),
+        };
+        Inherited { address: self.configured.clone(), descriptor: self.socket.as_raw_fd(), outlives_us }
+    }
+
     /// Binds all that `address` names: `localhost` is one address per IP version.
     pub(crate) fn bind(address: &Address) -> Result<Vec<Self>, Error> {
         match address {
             Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
             Address::Unix { path, mode, backlog } => {
                 let (socket, file) = SocketFile::bind(address, path, *mode)?;
-                Ok(vec![Self { socket, bound_address: BoundAddress::Unix(file), backlog: *backlog }])
+                let bound_address = BoundAddress::Unix(file);
+                Ok(vec![Self { socket, bound_address, backlog: *backlog, configured: address.clone() }])
             }
         }
     }
@@ -60,14 +126,9 @@ impl Bound {
     /// The address as a client writes it, with the port the kernel chose.
     pub(crate) fn address(&self) -> String {
         match &self.bound_address {
-            BoundAddress::Tcp(address) => format!("tcp://{address}"),
+            BoundAddress::Tcp(local) => format!("tcp://{}", local.address),
             BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
-    }
-
-    /// The socket's descriptor.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 
     /// Several processes serve on the socket: dropping this leaves it to them.
@@ -101,7 +162,8 @@ impl Bound {
             BoundAddress::Tcp(local) => BoundAddress::Tcp(*local),
             BoundAddress::Unix(file) => BoundAddress::Unix(file.twin()),
         };
-        Self { socket: self.socket.try_clone().unwrap(), bound_address, backlog: self.backlog }
+        let configured = self.configured.clone();
+        Self { socket: self.socket.try_clone().unwrap(), bound_address, backlog: self.backlog, configured }
     }
 
     /// Lets clients connect. Needs the runtime.
@@ -132,16 +194,19 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
     for mut target in resolved {
         if bound
             .iter()
-            .any(|other| matches!(&other.bound_address, BoundAddress::Tcp(taken) if taken.ip() == target.ip()))
+            .any(|other| matches!(&other.bound_address, BoundAddress::Tcp(taken) if taken.address.ip() == target.ip()))
         {
             continue;
         }
         // The second address of a name gets the port that was chosen for the first.
         if let Some(BoundAddress::Tcp(first)) = bound.first().map(|first| &first.bound_address) {
-            target.set_port(first.port());
+            target.set_port(first.address.port());
         }
         match bind_tcp_socket(target) {
-            Ok((socket, local)) => bound.push(Bound { socket, bound_address: BoundAddress::Tcp(local), backlog }),
+            Ok((socket, local)) => {
+                let bound_address = BoundAddress::Tcp(Local { address: local, outlives_us: false });
+                bound.push(Bound { socket, bound_address, backlog, configured: address.clone() });
+            }
             // A machine without IPv6 has a localhost all the same.
             Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
                 failure = Some(cause)
@@ -174,14 +239,14 @@ fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
-    Tcp(TcpListener, SocketAddr),
+    Tcp(TcpListener, Local),
     Unix(UnixListener, SocketFile),
 }
 
 /// A listening socket that other processes accept from too. Not of the runtime: a thread of its own waits for it.
 #[derive(Debug)]
 pub(crate) enum SharedListener {
-    Tcp(net::TcpListener, SocketAddr),
+    Tcp(net::TcpListener, Local),
     Unix(os::unix::net::UnixListener, SocketFile),
 }
 
@@ -196,7 +261,7 @@ impl SharedListener {
                 let (socket, remote) = rustix::net::acceptfrom_with(listener, flags)?;
                 let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
                 // A client without an address has gone.
-                Newcomer::Tcp(socket.into(), remote.ok_or(io::ErrorKind::ConnectionAborted)?, *local)
+                Newcomer::Tcp(socket.into(), remote.ok_or(io::ErrorKind::ConnectionAborted)?, local.address)
             }
             Self::Unix(listener, _) => Newcomer::Unix(rustix::net::accept_with(listener, flags)?.into()),
         })
@@ -288,7 +353,7 @@ impl Listener {
         match self {
             Self::Tcp(listener, local) => {
                 let (socket, remote) = listener.accept().await?;
-                Ok(Accepted::tcp(socket, remote, *local))
+                Ok(Accepted::tcp(socket, remote, local.address))
             }
             Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0, Peer::unix())),
         }
@@ -297,7 +362,8 @@ impl Listener {
     /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
     /// each; says whether the kernel could refuse the new without losing the others. `round_trip` is that of the slowest
     /// client seen. Several processes may close their ends of one socket at the same time: each refuses the new ones for all, and
-    /// those in the queue are taken by the one or the other.
+    /// those in the queue are taken by the one or the other. A socket that outlives this process refuses none: those that come after the
+    /// queue was emptied wait for the next process.
     pub(crate) async fn close(self, round_trip: Duration, mut take: impl FnMut(Accepted)) -> bool {
         match self {
             Self::Unix(listener, file) => {
@@ -315,8 +381,8 @@ impl Listener {
                 true
             }
             Self::Tcp(listener, local) => {
-                let lossless = sys::unlisten(listener.as_fd()).is_ok();
-                if lossless {
+                let lossless = local.outlives_us || sys::unlisten(listener.as_fd()).is_ok();
+                if lossless && !local.outlives_us {
                     settle(&listener, local, round_trip, &mut take).await;
                 }
                 empty(
@@ -324,7 +390,7 @@ impl Listener {
                     |listener| listener.accept(),
                     |(socket, remote)| {
                         socket.set_nonblocking(true)?;
-                        take(Accepted::tcp(TcpStream::from_std(socket)?, remote, local));
+                        take(Accepted::tcp(TcpStream::from_std(socket)?, remote, local.address));
                         Ok(())
                     },
                 )
@@ -337,7 +403,7 @@ impl Listener {
 
 /// Accepts while handshakes that had begun come to their end: several round trips, of the slowest client seen before and of
 /// those that do.
-async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
+async fn settle(listener: &TcpListener, local: Local, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
     let begun = Instant::now();
     let mut limit = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
     while let Ok(accepted) = tokio::time::timeout_at(begun + limit, listener.accept()).await {
@@ -350,7 +416,7 @@ async fn settle(listener: &TcpListener, local: SocketAddr, round_trip: Duration,
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
             limit = limit.max(4 * round_trip).min(SETTLE_MAX);
         }
-        take(Accepted::tcp(socket, remote, local));
+        take(Accepted::tcp(socket, remote, local.address));
     }
 }
 
@@ -363,7 +429,7 @@ async fn empty<L, A>(
 ) {
     let Ok(listener) = listener else { return };
     let give_up = Instant::now() + EMPTYING_MAX;
-    loop {
+    for _ in 0..EMPTYING_MOST {
         match accept(&listener) {
             // A connection that cannot be taken up is closed; the others go on.
             Ok(accepted) => drop(take(accepted)),

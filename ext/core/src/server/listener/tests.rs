@@ -114,8 +114,8 @@ fn knock_and_stay(path: &Path) -> io::Result<Socket> {
 #[tokio::test]
 async fn closes_without_losing_the_queue() {
     let listener = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0).listen().unwrap();
-    let Listener::Tcp(_, address) = &listener else { panic!() };
-    let address = *address;
+    let Listener::Tcp(_, local) = &listener else { panic!() };
+    let address = local.address;
     let queued: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
     let mut taken = Vec::new();
     let lossless = listener.close(Duration::ZERO, |accepted| taken.push(accepted)).await;
@@ -133,5 +133,80 @@ async fn waits_for_the_handshakes_of_clients_that_are_far_away() {
         let begun = tokio::time::Instant::now();
         listener.close(Duration::from_millis(round_trip), |_| ()).await;
         assert_eq!(begun.elapsed().as_millis(), expected, "round trip of {round_trip} ms");
+    }
+}
+
+fn inherited(address: &Address, socket: &impl AsRawFd, outlives_us: bool) -> Inherited {
+    Inherited { address: address.clone(), descriptor: socket.as_raw_fd(), outlives_us }
+}
+
+/// systemd keeps its sockets: `unlisten` on one of them would have cut the service off for good.
+#[tokio::test]
+async fn a_socket_that_outlives_us_is_emptied_and_goes_on_listening() {
+    let kept = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = parse(&format!("tcp://{}", kept.local_addr().unwrap()));
+    let served = std::net::TcpStream::connect(kept.local_addr().unwrap()).unwrap();
+    let bound = Bound::open(&address, &[inherited(&address, &kept, true)]).unwrap().remove(0);
+    assert_eq!(bound.address(), address.to_string());
+    assert!(bound.inheritance().outlives_us);
+    let mut taken = Vec::new();
+    assert!(bound.listen().unwrap().close(Duration::ZERO, |accepted| taken.push(accepted)).await);
+    assert_eq!(taken.len(), 1);
+    let later = std::net::TcpStream::connect(kept.local_addr().unwrap()).unwrap();
+    let (_, peer) = kept.accept().unwrap();
+    assert_eq!(peer, later.local_addr().unwrap());
+    drop(served);
+}
+
+#[tokio::test]
+async fn a_unix_socket_that_outlives_us_keeps_its_file() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let kept = StdUnixListener::bind(&path).unwrap();
+    let address = parse(&format!("unix://{}?mode=0600", path.display()));
+    let bound = Bound::open(&address, &[inherited(&address, &kept, true)]).unwrap().remove(0);
+    let queued = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let mut taken = 0;
+    assert!(bound.listen().unwrap().close(Duration::ZERO, |_| taken += 1).await);
+    assert_eq!(taken, 1);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no lock beside it");
+    drop(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    drop(queued);
+}
+
+/// As after the process has replaced its own image.
+#[tokio::test]
+async fn a_socket_of_our_own_that_was_passed_on_is_closed_for_good() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    for text in ["tcp://127.0.0.1:0".to_owned(), format!("unix://{}", path.display())] {
+        let address = parse(&text);
+        let before = Bound::bind(&address).unwrap().remove(0);
+        let passed_on = [before.inheritance()];
+        assert_eq!(passed_on[0].address, address, "as it was configured: port 0 stays the same port");
+        let bound = Bound::open(&parse(&format!("{text}?backlog=3")), &passed_on).unwrap().remove(0);
+        assert_eq!(bound.address(), before.address());
+        std::mem::forget(before); // replaced, without an end
+        assert!(bound.listen().unwrap().close(Duration::ZERO, |_| ()).await);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn what_was_passed_for_an_address_must_be_a_socket_of_that_kind() {
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let unix = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (over_tcp, over_unix) = (parse("tcp://127.0.0.1:9292"), parse("unix:///nowhere/app.sock"));
+    for passed in [
+        inherited(&over_tcp, &udp, true),
+        inherited(&over_tcp, &unix, true),
+        inherited(&over_unix, &tcp, true),
+        Inherited { address: over_tcp.clone(), descriptor: -1, outlives_us: false },
+    ] {
+        let error = Bound::open(&passed.address, std::slice::from_ref(&passed)).unwrap_err();
+        let expected =
+            format!("cannot listen on {}: the descriptor {} that was passed", passed.address, passed.descriptor);
+        assert!(error.is_bind() && error.to_string().starts_with(&expected), "{error}");
     }
 }

@@ -25,8 +25,10 @@ const SOCKETS: &str = "/proc/net/unix";
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and inode; `None` in the abstract namespace, where there is no file.
+    /// Device and inode; `None` in the abstract namespace, where there is no file, and for a file that is left alone.
     identity: Option<(u64, u64)>,
+    /// Another process keeps the socket, which goes on listening after this one.
+    kept: bool,
     /// The process that made it. A child that the app has forked must not take the file along when it ends.
     owner: u32,
     /// `None` in the abstract namespace. Given back after the file is gone.
@@ -57,13 +59,29 @@ impl SocketFile {
         socket.set_nonblocking(true).map_err(failed)?;
         socket.bind(&target).map_err(failed)?;
         let identity = if lock.is_some() { identity(path) } else { None };
-        let file = Self { path: path.to_owned(), identity, owner: std::process::id(), lock, shared: false };
+        let file =
+            Self { path: path.to_owned(), identity, kept: false, owner: std::process::id(), lock, shared: false };
         if let Some(mode) = mode
             && file.identity.is_some()
         {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         }
         Ok((socket, file))
+    }
+
+    /// The file of a socket that this process has been given, and that is `kept` by the process that has given it, or not. What is kept
+    /// is left alone.
+    pub(super) fn inherited(address: &Address, path: &Path, kept: bool) -> Self {
+        let abstract_name = path.to_string_lossy().starts_with('@');
+        // Older processes of this server may hold the lock still.
+        let lock = if kept || abstract_name { None } else { PathLock::take(address, path).ok() };
+        let identity = if kept { None } else { identity(path) };
+        Self { path: path.to_owned(), identity, kept, owner: std::process::id(), lock, shared: false }
+    }
+
+    /// Whether another process keeps the socket and its file.
+    pub(super) fn is_kept_by_another(&self) -> bool {
+        self.kept
     }
 
     pub(super) fn path(&self) -> &Path {
