@@ -55,8 +55,9 @@ impl Acceptor {
         Self { shared, observer, closing }
     }
 
-    /// Accepts until the server closes, then closes the listener.
-    pub(super) async fn run(self, listener: Listener) -> Closed {
+    /// Accepts until the server closes, then closes the listener. A server that is `leaving` lets it be: the process's next image, which
+    /// has the descriptor, accepts those that wait.
+    pub(super) async fn run(self, listener: Listener, leaving: Arc<AtomicBool>) -> Closed {
         let mut failing = Failing::default();
         let mut slowest = Slowest::default();
         loop {
@@ -86,6 +87,10 @@ impl Acceptor {
                     }
                 }
             }
+        }
+        if leaving.load(Relaxed) {
+            std::mem::forget(listener);
+            return Closed { late: 0, lossless: true };
         }
         let mut late = 0;
         let lossless = listener

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin listener and what answers on it.
 pub(super) struct AdminListener {
-    pub(super) listener: Listener,
+    pub(super) listener: Arc<Listener>,
     pub(super) admin: Arc<Admin>,
     /// How many clients it may have at a time.
     pub(super) clients: Arc<ConnectionLimit>,

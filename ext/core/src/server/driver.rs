@@ -120,7 +120,7 @@ impl Driver {
     /// Lets connections in through a listener, from now on.
     pub(super) fn accept_on(&mut self, listener: Listener) {
         let acceptor = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
-        self.accepting.push(tokio::spawn(acceptor.run(listener)));
+        self.accepting.push(tokio::spawn(acceptor.run(listener, self.leaving.clone())));
     }
 
     /// Lets in the connections that a thread accepts for this worker, from now on.
@@ -130,8 +130,8 @@ impl Driver {
         self.accepting.push(tokio::spawn(acceptor.run_shared(thread, self.leaving.clone())));
     }
 
-    /// Runs until the lifecycle is over.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    /// Runs until the lifecycle is over. Returns whether the server has left its listeners open, for its process's next image.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) -> bool {
         self.handle(Event::Booted, now());
         // Resolves once nothing is left; pending until the closing begins.
         let mut emptied: JoinHandle<()> = tokio::spawn(std::future::pending());
@@ -168,6 +168,7 @@ impl Driver {
         }
         emptied.abort();
         self.report_summary();
+        self.leaving.load(Relaxed) && self.siblings().is_none()
     }
 
     /// Sees to it that the process is gone in time.
@@ -257,8 +258,10 @@ impl Driver {
                 }
                 Action::CloseListeners => listening = Listening::Ends,
                 Action::LeaveListeners => {
-                    self.leaving.store(self.siblings().is_some(), Relaxed);
-                    self.admin.iter().for_each(AbortHandle::abort);
+                    self.leaving.store(true, Relaxed);
+                    if self.siblings().is_some() {
+                        self.admin.iter().for_each(AbortHandle::abort);
+                    }
                     listening = Listening::Ends;
                 }
                 // Each connection watches the phase and ends by itself.

@@ -132,6 +132,7 @@ impl IoThread {
                 tokio::spawn(heartbeat.run());
             }
             let clients = shared.bounds.connections.clone();
+            let admin_listener = admin.as_ref().map(|admin| admin.listener.clone());
             let admin_task = admin.map(|admin| tokio::spawn(accept_admin(admin, clients)));
             if let Some(admin_task) = &admin_task {
                 driver.answers_on_admin(admin_task.abort_handle());
@@ -145,7 +146,10 @@ impl IoThread {
             }
             tokio::spawn(run_timers(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
-            driver.run(inbox).await;
+            if driver.run(inbox).await {
+                // The descriptor is the next image's.
+                std::mem::forget(admin_listener);
+            }
             if let Some(heartbeat) = heartbeat {
                 heartbeat.beat();
             }

@@ -288,7 +288,7 @@ impl Server {
             member.map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
         let ends = in_cluster::ending(control.clone(), messages.clone());
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
-            listener,
+            listener: Arc::new(listener),
             admin: Arc::new(admin(
                 (&self.config, address),
                 &shared,
