@@ -207,6 +207,26 @@ impl Server {
         self.share();
     }
 
+    /// A server with the same sockets, as a forked process has them.
+    #[cfg(test)]
+    fn twin(&self) -> Self {
+        let Self { config, bound, admin, queue, stats, plan, clamped, .. } = self;
+        Self {
+            config: config.clone(),
+            bound: bound.iter().map(Bound::twin).collect(),
+            admin: admin.as_ref().map(Bound::twin),
+            queue: queue.clone(),
+            stats: stats.clone(),
+            member: None,
+            access: None,
+            logs: Logs::default(),
+            time_slicer: None,
+            plan: *plan,
+            clamped: clamped.clone(),
+            own_process: None,
+        }
+    }
+
     /// Where workers get their exchanges; they may wait there already.
     pub fn queue(&self) -> &Arc<DispatchQueue> {
         &self.queue
@@ -374,3 +394,6 @@ fn admin(
     let access = (address, config.admin_access.clone());
     Admin::new(phase.clone(), stats.clone(), report, liveness, drain, observer.clone(), access)
 }
+
+#[cfg(test)]
+mod tests;
