@@ -40,7 +40,6 @@ use crate::{
         warnings::RateLimit,
     },
     pool::DispatchQueue,
-    stats::SharedStats,
     sync::now,
 };
 
@@ -53,7 +52,6 @@ const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// What the admin listener shows, and what its clients may ask for.
 pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) stats: SharedStats,
     pub(crate) report: Arc<Report>,
     pub(crate) liveness: Liveness,
     /// Begins a drain, as SIGTERM would.
@@ -99,7 +97,8 @@ impl Liveness {
         Self { queue, liveness_timeout, observer, logged: AtomicBool::new(false) }
     }
 
-    /// For how long requests have waited with nothing to run them, where that is too long; the log has one line about it.
+    /// For how long requests have waited with nothing to run them, where that is too long, and in a cluster so in every worker; the log
+    /// has one line about it.
     fn unattended(&self) -> Option<Duration> {
         let silence = self.queue.unattended_for_too_long(self.liveness_timeout, now());
         match silence {
@@ -110,7 +109,7 @@ impl Liveness {
             Some(_) => {}
             None => self.logged.store(false, Relaxed),
         }
-        silence
+        self.queue.all_unattended(self.liveness_timeout, now())
     }
 }
 
@@ -124,7 +123,6 @@ impl Admin {
     /// The admin endpoints on `address`; `access` decides which clients may use them.
     pub(crate) fn new(
         phase: watch::Receiver<Phase>,
-        stats: SharedStats,
         report: Arc<Report>,
         liveness: Liveness,
         drain: Box<dyn Fn() + Send + Sync>,
@@ -132,7 +130,7 @@ impl Admin {
         (address, access): (&Address, AdminAccess),
     ) -> Self {
         let authority = Authority::new(access, address);
-        Self { phase, stats, report, liveness, drain, observer, authority, refusals: RateLimit::default() }
+        Self { phase, report, liveness, drain, observer, authority, refusals: RateLimit::default() }
     }
 
     async fn answer(&self, head: &Parts, client: AdminClient) -> Response {
@@ -144,7 +142,7 @@ impl Admin {
             return self.authority.may_read(head).map_or_else(deny, |()| numbers);
         }
         let phase = *self.phase.borrow();
-        let in_flight = || self.stats.snapshot().in_flight;
+        let in_flight = || self.report.in_flight();
         let unattended = || self.liveness.unattended();
         probe::answer(&head.method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
             probe::text(StatusCode::NOT_FOUND, format!("not found; try /metrics, /stats, {}\n", probe::PATHS))

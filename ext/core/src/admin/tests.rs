@@ -1,6 +1,7 @@
 //! The admin listener over the wire: who is answered, what begins a drain, and what a slow client can hold.
 
 use super::*;
+use crate::stats::SharedStats;
 use crate::{
     config::Token,
     drain::Traffic,
@@ -55,7 +56,7 @@ impl Harness {
         let access = AdminAccess { admin_token: token.map(Token::new), admin_hosts: Vec::new() };
         let address = Address::parse(address).unwrap();
         let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
-        let admin = Arc::new(Admin::new(phase, stats, report, liveness, drain, observer, (&address, access)));
+        let admin = Arc::new(Admin::new(phase, report, liveness, drain, observer, (&address, access)));
         Self { phase: sender, queue, admin, asked, logged, limit: ConnectionLimit::new(4) }
     }
 

@@ -1,8 +1,11 @@
 //! A worker's own place in the cluster: what it publishes there, and how it finds a sibling that has room.
 
-use std::sync::{
-    Arc,
-    atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+    time::Duration,
 };
 
 use super::{
@@ -74,12 +77,12 @@ impl Member {
     }
 
     /// Whether a new request would run at once, or one that a sibling is about to hand over.
-    pub(crate) fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.line().room.load(Relaxed) != Room::None as u32
     }
 
     /// How many requests wait here for a thread.
-    pub(crate) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.line().waiting.load(Relaxed) as usize
     }
 
@@ -96,9 +99,9 @@ impl Member {
         self.line().heartbeat.store(clock::monotonic_ms(), Release);
     }
 
-    /// Its I/O thread runs, but for so many milliseconds nothing has run the app.
-    pub(crate) fn pool_is_dead(&self, for_ms: u64) {
-        self.line().unattended.store(for_ms.max(1), Relaxed);
+    /// Its I/O thread runs, but nothing has run the app for so long, although requests wait.
+    pub(crate) fn pool_is_dead(&self, silence: Duration) {
+        self.line().unattended.store(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX).max(1), Relaxed);
     }
 
     /// What reports tell of it. `deepest` is the most requests that have waited at a time since the last call.
@@ -141,14 +144,16 @@ impl Member {
         })
     }
 
-    /// For how many milliseconds requests have waited with nothing to run them, in the worker that can still be told something about:
-    /// `None` while any worker that serves has a pool that lives.
+    /// Whether no worker that clients can reach has a pool that lives, as far as each has told of its own.
     pub(crate) fn all_pools_dead(&self) -> bool {
         let now = clock::monotonic_ms();
         let lives = |line: &Line| {
             line.unattended.load(Relaxed) == 0 && now.saturating_sub(line.heartbeat.load(Relaxed)) < SILENT_AFTER_MS
         };
-        let serving = |line: &&Line| line.state.load(Acquire) == WorkerState::Serving as u32;
-        !self.cluster.table.lines.iter().filter(serving).any(lives)
+        let reachable = |line: &&Line| {
+            let state = WorkerState::from_number(line.state.load(Acquire));
+            matches!(state, WorkerState::Serving | WorkerState::Draining | WorkerState::Closing)
+        };
+        !self.cluster.table.lines.iter().filter(reachable).any(lives)
     }
 }

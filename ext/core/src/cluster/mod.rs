@@ -71,6 +71,8 @@ pub struct WorkerView {
     pub waiting: u64,
     /// Threads that it has.
     pub threads: u64,
+    /// Threads that it may have; 0 before its first heart-beat.
+    pub max_threads: u64,
     /// Connections that it holds, those that are the app's own included.
     pub connections: u64,
     /// Bytes of it in the machine's memory, at its last heart-beat; 0 before the first.
@@ -163,6 +165,7 @@ impl Cluster {
             in_app: line.in_app.load(Relaxed).into(),
             waiting: line.waiting.load(Relaxed).into(),
             threads: figures.threads(),
+            max_threads: figures.threads_limit,
             connections: counted.connections + counted.hijacked,
             rss: figures.rss,
         })

@@ -13,7 +13,7 @@ use std::{
 use super::figures::FigureCells;
 use crate::{
     lifecycle::Phase,
-    stats::{AddUp, Family, Label, Of, Stats, counter::labels},
+    stats::{AddUp, Family, Of, Stats, counter::labels},
     sys::{
         clock,
         shared_memory::{atomics_only, shared},
@@ -242,7 +242,7 @@ impl Table {
             let result = sum(&self.totals.departed);
             fence(Acquire);
             tries += 1;
-            if before % 2 == 0 && self.totals.folding.load(Relaxed) == before || tries == TRIES {
+            if before.is_multiple_of(2) && self.totals.folding.load(Relaxed) == before || tries == TRIES {
                 return result;
             }
             std::thread::yield_now();

@@ -129,7 +129,7 @@ impl Shared {
             return None;
         }
         let in_flight = || self.services.stats.snapshot().in_flight;
-        let unattended = || self.services.queue.unattended_for_too_long(probes.liveness_timeout, now);
+        let unattended = || self.services.queue.all_unattended(probes.liveness_timeout, now);
         probe::answer_beside_app(probes, &head.method, head.uri.path(), self.phase(), now, in_flight, unattended)
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{sync::mpsc, thread, time::Instant};
 
-pub(super) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
+pub(crate) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
     Exchange::new(
         Request {

@@ -22,6 +22,7 @@ use super::{
     Message, Observer,
     admin_acceptor::{AdminListener, accept_admin},
     driver::Driver,
+    heartbeat::Heartbeat,
     inbox::receive,
     listener::Listener,
     signals::{event_of, signal_of},
@@ -60,6 +61,8 @@ pub(super) struct IoThread {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) accepting: Accepting,
     pub(super) admin: Option<AdminListener>,
+    /// Tells the processes of a cluster about this worker.
+    pub(super) heartbeat: Option<Heartbeat>,
     pub(super) time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     /// Yields a byte for each signal, where the process is the server's own, for the driver.
     pub(super) signals: Option<(StdUnixStream, mpsc::Sender<Message>)>,
@@ -117,12 +120,16 @@ impl IoThread {
     }
 
     fn run(self) {
-        let Self { runtime, mut driver, inbox, accepting, admin, time_slicer, signals, logs, stopped } = self;
+        let Self { runtime, mut driver, inbox, accepting, admin, heartbeat, time_slicer, signals, logs, stopped } =
+            self;
         let shared = driver.shared();
         runtime.block_on(async {
             if let Some((stream, messages)) = signals {
                 let in_cluster = shared.services.siblings.is_some();
                 tokio::spawn(forward_signals(stream, messages, in_cluster));
+            }
+            if let Some(heartbeat) = heartbeat.clone() {
+                tokio::spawn(heartbeat.run());
             }
             let clients = shared.bounds.connections.clone();
             let admin_task = admin.map(|admin| tokio::spawn(accept_admin(admin, clients)));
@@ -139,6 +146,9 @@ impl IoThread {
             tokio::spawn(run_timers(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
             driver.run(inbox).await;
+            if let Some(heartbeat) = heartbeat {
+                heartbeat.beat();
+            }
             // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
             let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
             if let Some(admin_task) = admin_task {

@@ -9,6 +9,7 @@
 //! | `descriptors` | how many there is room for |
 //! | `signals` | signals, heard by the I/O thread |
 //! | `driver` | feeds the lifecycle and carries out its actions |
+//! | `heartbeat` | tells the master and the siblings of a cluster that the worker lives |
 //! | `io_thread` | the thread that all of this runs on |
 //! | `running` | the server as other threads see it |
 
@@ -19,6 +20,7 @@ pub(crate) mod admin_acceptor;
 mod control;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
+pub(crate) mod heartbeat;
 mod inbox;
 mod io_thread;
 pub(crate) mod listener;
@@ -45,6 +47,7 @@ use self::{
     admin_acceptor::AdminListener,
     control::Control,
     driver::Driver,
+    heartbeat::Heartbeat,
     io_thread::{Accepting, ClusterSide, IoThread, end_process},
     listener::Bound,
     running::StopTriggers,
@@ -262,7 +265,7 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
-            siblings: member.map(|member| Arc::new(Siblings::new(member, hand_over))),
+            siblings: member.map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
 
@@ -277,10 +280,14 @@ impl Server {
         };
         let admin_listener = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
+        let member = shared.services.siblings.as_ref().map(|siblings| siblings.member().clone());
+        let report = report(&self.config, &shared, &self.logs, member.clone());
+        let heartbeat =
+            member.map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
         let drain = drain_asked(control.clone(), messages.clone());
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
-            admin: Arc::new(admin(&self.config, address, &shared, &self.logs, drain, &observer)),
+            admin: Arc::new(admin(&self.config, address, &shared, report, drain, &observer)),
             clients: ConnectionLimit::new(room.admin),
         });
         let watchdog = match signal_listener {
@@ -296,8 +303,19 @@ impl Server {
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
         let logs = self.logs;
-        IoThread { runtime, driver, inbox, accepting, admin, time_slicer, signals, logs, stopped: stopped_trigger }
-            .spawn()?;
+        IoThread {
+            runtime,
+            driver,
+            inbox,
+            accepting,
+            admin,
+            heartbeat,
+            time_slicer,
+            signals,
+            logs,
+            stopped: stopped_trigger,
+        }
+        .spawn()?;
         Ok(Running {
             addresses,
             admin_address,
@@ -376,23 +394,28 @@ fn drain_asked(control: Option<Arc<Control>>, messages: mpsc::Sender<Message>) -
     }
 }
 
+/// Where the server's numbers come from; `member` is its place in a cluster.
+fn report(config: &Config, shared: &Shared, logs: &Logs, member: Option<Member>) -> Arc<Report> {
+    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
+    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let access_log = access_log.as_ref().map(|log| log.lost().clone());
+    let own = Own { connections, bodies, log: logs.clone(), access_log, member };
+    Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own)
+}
+
 /// The admin endpoints on `address`.
 fn admin(
     config: &Config,
     address: &Address,
     shared: &Shared,
-    logs: &Logs,
+    report: Arc<Report>,
     drain: Box<dyn Fn() + Send + Sync>,
     observer: &Observer,
 ) -> Admin {
-    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
-    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
-    let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { connections, bodies, log: logs.clone(), access_log };
-    let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
+    let Services { queue, phase, .. } = &shared.services;
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let access = (address, config.admin_access.clone());
-    Admin::new(phase.clone(), stats.clone(), report, liveness, drain, observer.clone(), access)
+    Admin::new(phase.clone(), report, liveness, drain, observer.clone(), access)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     lifecycle::{Event, Phase, Signal},
     pool::DispatchQueue,
-    stats::{SharedStats, Snapshot},
+    stats::{GcFigures, SharedStats, Snapshot},
     sync::{
         Parker,
         latch::{Latch, LatchTrigger, latch},
@@ -95,6 +95,12 @@ impl Running {
     /// The counters.
     pub fn stats(&self) -> Snapshot {
         self.stats.snapshot()
+    }
+
+    /// What the interpreter's garbage collector has done so far, for `/metrics`. The binding tells it from time to time, once a second at
+    /// most; until then the metrics have nothing about it.
+    pub fn publish_gc(&self, figures: &GcFigures) {
+        self.stats.gc().publish(figures);
     }
 
     /// Where the server is in its life.

@@ -206,15 +206,15 @@ impl TestCluster {
         self.workers.iter().map(|worker| count(&worker.counted())).sum()
     }
 
-    /// Has worker 0 run one request and queue another, on connections of their own.
-    fn fill_first(&self) -> [Client; 2] {
-        let mut clients = [self.connect_to(0), self.connect_to(0)];
-        let queue = self.workers[0].running.queue();
-        clients[0].send("/busy").unwrap();
-        eventually("a thread runs it", || queue.is_empty() && queue.workers().1 == 0 && queue.tally().active == 1);
-        clients[1].send("/queued").unwrap();
-        eventually("it waits", || queue.len() == 1);
-        clients
+    /// Has a worker run a request that takes long.
+    fn occupy(&self, number: usize) -> Client {
+        let mut client = self.connect_to(number);
+        client.send("/busy").unwrap();
+        let queue = self.workers[number].running.queue();
+        eventually("a thread has run it for long", || {
+            queue.tally().active == 1 && queue.since_last_taken(now()) > Duration::from_millis(2)
+        });
+        client
     }
 }
 
@@ -230,13 +230,12 @@ fn the_next_request_of_a_kept_connection_goes_to_an_idle_sibling() {
     both_families(|bind| {
         let cluster = cluster_of(2, config(bind));
         let mut kept = cluster.connect_to(0);
-        let [mut busy, mut queued] = cluster.fill_first();
+        let mut busy = cluster.occupy(0);
         let accepted = cluster.sum(|counted| counted.accepted);
         assert_eq!(kept.ask("/kept"), "1/kept");
         assert_eq!(kept.ask("/kept"), "1/kept", "it stays there");
         cluster.workers[0].release.send(()).unwrap();
         assert_eq!(busy.receive().unwrap().1, "0/busy");
-        assert_eq!(queued.receive().unwrap().1, "0/queued");
         let counts = |number: usize| {
             let counted = cluster.workers[number].counted();
             (counted.handed_over, counted.taken_over)
@@ -251,12 +250,10 @@ fn connections_stay_where_they_are_when_hand_over_is_off() {
     let cluster_options = ClusterOptions { hand_over: false, ..Default::default() };
     let cluster = cluster_of(2, Config { cluster: cluster_options, ..config("tcp://127.0.0.1:0") });
     let mut kept = cluster.connect_to(0);
-    let _waiting = cluster.fill_first();
+    let _busy = cluster.occupy(0);
     kept.send("/kept").unwrap();
-    eventually("it waits with the other", || cluster.workers[0].running.queue().len() == 2);
-    for _ in 0..2 {
-        cluster.workers[0].release.send(()).unwrap();
-    }
+    eventually("it waits", || cluster.workers[0].running.queue().len() == 1);
+    cluster.workers[0].release.send(()).unwrap();
     assert_eq!(kept.receive().unwrap().1, "0/kept");
 }
 
@@ -266,14 +263,14 @@ fn only_a_whole_head_that_begins_a_message_goes_elsewhere() {
     let cluster = cluster_of(2, config("tcp://127.0.0.1:0"));
     let mut slow = cluster.connect_to(0);
     let mut pipelined = cluster.connect_to(0);
-    let _waiting = cluster.fill_first();
+    let _busy = cluster.occupy(0);
     slow.0.write_all(b"G").unwrap();
     pipelined.0.write_all(b"GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let (first, second) = (pipelined.receive().unwrap().1, pipelined.receive().unwrap().1);
     assert_eq!((first.as_str(), second.as_str()), ("1/1", "1/2"), "both go, and in their order");
     assert_eq!(cluster.workers[1].counted().taken_over, 1);
     slow.0.write_all(b"ET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    eventually("it waits here", || cluster.workers[0].running.queue().len() == 2);
+    eventually("it waits here", || cluster.workers[0].running.queue().len() == 1);
     cluster.workers[0].release.send(()).unwrap();
     assert_eq!(slow.receive().unwrap().1, "0/slow");
 }
@@ -283,27 +280,23 @@ fn only_a_whole_head_that_begins_a_message_goes_elsewhere() {
 fn a_request_is_handed_over_once() {
     let cluster = cluster_of(3, config("tcp://127.0.0.1:0"));
     let mut kept = cluster.connect_to(0);
-    let _waiting = cluster.fill_first();
-    // Worker 1 is the first that worker 0 asks. It is not idle any more when the connection comes.
-    let mut its_own = [cluster.connect_to(1), cluster.connect_to(1)];
-    its_own[0].send("/busy").unwrap();
+    // Worker 1 is not idle any more when the connections come.
+    let _busy = [cluster.occupy(0), cluster.occupy(1)];
     let queue = cluster.workers[1].running.queue();
-    eventually("a thread runs it", || queue.tally().active == 1);
-    its_own[1].send("/queued").unwrap();
-    eventually("it waits", || queue.len() == 1);
-    let siblings = Siblings::new(Member::new(cluster.cluster.clone(), cluster.workers[0].slot), true);
+    let inbox = Member::new(cluster.cluster.clone(), cluster.workers[1].slot);
+    let inbox = inbox.inbox();
     let (mut client, socket) = UnixStream::pair().unwrap();
     socket.set_nonblocking(true).unwrap();
     client.set_read_timeout(Some(WAIT)).unwrap();
     for (fresh, begun) in [(true, &b""[..]), (false, b"GET /fo"), (false, b"GET /for HTTP/1.1\r\nhost: x\r\n\r\n")] {
         let (before, traits) = (queue.len(), Traits { fresh, for_request: true, one_shot: false });
         if fresh {
-            siblings.send(cluster.workers[1].slot, socket.as_fd(), traits, begun).unwrap();
+            inbox.send(socket.as_fd(), traits, begun).unwrap();
             client.write_all(b"GET /for HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         } else {
             let (mut other, theirs) = UnixStream::pair().unwrap();
             theirs.set_nonblocking(true).unwrap();
-            siblings.send(cluster.workers[1].slot, theirs.as_fd(), traits, begun).unwrap();
+            inbox.send(theirs.as_fd(), traits, begun).unwrap();
             other.write_all(&b"GET /for HTTP/1.1\r\nhost: x\r\n\r\n"[begun.len().min(27)..]).unwrap();
             std::mem::forget(other);
         }
@@ -320,11 +313,8 @@ fn a_worker_that_leaves_gives_its_connections_to_its_siblings() {
         let mut clients: Vec<_> = (0..40).map(|_| cluster.connect()).collect();
         let silent: Vec<_> = (0..10).map(|_| cluster.connect()).collect();
         let served: Vec<_> = clients.iter_mut().map(Client::server).collect();
-        let (mut busy, at_first) = (cluster.connect_to(0), served.iter().filter(|number| **number == 0).count());
-        assert!(at_first > 0, "{served:?}");
-        busy.send("/busy").unwrap();
-        let queue = cluster.workers[0].running.queue().clone();
-        eventually("a thread runs it", || queue.tally().active == 1);
+        let mut busy = cluster.occupy(0);
+        assert!(served.contains(&0), "{served:?}");
         cluster.workers[0].tell(b'R');
         expect_line(&mut cluster.workers[0].control, "retiring");
         eventually("only the one that is in flight is left", || cluster.workers[0].counted().connections == 1);
@@ -353,10 +343,15 @@ fn a_worker_that_leaves_gives_its_connections_to_its_siblings() {
 fn a_worker_that_cannot_give_its_connections_away_tells_their_clients_to_close() {
     let off = ClusterOptions { hand_over: false, ..Default::default() };
     for (cluster_options, workers) in [(off, 2), (ClusterOptions::default(), 1)] {
+        let hands_over = cluster_options.hand_over;
         let mut cluster = cluster_of(workers, Config { cluster: cluster_options, ..config("tcp://127.0.0.1:0") });
         let mut kept = cluster.connect_to(0);
         cluster.workers[0].tell(b'R');
         expect_line(&mut cluster.workers[0].control, "retiring");
+        let worker = &cluster.workers[0];
+        eventually("it leaves", || worker.running.phase().name() == "retiring");
+        // With no sibling, it comes back out of the adoption queue.
+        eventually("it has gone", || worker.counted().handed_over == u64::from(hands_over));
         kept.send("/again").unwrap();
         let (head, body) = kept.receive().unwrap();
         assert_eq!(body, "0/again");
@@ -396,7 +391,9 @@ fn a_drain_of_all_workers_loses_no_connection() {
                     loop {
                         let mut client = match Client::connect(&address) {
                             Ok(client) => client,
-                            Err(error) if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) => {
+                            Err(error)
+                                if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) =>
+                            {
                                 return served;
                             }
                             Err(error) => panic!("{error}"),
@@ -443,14 +440,13 @@ fn what_waits_for_a_killed_worker_is_served_by_another() {
     killed.set_state(WorkerState::Serving);
     killed.publish_room(true);
     let mut kept = cluster.connect_to(0);
-    let [mut busy, mut queued] = cluster.fill_first();
+    let mut busy = cluster.occupy(0);
     kept.send("/kept").unwrap();
     eventually("it is on its way", || cluster.workers[0].counted().handed_over == 1);
     cluster.cluster.gone(slot);
-    eventually("it has come back", || cluster.workers[0].running.queue().len() == 2);
+    eventually("it has come back", || cluster.workers[0].running.queue().len() == 1);
     cluster.workers[0].release.send(()).unwrap();
     assert_eq!(busy.receive().unwrap().1, "0/busy");
-    assert_eq!(queued.receive().unwrap().1, "0/queued");
     assert_eq!(kept.receive().unwrap().1, "0/kept");
 }
 
@@ -465,9 +461,9 @@ fn a_connection_stays_when_the_siblings_inbox_is_full() {
     while stuck.inbox().send(socket.as_fd(), Traits::default(), b"").is_ok() {}
     stuck.publish_room(true);
     let mut kept = cluster.connect_to(0);
-    let _waiting = cluster.fill_first();
+    let _busy = cluster.occupy(0);
     kept.send("/kept").unwrap();
-    eventually("it waits here", || cluster.workers[0].running.queue().len() == 2);
+    eventually("it waits here", || cluster.workers[0].running.queue().len() == 1);
     assert_eq!(cluster.workers[0].counted().handed_over, 0);
     cluster.workers[0].release.send(()).unwrap();
     assert_eq!(kept.receive().unwrap().1, "0/kept");

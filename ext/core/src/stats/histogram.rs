@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::counter::{AddUp, adds_up};
+use super::counter::adds_up;
 use crate::sys::shared_memory::atomics_only;
 
 /// The upper bounds of the buckets: fine where the server's own share of a request lies, coarse where the app and its clients

@@ -10,7 +10,7 @@ use std::{
 use http::{Method, StatusCode};
 
 use super::{
-    counter::{AddUp, adds_up},
+    counter::adds_up,
     histogram::{Distribution, Histogram},
 };
 use crate::sys::shared_memory::atomics_only;

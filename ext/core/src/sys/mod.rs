@@ -10,6 +10,7 @@ pub(crate) mod process;
 pub(crate) mod shared_memory;
 mod signal;
 mod socket;
+pub(crate) mod usage;
 
 use std::{
     io,
