@@ -5,9 +5,10 @@ use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
@@ -17,6 +18,8 @@ use crate::{
         Member,
         handover::{Mailbox, Traits},
     },
+    pool::DispatchQueue,
+    sync::now,
     sys,
 };
 
@@ -32,12 +35,17 @@ pub(crate) struct Siblings {
     turned_away: AtomicBool,
     /// No sibling has taken what is in the adoption queue: this worker serves its connections to their end.
     alone: AtomicBool,
+    queue: Arc<DispatchQueue>,
 }
 
+/// A request that has run for so long may well run for longer. To hand a connection over takes some 50 microseconds, of two workers.
+const LONG: Duration = Duration::from_millis(1);
+
 impl Siblings {
-    pub(crate) fn new(member: Member, hands_over: bool) -> Self {
+    /// Of the worker with this place and this queue.
+    pub(crate) fn new(member: Member, queue: Arc<DispatchQueue>, hands_over: bool) -> Self {
         let (turned_away, alone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { member, hands_over, adoption_room: OnceLock::new(), turned_away, alone }
+        Self { member, queue, hands_over, adoption_room: OnceLock::new(), turned_away, alone }
     }
 
     /// This worker's own place.
@@ -61,13 +69,12 @@ impl Siblings {
         if !self.hands_over || self.member.has_room() { None } else { self.member.claim_idle_sibling() }
     }
 
-    /// The same, for the next request of a connection that this worker has already: only where others wait here.
-    pub(super) fn idle_one_for_request(&self) -> Option<usize> {
-        if !self.hands_over || self.member.has_room() || self.member.waiting() == 0 {
-            None
-        } else {
-            self.member.claim_idle_sibling()
-        }
+    /// Whether the next request of a connection that this worker has would wait here for so long that it is worth its while to send
+    /// the connection to a sibling: others wait already, or the one that runs takes long.
+    pub(super) fn would_help(&self) -> bool {
+        self.hands_over
+            && !self.member.has_room()
+            && (self.member.waiting() > 0 || self.queue.since_last_taken(now()) > LONG)
     }
 
     /// Sends a connection to one sibling.

@@ -68,20 +68,36 @@ impl<S: Socket> TrackedSocket<S> {
 
     /// A sibling that would run at once what comes in `bytes`, which are the first of a request. Only for a whole head: a client
     /// that is slow to send one does not keep a sibling from work. A sibling that is named expects the connection.
-    fn better_place(&mut self, bytes: &[u8]) -> Option<usize> {
+    fn better_place(&self, bytes: &[u8]) -> Option<usize> {
         let siblings = self.siblings.as_ref()?;
-        if std::mem::take(&mut self.stays) || bytes.len() > MAX_READ_AHEAD || self.socket.descriptor().is_none() {
+        if bytes.len() > MAX_READ_AHEAD || self.socket.descriptor().is_none() {
             return None;
         }
         memmem::find(bytes, b"\r\n\r\n")?;
-        siblings.idle_one_for_request()
+        siblings.idle_one()
     }
 
-    /// The same, for what [`await_bytes`](Self::await_bytes) has brought.
+    /// Whether what comes next is the first of a request that may go to a sibling, and would wait here.
+    fn may_go_elsewhere(&mut self) -> bool {
+        match &self.siblings {
+            None => false,
+            Some(_) if self.inbound.is_between_messages() && self.stays => {
+                // Until its next request.
+                self.stays = self.state.is_exchanging();
+                false
+            }
+            Some(siblings) => {
+                siblings.would_help() && self.inbound.is_between_messages() && !self.state.is_exchanging()
+            }
+        }
+    }
+
+    /// The same as [`better_place`](Self::better_place), for what [`await_bytes`](Self::await_bytes) has brought.
     pub(super) fn better_place_at_rest(&mut self) -> Option<usize> {
-        self.siblings.as_ref()?;
-        let held = self.inbound.unserved()?.to_vec();
-        self.better_place(&held)
+        if std::mem::take(&mut self.stays) || !self.siblings.as_ref()?.would_help() {
+            return None;
+        }
+        self.better_place(self.inbound.unserved()?)
     }
 
     /// Sends the connection to a sibling, where nothing of it is in flight: to the one in this slot, or to the first that takes it.
@@ -226,9 +242,7 @@ impl<S: Socket> AsyncRead for TrackedSocket<S> {
                 this.state.end_of_input();
                 return Poll::Ready(Ok(()));
             }
-            if this.siblings.is_some()
-                && this.inbound.is_between_messages()
-                && !this.state.is_exchanging()
+            if this.may_go_elsewhere()
                 && let Some(sibling) = this.better_place(&buf.filled()[before..])
             {
                 this.inbound.withhold(buf, before);

@@ -86,6 +86,8 @@ pub struct DispatchQueue {
     stats: SharedStats,
     /// Where siblings see what the pool does, in a cluster.
     member: Option<Member>,
+    /// When a worker last took an exchange, in a cluster.
+    last_taken: published::LastTaken,
 }
 
 /// All that the pool knows.
@@ -158,7 +160,8 @@ impl DispatchQueue {
             told_room: false,
         });
         let (stall_guard, expiry_timer, open_requests) = (Notify::new(), Notify::new(), AtomicUsize::new(0));
-        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats, member })
+        let last_taken = published::LastTaken::default();
+        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats, member, last_taken })
     }
 
     fn lock(&self) -> QueueGuard<'_> {

@@ -1,16 +1,52 @@
 //! What the siblings of a cluster are told of the pool: whether it has room for a request, how many threads are in the app and how
 //! many requests wait. Written under the pool's lock, without a system call, before each release of it.
 
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
 use super::{DispatchQueue, PoolState};
 use crate::cluster::Member;
 
+/// When a worker last took an exchange.
+#[derive(Debug, Default)]
+pub(super) struct LastTaken {
+    /// When one was first taken.
+    first: OnceLock<Instant>,
+    /// Nanoseconds since then.
+    last: AtomicU64,
+}
+
+impl DispatchQueue {
+    /// A worker takes an exchange.
+    pub(super) fn taken_at(&self, now: Instant) {
+        if self.member.is_some() {
+            let since = now.saturating_duration_since(*self.last_taken.first.get_or_init(|| now));
+            self.last_taken.last.store(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+
+    /// For how long no worker has taken an exchange; zero where none ever has. Takes no lock. Known in a cluster only.
+    pub(crate) fn since_last_taken(&self, now: Instant) -> Duration {
+        self.last_taken.first.get().map_or(Duration::ZERO, |first| {
+            now.saturating_duration_since(*first)
+                .saturating_sub(Duration::from_nanos(self.last_taken.last.load(Relaxed)))
+        })
+    }
+}
+
 impl PoolState {
-    /// Whether a new request would run at once: none waits, one may run, and a thread is free or may be created.
+    /// Whether a new request would run at once: none waits or computes, not even one that others need not wait for, because a sibling
+    /// would not have to share the GVL with it; and a thread is free or may be created.
     fn has_room(&self) -> bool {
         let admission = &self.roster.admission;
         // Workers that are to come were asked for when something waited; now nothing does, and they may take what comes.
         let has_thread = admission.tally().idle > 0 || admission.workers() < self.roster.max_threads();
-        !self.is_closed() && self.queue.is_empty() && admission.admits() && has_thread
+        !self.is_closed() && self.queue.is_empty() && admission.tally().active == 0 && has_thread
     }
 
     /// Tells the siblings what has changed.
@@ -45,7 +81,7 @@ mod tests {
         cluster::{Cluster, WorkerState},
         pool::{Next, Rejected, Worker, tests::exchange},
     };
-    use std::{sync::Arc, time::Instant};
+    use std::sync::Arc;
 
     fn pool(max_threads: usize) -> (Arc<DispatchQueue>, Member, Member) {
         let cluster = Cluster::create(2).unwrap();
@@ -91,6 +127,21 @@ mod tests {
         drop((running, one, two));
         queue.close();
         assert!(!member.has_room(), "its end has come");
+    }
+
+    #[test]
+    fn tells_for_how_long_no_exchange_was_taken() {
+        let (queue, ..) = pool(1);
+        let began = Instant::now();
+        assert_eq!(queue.since_last_taken(began), Duration::ZERO, "none ever was");
+        queue.taken_at(began);
+        queue.taken_at(began + Duration::from_secs(3));
+        assert_eq!(queue.since_last_taken(began + Duration::from_secs(5)), Duration::from_secs(2));
+        assert_eq!(
+            queue.since_last_taken(began + Duration::from_secs(1)),
+            Duration::ZERO,
+            "another thread was quicker"
+        );
     }
 
     #[test]

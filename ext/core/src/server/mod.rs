@@ -225,6 +225,27 @@ impl Server {
         self.share();
     }
 
+    /// A server with the same sockets, as a forked process has them.
+    #[cfg(test)]
+    fn twin(&self) -> Self {
+        let Self { config, bound, admin, queue, stats, plan, clamped, .. } = self;
+        Self {
+            config: config.clone(),
+            bound: bound.iter().map(Bound::twin).collect(),
+            admin: admin.as_ref().map(Bound::twin),
+            queue: queue.clone(),
+            stats: stats.clone(),
+            member: None,
+            access: None,
+            logs: Logs::default(),
+            time_slicer: None,
+            plan: *plan,
+            clamped: clamped.clone(),
+            questions: Questions::default(),
+            own_process: None,
+        }
+    }
+
     /// Where workers get their exchanges; they may wait there already.
     pub fn queue(&self) -> &Arc<DispatchQueue> {
         &self.queue
@@ -263,7 +284,7 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
-            siblings: member.clone().map(|member| Arc::new(Siblings::new(member, hand_over))),
+            siblings: member.clone().map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
 
@@ -368,3 +389,6 @@ fn admin(
 fn steering(config: &Config, plan: Plan, questions: &Questions, end: Box<dyn Fn(Ending) + Send + Sync>) -> Steering {
     Steering { end, questions: questions.clone(), plan, settings: config.about.settings.clone().into() }
 }
+
+#[cfg(test)]
+mod tests;
