@@ -39,18 +39,20 @@ module Tidegate
     # @param server [Server, nil] the server of this process, the native side of which has descriptors of its own
     # @return [Boolean] whether all could be opened
     def reopen(server = nil)
-      faults = @files.filter_map do |stream, path|
-        replace(stream, path, 0)
-        nil
-      rescue SystemCallError => error
-        "#{path} cannot be opened anew, and the output goes where it went before: #{reason(error)}"
-      end
-      server&.reopen_logs
-      faults.each { |fault| @log.error(fault) }
-      faults.empty?
+      faults = @files.filter_map { |stream, path| fault(path) { replace(stream, path, 0) } }
+      faults << fault("the log") { server&.reopen_logs }
+      faults.compact.each { |fault| @log.error(fault) }.empty?
     end
 
     private
+
+    # What is wrong, in a sentence; nil if nothing is. The app may have closed a stream.
+    def fault(name)
+      yield
+      nil
+    rescue SystemCallError, IOError => error
+      "#{name} cannot be opened anew, and the output goes where it went before: #{reason(error)}"
+    end
 
     # A FIFO without a reader is refused, instead of waiting for one.
     def replace(stream, path, more)
