@@ -195,6 +195,11 @@ module Tidegate
     #   goes on listening after this process
     def sockets = @native ? @native.sockets : []
 
+    # Writes the log's lines on where the standard streams go, which may have other files meanwhile (Redirect#reopen).
+    # @api private
+    # @return [void]
+    def reopen_logs = @native&.reopen_logs
+
     # Where the server is in its life.
     #
     # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped

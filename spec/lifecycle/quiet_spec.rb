@@ -71,13 +71,13 @@ RSpec.describe "a drain", :processes do
     end
   end
 
-  it "is not hastened by HUP, which ends a server that serves without a delay" do
-    server = serve("drain.ru", "--drain-delay", 600)
+  it "is not hastened by the HUP of a terminal, which ends a server that serves without a delay" do
+    server = boot_with_terminal("drain.ru", "--drain-delay", 600).ready
     told(server)
     2.times { server.signal(:HUP) }
     server.wait_for_line(/^tidegate: SIGHUP: ignored, the server is stopping already/)
     expect(server.get("/").status).to eq(200)
-    other = serve("drain.ru", "--drain-delay", 600)
+    other = boot_with_terminal("drain.ru", "--drain-delay", 600).ready
     other.signal(:HUP)
 
     expect(other.wait_for_line(/^tidegate: closing: SIGHUP/)).to be_truthy

@@ -50,6 +50,24 @@ RSpec.describe "with sockets of systemd", :processes do
     expect(Socket.tcp("127.0.0.1", port) { true }).to be true
   end
 
+  it "fails no request of clients that go on through one restart after the other" do
+    server = activate(*usual, fixture("hello.ru")).ready
+    going = true
+    statuses = Array.new(4) do
+      Thread.new { [].tap { |all| all << knock.then { |wire| wire.response.status.tap { wire.close } } while going } }
+    end
+    3.times do
+      server.signal(:TERM)
+      expect(server.exit_status).to eq 0
+      server = activate(*usual, fixture("hello.ru")).ready
+      server.get("/")
+    end
+    going = false
+    answered = statuses.flat_map { |thread| Patience.value_of(thread, "a client") }
+
+    expect(answered.tally.keys).to eq [200]
+  end
+
   it "serves them beside what else is set, and leaves nothing of systemd in the app's environment" do
     text = "run ->(_env) { [200, {}, [ENV.keys.grep(/LISTEN_|TIDEGATE_INHERIT/).inspect]] }"
     Dir.mktmpdir do |directory|

@@ -17,6 +17,14 @@ module ProcessHelpers
     start(*USUAL, *arguments, fixture(fixture), env: rendezvous.env.merge(env), **)
   end
 
+  # The same as a process with a controlling terminal of its own, or, as a service, without any.
+  def boot_with_terminal(fixture, *arguments, terminal: true, **)
+    require "pty"
+    _, slave = @terminal = PTY.open
+    command = ["setsid", *("-c" if terminal), *ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", *USUAL, *arguments, fixture(fixture)]
+    track(ServerProcess.new(command.map(&:to_s), pgroup: nil, in: terminal ? slave : File::NULL, **))
+  end
+
   # Starts `tidegate` with just these arguments, and waits for nothing.
   def start(*arguments, **) = track(ServerProcess.tidegate(*arguments, **))
 

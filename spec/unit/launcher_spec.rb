@@ -113,7 +113,7 @@ RSpec.describe Tidegate::Launcher do
 
     it "has the server hear the process's signals, where it has it to itself" do
       launch
-      expect(fake_native.server.signals).to eq %i[TERM INT QUIT HUP]
+      expect(fake_native.server.signals).to include(:TERM, :INT, :QUIT)
       Thread.new { launch }.join
       expect(fake_native.server.signals).to be_nil
     end

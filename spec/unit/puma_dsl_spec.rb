@@ -102,9 +102,12 @@ RSpec.describe Tidegate::PumaDSL do
   it "makes the admin listener of the control server" do
     configuration = resolve('activate_control_app "tcp://127.0.0.1:9394", auth_token: "0123456789abcdef"')
     expect([configuration.admin.to_s, configuration.admin_token, configuration.warnings.size]).to eq ["tcp://127.0.0.1:9394", "0123456789abcdef", 1]
+    short = resolve('activate_control_app "tcp://127.0.0.1:9394", { auth_token: "12345" }')
+    expect([short.admin_token, short.warnings.last]).to match([nil, /activate_control_app: the token is left out, so that nothing can be changed/])
+    expect(resolve('activate_control_app "unix://tmp/ctl.sock", { auth_token: "12345" }').warnings.size).to eq 1
     unix = resolve('activate_control_app "unix://tmp/ctl.sock", no_token: true, umask: 0o117, data_only: true')
     expect(unix.admin.to_s).to match(%r{\Aunix:///.*/tmp/ctl\.sock\?umask=0117\z})
-    expect(unix.warnings.last).to match(/activate_control_app does nothing here: data_only has no effect/)
+    expect(unix.warnings.last).to match(/activate_control_app: data_only changes nothing/)
   end
 
   { "on_booted" => :after_booted, "on_stopped" => :after_stopped, "on_thread_start" => :before_thread_start,

@@ -12,8 +12,13 @@ RSpec.describe Tidegate::Signals do
   end
 
   # Whatever an example does to the traps of this process is undone.
+  # Whatever terminal the suite has.
+  before { allow(Tidegate::OtherSignals).to receive(:terminal?).and_return(true) }
+
+  def without_terminal = allow(Tidegate::OtherSignals).to receive(:terminal?).and_return(false)
+
   around do |example|
-    names = described_class::NAMES + described_class::UNUSED
+    names = [*described_class::NAMES, *described_class::UNUSED, *Tidegate::OtherSignals::SENTENCES.keys].uniq
     before = names.to_h { |name| [name, Signal.trap(name, name == "HUP" ? "DEFAULT" : "IGNORE")] }
     example.run
   ensure
@@ -66,18 +71,58 @@ RSpec.describe Tidegate::Signals do
     expect(Signal.trap("HUP", "DEFAULT")).to eq "IGNORE"
   end
 
-  described_class::UNUSED.each do |name|
+  # A log that can be waited for.
+  let(:lines) { Queue.new }
+  let(:log) { Struct.new(:lines) { def info(line) = lines << line }.new(lines) }
+
+  { **Tidegate::OtherSignals::SENTENCES.to_h { |name, text| [name, text] }, "USR2" => /\ASIGUSR2 does nothing here/ }.each do |name, text|
     it "survives #{name}, which does nothing here, and says so" do
-      out = Queue.new
-      log = Struct.new(:lines) { def info(line) = lines << line }.new(out)
+      without_terminal
       signals = described_class.new(log)
       signals.install
       signals.hand_over(server) { nil }
       send_signal(name)
-      expect(out.pop(timeout: 5)).to start_with("SIG#{name} does nothing here")
+      expect(lines.pop(timeout: 5)).to match(text)
       expect(received).to be_empty
       signals.restore
     end
+  end
+
+  # With a trap, the kernel would send the second as often as the first sentence is written to the terminal.
+  it "says it once of those that a terminal sends to a process in the background" do
+    signals = described_class.new(log)
+    signals.install
+    3.times { %w[TTIN TTOU].each { |name| send_signal(name) } }
+    expect(Array.new(2) { lines.pop(timeout: 5) }).to match_array Tidegate::OtherSignals::SENTENCES.values_at("TTIN", "TTOU")
+    expect(Signal.trap("TTOU", "DEFAULT")).to eq "IGNORE"
+    expect(lines).to be_empty
+    signals.restore
+  end
+
+  it "leaves WINCH to the terminal, where there is one" do
+    theirs = proc {}
+    Signal.trap("WINCH", theirs)
+    signals.install
+    expect(Signal.trap("WINCH", "DEFAULT")).to be theirs
+  end
+
+  it "names no HUP where no terminal can send it" do
+    without_terminal
+    signals.install
+    expect(signals.names).to eq %i[TERM INT QUIT]
+  end
+
+  it "has HUP call a block once it is told to, also where it was ignored, and puts back what was there" do
+    Signal.trap("HUP", "IGNORE")
+    signals.install
+    called = Queue.new
+    signals.on_hangup { called << true }
+    signals.hand_over(server) { nil }
+    2.times { send_signal("HUP") }
+    expect(Array.new(2) { called.pop(timeout: 5) }).to eq [true, true]
+    expect([received.size, signals.names]).to eq [0, %i[TERM INT QUIT]]
+    signals.restore
+    expect(Signal.trap("HUP", "DEFAULT")).to eq "IGNORE"
   end
 
   it "passes the rescues that an app puts around its loading" do

@@ -70,12 +70,25 @@ module Tidegate
     def configure
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.for(@configuration)
+      redirect_output if @signals.installed?
       @configuration.warnings.each { |warning| @log.error(warning) }
       @configuration.findings.each { |finding| @log.info(finding) }
       warn_of_shell
       change_directory
       export_environment unless @app
       prepare_restart if @signals.installed?
+    end
+
+    # Before the first line, which is to be in the file.
+    def redirect_output
+      redirect = Redirect.of(@configuration, @log)&.open or return
+
+      @signals.on_hangup do
+        systemd = Systemd.from(@env) if @server && !@server.draining?
+        systemd&.reloading("opening the log files anew")
+        @log.info("SIGHUP: the log files are opened anew") if redirect.reopen(@server)
+        systemd&.ready("serving on #{@server.addresses.join(", ")}")
+      end
     end
 
     def warn_of_shell

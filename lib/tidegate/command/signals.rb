@@ -8,15 +8,16 @@
 # Once the server listens, its native side handles the signals itself, when they are delivered. Ruby runs a trap only at its next
 # safe point, and the native side ignores a signal that it has handled already.
 #
-# HUP, which a terminal sends when it closes, is one of them, unless the process was started with HUP ignored (nohup). USR1 and
-# USR2, which restart Puma, do nothing here yet; without a trap they would end the process.
+# HUP, which a terminal sends when it closes, is one of them where the process has a controlling terminal, unless it was started with
+# HUP ignored (nohup), or its output goes to files that HUP opens anew. The signals that are meant for workers print a sentence
+# (OtherSignals).
 
 module Tidegate
   class Signals
     NAMES = %w[TERM INT QUIT HUP].freeze
 
     # Signals that the server does not use. The app may trap them.
-    UNUSED = %w[USR1 USR2].freeze
+    UNUSED = %w[USR2].freeze
 
     # Ends the boot. It is a SystemExit, so that a `rescue => error` around a `require` in the app does not catch it.
     class Stopped < SystemExit
@@ -45,9 +46,21 @@ module Tidegate
     def install
       return unless Thread.current == Thread.main
 
+      others = OtherSignals.names
+      @handlers.reject! { |name, _| others.include?(name) }
       @handlers.each { |name, handler| @previous[name] = Signal.trap(name, handler) }
-      UNUSED.each { |name| @previous[name] = Signal.trap(name) { pass_over(name) } }
+      [*UNUSED, *others].each { |name| @previous[name] = Signal.trap(name) { pass_over(name) } }
       leave_ignored("HUP")
+    end
+
+    # From now on HUP calls the block, in a thread of its own, and does not stop the server.
+    def on_hangup(&block)
+      return unless installed?
+
+      @on_hangup = block
+      @handlers.delete("HUP")
+      before = Signal.trap("HUP") { pass_over("HUP") }
+      @previous["HUP"] = before unless @previous.key?("HUP")
     end
 
     def installed? = !@previous.empty?
@@ -114,7 +127,11 @@ module Tidegate
       return leave(name) unless Process.pid == @owner
       return Thread.new(&@on_restart) if name == "USR2" && @on_restart
 
-      Thread.new { @log.info("SIG#{name} does nothing here; TERM stops the server, and a restart is a new process") }
+      return Thread.new(&@on_hangup) if name == "HUP" && @on_hangup
+
+      Signal.trap(name, "IGNORE") if OtherSignals::ONCE.include?(name)
+      unused = "SIG#{name} does nothing here; TERM stops the server, and a restart is a new process"
+      Thread.new { @log.info(OtherSignals::SENTENCES.fetch(name, unused)) }
     end
 
     # Runs in a trap.

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 # What Puma's control server is asked for, as options of the admin listener: `activate_control_app` in a file, `--control-url` and
-# `--control-token` on the command line. The methods yield a clause for what the admin listener cannot be told.
+# `--control-token` on the command line. The methods yield a clause for what the admin listener cannot be told. Over a Unix socket no
+# token is needed: its mode says which users may open it, and they may do everything.
 
 require "etc"
 
@@ -16,15 +17,15 @@ module Tidegate
     # As Puma's `activate_control_app`.
     def activate(address = "auto", auth_token: nil, no_token: false, data_only: false, umask: nil, **others, &ignore)
       url(address, umask:, &ignore) or return
-      token(auth_token, &ignore) if auth_token && !no_token
-      yield "data_only has no effect: this user's processes may do everything over a Unix socket, and others only read" if data_only
+      token(auth_token, &ignore) if auth_token && !no_token && @layer[:admin].value.tcp?
+      yield "data_only changes nothing: over TCP a change takes the token, and over a Unix socket a user who may open it" if data_only
       yield "it has no option #{others.keys.join(" or ")}" if others.any?
     end
 
     # The address; "auto" is a Unix socket in the directory for temporary files. Returns whether it was set.
     def url(address, umask: nil, &)
       text = address == "auto" ? "unix://#{temporary_path}" : address.to_s
-      return reject("TLS is not supported yet", &) if text.start_with?("ssl://")
+      return reject("it does nothing here: TLS is not supported yet", &) if text.start_with?("ssl://")
 
       text += "#{text.include?("?") ? "&" : "?"}umask=#{format("%04o", umask)}" if umask && text.start_with?("unix://")
       set(:admin, text)

@@ -48,7 +48,7 @@ module Tidegate
 
     # The control server is the admin listener here.
     def activate_control_app(url = "auto", options = {})
-      PumaControl.new(@layer, here).activate(url, **options) { |reason| ignore(:activate_control_app, reason) }
+      PumaControl.new(@layer, here).activate(url, **options) { |reason| @warnings << "#{here}: activate_control_app: #{reason}" }
     end
 
     # Of the plugins, :tmp_restart is an option here.

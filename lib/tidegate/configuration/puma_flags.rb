@@ -59,7 +59,7 @@ module Tidegate
 
     def self.set(flag, given, layer)
       control = PumaControl.new(layer, flag.long)
-      ignore = ->(reason) { yield "#{flag.long} does nothing here: #{reason}" }
+      ignore = ->(reason) { yield "#{flag.long}: #{reason}" }
       case flag.long
       when "--fork-worker" then layer.set(Configuration::OPTIONS[:refork_after], given || FORK_WORKER, "-f/--fork-worker")
       when "--control-url" then control.url(given, &ignore)

@@ -11,7 +11,10 @@ pub(crate) mod warnings;
 use std::{
     fs::File,
     io,
-    os::{fd::RawFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, RawFd},
+        unix::fs::MetadataExt,
+    },
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -41,6 +44,8 @@ pub(crate) const LOG_FLUSH_AT_END: Duration = Duration::from_millis(500);
 /// A log. It has a descriptor of its own, so that the first may be closed.
 #[derive(Debug)]
 pub struct Log {
+    /// The descriptor whose file it writes to.
+    source: RawFd,
     file: Arc<File>,
     format: Lines,
     output: OnceLock<Started>,
@@ -69,7 +74,7 @@ impl Log {
     /// When it is not open, or there are no descriptors left.
     pub fn to(descriptor: RawFd) -> io::Result<Self> {
         let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Ok(Self { file, format: Lines { json: false }, output: OnceLock::new() })
+        Ok(Self { source: descriptor, file, format: Lines { json: false }, output: OnceLock::new() })
     }
 
     /// The same with a JSON object in each line: `time`, `level` (info or warn), `event`, `message`, and with the summary of a
@@ -95,6 +100,16 @@ impl Log {
     pub fn is_same_file(&self, other: &Self) -> bool {
         let place = |file: &File| file.metadata().map(|data| (data.dev(), data.ino(), data.rdev()));
         matches!((place(&self.file), place(&other.file)), (Ok(one), Ok(two)) if one == two)
+    }
+
+    /// Writes from now on where the descriptor does that the log was made of, which may have another file meanwhile. A line that is
+    /// being written is written whole, to the one file or the other.
+    ///
+    /// # Errors
+    ///
+    /// When that is not open; the log then goes on as before.
+    pub fn reopen(&self) -> io::Result<()> {
+        sys::replace(self.file.as_fd(), self.source)
     }
 
     /// Has the line of an event written. Never waits; see [`Log::print`].
@@ -200,6 +215,15 @@ impl Logs {
         self.last_words.iter().for_each(|log| log.write(event));
     }
 
+    /// Writes on where the descriptors do that the logs were made of: [`Log::reopen`].
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not open.
+    pub fn reopen(&self) -> io::Result<()> {
+        self.events.iter().chain(&self.errors).try_for_each(|log| log.reopen())
+    }
+
     /// Waits until what was said before is written, at most until `deadline`.
     pub fn finish(&self, deadline: Instant) {
         self.events.iter().chain(&self.errors).for_each(|log| log.finish(deadline));
@@ -257,6 +281,30 @@ mod tests {
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "tidegate: accepting connections again\n");
         assert!(Log::to(-1).is_err());
+    }
+
+    /// As after a log file was renamed and its descriptor has the new one.
+    #[test]
+    fn writes_on_where_its_descriptor_does_once_it_is_told() {
+        let (mut before, mut after) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let descriptor = before.try_clone().unwrap();
+        let log = Log::to(descriptor.as_raw_fd()).unwrap();
+        log.start().unwrap();
+        log.print(b"one\n".to_vec());
+        log.finish(later());
+        sys::replace(descriptor.as_fd(), after.as_raw_fd()).unwrap();
+        log.print(b"two\n".to_vec());
+        log.finish(later());
+        log.reopen().unwrap();
+        log.print(b"three\n".to_vec());
+        log.finish(later());
+        let text = |file: &mut File| {
+            file.rewind().unwrap();
+            io::read_to_string(file).unwrap()
+        };
+        assert_eq!((text(&mut before), text(&mut after)), ("one\ntwo\n".into(), "three\n".into()));
+        drop(descriptor);
+        assert!(log.reopen().is_err());
     }
 
     fn later() -> Instant {

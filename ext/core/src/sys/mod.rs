@@ -74,6 +74,27 @@ pub fn duplicate(descriptor: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Has `target` refer to the file that the descriptor `source` refers to, in one step for all threads that use it.
+///
+/// # Errors
+///
+/// When `source` is not open.
+pub(crate) fn replace(target: BorrowedFd<'_>, source: RawFd) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call only reads its arguments, and fails for a source that is no open descriptor. The target stays open, and
+    // belongs to the same owner.
+    let result = unsafe { libc::dup3(source, target.as_raw_fd(), libc::O_CLOEXEC) };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: as above. A process that is started between the two calls has the file as well.
+    let result = unsafe {
+        match libc::dup2(source, target.as_raw_fd()) {
+            -1 => -1,
+            target => libc::fcntl(target, libc::F_SETFD, libc::FD_CLOEXEC),
+        }
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Waits until `file` takes bytes again, or never will.
 ///
 /// # Errors

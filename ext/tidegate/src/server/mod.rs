@@ -38,8 +38,8 @@ pub(crate) struct Server {
     /// Set when the Ruby object exists, which marks the Ruby values in it.
     app: OnceLock<App>,
     logs: Logs,
-    /// The descriptor of the access log and the format of its lines; `None` for no access log.
-    access: Option<(RawFd, LogFormat)>,
+    /// The format of the access log's lines, which come where the log of events writes; `None` for no access log.
+    access: Option<LogFormat>,
     /// The sockets, for a process that is to inherit them; set when they are bound.
     sockets: OnceLock<Vec<Inherited>>,
     /// The delays of the shutdown.
@@ -86,8 +86,7 @@ impl Server {
         let (app_settings, descriptors) = settings::read_keywords(rack, args.keywords)?;
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
         let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
-        let access =
-            descriptors.log.filter(|_| config.logging.log_requests).map(|log| (log, config.logging.log_format));
+        let access = config.logging.log_requests.then_some(config.logging.log_format);
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
         let state = Mutex::new(ServerState::Configured(Box::new(config)));
         let (app_slot, sockets) = (OnceLock::new(), OnceLock::new());
@@ -182,6 +181,11 @@ impl Server {
             rb_self.finish_logs(ruby);
         }
         printed
+    }
+
+    /// Writes the lines on where the descriptors do that the logs were made of, which may have other files meanwhile.
+    fn reopen_logs(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
+        rb_self.logs.reopen().map_err(|cause| Error::new(ruby.exception_io_error(), format!("log: {cause}")))
     }
 
     /// Waits until the log lines are written, for at most [`LOG_FLUSH`].
@@ -321,6 +325,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
+    class.define_method("reopen_logs", method!(Server::reopen_logs, 0))?;
     class.define_method("sockets", method!(Server::sockets, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;
     class.define_method("phase", method!(Server::phase, 0))?;

@@ -3,15 +3,17 @@
 
 mod record;
 
-use std::{io, os::fd::RawFd, sync::Arc, time::Instant};
+use std::{io, time::Instant};
 
 use jiff::Timestamp;
 
 pub(crate) use self::record::{Record, escaped};
 use crate::{
     config::LogFormat,
-    log::output::{Capacity, LineFormat, LostLines, Output},
-    sys,
+    log::{
+        Log,
+        output::{Capacity, LineFormat, LostLines, Output},
+    },
 };
 
 /// What may wait to be written. When the output is slower than the requests, what comes then is dropped and counted: a log
@@ -26,14 +28,13 @@ pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 pub struct AccessLog(Output<LogFormat>);
 
 impl AccessLog {
-    /// A log that writes where `descriptor` does, on a thread of its own.
+    /// A log that writes where the log of events does, on a thread of its own.
     ///
     /// # Errors
     ///
-    /// When the descriptor is not open, or there are no descriptors or threads left.
-    pub fn to(descriptor: RawFd, format: LogFormat) -> io::Result<Self> {
-        let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Output::start("tidegate-access", file, format, CAPACITY).map(Self)
+    /// When there are no threads left.
+    pub fn beside(events: &Log, format: LogFormat) -> io::Result<Self> {
+        Output::start("tidegate-access", events.file.clone(), format, CAPACITY).map(Self)
     }
 
     /// Queues the line of a request that is over, at `now`.
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn what_was_taken_is_written_before_the_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let log = AccessLog::to(file.as_raw_fd(), LogFormat::Combined).unwrap();
+        let log = AccessLog::beside(&Log::to(file.as_raw_fd()).unwrap(), LogFormat::Combined).unwrap();
         (0..100).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         log.finish(Instant::now() + Duration::from_secs(20));
         file.rewind().unwrap();
@@ -105,7 +106,7 @@ mod tests {
         const SENT: u64 = 20_000;
         let (input, output) = std::os::unix::net::UnixStream::pair().unwrap();
         output.set_nonblocking(true).unwrap();
-        let log = AccessLog::to(output.as_raw_fd(), LogFormat::Json).unwrap();
+        let log = AccessLog::beside(&Log::to(output.as_raw_fd()).unwrap(), LogFormat::Json).unwrap();
         drop(output);
         (0..SENT).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         let lost_so_far = log.lost().total();
