@@ -51,6 +51,7 @@ pub use self::{
     exchange::{
         Answered, Exchange, Recall, Responder,
         hijack::{Family, HijackGuard, HijackProgress},
+        time_limit::TimeLimit,
     },
     http::{
         body::{
@@ -66,7 +67,7 @@ pub use self::{
     },
     log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
     pool::{
-        Demand, DispatchQueue, GvlEvents, Next, Woken, Worker,
+        Demand, DispatchQueue, GvlEvents, Idle, Next, NextOverdue, Overdue, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},

@@ -109,6 +109,7 @@ impl Server {
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
         queue.retire_idle(config.min_threads, config.idle_thread_timeout);
+        queue.limit_requests(config.request_timeout);
         let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
         Ok(Self {
             config,
