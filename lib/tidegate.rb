@@ -10,6 +10,7 @@ module Tidegate
   autoload :AdminToken, "tidegate/configuration/admin_token"
   autoload :AppLoader, "tidegate/command/app_loader"
   autoload :Arenas, "tidegate/command/arenas"
+  autoload :Backtraces, "tidegate/log/backtraces"
   autoload :CableDrain, "tidegate/drain/cable"
   autoload :Check, "tidegate/command/check"
   autoload :CLI, "tidegate/command/cli"
@@ -25,6 +26,7 @@ module Tidegate
   autoload :Fault, "tidegate/configuration/fault"
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"
+  autoload :Interrupter, "tidegate/pool/interrupter"
   autoload :KeptThread, "tidegate/pool/kept_thread"
   autoload :KeyedHook, "tidegate/hooks"
   autoload :Launcher, "tidegate/command/launcher"
@@ -32,6 +34,7 @@ module Tidegate
   autoload :Native, "tidegate/native"
   autoload :NativeSettings, "tidegate/configuration/native_settings"
   autoload :Nearest, "tidegate/configuration/nearest"
+  autoload :OutOfBand, "tidegate/pool/out_of_band"
   autoload :Pidfile, "tidegate/command/pidfile"
   autoload :PidOne, "tidegate/command/pid_one"
   autoload :Platform, "tidegate/command/platform"
@@ -55,7 +58,8 @@ module Tidegate
   autoload :WorkerPool, "tidegate/pool/worker_pool"
 
   # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks KeptThread Printable Restart Running Systemd WorkerPool].freeze
+  LATE = %i[Backtraces CableDrain DrainHooks ErrorReport Fault Hooks Interrupter KeptThread OutOfBand
+            Printable Restart Running Systemd WorkerPool].freeze
   private_constant :LATE
 
   # Loads those parts. A server does so before it listens.
