@@ -10,6 +10,7 @@ module Tidegate
   autoload :AdminToken, "tidegate/configuration/admin_token"
   autoload :AppLoader, "tidegate/command/app_loader"
   autoload :Arenas, "tidegate/command/arenas"
+  autoload :Backtraces, "tidegate/log/backtraces"
   autoload :Boots, "tidegate/cluster/boots"
   autoload :CableDrain, "tidegate/drain/cable"
   autoload :Check, "tidegate/command/check"
@@ -31,6 +32,7 @@ module Tidegate
   autoload :Hooks, "tidegate/hooks"
   autoload :Image, "tidegate/command/image"
   autoload :InheritedSockets, "tidegate/command/inherited_sockets"
+  autoload :Interrupter, "tidegate/pool/interrupter"
   autoload :KeptThread, "tidegate/pool/kept_thread"
   autoload :KeyedHook, "tidegate/hooks"
   autoload :Launcher, "tidegate/command/launcher"
@@ -42,6 +44,7 @@ module Tidegate
   autoload :Nearest, "tidegate/configuration/nearest"
   autoload :Nursery, "tidegate/cluster/nursery"
   autoload :OtherSignals, "tidegate/command/other_signals"
+  autoload :OutOfBand, "tidegate/pool/out_of_band"
   autoload :Pidfile, "tidegate/command/pidfile"
   autoload :PidOne, "tidegate/command/pid_one"
   autoload :Platform, "tidegate/command/platform"
@@ -75,7 +78,8 @@ module Tidegate
   autoload :WorkerProcess, "tidegate/cluster/worker_process"
 
   # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[CableDrain DrainHooks ErrorReport Fault Hooks Image KeptThread Printable RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
+  LATE = %i[Backtraces CableDrain DrainHooks ErrorReport Fault Hooks Image Interrupter KeptThread OutOfBand Printable
+            RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
   private_constant :LATE
 
   # Loads those parts. A server does so before it listens.

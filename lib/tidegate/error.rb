@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # The exceptions that Tidegate raises. The message of each is one plain sentence for the person who started the server; the
-# command line prints it and exits with status 1. Any other exception is a bug.
+# command line prints it and exits with status 1, unless it is about a request. Any other exception is a bug.
 
 module Tidegate
   # The superclass of most of them. It is raised itself for a call out of order, such as a second Server#start.
@@ -15,6 +15,12 @@ module Tidegate
 
   # A rackup file that is missing, or that raised while it was loaded; its exception is the +cause+.
   class AppLoadError < Error; end
+
+  # Raised in the app's thread when the app has had a request for longer than request_timeout; the client has been answered with
+  # 504 by then. It is no StandardError, so that a `rescue => error` around a call that hangs does not swallow it; `ensure` and
+  # `rescue Exception`, which ActiveRecord's transactions roll back in, see it. Code that must not be interrupted masks it:
+  # `Thread.handle_interrupt(Tidegate::RequestTimeout => :never) { ... }`.
+  class RequestTimeout < Exception; end # rubocop:disable Lint/InheritException -- see above
 
   # Included in what reading a request body raises when the rest of it will not come (stream_input). The client is at fault: if
   # the app does not rescue it, the server answers with 400, 408 or 413, counts it as refused, and logs nothing, so that clients

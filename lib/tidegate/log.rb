@@ -60,6 +60,16 @@ module Tidegate
       attempt { print(err, line) }
     end
 
+    # Prints where threads are: a sentence, and below it the lines of each of +entries+, which are those of Backtraces. In JSON all of
+    # it is one object.
+    # @param text [String] one sentence
+    # @param entries [Array<Backtraces::Entry>]
+    # @return [void]
+    def backtraces(text, entries)
+      line = @json ? json("info", text, { event: "backtraces", threads: entries.map(&:to_h) }) : in_entries(text, entries)
+      attempt { print(err, line) }
+    end
+
     # The descriptor that the native side writes the lines about what the server does to.
     # @return [Integer, nil] nil for no such lines
     def fileno = (descriptor(@out) unless @silent)
@@ -84,6 +94,10 @@ module Tidegate
     def in_lines(sentence, report, detail)
       below = detail ? [*report.summary_lines.map { |line| "  #{line}" }, *report.lines] : report.lines
       "tidegate: #{Printable.line(sentence)}\n#{below.join}".chomp
+    end
+
+    def in_entries(text, entries)
+      "tidegate: #{Printable.line(text)}\n#{entries.flat_map(&:lines).map { |line| "  #{line}" }.join}".chomp
     end
 
     def attempt

@@ -50,7 +50,9 @@ module Tidegate
       @app = app
       @addresses = []
       @hijacked = Hijacked.new
-      @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?)
+      @interrupter = @configuration.request_timeout&.then { |limit| Interrupter.new(limit, @log) }
+      @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?,
+                                     interrupter: @interrupter)
     end
 
     # Makes the sockets, so that an address in use is known before anything else is done.
@@ -128,6 +130,8 @@ module Tidegate
       listen(max, signals)
       Running.add(self)
       @answerer = Control::Answerer.new(@native, @log) { |command| steering&.call(command) }.start if @configuration.admin
+      @interrupter&.start(@native)
+      @out_of_band = OutOfBand.new(@configuration.out_of_band, @log).start(@native) if @configuration.out_of_band.any?
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
     end
@@ -162,7 +166,9 @@ module Tidegate
       return false unless @native.join(timeout)
 
       Running.remove(self)
+      Backtraces.new([self]).print(@log, "shutdown_debug, forced to stop") if @configuration.shutdown_debug && !exit_status.zero?
       @hooks&.join(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
+      @out_of_band&.finish(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @hijacked.cut
       @answerer&.finish
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
@@ -223,6 +229,23 @@ module Tidegate
     #
     # @return [Hash{Symbol => Integer}]
     def stats = @native ? @native.stats : {}
+
+    # How many threads do not come back from a request that has exceeded request_timeout, although they were interrupted.
+    #
+    # @return [Integer]
+    def stuck_requests = @native ? @native.stuck : 0
+
+    # The threads that are in the app, each with its request: its method, its path, and for how many seconds the app has had it.
+    #
+    # @return [Array<Array(Thread, Hash)>]
+    def serving
+      return [] unless @native
+
+      @native.serving.map do |thread, exchange, seconds|
+        env = exchange.env
+        [thread, { method: env["REQUEST_METHOD"].to_s, path: env["PATH_INFO"].to_s, seconds: }]
+      end
+    end
 
     private
 

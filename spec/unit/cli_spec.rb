@@ -15,7 +15,7 @@ RSpec.describe Tidegate::CLI do
   Tidegate::Configuration::OPTIONS.each_value do |option|
     next if option.flags.empty? || option.switch? || option.stands_for
 
-    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "/PATH" => "/up",
+    example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "WHEN" => "on_force", "/PATH" => "/up",
                 "AGE" => "oldest", "MODE" => "0640", "[only]" => "only" }
     it "sets #{option.name} by #{option.flags.join(" and ")}" do
       option.flags.each do |flag|

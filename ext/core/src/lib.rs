@@ -55,6 +55,7 @@ pub use self::{
     exchange::{
         Answered, Exchange, Recall, Responder,
         hijack::{Family, HijackGuard, HijackProgress},
+        time_limit::TimeLimit,
     },
     http::{
         body::{
@@ -70,7 +71,7 @@ pub use self::{
     },
     log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
     pool::{
-        Demand, DispatchQueue, GvlEvents, Next, Woken, Worker,
+        Demand, DispatchQueue, GvlEvents, Idle, Next, NextOverdue, Overdue, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},

@@ -19,6 +19,9 @@ module Tidegate
     # Signals that the server does not use. The app may trap them.
     UNUSED = %w[USR2].freeze
 
+    # Signals that print the backtraces of all threads, by what the system has: as in Puma.
+    BACKTRACES = (%w[PWR INFO] & Signal.list.keys).freeze
+
     # Ends the boot. It is a SystemExit, so that a `rescue => error` around a `require` in the app does not catch it.
     class Stopped < SystemExit
       # The signal, as in "SIGTERM".
@@ -50,6 +53,7 @@ module Tidegate
       @handlers.reject! { |name, _| others.include?(name) }
       @handlers.each { |name, handler| @previous[name] = Signal.trap(name, handler) }
       [*UNUSED, *others].each { |name| @previous[name] = Signal.trap(name) { pass_over(name) } }
+      BACKTRACES.each { |name| @previous[name] = Signal.trap(name) { print_backtraces(name) } }
       leave_ignored("HUP")
     end
 
@@ -132,6 +136,13 @@ module Tidegate
       Signal.trap(name, "IGNORE") if OtherSignals::ONCE.include?(name)
       unused = "SIG#{name} does nothing here; TERM stops the server, and a restart is a new process"
       Thread.new { @log.info(OtherSignals::SENTENCES.fetch(name, unused)) }
+    end
+
+    # Runs in a trap, as above.
+    def print_backtraces(name)
+      return leave(name) unless Process.pid == @owner
+
+      Thread.new { Backtraces.new.print(@log, "SIG#{name}") }.name = "tidegate backtraces"
     end
 
     # Runs in a trap.

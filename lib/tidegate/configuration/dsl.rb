@@ -61,6 +61,9 @@ module Tidegate
       redirect_append(append)
     end
 
+    # As in Puma: true without a value, and `on_force: true`.
+    def shutdown_debug(value = true) = set(Configuration::OPTIONS[:shutdown_debug], [value])
+
     KEYED.each do |name|
       option = Configuration::OPTIONS[name]
       define_method(name) do |*values, &block|

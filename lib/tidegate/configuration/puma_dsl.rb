@@ -21,7 +21,7 @@ module Tidegate
     # What Puma has and Tidegate does not, yet.
     MISSING = %i[
       log_formatter custom_logger set_remote_address rack_url_scheme idle_timeout enable_keep_alives max_keep_alive
-      supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after shutdown_debug
+      supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after
     ].freeze
 
     # What cannot be left out: without it the server would serve something else, or elsewhere, than the file says.

@@ -182,6 +182,7 @@ module Tidegate
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),
+        option(:shutdown_debug, :WHEN_FORCED, false, "print the backtraces of all threads when told to stop; on_force: when forced to"),
         option(:debug, :SWITCH, false, "show the backtrace when the app cannot be loaded")
       ]
     }.transform_values(&:freeze).freeze

@@ -75,6 +75,10 @@ module Tidegate
       ACTIVATED = type("[only]", "true, false or only") do |given|
         given.nil? || (["only", :only].include?(given) ? :only : valid(SWITCHES[given]))
       end
+      WHEN_FORCED = type("WHEN", "true, false or on_force") do |given|
+        given = given[:on_force] ? :on_force : false if given.is_a?(Hash) && given.keys == [:on_force]
+        ["on_force", :on_force].include?(given) ? :on_force : valid(SWITCHES[given])
+      end
       FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
 
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }

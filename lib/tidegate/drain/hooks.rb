@@ -10,6 +10,7 @@ module Tidegate
     def initialize(configuration, server, log)
       @before = configuration.before_drain.dup
       @before << CableDrain.new(server) if CableDrain.applies?
+      @before.unshift(-> { Backtraces.new([server]).print(log, "shutdown_debug") }) if configuration.shutdown_debug == true
       @after = configuration.after_drain
       @log = log
       @threads = []

@@ -102,7 +102,7 @@ module Tidegate
       @stopped.pop(timeout: pause(failures)) if failures.positive?
       began = now
       @first&.run
-      @native.work
+      Interrupter.mask { @native.work }
       @last&.run
       over = true
     rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread

@@ -7,14 +7,19 @@
 
 module Tidegate
   class Delivery
-    # +handler+ answers instead of an app that has raised; with +development+ the client is shown the exception.
-    def initialize(log, handler: nil, development: false)
+    # +handler+ answers instead of an app that has raised; with +development+ the client is shown the exception. +interrupter+ is an
+    # Interrupter, where the app's time is limited.
+    def initialize(log, handler: nil, development: false, interrupter: nil)
       @log = log
+      @interrupter = interrupter
       @handler = handler
       @development = development
     end
 
     def development? = @development
+
+    # Calls an app whose time is limited.
+    def call_app(app, env, exchange) = @interrupter.call(app, env, exchange)
 
     # Has the exchange send the response, closes the body unless its to_ary has done so, and runs the callbacks.
     def run(exchange, status, headers, body)
@@ -89,6 +94,7 @@ module Tidegate
     SENTENCES = {
       app: ["", ""],
       late: ["", ", after the response had begun"],
+      timed_out: ["", ", after request_timeout had answered the client"],
       hijacked: ["", ", after it had hijacked the connection"],
       handler: [": lowlevel_error_handler", ""],
       response_finished: [": rack.response_finished", ""],
@@ -98,6 +104,7 @@ module Tidegate
 
     def stage_of(exchange)
       return :app if exchange.open?
+      return :timed_out if exchange.timed_out?
 
       exchange.io ? :hijacked : :late
     end
@@ -147,9 +154,9 @@ module Tidegate
       report_of(env, error, name)
     end
 
-    # A ClientError is no error of the app, and clients must not be able to fill its log.
+    # A ClientError is no error of the app, and clients must not be able to fill its log. A RequestTimeout is logged where it is raised.
     def report_of(env, error, stage)
-      return if error.is_a?(ClientError)
+      return if error.is_a?(ClientError) || error.is_a?(RequestTimeout)
 
       report(error, env["REQUEST_METHOD"], env["REQUEST_PATH"] || env["PATH_INFO"], env["HTTP_X_REQUEST_ID"], stage)
     end

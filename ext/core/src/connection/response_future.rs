@@ -184,6 +184,11 @@ impl ResponseFuture {
                 self.service.shared().services.stats.shed.inc(reason);
                 ResponseState::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
             }
+            Answer::TimedOut => {
+                // The app may never read the rest of a body that it was to read while it arrives.
+                let closes = self.service.state().abort_upload();
+                ResponseState::Refused(Refusal::timed_out(closes))
+            }
             // The connection's task takes the request from the state when hyper has written everything.
             Answer::Hijack(request, times) => {
                 self.answered(times);

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::{Limits, Timeouts},
-    exchange::{Answer, Awaited, Exchange, interim::Interim},
+    exchange::{Answer, Awaited, Exchange, interim::Interim, time_limit::TimeLimits},
     http::{
         body::{BodyLimits, RequestBody, Unreceived},
         request::{self, Peer, Request},
@@ -41,6 +41,8 @@ pub(super) struct Service {
     state: Arc<ConnectionState>,
     interim: Arc<Interim>,
     peer: Arc<Peer>,
+    /// Of the app's time with each request, where that is limited.
+    time_limits: Option<Arc<TimeLimits>>,
     /// The connection came after SIGTERM: every response on it says `close`.
     one_shot: bool,
 }
@@ -53,7 +55,8 @@ impl Service {
         peer: Arc<Peer>,
         one_shot: bool,
     ) -> Self {
-        Self { shared, state, interim, peer, one_shot }
+        let time_limits = shared.settings.request_timeout.map(|_| Arc::default());
+        Self { shared, state, interim, peer, time_limits, one_shot }
     }
 
     pub(super) fn state(&self) -> &Arc<ConnectionState> {
@@ -108,12 +111,15 @@ impl Service {
         }
     }
 
-    /// Waits for the answer, and for hints ahead of it.
+    /// Waits for the answer, for hints ahead of it, and for the end of the app's time.
     pub(super) fn poll_answer(
         &self,
         answer: Pin<&mut Awaited>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Answer, RecvError>> {
+        if self.time_limits.as_ref().is_some_and(|limits| limits.poll_exceeded(cx)) {
+            return Poll::Ready(Ok(Answer::TimedOut));
+        }
         let answered = answer.poll(cx);
         if answered.is_pending() {
             self.interim.wake_on_hint(cx.waker());
@@ -141,6 +147,7 @@ impl Service {
         let interim = (head.version >= Version::HTTP_11).then(|| self.interim.clone());
         let peer = self.peer.clone();
         let (exchange, answer) = Exchange::new(Request { head, body, peer, received, queued }, interim);
+        let exchange = exchange.limited(self.time_limits.as_ref().map(TimeLimits::begin));
         match self.shared.services.queue.submit(exchange) {
             Ok(()) => ResponseState::Waiting(answer),
             Err(rejected) => {

@@ -1,6 +1,11 @@
 //! What all connections of a server share: its settings, the services that they use, and the bounds that they keep together.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::request::Parts;
 use tokio::sync::{oneshot, watch};
@@ -37,18 +42,21 @@ pub(crate) struct ConnectionSettings {
     pub(crate) limits: Limits,
     pub(crate) probes: Probes,
     pub(crate) added_headers: AddedHeaders,
+    /// How long the app may have a request.
+    pub(crate) request_timeout: Option<Duration>,
     /// Where bodies wait that are too large for memory.
     pub(crate) spool_directory: PathBuf,
 }
 
 impl ConnectionSettings {
     pub(crate) fn of(config: &Config) -> Self {
-        let Config { timeouts, limits, probes, added_headers, spool_directory, .. } = config;
+        let Config { timeouts, limits, probes, added_headers, request_timeout, spool_directory, .. } = config;
         Self {
             timeouts: *timeouts,
             limits: *limits,
             probes: probes.clone(),
             added_headers: *added_headers,
+            request_timeout: *request_timeout,
             spool_directory: spool_directory.clone(),
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod hijack;
 pub(crate) mod interim;
+pub(crate) mod time_limit;
 
 use std::{
     sync::Arc,
@@ -15,6 +16,7 @@ use crate::{
     exchange::{
         hijack::{Hijack, HijackRequest},
         interim::Interim,
+        time_limit::TimeLimit,
     },
     http::{
         body::{self, BodySender, ReadError, ResponseBody},
@@ -43,6 +45,8 @@ pub struct Responder {
     answer: oneshot::Sender<Answer>,
     /// Where hints go; none where the client's HTTP knows no interim responses.
     interim: Option<Arc<Interim>>,
+    /// Of the app's time; none where that has no limit.
+    time_limit: Option<TimeLimit>,
     /// When a worker took the exchange; before that, when it was queued.
     since: Instant,
     queue_wait: Duration,
@@ -61,6 +65,8 @@ pub(crate) enum Answer {
     Refused(Refusal, Times),
     /// No worker took it within `queue_timeout`, or none would have.
     SentBack(Shed),
+    /// The app has had it for as long as `request_timeout`.
+    TimedOut,
 }
 
 /// A response that may still be recalled.
@@ -80,8 +86,21 @@ impl Exchange {
     pub(crate) fn new(request: Request, interim: Option<Arc<Interim>>) -> (Self, Awaited) {
         let (answer, awaited) = oneshot::channel();
         let since = request.queued;
-        let responder = Responder { answer, interim, since, queue_wait: Duration::ZERO, gvl_wait: Duration::ZERO };
+        let responder = Responder {
+            answer,
+            interim,
+            time_limit: None,
+            since,
+            queue_wait: Duration::ZERO,
+            gvl_wait: Duration::ZERO,
+        };
         (Self { request, responder }, awaited)
+    }
+
+    /// The app's time has this limit.
+    pub(crate) fn limited(mut self, time_limit: Option<TimeLimit>) -> Self {
+        self.responder.time_limit = time_limit;
+        self
     }
 
     /// A worker takes it at `now`, the time when the worker began to look; the exchange may have come after that.
@@ -172,7 +191,17 @@ impl Responder {
         let response = Response { status, headers, body: ResponseBody::Stream(receiver) };
         // A client that has gone needs no answer, and the body's sender tells of it.
         drop(self.answer.send(Answer::Tentative(Box::new(Tentative { response, head_delay, instead }), times)));
-        (sender, Recall(Self { answer, interim, since, queue_wait, gvl_wait }))
+        (sender, Recall(Self { answer, interim, time_limit: None, since, queue_wait, gvl_wait }))
+    }
+
+    /// The limit on the app's time. The app's return is to be told to it before anything is sent.
+    pub fn time_limit(&self) -> Option<&TimeLimit> {
+        self.time_limit.as_ref()
+    }
+
+    /// When the worker took the exchange.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// How long the exchange waited for its worker.

@@ -70,6 +70,11 @@ impl Refusal {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, closes: false }
     }
 
+    /// The app has taken too long. The connection stays, unless it `closes` because the request was not read to its end.
+    pub(crate) fn timed_out(closes: bool) -> Self {
+        Self { status: StatusCode::GATEWAY_TIMEOUT, closes }
+    }
+
     /// The server ends and the request was not begun.
     pub(crate) fn ending() -> Self {
         Self::closing(StatusCode::SERVICE_UNAVAILABLE)

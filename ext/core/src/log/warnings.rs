@@ -74,6 +74,13 @@ impl Warnings {
         self.report(&self.tls, now, |more| LogEvent::TlsOnPlain { source: peer.source, more });
     }
 
+    /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.
+    pub(crate) fn stuck(&self, method: &str, path: &str, held: Duration) {
+        if let Some(observer) = &self.observer {
+            observer(&LogEvent::Stuck { method, path, held });
+        }
+    }
+
     /// As many connections are open as may be.
     pub(crate) fn crowded(&self, limit: u64, gives_way: bool, now: Instant) {
         self.report(&self.crowded, now, |_| LogEvent::Crowded { limit, gives_way });

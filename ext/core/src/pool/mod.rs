@@ -23,6 +23,8 @@
 //! | [`gvl_events`] | hears from Ruby when a worker releases the GVL and has it again |
 //! | [`timers`] | the stall guard, and the end of `queue_timeout` |
 //! | [`published`] | tells the siblings of a cluster whether there is room |
+//! | [`request_timeout`] | the end of `request_timeout`: requests that the app has had for too long |
+//! | [`out_of_band`] | waits until nothing is to be done, for the app's work between requests |
 //! | [`report`] | tells how long the queue is, what the workers do, and whether the pool is dead |
 //!
 //! [`time_slice`] is beside it: how long one thread may keep the GVL while others want it.
@@ -33,9 +35,11 @@ pub(crate) mod guard;
 pub(crate) mod gvl_events;
 pub(crate) mod gvl_times;
 pub(crate) mod hiring;
+pub(crate) mod out_of_band;
 pub(crate) mod published;
 pub(crate) mod queue;
 pub(crate) mod report;
+pub(crate) mod request_timeout;
 pub(crate) mod roster;
 pub(crate) mod time_slice;
 pub(crate) mod timers;
@@ -57,12 +61,16 @@ use self::{
     guard::QueueGuard,
     gvl_times::GvlTimes,
     hiring::Hiring,
+    out_of_band::OutOfBand,
     queue::Queue,
+    request_timeout::RequestTimeout,
     roster::Roster,
 };
 pub use self::{
     gvl_events::GvlEvents,
     hiring::Demand,
+    out_of_band::Idle,
+    request_timeout::{NextOverdue, Overdue},
     worker::{Next, Woken, Worker},
 };
 use crate::{
@@ -80,6 +88,8 @@ pub struct DispatchQueue {
     stall_guard: Notify,
     /// Starts the timer that sends back what has waited for `queue_timeout`.
     expiry_timer: Notify,
+    /// Starts the timer of `request_timeout`.
+    request_timer: Notify,
     /// The requests of all connections, each from its head to the end of its response. It decides which thread sends an
     /// answer.
     open_requests: AtomicUsize,
@@ -97,6 +107,8 @@ struct PoolState {
     roster: Roster,
     hiring: Hiring,
     estimates: Estimates,
+    request_timeout: RequestTimeout,
+    out_of_band: OutOfBand,
     end: End,
     /// Whether the stall guard runs, or is about to.
     stall_guard_on: bool,
@@ -154,14 +166,17 @@ impl DispatchQueue {
             roster: Roster::new(max_threads),
             hiring: Hiring::default(),
             estimates: Estimates::default(),
+            request_timeout: RequestTimeout::default(),
+            out_of_band: OutOfBand::default(),
             end: End::NotInSight,
             stall_guard_on: false,
             expiry_timer_on: false,
             told_room: false,
         });
-        let (stall_guard, expiry_timer, open_requests) = (Notify::new(), Notify::new(), AtomicUsize::new(0));
+        let [stall_guard, expiry_timer, request_timer] = [(); 3].map(|()| Notify::new());
+        let open_requests = AtomicUsize::new(0);
         let last_taken = published::LastTaken::default();
-        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats, member, last_taken })
+        Arc::new(Self { state, stall_guard, expiry_timer, request_timer, open_requests, stats, member, last_taken })
     }
 
     fn lock(&self) -> QueueGuard<'_> {
@@ -212,12 +227,12 @@ impl DispatchQueue {
         let mut state = self.lock();
         state.end = End::Reached;
         let workers = state.roster.unparkers();
-        let spawner = state.hiring.dismiss();
+        let others = [state.hiring.dismiss(), state.request_timeout.dismiss(), state.out_of_band.dismiss()];
         // Under the lock: an exchange that came between would stay in the queue.
         let left = state.queue.remove_after(0);
         drop(state);
         drop(left);
-        workers.iter().chain(&spawner).for_each(Unparker::unpark);
+        workers.iter().chain(others.iter().flatten()).for_each(Unparker::unpark);
     }
 
     /// A connection has read the head of a request.
@@ -273,6 +288,9 @@ impl DispatchQueue {
 
     /// The same, but for the creating: whether one more worker is wanted, and may be.
     fn call_or_want(&self, state: &mut PoolState) -> bool {
+        if state.out_of_band.is_working() {
+            return false;
+        }
         match state.roster.admission.call() {
             Call::Wake(id) => state.roster.wake(id),
             Call::Hire => {
@@ -311,8 +329,13 @@ impl PoolState {
 
     /// A worker's exchange ends, if it has one. Returns whether it had.
     fn end_exchange(&mut self, id: Id, now: Instant) -> bool {
+        *self.roster.limited(id) = None;
         let held = std::mem::take(self.roster.gvl_times(id)).held(now);
-        held.inspect(|held| self.estimates.held(*held)).is_some()
+        let had_one = held.inspect(|held| self.estimates.held(*held)).is_some();
+        if had_one {
+            self.out_of_band.request_ended();
+        }
+        had_one
     }
 
     /// A worker's exchange begins, with the GVL in its hands.

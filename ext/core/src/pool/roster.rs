@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{
     admission::{Admission, Id},
     gvl_times::GvlTimes,
+    request_timeout::Limited,
 };
 use crate::sync::Unparker;
 
@@ -34,6 +35,8 @@ struct Entry {
     unparker: Unparker,
     /// Of the exchange in the worker's hands.
     gvl_times: GvlTimes,
+    /// The same exchange, where the app's time is limited.
+    limited: Option<Limited>,
 }
 
 impl Roster {
@@ -76,7 +79,7 @@ impl Roster {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.unparker = unparker;
         } else {
-            self.entries.push(Entry { unparker, gvl_times: GvlTimes::default() });
+            self.entries.push(Entry { unparker, gvl_times: GvlTimes::default(), limited: None });
         }
         id
     }
@@ -89,6 +92,7 @@ impl Roster {
     /// A worker ends, at `now`, wherever it is.
     pub(super) fn leave(&mut self, id: Id, now: impl FnOnce() -> Instant) {
         self.admission.leave(id);
+        *self.limited(id) = None;
         if std::mem::take(self.gvl_times(id)).has_exchange() {
             self.last_sign_of_life = Some(now());
         }
@@ -124,6 +128,17 @@ impl Roster {
     /// What the worker does with the GVL in its exchange.
     pub(super) fn gvl_times(&mut self, id: Id) -> &mut GvlTimes {
         &mut self.entries[id].gvl_times
+    }
+
+    /// The worker's exchange, where the app's time is limited.
+    pub(super) fn limited(&mut self, id: Id) -> &mut Option<Limited> {
+        &mut self.entries[id].limited
+    }
+
+    /// All of these, with the workers' numbers.
+    pub(super) fn all_limited(&mut self) -> impl Iterator<Item = (Id, &mut Limited)> {
+        let entries = self.entries.iter_mut().enumerate();
+        entries.filter_map(|(id, entry)| Some((id, entry.limited.as_mut()?)))
     }
 
     pub(super) fn alive_at(&mut self, now: Instant) {

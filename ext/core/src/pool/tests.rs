@@ -282,7 +282,7 @@ async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     let queue = DispatchQueue::new(2, Some(s(2)), 1, stats.clone());
     let clock = tokio::spawn({
         let queue = queue.clone();
-        async move { queue.run_timers().await }
+        async move { queue.run_timers(drop).await }
     });
     let worker = queue.register();
     let arrive = |path| {

@@ -1,15 +1,20 @@
 //! What happens to exchanges that wait for long: the stall guard lets one more run beside a request that computes without an
-//! end, and those that have waited for `queue_timeout` are sent back.
+//! end, and those that have waited for `queue_timeout` are sent back. The third timer, for those that the app has for long, is
+//! in [`request_timeout`](super::request_timeout).
 
 use std::time::{Duration, Instant};
 
-use super::DispatchQueue;
+use super::{DispatchQueue, request_timeout::Overdue};
 use crate::{stats::Shed, sync::now};
 
 impl DispatchQueue {
-    /// Runs both timers. For the server's runtime; never ends.
-    pub(crate) async fn run_timers(&self) {
-        tokio::join!(self.guard_against_stalls(), self.send_back_expired());
+    /// Runs the timers; `report` tells of requests whose workers are stuck. For the server's runtime; never ends.
+    pub(crate) async fn run_timers(&self, report: impl Fn(Overdue)) {
+        tokio::join!(
+            self.guard_against_stalls(),
+            self.send_back_expired(),
+            self.end_overdue(&self.request_timer, report)
+        );
     }
 
     /// Lets one more exchange run whenever the queue has stood still for [`stall_after`](super::estimates::Estimates::stall_after).

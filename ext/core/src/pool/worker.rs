@@ -67,6 +67,11 @@ impl Worker {
         Self { queue, id, parker, answered, interrupted, retired }
     }
 
+    /// Its number, which another has when this one has left.
+    pub fn number(&self) -> usize {
+        self.id
+    }
+
     // ===== exchanges =====
 
     /// Ends the worker's exchange, and takes the one that has waited longest if this worker may run. Those whose client has
@@ -85,6 +90,9 @@ impl Worker {
             if state.is_closed() {
                 return Next::Over;
             }
+            if state.out_of_band.is_working() {
+                return Next::Nothing;
+            }
             if !state.roster.admission.admits() {
                 if comes_from_app && !state.queue.is_empty() {
                     self.queue.stats.yields.inc();
@@ -99,6 +107,9 @@ impl Worker {
             if !gone && !late {
                 state.begin_exchange(self.id, now);
                 self.queue.taken_at(now);
+                if state.limit_time(self.id, &exchange, now) {
+                    self.queue.request_timer.notify_one();
+                }
                 if more {
                     // They may have come when no worker ran and none could be called.
                     self.queue.start_stall_guard(&mut state);
@@ -192,8 +203,9 @@ impl Worker {
         if state.is_closed() {
             return Sleep::No;
         }
-        if state.queue.is_empty() || !state.roster.admission.admits() {
+        if state.queue.is_empty() || state.out_of_band.is_working() || !state.roster.admission.admits() {
             state.roster.admission.rest(self.id);
+            state.wake_when_idle();
             return Sleep::Long(state.roster.idle_thread_timeout());
         }
         match state.estimates.left_of_pause(now) {

@@ -33,7 +33,7 @@ use crate::{
     http::body::Spool,
     lifecycle::Phase,
     log::{LOG_FLUSH_AT_END, Logs, event::LogEvent},
-    pool::time_slice::TimeSlicer,
+    pool::{Overdue, time_slice::TimeSlicer},
     sync::{latch::LatchTrigger, now},
     sys::{self, process::Watchdog},
 };
@@ -170,9 +170,11 @@ impl IoThread {
     }
 }
 
-/// Runs the server's timers: requests that wait for too long, and memory after a rush. Never ends.
+/// Runs the server's timers: requests that wait or run for too long, and memory after a rush. Never ends.
 async fn run_timers(shared: Arc<Shared>) {
-    tokio::join!(shared.services.queue.run_timers(), shared.bounds.memory.run(trim_memory));
+    let services = &shared.services;
+    let report = |stuck: Overdue| services.warnings.stuck(stuck.method.as_str(), &stuck.path, stuck.held);
+    tokio::join!(services.queue.run_timers(report), shared.bounds.memory.run(trim_memory));
 }
 
 /// Tells the operator at once where bodies cannot be spooled.

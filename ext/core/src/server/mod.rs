@@ -129,6 +129,7 @@ impl Server {
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
         queue.retire_idle(config.min_threads, config.idle_thread_timeout);
+        queue.limit_requests(config.request_timeout);
         let (plan, clamped) = Plan::resolve(config.shutdown, config.platform);
         Ok(Self {
             config,
@@ -217,9 +218,10 @@ impl Server {
     /// when it serves, `retiring` when it leaves, `drain` when a client of the admin listener has asked for that. The worker
     /// reports none of its phases to the [`Observer`].
     pub fn join(&mut self, member: Member, control: OwnedFd) {
-        let Config { limits, max_threads, min_threads, idle_thread_timeout, .. } = &self.config;
+        let Config { limits, max_threads, min_threads, idle_thread_timeout, request_timeout, .. } = &self.config;
         self.queue = DispatchQueue::of_member(limits.max_queue, limits.queue_timeout, *max_threads, member.clone());
         self.queue.retire_idle(*min_threads, *idle_thread_timeout);
+        self.queue.limit_requests(*request_timeout);
         self.stats = member.stats();
         self.member = Some((member, Control::new(control)));
         self.share();

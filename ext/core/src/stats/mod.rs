@@ -129,6 +129,10 @@ declare! {
             "Requests dropped from the queue because their client had gone";
         cut: Counter, Requests, StatsToo, "tidegate_requests_cut",
             "Requests ended by force, without a whole response";
+        timed_out: Counter, Requests, MetricsOnly, "tidegate_requests_timed_out",
+            "Requests that the app had for longer than request_timeout";
+        stuck: Counter, Requests, MetricsOnly, "tidegate_requests_stuck",
+            "Requests of these whose threads did not come back when they were interrupted";
         response_body_bytes: Counter, Requests, MetricsOnly, "tidegate_response_body_bytes",
             "Bytes of response bodies, of requests that are over";
         gave_way: Counter, Connections, MetricsOnly, "tidegate_connections_gave_way",

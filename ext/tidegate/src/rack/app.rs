@@ -15,6 +15,7 @@ use crate::{
         failure::{exception, is_exception, tolerate},
         input::InputClasses,
         response::Parts,
+        seats::Seats,
     },
     settings::AppSettings,
 };
@@ -31,6 +32,8 @@ pub(crate) struct App {
     early_hints: bool,
     /// Exchanges that have not had their callbacks run, because the worker's thread was ended inside the app.
     unfinished: Mutex<Vec<Opaque<Obj<Exchange>>>>,
+    /// Which thread runs what.
+    seats: Seats,
 }
 
 impl App {
@@ -43,6 +46,7 @@ impl App {
             sockets: settings.hijacked.into(),
             early_hints: settings.rack.early_hints,
             unfinished: Mutex::default(),
+            seats: Seats::default(),
         })
     }
 
@@ -53,6 +57,12 @@ impl App {
         marker.mark(self.delivery);
         marker.mark(self.sockets);
         self.unfinished().iter().for_each(|exchange| marker.mark(*exchange));
+        self.seats.mark(marker);
+    }
+
+    /// Which thread runs what.
+    pub(crate) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     // Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
@@ -65,16 +75,22 @@ impl App {
         self.unfinished().pop()
     }
 
-    /// Runs an exchange to its end. Returns the response, for the worker to send, if it is whole and no code of the app runs
+    /// Runs an exchange of the worker of that number to its end. Returns the response, for the worker to send, if it is whole and no code of the app runs
     /// after it.
     ///
     /// # Errors
     ///
     /// Only what ends the thread: `Thread#kill`, a `throw` past this code. The client gets 500, or a response that is visibly
     /// cut.
-    pub(crate) fn run(&self, ruby: &Ruby, exchange: tidegate_core::Exchange) -> Result<Option<Answered>, Error> {
+    pub(crate) fn run(
+        &self,
+        ruby: &Ruby,
+        worker: usize,
+        exchange: tidegate_core::Exchange,
+    ) -> Result<Option<Answered>, Error> {
         let tidegate_core::Exchange { request, responder } = exchange;
         let Request { head, body, peer, received, queued } = request;
+        let since = responder.since();
         let times = Times { received, queued, queue_wait: responder.queue_wait() };
         let input = match self.input_classes.open(ruby, body) {
             Ok(input) => input,
@@ -87,7 +103,10 @@ impl App {
         let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
         let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.sockets, bodiless, upgrades);
         let _answer = AnswerOnDrop(exchange);
+        let _taken = self.seats.take(worker, exchange, since);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
+            // The client was answered before the app was called: the interrupter finds no thread in the app.
+            Ok(()) if exchange.is_exceeded() => Ok(None),
             Ok(()) => self.call(ruby, env, exchange),
             Err(error) => self.tell_delivery(ruby, "failed", exchange, error),
         };
@@ -103,7 +122,12 @@ impl App {
 
     /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
     fn call(&self, ruby: &Ruby, env: RHash, exchange: Obj<Exchange>) -> Result<Option<Answered>, Error> {
-        let called = ruby.get_inner(self.app).funcall_public::<_, _, Value>("call", (env,));
+        let app = ruby.get_inner(self.app);
+        let called = if exchange.is_limited() {
+            ruby.get_inner(self.delivery).funcall::<_, _, Value>("call_app", (app, env, exchange))
+        } else {
+            app.funcall_public::<_, _, Value>("call", (env,))
+        };
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
             Ok(parts) => parts,
             Err(error) if is_exception(&error) => return self.tell_delivery(ruby, "app_raised", exchange, error),

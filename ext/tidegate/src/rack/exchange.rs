@@ -18,7 +18,7 @@ use magnus::{
     typed_data::Obj,
     value::{Opaque, ReprValue},
 };
-use tidegate_core::{Answered, Responder, Response, ResponseBody};
+use tidegate_core::{Answered, Responder, Response, ResponseBody, TimeLimit};
 
 use crate::{
     error, gvl,
@@ -42,6 +42,8 @@ const HEAD_DELAY_CALL: Duration = Duration::from_millis(200);
 #[magnus(class = "Tidegate::Native::Exchange", free_immediately, mark)]
 pub(crate) struct Exchange {
     delivered: Mutex<Delivered>,
+    /// Of the app's time; none where that has no limit.
+    time_limit: Option<TimeLimit>,
     /// The request is a HEAD: the body is not sent.
     bodiless: bool,
     /// The client speaks HTTP/1.1 or newer, and so knows upgrades.
@@ -56,6 +58,8 @@ pub(crate) struct Exchange {
 /// How far an exchange has come.
 struct Delivered {
     answer: Answer,
+    /// The app has returned, or raised.
+    returned: bool,
     /// The app's `to_ary` has closed the body.
     body_closed: bool,
     /// What writing to the stream raised in the app, because the client went away in the middle of it.
@@ -68,6 +72,8 @@ enum Answer {
     Open(Responder),
     /// The head, which is on its way.
     Sent,
+    /// `request_timeout` has answered in the app's place.
+    TimedOut,
     /// The app has the connection, as this socket once Ruby has made it.
     Hijacked(Option<Opaque<Value>>),
 }
@@ -97,8 +103,10 @@ impl Exchange {
         bodiless: bool,
         upgrades: bool,
     ) -> Obj<Self> {
-        let delivered = Delivered { answer: Answer::Open(responder), body_closed: false, write_error: None };
-        ruby.obj_wrap(Self { delivered: Mutex::new(delivered), bodiless, upgrades, env: env.into(), delivery, sockets })
+        let time_limit = responder.time_limit().cloned();
+        let answer = Answer::Open(responder);
+        let delivered = Mutex::new(Delivered { answer, returned: false, body_closed: false, write_error: None });
+        ruby.obj_wrap(Self { delivered, time_limit, bodiless, upgrades, env: env.into(), delivery, sockets })
     }
 
     // Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
@@ -106,14 +114,18 @@ impl Exchange {
         self.delivered.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The responder, if nothing was sent; `answer` takes its place.
+    /// The responder, if nothing was sent; `answer` takes its place, unless the app's time is over.
     fn replace(&self, answer: Answer) -> Option<Responder> {
+        let answer = if self.is_in_time() { answer } else { Answer::TimedOut };
         let mut delivered = self.delivered();
         if !matches!(delivered.answer, Answer::Open(_)) {
             return None;
         }
         let Answer::Open(mut responder) = std::mem::replace(&mut delivered.answer, answer) else { return None };
         drop(delivered);
+        if self.is_timed_out() {
+            return None;
+        }
         // Outside of the lock, because it asks Ruby for the thread.
         responder.waited_for_gvl(gvl::events::waited());
         Some(responder)
@@ -137,6 +149,26 @@ impl Exchange {
     /// Whether nothing was sent.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.delivered().answer, Answer::Open(_))
+    }
+
+    /// Whether the app is in time. From then on it is, for as long as it likes.
+    fn is_in_time(&self) -> bool {
+        self.time_limit.as_ref().is_none_or(TimeLimit::returned)
+    }
+
+    /// Whether the app's time is limited.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.time_limit.is_some()
+    }
+
+    /// Whether the app's time was over before it had returned.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.time_limit.as_ref().is_some_and(TimeLimit::is_exceeded)
+    }
+
+    /// Whether `request_timeout` has answered, and the app has been told so.
+    pub(crate) fn is_timed_out(&self) -> bool {
+        matches!(self.delivered().answer, Answer::TimedOut)
     }
 
     pub(crate) fn is_hijacked(&self) -> bool {
@@ -175,7 +207,7 @@ impl Exchange {
     }
 
     fn send(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
-        if self.is_hijacked() {
+        if self.is_hijacked() || self.is_timed_out() {
             return Ok(None);
         }
         let mut head = parts.head(ruby)?;
@@ -247,6 +279,21 @@ impl Exchange {
 
     // ===== Ruby methods =====
 
+    /// The app has returned, or raised. Returns whether that was in time; if not, nothing that it returns is sent.
+    fn returned(&self) -> bool {
+        self.delivered().returned = true;
+        let in_time = self.is_in_time();
+        if !in_time {
+            drop(self.take_responder());
+        }
+        in_time
+    }
+
+    /// Whether the app is still at it, although its time is over.
+    fn is_overdue(&self) -> bool {
+        self.is_exceeded() && !self.delivered().returned
+    }
+
     fn rb_deliver(ruby: &Ruby, rb_self: &Self, status: Value, headers: Value, body: Value) -> Result<(), Error> {
         // The app goes on with the callbacks, and the response does not wait for them.
         rb_self.deliver(ruby, &Parts { status, headers, body }).map(drop)
@@ -299,6 +346,9 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("call", method!(hijack::call, 0))?;
     class.define_method("deliver", method!(Exchange::rb_deliver, 3))?;
     class.define_method("open?", method!(Exchange::is_open, 0))?;
+    class.define_method("returned", method!(Exchange::returned, 0))?;
+    class.define_method("overdue?", method!(Exchange::is_overdue, 0))?;
+    class.define_method("timed_out?", method!(Exchange::is_timed_out, 0))?;
     class.define_method("refuse", method!(Exchange::refuse, 1))?;
     class.define_method("refuse_client", method!(Exchange::refuse_client, 1))?;
     class.define_method("env", method!(Exchange::env, 0))?;

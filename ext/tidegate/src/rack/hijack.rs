@@ -46,7 +46,13 @@ pub(crate) fn switch_protocols(
 /// an interrupt of the wait raises.
 pub(crate) fn hijack(ruby: &Ruby, exchange: &Exchange, head: Option<ResponseHead>) -> Result<Value, Error> {
     let Some(responder) = exchange.begin_hijack() else {
-        let why = if exchange.is_hijacked() { "the connection is hijacked already" } else { "the response has begun" };
+        let why = if exchange.is_hijacked() {
+            "the connection is hijacked already"
+        } else if exchange.is_timed_out() {
+            "request_timeout has answered the client"
+        } else {
+            "the response has begun"
+        };
         return Err(Error::new(ruby.exception_io_error(), why));
     };
     let parker = Parker::new();

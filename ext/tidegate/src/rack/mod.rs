@@ -16,3 +16,4 @@ mod response;
 mod response_body;
 mod response_headers;
 pub(crate) mod response_stream;
+pub(crate) mod seats;

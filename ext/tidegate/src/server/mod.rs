@@ -311,6 +311,10 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("end_guard", method!(Server::end_guard, 0))?;
     class.define_method("work", method!(Server::work, 0))?;
     class.define_method("demand", method!(Server::demand, 0))?;
+    class.define_method("next_overdue", method!(Server::next_overdue, 1))?;
+    class.define_method("next_idle", method!(Server::next_idle, 0))?;
+    class.define_method("serving", method!(Server::serving, 0))?;
+    class.define_method("stuck", method!(Server::stuck, 0))?;
     class.define_method("next_unfinished", method!(Server::next_unfinished, 0))?;
     class.define_method("await_stop", method!(Server::await_stop, 0))?;
     class.define_method("await_closing", method!(Server::await_closing, 0))?;

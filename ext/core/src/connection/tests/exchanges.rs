@@ -260,13 +260,72 @@ async fn a_full_queue_is_answered_and_the_connection_stays() {
 async fn what_has_waited_for_too_long_is_answered_and_the_connection_stays() {
     let harness = Harness::with_limits(Limits { queue_timeout: Some(s(2)), ..Limits::default() });
     let queue = harness.shared.services.queue.clone();
-    let clock = tokio::spawn(async move { queue.run_timers().await });
+    let clock = tokio::spawn(async move { queue.run_timers(drop).await });
     let mut client = harness.request().await;
     client.expect(BUSY).await;
     assert!(harness.shared.services.queue.is_empty());
     assert_eq!(harness.shared.services.stats.shed.get(crate::stats::Shed::QueueTimeout), 1);
     assert_eq!(harness.shared.services.stats.snapshot().in_flight, 0);
     clock.abort();
+}
+
+const LATE: &str = "HTTP/1.1 504 Gateway Timeout\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 20\r\n\r\n\
+                    504 Gateway Timeout\n";
+
+/// A server on which the app may take 3 s for a request, and its timers.
+fn limited(limits: Limits) -> (Harness, tokio::task::JoinHandle<()>) {
+    let harness = Harness::with_all(Timeouts::default(), limits, Some(s(3)));
+    let queue = harness.shared.services.queue.clone();
+    let timers = tokio::spawn(async move { queue.run_timers(drop).await });
+    (harness, timers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_app_has_for_too_long_is_answered_and_the_connection_stays() {
+    let (harness, timers) = limited(Limits::default());
+    let mut client = harness.request().await;
+    let late = harness.take().await;
+    client.expect(LATE).await;
+    client.send(GET).await;
+    let next = harness.take().await;
+    assert!(!late.responder.time_limit().unwrap().returned());
+    assert!(late.responder.is_gone());
+    drop(late.responder.answer(ok("late")));
+    assert!(next.responder.time_limit().unwrap().returned());
+    drop(next.responder.answer(ok("next")));
+    client.expect(&with_length("next")).await;
+    let counted = harness.shared.services.stats.snapshot();
+    assert_eq!((counted.timed_out, counted.in_flight, counted.shed), (1, 0, 0));
+    timers.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_has_returned_may_stream_for_as_long_as_it_likes() {
+    let (harness, timers) = limited(Limits::default());
+    let mut client = harness.request().await;
+    let Exchange { responder, .. } = harness.take().await;
+    assert!(responder.time_limit().unwrap().returned());
+    let (sender, _recall) = responder.stream(StatusCode::OK, HeaderMap::new(), s(1));
+    push(&sender, "a");
+    client.expect(&format!("{CHUNKED}1\r\na\r\n")).await;
+    tokio::time::sleep(s(60)).await;
+    push(&sender, "b");
+    client.expect("1\r\nb\r\n").await;
+    assert_eq!(harness.shared.services.stats.snapshot().timed_out, 0);
+    timers.abort();
+}
+
+/// What follows the answer would be taken for the next request.
+#[tokio::test(start_paused = true)]
+async fn the_connection_ends_where_the_app_has_not_read_the_body_of_a_late_request() {
+    let (harness, timers) = limited(Limits { stream_input: true, ..Limits::default() });
+    let mut client = harness.connect();
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let late = harness.take().await;
+    client.expect(&LATE.replace("content-length", "connection: close\r\ncontent-length")).await;
+    client.expect_end().await;
+    drop(late);
+    timers.abort();
 }
 
 #[tokio::test(start_paused = true)]

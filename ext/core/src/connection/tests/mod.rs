@@ -66,8 +66,13 @@ impl Harness {
     }
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
+        Self::with_all(timeouts, limits, None)
+    }
+
+    fn with_all(timeouts: Timeouts, limits: Limits, request_timeout: Option<Duration>) -> Self {
         let stats = SharedStats::default();
         let queue = DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone());
+        queue.limit_requests(request_timeout);
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -78,6 +83,7 @@ impl Harness {
             limits,
             probes: Probes::default(),
             added_headers: Default::default(),
+            request_timeout,
             spool_directory: std::env::temp_dir(),
         };
         let services = Services {

@@ -153,6 +153,15 @@ pub enum LogEvent<'a> {
         /// How many more there have been since the last line of this kind.
         unsaid: u64,
     },
+    /// A request has exceeded `request_timeout`, and its thread does not come back from the app.
+    Stuck {
+        /// The request's method.
+        method: &'a str,
+        /// The request's path.
+        path: &'a str,
+        /// For how long the app has had it.
+        held: Duration,
+    },
     /// A signal changed nothing.
     Unmoved(Signal, Phase),
     /// The drain is over.
@@ -189,6 +198,7 @@ impl LogEvent<'_> {
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
+            Self::Stuck { .. } => "stuck",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
             Self::Overdue { .. } => "overdue",
@@ -210,6 +220,7 @@ impl LogEvent<'_> {
             | Self::Unattended { .. }
             | Self::LinesLost(_)
             | Self::WrongLength { .. }
+            | Self::Stuck { .. }
             | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
             Self::ListenersClosed { lossless, .. } => !lossless,

@@ -88,6 +88,12 @@ impl fmt::Display for LogEvent<'_> {
             Self::WrongLength { method, path, declared, actual, unsaid } => {
                 wrong_length(f, [method, path], [*declared, *actual], *unsaid)
             }
+            Self::Stuck { method, path, held } => write!(
+                f,
+                "{method} {path}: the app has had it for {}, and its thread does not come back although it was interrupted \
+                 (request_timeout); it serves nothing else until it does",
+                seconds(*held)
+            ),
             Self::Unmoved(Signal::Hup, _) => f.write_str("SIGHUP: ignored, the server is stopping already"),
             Self::Unmoved(signal, Phase::Draining { .. }) => {
                 write!(f, "{signal}: the drain goes on as planned; one more signal ends the delay")
