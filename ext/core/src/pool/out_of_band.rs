@@ -101,7 +101,7 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     fn queue() -> Arc<DispatchQueue> {
-        DispatchQueue::new(9, None, 2, Arc::default())
+        DispatchQueue::new(9, None, 2, Default::default())
     }
 
     fn submit(queue: &DispatchQueue) -> crate::exchange::Awaited {

@@ -276,15 +276,10 @@ impl Driver {
     fn tell_cluster(&self, phase: Phase) {
         let Some(siblings) = self.siblings() else { return };
         siblings.member().set_state(WorkerState::of(&phase));
-        let line = match phase {
-            Phase::Ready => "booted\n",
-            Phase::Retiring { .. } => {
-                siblings.begin_to_leave();
-                "retiring\n"
-            }
-            _ => return,
-        };
-        self.control.iter().for_each(|control| control.tell(line));
+        if let Phase::Retiring { .. } = phase {
+            siblings.begin_to_leave();
+            self.control.iter().for_each(|control| control.tell("retiring\n"));
+        }
     }
 
     /// Tells the operator of connections that came at the end of the delay or after it.

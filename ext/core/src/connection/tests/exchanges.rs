@@ -274,7 +274,7 @@ const LATE: &str = "HTTP/1.1 504 Gateway Timeout\r\ncontent-type: text/plain; ch
 
 /// A server on which the app may take 3 s for a request, and its timers.
 fn limited(limits: Limits) -> (Harness, tokio::task::JoinHandle<()>) {
-    let harness = Harness::with_all(Timeouts::default(), limits, Some(s(3)));
+    let harness = Harness::with_all(Timeouts::default(), limits, Some(s(3)), None);
     let queue = harness.shared.services.queue.clone();
     let timers = tokio::spawn(async move { queue.run_timers(drop).await });
     (harness, timers)

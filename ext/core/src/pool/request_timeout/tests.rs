@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     exchange::{Answer, Awaited, time_limit::TimeLimits},
     pool::{Next, Worker, tests::exchange},
-    stats::Stats,
+    stats::SharedStats,
 };
 use std::{
     sync::{Arc, Mutex},
@@ -19,13 +19,13 @@ struct Pool {
     queue: Arc<DispatchQueue>,
     worker: Worker,
     connection: Arc<TimeLimits>,
-    stats: Arc<Stats>,
+    stats: SharedStats,
     parker: Parker,
 }
 
 impl Pool {
     fn new() -> Self {
-        let stats = Arc::new(Stats::default());
+        let stats = SharedStats::default();
         let queue = DispatchQueue::new(9, None, 1, stats.clone());
         queue.limit_requests(Some(LIMIT));
         let worker = queue.register();
