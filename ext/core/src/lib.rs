@@ -10,12 +10,13 @@
 //! | 2 | `config` | the settings, and how they are read by their names |
 //! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
 //! | 4 | `stats` | what is counted |
-//! | 5 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
-//! | 6 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
-//! | 7 | `pool` `drain` `log` | the queue to the workers and which of them may run; the traffic during a drain; lines for operators |
-//! | 8 | `connection` | one task for each connection: its state, deadlines and close |
-//! | 9 | `admin` | the admin listener's endpoints |
-//! | 10 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
+//! | 5 | `cluster` | what the processes of a cluster share: the table of workers, and what they have counted together |
+//! | 6 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
+//! | 7 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
+//! | 8 | `pool` `drain` `log` | the queue to the workers and which of them may run; the traffic during a drain; lines for operators |
+//! | 9 | `connection` | one task for each connection: its state, deadlines and close |
+//! | 10 | `admin` | the admin listener's endpoints |
+//! | 11 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
 //!
 //! # What takes part
 //!
@@ -26,6 +27,7 @@
 #![deny(unsafe_code)]
 
 mod admin;
+mod cluster;
 mod config;
 mod connection;
 mod drain;
@@ -43,9 +45,10 @@ mod sys;
 // What the binding names, and what is in the signatures of that.
 pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
+    cluster::{Cluster, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, Config, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto,
-        PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Interpreter, Limits, LogFormat, Logging,
+        MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -71,6 +74,7 @@ pub use self::{
         time_slice::{CpuClock, TimeSlicer},
     },
     server::{Observer, Running, Server, StopPoint, signals::BootGuard},
+    stats::GcFigures,
     sync::{Parker, Unparker},
     sys::process::{exit_within, limit_arenas},
 };

@@ -47,7 +47,6 @@ use crate::{
         warnings::RateLimit,
     },
     pool::DispatchQueue,
-    stats::Stats,
     sync::now,
 };
 
@@ -60,7 +59,6 @@ const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 /// What the admin listener shows, and what its clients may ask for.
 pub(crate) struct Admin {
     pub(crate) phase: watch::Receiver<Phase>,
-    pub(crate) stats: Arc<Stats>,
     pub(crate) report: Arc<Report>,
     pub(crate) liveness: Liveness,
     /// Carries out commands.
@@ -106,7 +104,8 @@ impl Liveness {
         Self { queue, liveness_timeout, observer, logged: AtomicBool::new(false) }
     }
 
-    /// For how long requests have waited with nothing to run them, where that is too long; the log has one line about it.
+    /// For how long requests have waited with nothing to run them, where that is too long, and in a cluster so in every worker; the log
+    /// has one line about it.
     fn unattended(&self) -> Option<Duration> {
         let silence = self.queue.unattended_for_too_long(self.liveness_timeout, now());
         match silence {
@@ -117,7 +116,7 @@ impl Liveness {
             Some(_) => {}
             None => self.logged.store(false, Relaxed),
         }
-        silence
+        self.queue.all_unattended(self.liveness_timeout, now())
     }
 }
 
@@ -131,7 +130,6 @@ impl Admin {
     /// The admin endpoints on `address`; `access` decides which clients may use them.
     pub(crate) fn new(
         phase: watch::Receiver<Phase>,
-        stats: Arc<Stats>,
         report: Arc<Report>,
         liveness: Liveness,
         steering: Steering,
@@ -139,7 +137,7 @@ impl Admin {
         (address, access): (&Address, AdminAccess),
     ) -> Self {
         let authority = Authority::new(access, address);
-        Self { phase, stats, report, liveness, steering, observer, authority, refusals: RateLimit::default() }
+        Self { phase, report, liveness, steering, observer, authority, refusals: RateLimit::default() }
     }
 
     async fn answer(&self, head: &Parts, client: AdminClient) -> Response {
@@ -158,7 +156,7 @@ impl Admin {
             return self.authority.may_read(head).map_or_else(deny, |()| numbers);
         }
         let phase = *self.phase.borrow();
-        let in_flight = || self.stats.snapshot().in_flight;
+        let in_flight = || self.report.in_flight();
         let unattended = || self.liveness.unattended();
         probe::answer(&head.method, path, phase, now(), in_flight, unattended).unwrap_or_else(|| {
             probe::text(

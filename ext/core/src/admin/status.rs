@@ -63,12 +63,12 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let (phase, counted) = (*self.phase.borrow(), self.stats.snapshot());
+        let phase = *self.phase.borrow();
         let status = Status {
             phase: phase.name(),
             seconds_left: left(phase, now()).map(tenths),
-            in_flight: counted.in_flight,
-            connections: counted.connections,
+            in_flight: self.report.in_flight(),
+            connections: self.report.connections(),
             plan: self.steering.plan.into(),
         };
         // Strings and numbers can always be written.
@@ -78,9 +78,10 @@ impl Admin {
 
 fn left(phase: Phase, now: Instant) -> Option<Duration> {
     match phase {
-        Phase::Draining { until, .. } | Phase::Closing { deadline: until, .. } | Phase::Forcing { until } => {
-            Some(until.saturating_duration_since(now))
-        }
+        Phase::Draining { until, .. }
+        | Phase::Closing { deadline: until, .. }
+        | Phase::Retiring { deadline: until, .. }
+        | Phase::Forcing { until } => Some(until.saturating_duration_since(now)),
         Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The admin listener over the wire: who is answered, what begins a drain, and what a slow client can hold.
 
 use super::*;
+use crate::stats::SharedStats;
 use crate::{
     admin::questions::{NextQuestion, Questions, Reply},
     config::Token,
@@ -50,7 +51,7 @@ impl Harness {
         let logged = Arc::<Mutex<Vec<String>>>::default();
         let lines = logged.clone();
         let observer: Observer = Arc::new(move |event: &LogEvent<'_>| lines.lock().unwrap().push(event.to_string()));
-        let stats = Arc::<Stats>::default();
+        let stats = SharedStats::default();
         let queue = DispatchQueue::new(1, None, 1, stats.clone());
         let report = Report::new(
             stats.clone(),
@@ -63,7 +64,7 @@ impl Harness {
         let access = AdminAccess { admin_token: token.map(Token::new), admin_hosts: Vec::new() };
         let address = Address::parse(address).unwrap();
         let liveness = Liveness::new(queue.clone(), Some(Duration::from_secs(60)), observer.clone());
-        let admin = Arc::new(Admin::new(phase, stats, report, liveness, steering, observer, (&address, access)));
+        let admin = Arc::new(Admin::new(phase, report, liveness, steering, observer, (&address, access)));
         Self { phase: sender, queue, admin, questions, asked, logged, limit: ConnectionLimit::new(4) }
     }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod admin;
+mod cluster;
 mod limits;
 mod settings;
 mod shutdown;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 pub use self::{
     address::Address,
     admin::{AdminAccess, Token},
+    cluster::ClusterOptions,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
@@ -71,6 +73,9 @@ pub struct Config {
     /// The shutdown's delays and budget.
     #[serde(skip)]
     pub shutdown: PlanOptions,
+    /// How a worker of a cluster shares its load, and leaves.
+    #[serde(skip)]
+    pub cluster: ClusterOptions,
     /// What is logged, and how.
     #[serde(skip)]
     pub logging: Logging,
@@ -96,6 +101,7 @@ impl Default for Config {
             limits: Limits::default(),
             added_headers: AddedHeaders::default(),
             shutdown: PlanOptions::default(),
+            cluster: ClusterOptions::default(),
             logging: Logging::default(),
             about: About::default(),
         }
@@ -116,6 +122,7 @@ impl Config {
             limits: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
+            cluster: settings.take()?,
             logging: settings.take()?,
             ..settings.take()?
         };
@@ -216,7 +223,7 @@ mod tests {
             "bind": ["tcp://127.0.0.1:0"], "admin": "unix:///run/admin.sock", "admin_token": "secret", "max_threads": 4,
             "head_timeout": 2.5, "body_timeout": null, "max_connections": 9, "header_fields_limit": 20_000, "drain_delay": "auto",
             "shutdown_timeout": 7, "log_format": "json", "termination_log": "auto", "time_slice": 0, "platform": "kubernetes",
-            "request_id": true, "probe_paths": true
+            "request_id": true, "probe_paths": true, "hand_over": false, "worker_shutdown_timeout": 3
         }))
         .unwrap();
         assert_eq!(config.bind, [Address::parse("tcp://127.0.0.1:0").unwrap()]);
@@ -232,6 +239,7 @@ mod tests {
         assert_eq!(config.shutdown.shutdown_timeout, OrAuto::Value(Duration::from_secs(7)));
         assert_eq!(config.logging.log_format, LogFormat::Json);
         assert_eq!(config.logging.termination_log, Some(OrAuto::Auto));
+        assert_eq!((config.cluster.hand_over, config.cluster.worker_shutdown_timeout.as_secs()), (false, 3));
         assert!(config.added_headers.request_id && config.probes.probe_paths);
     }
 

@@ -31,6 +31,10 @@ pub(super) enum Ending {
     Hijacked(HijackRequest),
     /// Nothing came in for a while: what comes next can be waited for without hyper.
     Resting,
+    /// A request has begun that the sibling in this slot would run at once.
+    Elsewhere(usize),
+    /// The connection is a sibling's.
+    HandedOver,
     /// Nothing came in for as long as is allowed, which in a drain is not long.
     Silent,
     /// Nothing, or no whole head, came in for longer than on any other connection, and a new one needs the room.
@@ -127,7 +131,8 @@ async fn end<S: Socket>(
     };
     match ending {
         // The connection does not end with these.
-        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields => {}
+        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) => {}
+        Ending::HandedOver => stats.handed_over.inc(),
         Ending::Lost => {}
         Ending::Evicted => stats.gave_way.inc(),
         Ending::Silent | Ending::Dismissed => {

@@ -55,6 +55,16 @@ impl Inbound {
         self.refused || self.waits
     }
 
+    /// Whether the next byte that comes is the first of a head.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.is_empty() && self.guard.expects_head()
+    }
+
+    /// All that came and did not pass, where that is the beginning of a message.
+    pub(super) fn unserved(&self) -> Option<&[u8]> {
+        (self.passed.is_empty() && self.guard.expects_head()).then_some(&self.held)
+    }
+
     pub(super) fn has_held(&self) -> bool {
         !self.held.is_empty()
     }
@@ -95,6 +105,12 @@ impl Inbound {
     /// Takes bytes that the guard has to look at.
     pub(super) fn hold(&mut self, bytes: &[u8]) {
         self.held.extend_from_slice(bytes);
+    }
+
+    /// Takes the bytes in `buf` from `before` on, which came last, out of it again.
+    pub(super) fn withhold(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        self.hold(&buf.filled()[before..]);
+        buf.set_filled(before);
     }
 
     /// Puts bytes that have passed into `buf`. Returns whether there were any.

@@ -12,6 +12,7 @@
 //! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
 //! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
 //! | `response_body` `spill` | the body as hyper takes it, and what a slow client leaves unsent |
+//! | `siblings` | the other workers of a cluster, to which a connection may go between two requests |
 //! | `deadline_timer` | the timer |
 //! | `ending` `close` `hijack` | why and how a connection ends, or becomes the app's |
 //! | `connection_limit` `memory_trim` | how many there may be; memory given back after a rush |
@@ -29,6 +30,7 @@ mod response_body;
 mod response_future;
 mod service;
 mod shared;
+mod siblings;
 mod socket;
 mod spill;
 mod stage;
@@ -52,6 +54,7 @@ use tokio::sync::watch;
 pub(crate) use self::{
     connection_limit::ConnectionLimit,
     shared::{ConnectionSettings, Services, Shared},
+    siblings::Siblings,
     socket::Socket,
 };
 use self::{
@@ -65,6 +68,7 @@ use self::{
     tracked_socket::TrackedSocket,
 };
 use crate::{
+    cluster::handover::Traits,
     config::Limits,
     exchange::interim::Interim,
     http::{guard::HeadLimits, request::Peer},
@@ -88,31 +92,72 @@ pub(crate) fn serve<S: Socket>(
     open: OpenConnection,
 ) -> impl Future<Output = ()> + Send {
     let accepted_in_drain = shared.phase().is_stopping();
-    let state = Arc::new(ConnectionState::new(now()));
+    let (socket, service) = begin(socket, peer, shared, ConnectionState::new(now()), accepted_in_drain);
+    live(socket, service, open, false)
+}
+
+/// Serves a connection that a sibling has sent, with what it had read.
+pub(crate) fn take_over<S: Socket>(
+    socket: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+    open: OpenConnection,
+    (traits, read_ahead): (Traits, &[u8]),
+) -> impl Future<Output = ()> + Send + use<S> {
+    let state = ConnectionState::taken_over(now(), traits.fresh, !read_ahead.is_empty());
+    let one_shot = traits.one_shot || traits.fresh && shared.phase().is_stopping();
+    let (mut socket, service) = begin(socket, peer, shared, state, one_shot);
+    socket.taken_over(traits, read_ahead);
+    live(socket, service, open, !traits.for_request && read_ahead.is_empty())
+}
+
+fn begin<S: Socket>(
+    socket: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+    state: ConnectionState,
+    one_shot: bool,
+) -> (TrackedSocket<S>, Service) {
+    let (state, siblings) = (Arc::new(state), shared.services.siblings.clone());
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;
     let limits = HeadLimits { bytes: limits.head_limit, fields: limits.header_fields_limit };
-    let socket = TrackedSocket::new(socket, limits, state.clone(), interim.clone());
-    let service = Service::new(shared, state, interim, Arc::new(peer), accepted_in_drain);
-    live(socket, service, open)
+    let socket = TrackedSocket::new(socket, limits, state.clone(), interim.clone(), siblings);
+    (socket, Service::new(shared, state, interim, Arc::new(peer), one_shot))
 }
 
 /// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
-/// connection at rest is small.
-async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection) {
+/// connection at rest is small. `at_rest`: it begins without hyper.
+async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: OpenConnection, mut at_rest: bool) {
     let (state, shared) = (service.state(), service.shared());
     let _memory = shared.bounds.memory.needed(memory_trim::OPEN);
     let (ending, unread) = loop {
         let (ending, unread);
-        (socket, ending, unread) = Box::pin(work(socket, &service)).await;
+        if std::mem::take(&mut at_rest) {
+            (ending, unread) = (Ending::Resting, Bytes::new());
+        } else {
+            (socket, ending, unread) = Box::pin(work(socket, &service)).await;
+        }
         match ending {
             Ending::Resting => {
                 socket.inbound_mut().put_back(unread);
                 let evictable = shared.bounds.connections.silent_connection();
-                match rest(&mut socket, state, shared, evictable).await {
-                    Ok(()) => {}
+                match rest(&mut socket, &service, evictable).await {
+                    Ok(()) => {
+                        if let Some(sibling) = socket.better_place_at_rest()
+                            && socket.hand_over(Some(sibling), service.is_one_shot())
+                        {
+                            break (Ending::HandedOver, Bytes::new());
+                        }
+                    }
                     Err(Ending::Silent | Ending::Evicted) if socket.holds_unread(&[]) => state.warm(now(), false),
                     Err(instead) => break (instead, Bytes::new()),
+                }
+            }
+            Ending::Elsewhere(sibling) => {
+                socket.inbound_mut().put_back(unread);
+                if socket.hand_over(Some(sibling), service.is_one_shot()) {
+                    break (Ending::HandedOver, Bytes::new());
                 }
             }
             // The next hyper connection is built with room for more fields.
@@ -234,10 +279,10 @@ async fn evicted(evictable: &mut Option<Evictable>) {
 /// Why the connection is not waited for any longer.
 async fn rest<S: Socket>(
     socket: &mut TrackedSocket<S>,
-    state: &ConnectionState,
-    shared: &Shared,
+    service: &Service,
     mut evictable: Evictable,
 ) -> Result<(), Ending> {
+    let (state, shared) = (service.state(), service.shared());
     let mut phases = shared.services.phase.clone();
     let timer = tokio::time::sleep(NEVER);
     tokio::pin!(timer);
@@ -245,6 +290,9 @@ async fn rest<S: Socket>(
         let phase = *phases.borrow_and_update();
         if phase.is_forced() {
             return Err(Ending::Dismissed);
+        }
+        if phase.hands_over() && socket.hand_over(None, service.is_one_shot()) {
+            return Err(Ending::HandedOver);
         }
         let due = state.due(&shared.settings.timeouts, phase);
         if let Some((at, due)) = due {
@@ -262,7 +310,16 @@ async fn rest<S: Socket>(
             () = evictable.evicted() => return Err(Ending::Evicted),
             () = &mut timer, if due.is_some() => {}
             () = phase_changed(&mut phases) => {}
+            () = adoption_room(shared), if phase.hands_over() => {}
         }
+    }
+}
+
+/// Resolves when a sibling may take the connection.
+async fn adoption_room(shared: &Shared) {
+    match &shared.services.siblings {
+        Some(siblings) => siblings.has_adoption_room().await,
+        None => pending().await,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         request::Peer,
     },
     log::access::Record,
-    stats::{MethodClass, StatusClass},
+    stats::{Ending, MethodClass},
 };
 
 /// A response body as hyper takes it, held to the length the app declared.
@@ -185,7 +185,7 @@ impl Drop for Line {
 pub(super) struct Meter {
     shared: Arc<Shared>,
     method: MethodClass,
-    status: StatusClass,
+    status: Ending,
     received: Instant,
     bytes: u64,
 }
@@ -195,7 +195,7 @@ impl Meter {
     pub(super) fn start(shared: Arc<Shared>, method: &Method, received: Instant) -> Self {
         shared.services.stats.request_begun();
         shared.services.queue.request_opened();
-        Self { shared, method: method.into(), status: StatusClass::NONE, received, bytes: 0 }
+        Self { shared, method: method.into(), status: Ending::NoResponse, received, bytes: 0 }
     }
 
     /// Its response begins.

@@ -60,6 +60,11 @@ impl Service {
         &self.state
     }
 
+    /// Whether every response on the connection says `close`.
+    pub(super) fn is_one_shot(&self) -> bool {
+        self.one_shot
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -125,7 +130,9 @@ impl Service {
     /// Whether this response says `close`, so that the client opens its next connection elsewhere.
     pub(super) fn tells_close(&self) -> bool {
         let phase = self.shared.phase();
-        let probability = if self.one_shot { 1.0 } else { phase.close_probability(now()) };
+        let turned_away =
+            || phase.hands_over() && self.shared.services.siblings.as_ref().is_none_or(|all| all.turns_away());
+        let probability = if self.one_shot || turned_away() { 1.0 } else { phase.close_probability(now()) };
         probability > 0.0 && fastrand::f64() < probability
     }
 

@@ -6,7 +6,7 @@ use http::request::Parts;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim};
+use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, siblings::Siblings};
 use crate::{
     config::{AddedHeaders, Config, Limits, Probes, Timeouts},
     drain::Traffic,
@@ -15,7 +15,7 @@ use crate::{
     lifecycle::Phase,
     log::{access::AccessLog, warnings::Warnings},
     pool::DispatchQueue,
-    stats::Stats,
+    stats::SharedStats,
 };
 
 /// What all connections of a server share.
@@ -59,7 +59,7 @@ impl ConnectionSettings {
 pub(crate) struct Services {
     /// Where requests wait for a worker.
     pub(crate) queue: Arc<DispatchQueue>,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) stats: SharedStats,
     /// The server's phase, as the driver sets it.
     pub(crate) phase: watch::Receiver<Phase>,
     /// When requests come and how long they take: what a drain goes by.
@@ -68,6 +68,8 @@ pub(crate) struct Services {
     pub(crate) access_log: Option<AccessLog>,
     /// Tells the operator what there is to mend.
     pub(crate) warnings: Arc<Warnings>,
+    /// The other workers; `None` where the process is the only one.
+    pub(crate) siblings: Option<Arc<Siblings>>,
 }
 
 /// What enforces the [`Limits`] that the connections of a server keep together.
@@ -127,7 +129,7 @@ impl Shared {
             return None;
         }
         let in_flight = || self.services.stats.snapshot().in_flight;
-        let unattended = || self.services.queue.unattended_for_too_long(probes.liveness_timeout, now);
+        let unattended = || self.services.queue.all_unattended(probes.liveness_timeout, now);
         probe::answer_beside_app(probes, &head.method, head.uri.path(), self.phase(), now, in_flight, unattended)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use tokio::{
@@ -22,6 +22,9 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Makes closing tell the peer that the stream was cut, if the protocol has a way.
     fn reset_on_close(&self);
+
+    /// The descriptor, where there is one that another process can have.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
     /// The socket itself, for the app; one that has none is given back.
     fn release(self) -> io::Result<Released<Self>>
@@ -50,6 +53,10 @@ impl Socket for TcpStream {
         let _ = self.set_zero_linger();
     }
 
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
     fn release(self) -> io::Result<Released<Self>> {
         self.into_std().map(|socket| Released::Descriptor(socket.into(), Family::Tcp))
     }
@@ -66,6 +73,10 @@ impl Socket for UnixStream {
     }
 
     fn reset_on_close(&self) {}
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
 
     fn release(self) -> io::Result<Released<Self>> {
         self.into_std().map(|socket| Released::Descriptor(socket.into(), Family::Unix))
@@ -84,6 +95,10 @@ impl Socket for tokio::io::DuplexStream {
     }
 
     fn reset_on_close(&self) {}
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     fn release(self) -> io::Result<Released<Self>> {
         Ok(Released::Stream(self))

@@ -68,6 +68,8 @@ pub(super) enum Interruption {
     Refused(Refused),
     /// The head has more fields than this hyper has room for.
     ManyFields,
+    /// The sibling in this slot would run the request at once.
+    Elsewhere(usize),
 }
 
 /// What is due at a deadline.
@@ -88,6 +90,11 @@ pub(super) enum Due {
 }
 
 impl Stage {
+    /// Whether nothing of a request has come in since the last response.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Fresh { .. } | Self::Idle { .. })
+    }
+
     /// Whether a request is under way, so that what comes in behind it has to wait.
     pub(super) fn is_exchanging(&self) -> bool {
         match self {
@@ -121,13 +128,19 @@ impl Stage {
     /// When the connection may be closed in a drain, if nothing comes in before. `gap` is the longest silence that it has broken.
     pub(super) fn cold_at(&self, phase: Phase, gap: Option<Duration>) -> Option<Instant> {
         match (self, phase) {
-            (Self::Idle { since }, Phase::Closing { since: begun, deadline, gently: true }) => {
+            (
+                Self::Idle { since },
+                Phase::Closing { since: begun, deadline, gently: true }
+                | Phase::Retiring { since: begun, deadline, .. },
+            ) => {
                 let usual = gap.map_or(COLD_AFTER_FIRST, |gap| COLD_AFTER_GAPS * gap);
                 // Not so long that requests in flight would be short of time.
                 let latest = begun + deadline.saturating_duration_since(begun) / 2;
                 Some((*since + usual).min(latest).max(*since + COLD_AFTER))
             }
-            (Self::Fresh { since } | Self::Idle { since }, Phase::Closing { .. }) => Some(*since + COLD_AFTER),
+            (Self::Fresh { since } | Self::Idle { since }, Phase::Closing { .. } | Phase::Retiring { .. }) => {
+                Some(*since + COLD_AFTER)
+            }
             _ => None,
         }
     }

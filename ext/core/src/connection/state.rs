@@ -97,6 +97,23 @@ impl ConnectionState {
         Self { forced: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
 
+    /// Of a connection that comes from a sibling. `fresh`: it has had no request yet; `begun`: the head of the next has begun to
+    /// come in. The client's timeouts begin anew.
+    pub(super) fn taken_over(now: Instant, fresh: bool, begun: bool) -> Self {
+        let state = Self::new(now);
+        let mut inner = state.inner();
+        if !fresh {
+            inner.client.arrival = None;
+        }
+        inner.stage = match (begun, fresh) {
+            (true, _) => Stage::Head(ArrivingHead::begins(now)),
+            (false, true) => Stage::Fresh { since: now },
+            (false, false) => Stage::Idle { since: now },
+        };
+        drop(inner);
+        state
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // No code that can panic runs under this lock.
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -270,13 +287,17 @@ impl ConnectionState {
                 Stage::Hijack(_) | Stage::Flushing { .. } => {}
             }
         }
+        if phase.hands_over() && inner.stage.is_silent() {
+            return Err(Ending::Resting);
+        }
         Ok(inner.wait(timeouts, phase, evictable))
     }
 
     /// The same after hyper was polled and waits; `None` where [`check`](Self::check) has something else to say.
     pub(super) fn wait(&self, timeouts: &Timeouts, phase: Phase, evictable: bool) -> Option<Wait> {
         let inner = self.inner();
-        if inner.lets_go() { None } else { Some(inner.wait(timeouts, phase, evictable)) }
+        let is_the_siblings = phase.hands_over() && inner.stage.is_silent();
+        if is_the_siblings || inner.lets_go() { None } else { Some(inner.wait(timeouts, phase, evictable)) }
     }
 
     /// When something is due if nothing happens before, and what, for a connection at rest.
@@ -310,6 +331,11 @@ impl ConnectionState {
         if let Some(rate) = timeouts.min_data_rate {
             self.inner().output.check_pace(now, rate);
         }
+    }
+
+    /// Whether the connection has had no request, but for probes.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.inner().client.arrival.is_some()
     }
 
     pub(super) fn client_has_closed(&self) -> bool {
@@ -359,6 +385,7 @@ impl Inner {
             Stage::Head(head) => match head.interruption.take() {
                 Some(Interruption::Refused(reason)) => Err(Ending::Refused(reason)),
                 Some(Interruption::ManyFields) => Err(Ending::ManyFields),
+                Some(Interruption::Elsewhere(sibling)) => Err(Ending::Elsewhere(sibling)),
                 None => Ok(()),
             },
             _ => Ok(()),

@@ -11,14 +11,21 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{
     inbound::Inbound,
+    siblings::Siblings,
     socket::{Released, Socket},
+    stage::Interruption,
     state::ConnectionState,
 };
-use crate::{exchange::interim::Interim, http::guard::HeadLimits};
+use crate::{
+    cluster::handover::{MAX_READ_AHEAD, Traits},
+    exchange::interim::Interim,
+    http::guard::HeadLimits,
+};
 
 /// Bytes read at a time where hyper does not read: most heads fit.
 const SCRATCH: usize = 4096;
@@ -30,6 +37,10 @@ pub(super) struct TrackedSocket<S> {
     inbound: Inbound,
     state: Arc<ConnectionState>,
     interim: Arc<Interim>,
+    /// The other workers, in a cluster.
+    siblings: Option<Arc<Siblings>>,
+    /// It has come from a sibling for the request that comes next, which is served here whatever happens.
+    stays: bool,
     /// Interim responses that are being written ahead of hyper's bytes.
     ahead: Bytes,
     /// hyper has had nothing to write since it last flushed, so that no message is half written.
@@ -37,9 +48,71 @@ pub(super) struct TrackedSocket<S> {
 }
 
 impl<S: Socket> TrackedSocket<S> {
-    pub(super) fn new(socket: S, limits: HeadLimits, state: Arc<ConnectionState>, interim: Arc<Interim>) -> Self {
-        let inbound = Inbound::new(limits);
-        Self { socket, inbound, state, interim, ahead: Bytes::new(), between_messages: true }
+    pub(super) fn new(
+        socket: S,
+        limits: HeadLimits,
+        state: Arc<ConnectionState>,
+        interim: Arc<Interim>,
+        siblings: Option<Arc<Siblings>>,
+    ) -> Self {
+        let (inbound, ahead) = (Inbound::new(limits), Bytes::new());
+        Self { socket, inbound, state, interim, siblings, stays: false, ahead, between_messages: true }
+    }
+
+    /// A sibling has sent it, with what it had read.
+    pub(super) fn taken_over(&mut self, traits: Traits, read_ahead: &[u8]) {
+        // A head that has begun is not looked at for this again.
+        self.stays = traits.for_request && read_ahead.is_empty();
+        self.inbound.hold(read_ahead);
+    }
+
+    /// A sibling that would run at once what comes in `bytes`, which are the first of a request. Only for a whole head: a client
+    /// that is slow to send one does not keep a sibling from work. A sibling that is named expects the connection.
+    fn better_place(&self, bytes: &[u8]) -> Option<usize> {
+        let siblings = self.siblings.as_ref()?;
+        if bytes.len() > MAX_READ_AHEAD || self.socket.descriptor().is_none() {
+            return None;
+        }
+        memmem::find(bytes, b"\r\n\r\n")?;
+        siblings.idle_one()
+    }
+
+    /// Whether what comes next is the first of a request that may go to a sibling, and would wait here.
+    fn may_go_elsewhere(&mut self) -> bool {
+        match &self.siblings {
+            None => false,
+            Some(_) if self.inbound.is_between_messages() && self.stays => {
+                // Until its next request.
+                self.stays = self.state.is_exchanging();
+                false
+            }
+            Some(siblings) => {
+                siblings.would_help() && self.inbound.is_between_messages() && !self.state.is_exchanging()
+            }
+        }
+    }
+
+    /// The same as [`better_place`](Self::better_place), for what [`await_bytes`](Self::await_bytes) has brought.
+    pub(super) fn better_place_at_rest(&mut self) -> Option<usize> {
+        if std::mem::take(&mut self.stays) || !self.siblings.as_ref()?.would_help() {
+            return None;
+        }
+        self.better_place(self.inbound.unserved()?)
+    }
+
+    /// Sends the connection to a sibling, where nothing of it is in flight: to the one in this slot, or to the first that takes it.
+    /// Returns whether it has gone; then this end of it is to be dropped.
+    pub(super) fn hand_over(&self, sibling: Option<usize>, one_shot: bool) -> bool {
+        let (Some(siblings), Some(read_ahead), Some(socket)) =
+            (&self.siblings, self.inbound.unserved(), self.socket.descriptor())
+        else {
+            return false;
+        };
+        let traits = Traits { fresh: self.state.is_fresh(), for_request: sibling.is_some(), one_shot };
+        match sibling {
+            Some(sibling) => siblings.send(sibling, socket, traits, read_ahead).is_ok(),
+            None => siblings.give_away(socket, traits, read_ahead),
+        }
     }
 
     /// The socket's descriptor, unless something was read from it that the app has to get first.
@@ -47,11 +120,11 @@ impl<S: Socket> TrackedSocket<S> {
         if !self.inbound.is_empty() {
             return Ok(Released::Stream(self));
         }
-        let Self { socket, inbound, state, interim, ahead, between_messages } = self;
+        let Self { socket, inbound, state, interim, siblings, stays, ahead, between_messages } = self;
         Ok(match socket.release()? {
             Released::Descriptor(descriptor, family) => Released::Descriptor(descriptor, family),
             Released::Stream(socket) => {
-                Released::Stream(Self { socket, inbound, state, interim, ahead, between_messages })
+                Released::Stream(Self { socket, inbound, state, interim, siblings, stays, ahead, between_messages })
             }
         })
     }
@@ -168,6 +241,14 @@ impl<S: Socket> AsyncRead for TrackedSocket<S> {
             if buf.filled().len() == before {
                 this.state.end_of_input();
                 return Poll::Ready(Ok(()));
+            }
+            if this.may_go_elsewhere()
+                && let Some(sibling) = this.better_place(&buf.filled()[before..])
+            {
+                this.inbound.withhold(buf, before);
+                this.state.bytes_read();
+                this.state.interrupt(Interruption::Elsewhere(sibling));
+                return Poll::Pending;
             }
             this.inbound.sift(buf, before, &this.state)?;
             if buf.filled().len() > before {

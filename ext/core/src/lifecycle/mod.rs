@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! Booting ─booted─▶ Ready ─TERM, QUIT, drain─▶ Draining ─delay over, 2nd signal─▶ Closing ─emptied─▶ Stopped
-//!                     └───────────INT, stop──────────────────────────────────────┘ └─deadline, 3rd signal─▶ Forcing ─▶ Stopped
+//!                     ├───────────INT, stop──────────────────────────────────────┘ └─deadline, 3rd signal─▶ Forcing ─▶ Stopped
+//!                     └─retire─▶ Retiring ─emptied─▶ Stopped
 //! ```
+//!
+//! Only a worker of a cluster retires: the cluster goes on. When the cluster drains meanwhile, the worker closes with it.
 //!
 //! States only move forward. Nothing here reads a clock, does I/O or knows a connection.
 
@@ -35,6 +38,8 @@ pub enum Event {
     Drain,
     /// The embedding program asks for a stop without the delay, as SIGINT would.
     Stop,
+    /// A worker of a cluster leaves it, and its siblings go on.
+    Retire,
     /// In a drain: all clients that sent connections have fallen silent.
     Quiet,
     /// The drain delay is over, and new connections still come.
@@ -63,6 +68,8 @@ pub(crate) enum Action {
     Announce(Phase, Cause),
     /// Let no new connection in, empty the accept queues, close the listeners.
     CloseListeners,
+    /// Accept nothing more on listeners that the siblings go on with.
+    LeaveListeners,
     /// Tell connections and probes that the drain goes on until then.
     Extend(Phase),
     /// Refuse or cut what is left.
@@ -117,11 +124,23 @@ pub(crate) struct Lifecycle {
     ends_process: bool,
     /// When a forced end is over at the latest.
     forced_until: Option<Instant>,
+    retirement: Retirement,
+    /// When what is left is cut, once the worker has left its cluster.
+    retiring_until: Option<Instant>,
+}
+
+/// How a worker leaves its cluster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retirement {
+    /// How long what is in flight may take.
+    pub(crate) timeout: Duration,
+    /// Whether connections at rest are given to siblings.
+    pub(crate) hands_over: bool,
 }
 
 impl Lifecycle {
     /// A server that has not booted.
-    pub(crate) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan, retirement: Retirement) -> Self {
         Self {
             plan,
             phase: Phase::Booting,
@@ -131,6 +150,8 @@ impl Lifecycle {
             interrupts: 0,
             ends_process: false,
             forced_until: None,
+            retirement,
+            retiring_until: None,
         }
     }
 
@@ -144,19 +165,29 @@ impl Lifecycle {
         match self.phase {
             Phase::Booting | Phase::Ready | Phase::Stopped { .. } => None,
             Phase::Draining { until, .. } | Phase::Forcing { until } => Some(until),
-            Phase::Closing { deadline, .. } => Some(deadline),
+            Phase::Retiring { deadline, .. } | Phase::Closing { deadline, .. } => Some(deadline),
         }
+    }
+
+    /// Whether the server was told to stop, and not only to leave its cluster.
+    pub(crate) fn has_drained(&self) -> bool {
+        self.stopping_since.is_some()
     }
 
     /// When a process that is the server's own has to be gone, whatever its interpreter does; `None` as long as it goes on, or
     /// may go on without the server. The server's own end, which may come much earlier, leaves it the whole time: what the
     /// app has registered for the exit runs then.
     pub(crate) fn gone_by(&self, now: Instant) -> Option<Instant> {
-        let since = self.stopping_since.filter(|_| self.ends_process && self.phase.refuses_new())?;
-        let limit = match (self.plan.gone_after(), self.phase) {
-            (Some(budget), _) => since + budget,
-            (None, Phase::Closing { deadline, .. }) => deadline + FORCING + Plan::exit_limit(),
-            (None, _) => now + Plan::exit_limit(),
+        if !self.ends_process || !self.phase.refuses_new() {
+            return None;
+        }
+        let limit = match (self.stopping_since, self.retiring_until, self.plan.gone_after(), self.phase) {
+            (Some(since), _, Some(budget), _) => since + budget,
+            (Some(_), _, None, Phase::Closing { deadline, .. }) => deadline + FORCING + Plan::exit_limit(),
+            (Some(_), _, None, _) => now + Plan::exit_limit(),
+            // No platform has asked for this end.
+            (None, Some(deadline), ..) => deadline + FORCING + Plan::exit_limit(),
+            (None, None, ..) => return None,
         };
         match (self.forced_until, self.phase) {
             (Some(_), Phase::Stopped { status: 0 }) | (None, _) => Some(limit),
@@ -185,13 +216,14 @@ impl Lifecycle {
                 self.stop_from(Cause::Request, now, self.plan.drain_delay)
             }
             Event::Stop => self.stop_from(Cause::Request, now, Duration::ZERO),
+            Event::Retire => self.retire(now),
             Event::Quiet => match self.phase {
                 Phase::Draining { .. } => self.close(Cause::Quiet, now),
                 _ => Vec::new(),
             },
             Event::StillArriving { last, reserve } => self.extend(last, reserve, now),
             Event::Emptied { cut } => match self.phase {
-                Phase::Closing { .. } | Phase::Forcing { .. } => {
+                Phase::Retiring { .. } | Phase::Closing { .. } | Phase::Forcing { .. } => {
                     self.enter(Phase::Stopped { status: cut.into() }, Cause::Emptied)
                 }
                 _ => Vec::new(),
@@ -216,6 +248,7 @@ impl Lifecycle {
                 };
                 self.stop_from(cause, now, delay)
             }
+            Phase::Retiring { .. } => self.stop_from(cause, now, Duration::ZERO),
             // A first signal after a drain that was asked for is the platform's, which goes on as planned.
             Phase::Draining { .. } if self.signals >= 2 || signal == Signal::Int => self.close(cause, now),
             Phase::Closing { .. } if self.signals >= 3 || self.interrupts >= 2 => self.force(cause, now),
@@ -238,6 +271,11 @@ impl Lifecycle {
                     self.enter(Phase::Draining { since: now, pace, until: now + delay }, cause)
                 }
             }
+            // Nothing new comes here any more: what the delay is for, the siblings do.
+            Phase::Retiring { .. } => {
+                self.stopping_since = Some(now);
+                self.close(cause, now)
+            }
             Phase::Draining { .. } if delay.is_zero() => self.close(cause, now),
             Phase::Draining { .. } | Phase::Closing { .. } | Phase::Forcing { .. } | Phase::Stopped { .. } => {
                 Vec::new()
@@ -245,10 +283,29 @@ impl Lifecycle {
         }
     }
 
+    /// A worker that is told to stop already goes on with that.
+    fn retire(&mut self, now: Instant) -> Vec<Action> {
+        let deadline = now + self.retirement.timeout;
+        match self.phase {
+            Phase::Booting => self.enter(Phase::Stopped { status: 0 }, Cause::Request),
+            Phase::Ready => {
+                self.ends_process = true;
+                self.retiring_until = Some(deadline);
+                let hands_over = self.retirement.hands_over;
+                let mut actions = self.enter(Phase::Retiring { since: now, deadline, hands_over }, Cause::Request);
+                actions.push(Action::LeaveListeners);
+                actions
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn deadline_reached(&mut self, now: Instant, unfinished: bool) -> Vec<Action> {
         match self.phase {
             Phase::Draining { until, .. } if now >= until => self.close(Cause::TimeIsUp, now),
-            Phase::Closing { deadline, .. } if now >= deadline => self.force(Cause::TimeIsUp, now),
+            Phase::Retiring { deadline, .. } | Phase::Closing { deadline, .. } if now >= deadline => {
+                self.force(Cause::TimeIsUp, now)
+            }
             Phase::Forcing { until } if now >= until => {
                 self.enter(Phase::Stopped { status: unfinished.into() }, Cause::TimeIsUp)
             }
@@ -277,17 +334,21 @@ impl Lifecycle {
     fn close(&mut self, cause: Cause, now: Instant) -> Vec<Action> {
         self.closing_since = Some(now);
         let planned = now + self.plan.shutdown_timeout;
+        let planned = self.retiring_until.map_or(planned, |deadline| planned.min(deadline)).max(now);
         let deadline = match (self.plan.budget, self.stopping_since) {
             (Some(budget), Some(since)) => planned.min(since + budget).max(now),
             _ => planned,
         };
         let gently = match cause {
             Cause::Signal(Signal::Term | Signal::Quit) => self.signals < 2,
+            Cause::Request if self.retiring_until.is_some() => true,
             Cause::Signal(Signal::Int | Signal::Hup) | Cause::Request => false,
             Cause::Booted | Cause::Quiet | Cause::TimeIsUp | Cause::Emptied => true,
         };
         let mut actions = self.enter(Phase::Closing { since: now, deadline, gently }, cause);
-        actions.push(Action::CloseListeners);
+        if self.retiring_until.is_none() {
+            actions.push(Action::CloseListeners);
+        }
         actions
     }
 

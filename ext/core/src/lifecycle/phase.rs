@@ -18,6 +18,16 @@ pub enum Phase {
         /// When the delay is over.
         until: Instant,
     },
+    /// A worker of a cluster leaves it, and the cluster serves on: the worker takes nothing new, finishes what is in flight, and
+    /// gives its connections to its siblings as each comes to rest.
+    Retiring {
+        /// When it began.
+        since: Instant,
+        /// When what is left is cut.
+        deadline: Instant,
+        /// Whether connections are given to siblings; otherwise they end here, as in a drain.
+        hands_over: bool,
+    },
     /// Accepting nothing new; finishing what is in flight.
     Closing {
         /// When it began.
@@ -47,6 +57,7 @@ impl Phase {
             Self::Booting => "booting",
             Self::Ready => "ready",
             Self::Draining { .. } => "draining",
+            Self::Retiring { .. } => "retiring",
             Self::Closing { .. } => "closing",
             Self::Forcing { .. } => "forcing",
             Self::Stopped { .. } => "stopped",
@@ -63,22 +74,28 @@ impl Phase {
         self.is_stopping() && !matches!(self, Self::Draining { .. })
     }
 
+    /// Whether a connection at rest is a sibling's from now on.
+    pub(crate) fn hands_over(self) -> bool {
+        matches!(self, Self::Retiring { hands_over: true, .. })
+    }
+
     /// Whether what is left is refused or cut.
     pub fn is_forced(self) -> bool {
         matches!(self, Self::Forcing { .. } | Self::Stopped { .. })
     }
 
     /// How likely a response sent `now` should tell its client to close: none while ready, rising from a tenth of
-    /// the drain's pace to certainty at its half, so that clients move away a few at a time; always from then on.
+    /// the drain's pace to certainty at its half, so that clients move away a few at a time; always from then on. A worker that
+    /// gives its connections to siblings sends no client away.
     pub fn close_probability(self, now: Instant) -> f64 {
         match self {
-            Self::Booting | Self::Ready => 0.0,
+            Self::Booting | Self::Ready | Self::Retiring { hands_over: true, .. } => 0.0,
             Self::Draining { since, pace, .. } => {
                 let pace = pace.as_secs_f64();
                 let gone = now.saturating_duration_since(since).as_secs_f64();
                 ((gone - 0.1 * pace) / (0.4 * pace)).clamp(0.0, 1.0)
             }
-            Self::Closing { .. } | Self::Forcing { .. } | Self::Stopped { .. } => 1.0,
+            Self::Retiring { .. } | Self::Closing { .. } | Self::Forcing { .. } | Self::Stopped { .. } => 1.0,
         }
     }
 }

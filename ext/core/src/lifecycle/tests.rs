@@ -7,10 +7,12 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const RETIREMENT: Retirement = Retirement { timeout: s(7), hands_over: true };
+
 fn ready(delay: u64, timeout: u64, budget: Option<u64>) -> (Lifecycle, Instant) {
     let plan =
         Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), drain_until_quiet: false };
-    let mut life = Lifecycle::new(plan);
+    let mut life = Lifecycle::new(plan, RETIREMENT);
     let now = Instant::now();
     assert_eq!(life.handle(Event::Booted, now), [Action::Announce(Phase::Ready, Cause::Booted)]);
     (life, now)
@@ -103,8 +105,8 @@ fn the_budget_bounds_everything_from_the_first_signal_on() {
 
 #[test]
 fn a_signal_during_boot_stops_at_once() {
-    let mut life =
-        Lifecycle::new(Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, drain_until_quiet: false });
+    let plan = Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, drain_until_quiet: false };
+    let mut life = Lifecycle::new(plan, RETIREMENT);
     life.handle(signal(Signal::Term), Instant::now());
     assert_eq!(life.phase(), Phase::Stopped { status: 0 });
     assert_eq!(life.handle(Event::Booted, Instant::now()), []);
@@ -188,9 +190,10 @@ fn rank(phase: Phase) -> u8 {
         Phase::Booting => 0,
         Phase::Ready => 1,
         Phase::Draining { .. } => 2,
-        Phase::Closing { .. } => 3,
-        Phase::Forcing { .. } => 4,
-        Phase::Stopped { .. } => 5,
+        Phase::Retiring { .. } => 3,
+        Phase::Closing { .. } => 4,
+        Phase::Forcing { .. } => 5,
+        Phase::Stopped { .. } => 6,
     }
 }
 
@@ -202,6 +205,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(signal(Signal::Int)),
         Just(Event::Drain),
         Just(Event::Stop),
+        Just(Event::Retire),
         Just(Event::Quiet),
         any::<bool>().prop_map(|cut| Event::Emptied { cut }),
         any::<bool>().prop_map(|unfinished| Event::DeadlineReached { unfinished }),
@@ -216,7 +220,7 @@ proptest! {
         script in proptest::collection::vec((any_event(), 0u64..3), 0..40),
     ) {
         let plan = Plan { drain_delay: s(delay), shutdown_timeout: s(timeout), budget: budget.map(s), drain_until_quiet: false };
-        let mut life = Lifecycle::new(plan);
+        let mut life = Lifecycle::new(plan, RETIREMENT);
         let mut now = Instant::now();
         for (event, wait) in script {
             now += s(wait);
@@ -232,7 +236,7 @@ proptest! {
     #[test]
     fn always_ends_in_time(delay in 0u64..40, timeout in 0u64..40, budget in 0u64..40) {
         let plan = Plan { drain_delay: s(delay.min(budget)), shutdown_timeout: s(timeout), budget: Some(s(budget)), drain_until_quiet: false };
-        let mut life = Lifecycle::new(plan);
+        let mut life = Lifecycle::new(plan, RETIREMENT);
         let start = Instant::now();
         life.handle(Event::Booted, start);
         life.handle(signal(Signal::Term), start);
@@ -291,4 +295,66 @@ fn the_process_goes_on_where_the_program_has_stopped_the_server() {
     life.handle(Event::Drain, t0);
     life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(3));
     assert_eq!(life.gone_by(t0 + s(3)), Some(t0 + s(29)), "a preStop hook is the platform's");
+}
+
+fn retiring(t0: Instant) -> Phase {
+    Phase::Retiring { since: t0, deadline: t0 + s(7), hands_over: true }
+}
+
+#[test]
+fn a_worker_leaves_its_cluster_without_closing_the_listeners() {
+    let (mut life, t0) = ready(3, 10, Some(28));
+    let actions = life.handle(Event::Retire, t0);
+    assert_eq!(actions, [Action::Announce(retiring(t0), Cause::Request), Action::LeaveListeners]);
+    assert_eq!(life.handle(Event::Retire, t0 + s(1)), []);
+    assert_eq!(life.deadline(), Some(t0 + s(7)));
+    assert!(!life.has_drained());
+    assert_eq!(life.gone_by(t0), Some(t0 + s(7) + FORCING + s(30)), "the platform's budget does not run");
+    let stopped = Action::Announce(Phase::Stopped { status: 0 }, Cause::Emptied);
+    assert_eq!(life.handle(Event::Emptied { cut: false }, t0 + s(2)), [stopped]);
+}
+
+#[test]
+fn what_a_worker_that_leaves_does_not_finish_in_time_is_cut() {
+    let (mut life, t0) = ready(3, 10, None);
+    life.handle(Event::Retire, t0);
+    assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(6)), []);
+    assert_eq!(life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(7)).last(), Some(&Action::Force));
+    life.handle(Event::DeadlineReached { unfinished: true }, t0 + s(7) + FORCING);
+    assert_eq!(life.phase(), Phase::Stopped { status: 1 });
+}
+
+/// The cluster's drain bounds the worker too, which has no listeners left to close.
+#[test]
+fn a_worker_that_leaves_closes_when_its_cluster_drains() {
+    for (signal_at, timeout, budget, deadline) in [(1, 10, None, 7), (1, 2, None, 3), (1, 10, Some(3), 4)] {
+        let (mut life, t0) = ready(2, timeout, budget);
+        life.handle(Event::Retire, t0);
+        let now = t0 + s(signal_at);
+        let closing = Phase::Closing { since: now, deadline: t0 + s(deadline), gently: true };
+        let cause = Cause::Signal(Signal::Term);
+        assert_eq!(life.handle(signal(Signal::Term), now), [Action::Announce(closing, cause)]);
+        assert!(life.has_drained());
+        assert_eq!(life.handle(signal(Signal::Term), now), [Action::Unmoved(Signal::Term)]);
+        assert_eq!(life.handle(signal(Signal::Term), now).last(), Some(&Action::Force));
+    }
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_does_not_leave_beside_that() {
+    let (mut life, t0) = ready(3, 10, None);
+    life.handle(signal(Signal::Term), t0);
+    assert_eq!(life.handle(Event::Retire, t0 + s(1)), []);
+    let plan = Plan { drain_delay: s(3), shutdown_timeout: s(3), budget: None, drain_until_quiet: false };
+    let mut life = Lifecycle::new(plan, RETIREMENT);
+    life.handle(Event::Retire, Instant::now());
+    assert_eq!(life.phase(), Phase::Stopped { status: 0 });
+}
+
+#[test]
+fn a_worker_that_gives_its_connections_away_tells_no_client_to_close() {
+    let t0 = Instant::now();
+    assert_eq!(retiring(t0).close_probability(t0 + s(6)), 0.0);
+    let alone = Phase::Retiring { since: t0, deadline: t0 + s(7), hands_over: false };
+    assert_eq!(alone.close_probability(t0), 1.0);
 }

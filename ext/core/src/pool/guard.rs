@@ -3,13 +3,18 @@
 use std::ops::{Deref, DerefMut};
 
 use super::PoolState;
-use crate::sync::{MutexGuard, Unparker};
+use crate::{
+    cluster::Member,
+    sync::{MutexGuard, Unparker},
+};
 
 /// The pool's state, locked. A worker that is called meanwhile is woken after the lock is released: the worker needs the lock
 /// first of all, and where it runs on the same core it would otherwise only wake to wait for it.
 #[derive(Debug)]
 pub(super) struct QueueGuard<'a> {
     state: MutexGuard<'a, PoolState>,
+    /// Where siblings are told what has changed, under the lock.
+    member: Option<&'a Member>,
     /// Declared after the lock, because fields are dropped in this order.
     called: Called,
 }
@@ -19,8 +24,8 @@ pub(super) struct QueueGuard<'a> {
 struct Called(Option<Unparker>);
 
 impl<'a> QueueGuard<'a> {
-    pub(super) fn new(state: MutexGuard<'a, PoolState>) -> Self {
-        Self { state, called: Called(None) }
+    pub(super) fn new(state: MutexGuard<'a, PoolState>, member: Option<&'a Member>) -> Self {
+        Self { state, member, called: Called(None) }
     }
 }
 
@@ -41,6 +46,9 @@ impl DerefMut for QueueGuard<'_> {
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         self.called.0 = self.state.roster.take_called();
+        if let Some(member) = self.member {
+            self.state.publish(member);
+        }
     }
 }
 

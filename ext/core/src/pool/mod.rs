@@ -22,6 +22,7 @@
 //! | [`worker`] | looks, sleeps, answers, leaves |
 //! | [`gvl_events`] | hears from Ruby when a worker releases the GVL and has it again |
 //! | [`timers`] | the stall guard, and the end of `queue_timeout` |
+//! | [`published`] | tells the siblings of a cluster whether there is room |
 //! | [`report`] | tells how long the queue is, what the workers do, and whether the pool is dead |
 //!
 //! [`time_slice`] is beside it: how long one thread may keep the GVL while others want it.
@@ -32,6 +33,7 @@ pub(crate) mod guard;
 pub(crate) mod gvl_events;
 pub(crate) mod gvl_times;
 pub(crate) mod hiring;
+pub(crate) mod published;
 pub(crate) mod queue;
 pub(crate) mod report;
 pub(crate) mod roster;
@@ -64,8 +66,9 @@ pub use self::{
     worker::{Next, Woken, Worker},
 };
 use crate::{
+    cluster::Member,
     exchange::Exchange,
-    stats::{Shed, Stats},
+    stats::{SharedStats, Shed},
     sync::{Mutex, Parker, Unparker},
 };
 
@@ -80,7 +83,11 @@ pub struct DispatchQueue {
     /// The requests of all connections, each from its head to the end of its response. It decides which thread sends an
     /// answer.
     open_requests: AtomicUsize,
-    stats: Arc<Stats>,
+    stats: SharedStats,
+    /// Where siblings see what the pool does, in a cluster.
+    member: Option<Member>,
+    /// When a worker last took an exchange, in a cluster.
+    last_taken: published::LastTaken,
 }
 
 /// All that the pool knows.
@@ -95,6 +102,8 @@ struct PoolState {
     stall_guard_on: bool,
     /// Whether the timer of `queue_timeout` runs, or is about to.
     expiry_timer_on: bool,
+    /// Whether siblings were told last that there is room.
+    told_room: bool,
 }
 
 /// Whether the pool's end is near.
@@ -119,7 +128,27 @@ pub enum Rejected {
 impl DispatchQueue {
     /// A queue of at most `max_queue` exchanges, each of which waits no longer than `queue_timeout`, for at most `max_threads`
     /// workers; at least one of each.
-    pub fn new(max_queue: usize, queue_timeout: Option<Duration>, max_threads: usize, stats: Arc<Stats>) -> Arc<Self> {
+    pub fn new(max_queue: usize, queue_timeout: Option<Duration>, max_threads: usize, stats: SharedStats) -> Arc<Self> {
+        Self::build(max_queue, queue_timeout, max_threads, stats, None)
+    }
+
+    /// The same for a worker of a cluster, whose siblings are told whether it has room.
+    pub(crate) fn of_member(
+        max_queue: usize,
+        queue_timeout: Option<Duration>,
+        max_threads: usize,
+        member: Member,
+    ) -> Arc<Self> {
+        Self::build(max_queue, queue_timeout, max_threads, member.stats(), Some(member))
+    }
+
+    fn build(
+        max_queue: usize,
+        queue_timeout: Option<Duration>,
+        max_threads: usize,
+        stats: SharedStats,
+        member: Option<Member>,
+    ) -> Arc<Self> {
         let state = Mutex::new(PoolState {
             queue: Queue::new(max_queue, queue_timeout),
             roster: Roster::new(max_threads),
@@ -128,14 +157,16 @@ impl DispatchQueue {
             end: End::NotInSight,
             stall_guard_on: false,
             expiry_timer_on: false,
+            told_room: false,
         });
         let (stall_guard, expiry_timer, open_requests) = (Notify::new(), Notify::new(), AtomicUsize::new(0));
-        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats })
+        let last_taken = published::LastTaken::default();
+        Arc::new(Self { state, stall_guard, expiry_timer, open_requests, stats, member, last_taken })
     }
 
     fn lock(&self) -> QueueGuard<'_> {
         // No code that can panic runs under this lock.
-        QueueGuard::new(self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        QueueGuard::new(self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), self.member.as_ref())
     }
 
     // ===== exchanges =====
@@ -295,4 +326,4 @@ impl PoolState {
 pub(crate) mod interleavings;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -60,4 +60,13 @@ impl DispatchQueue {
         let limit = limit?;
         Some(self.unattended(now)).filter(|silence| *silence >= limit)
     }
+
+    /// The same for a liveness probe. The workers of a cluster share the address of the probes: as long as the pool of one of them lives
+    /// the cluster does, and its master replaces the worker in question.
+    pub(crate) fn all_unattended(&self, limit: Option<Duration>, now: Instant) -> Option<Duration> {
+        let silence = self.unattended_for_too_long(limit, now)?;
+        let Some(member) = &self.member else { return Some(silence) };
+        member.pool_is_dead(silence);
+        member.all_pools_dead().then_some(silence)
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{sync::mpsc, thread, time::Instant};
 
-pub(super) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
+pub(crate) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
     let (head, ()) = http::Request::get(path).body(()).unwrap().into_parts();
     Exchange::new(
         Request {
@@ -25,7 +25,7 @@ pub(super) fn exchange(path: &str) -> (Exchange, crate::exchange::Awaited) {
 }
 
 fn queue(max_queue: usize, max_threads: usize) -> Arc<DispatchQueue> {
-    DispatchQueue::new(max_queue, None, max_threads, Arc::default())
+    DispatchQueue::new(max_queue, None, max_threads, SharedStats::default())
 }
 
 fn path(next: Next) -> String {
@@ -69,7 +69,7 @@ fn gives_back_what_does_not_fit() {
 
 #[test]
 fn drops_an_exchange_whose_client_has_gone() {
-    let stats = Arc::new(Stats::default());
+    let stats = SharedStats::default();
     let queue = DispatchQueue::new(9, None, 1, stats.clone());
     let worker = queue.register();
     let (gone, answer) = exchange("/gone");
@@ -278,7 +278,7 @@ async fn one_that_computes_for_long_holds_up_no_other_that_came_before_it_ran() 
 #[tokio::test(start_paused = true)]
 async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
     let now = || tokio::time::Instant::now().into_std();
-    let (s, stats) = (Duration::from_secs, Arc::new(Stats::default()));
+    let (s, stats) = (Duration::from_secs, SharedStats::default());
     let queue = DispatchQueue::new(2, Some(s(2)), 1, stats.clone());
     let clock = tokio::spawn({
         let queue = queue.clone();
@@ -319,7 +319,7 @@ async fn what_has_waited_for_too_long_is_sent_back_then_and_there() {
 
 #[test]
 fn a_worker_runs_nothing_that_has_waited_for_too_long() {
-    let queue = DispatchQueue::new(9, Some(Duration::from_secs(2)), 1, Arc::default());
+    let queue = DispatchQueue::new(9, Some(Duration::from_secs(2)), 1, SharedStats::default());
     let worker = queue.register();
     let (late, mut answer) = exchange("/late");
     let begun = late.request.queued;
@@ -380,7 +380,7 @@ fn a_worker_beyond_the_minimum_leaves_when_it_has_nothing_to_do() {
 
 #[test]
 fn counts_the_times_that_a_worker_makes_way() {
-    let stats = Arc::new(Stats::default());
+    let stats = SharedStats::default();
     let queue = DispatchQueue::new(9, None, 2, stats.clone());
     let (first, second) = (queue.register(), queue.register());
     let mut answers = Vec::new();

@@ -98,6 +98,7 @@ impl Worker {
             let late = state.queue.expiry(&exchange).is_some_and(|expiry| expiry <= now);
             if !gone && !late {
                 state.begin_exchange(self.id, now);
+                self.queue.taken_at(now);
                 if more {
                     // They may have come when no worker ran and none could be called.
                     self.queue.start_stall_guard(&mut state);

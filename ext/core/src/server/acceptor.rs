@@ -1,11 +1,21 @@
-//! An acceptor: takes the connections of one listener, each into a task of its own, until the server closes.
+//! An acceptor: takes the connections of one listener, or in a cluster those that the accepting thread has for this worker, each
+//! into a task of its own, until the server closes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Observer;
+#[cfg(target_os = "linux")]
+use super::accept_thread::{AcceptThread, End, Incoming};
+use super::{Observer, inbox};
 use crate::{
     connection::{self, Shared},
     log::event::LogEvent,
@@ -14,7 +24,7 @@ use crate::{
 };
 
 /// How long to wait before trying again to accept, when this process cannot: at first, and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+pub(super) const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How often connections are counted again while a new one waits.
 const RECOUNT: Duration = Duration::from_millis(100);
@@ -61,7 +71,7 @@ impl Acceptor {
                         (self.observer)(&LogEvent::AcceptRecovered);
                     }
                     slowest.sample(&accepted, self.shared.phase().is_stopping());
-                    self.make_room().await;
+                    make_room(&self.shared, &self.closing).await;
                     self.spawn(accepted);
                 }
                 Err(error) if gone_already(&error) => {}
@@ -87,25 +97,50 @@ impl Acceptor {
         Closed { late, lossless }
     }
 
-    /// Returns when there is room for the connection that was accepted: a silent one is told to close; where none is silent, this
-    /// one waits, and so do those behind it in the kernel's queue. When the server closes, all are taken.
-    async fn make_room(&self) {
-        let limit = &self.shared.bounds.connections;
+    /// The same in a cluster, where the thread accepts: until this worker leaves, or all of them close.
+    #[cfg(target_os = "linux")]
+    pub(super) async fn run_shared(self, mut thread: AcceptThread, leaving: Arc<AtomicBool>) -> Closed {
+        let mut slowest = Slowest::default();
         loop {
-            let change = limit.changed();
-            if limit.has_room(self.shared.services.stats.all_connections()) {
-                return;
+            let incoming = tokio::select! {
+                biased;
+                () = self.closing.cancelled() => break,
+                incoming = thread.next() => incoming,
+            };
+            let Some(incoming) = incoming else { break };
+            make_room(&self.shared, &self.closing).await;
+            self.take_in(incoming, &mut slowest);
+        }
+        let mut closed = Closed { late: 0, lossless: true };
+        let leaves = leaving.load(Relaxed);
+        thread.end(if leaves { End::Leave } else { End::GiveBack });
+        while let Some(incoming) = thread.next().await {
+            closed.late += u64::from(!leaves);
+            self.take_in(incoming, &mut slowest);
+        }
+        for listener in thread.listeners() {
+            // Fails only for want of memory: the connections in the queue are then left to the siblings.
+            let Ok(listener) = listener.into_listener() else { continue };
+            closed.lossless &= listener
+                .close(slowest.round_trip, |accepted| {
+                    closed.late += 1;
+                    self.spawn(accepted);
+                })
+                .await;
+        }
+        closed
+    }
+
+    #[cfg(target_os = "linux")]
+    fn take_in(&self, incoming: Incoming, slowest: &mut Slowest) {
+        match incoming {
+            Incoming::Accepted(newcomer) => {
+                // Fails only for want of memory.
+                let Ok(accepted) = newcomer.accepted() else { return };
+                slowest.sample(&accepted, self.shared.phase().is_stopping());
+                self.spawn(accepted);
             }
-            let gives_way = limit.evict();
-            self.shared.services.warnings.crowded(limit.max_connections(), gives_way, now());
-            if !gives_way {
-                tokio::select! {
-                    () = self.closing.cancelled() => return,
-                    () = change => {}
-                    // Nothing else tells of a hijacked connection that the app has closed.
-                    () = sleep(RECOUNT) => {}
-                }
-            }
+            Incoming::Adopted(message) => inbox::take_over(message, &self.shared),
         }
     }
 
@@ -120,6 +155,28 @@ impl Acceptor {
                 self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
             }
         };
+    }
+}
+
+/// Returns when there is room for the connection that was accepted: a silent one is told to close; where none is silent, this
+/// one waits, and so do those behind it in the kernel's queue. When the server closes, all are taken.
+pub(super) async fn make_room(shared: &Shared, closing: &CancellationToken) {
+    let limit = &shared.bounds.connections;
+    loop {
+        let change = limit.changed();
+        if limit.has_room(shared.services.stats.all_connections()) {
+            return;
+        }
+        let gives_way = limit.evict();
+        shared.services.warnings.crowded(limit.max_connections(), gives_way, now());
+        if !gives_way {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = change => {}
+                // Nothing else tells of a hijacked connection that the app has closed.
+                () = sleep(RECOUNT) => {}
+            }
+        }
     }
 }
 
@@ -146,10 +203,10 @@ impl Slowest {
 
 /// A row of failed accepts, as when descriptors have run out: logged once, and tried again after ever longer pauses.
 #[derive(Debug, Default)]
-struct Failing(Option<Duration>);
+pub(super) struct Failing(Option<Duration>);
 
 impl Failing {
-    fn again(&mut self, error: &io::Error, observer: &Observer) -> Duration {
+    pub(super) fn again(&mut self, error: &io::Error, observer: &Observer) -> Duration {
         let pause = match self.0 {
             None => {
                 observer(&LogEvent::AcceptFailing(error));
@@ -161,7 +218,7 @@ impl Failing {
         pause
     }
 
-    fn recovered(&mut self) -> bool {
+    pub(super) fn recovered(&mut self) -> bool {
         self.0.take().is_some()
     }
 }

@@ -1,26 +1,33 @@
 //! The driver: feeds the lifecycle with signals, deadlines and the end of the last connection, and does what it says.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinHandle, yield_now},
+    task::{AbortHandle, JoinHandle, yield_now},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(target_os = "linux")]
+use super::accept_thread::AcceptThread;
 use super::{
     Message, Observer, StopTriggers,
     acceptor::{Acceptor, Closed},
-    now,
+    control::Control,
+    inbox, now,
 };
 use crate::{
-    connection::Shared,
+    cluster::WorkerState,
+    connection::{Shared, Siblings},
     lifecycle::{
-        Action, Event, Lifecycle, Phase,
+        Action, Event, Lifecycle, Phase, Retirement,
         plan::{MIN_DELAY, Plan},
     },
     log::{
@@ -51,6 +58,11 @@ pub(super) struct Driver {
     extension_reported: bool,
     /// Ends the process, where it is the server's own.
     watchdog: Option<Watchdog>,
+    /// Tells the master of a cluster what this worker does.
+    control: Option<Arc<Control>>,
+    /// Set when the listeners are left to the siblings, and not closed.
+    leaving: Arc<AtomicBool>,
+    admin: Option<AbortHandle>,
 }
 
 impl Driver {
@@ -61,10 +73,11 @@ impl Driver {
         waiters: StopTriggers,
         observer: Observer,
         watchdog: Option<Watchdog>,
+        (retirement, control): (Retirement, Option<Arc<Control>>),
     ) -> Self {
         Self {
             plan,
-            lifecycle: Lifecycle::new(plan),
+            lifecycle: Lifecycle::new(plan, retirement),
             phase,
             waiters,
             observer,
@@ -73,7 +86,24 @@ impl Driver {
             accepting: Vec::new(),
             extension_reported: false,
             watchdog,
+            control,
+            leaving: Arc::default(),
+            admin: None,
         }
+    }
+
+    /// Cancelled when no more connections are waited for.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
+    /// What answers on the admin listener, and ends when a worker leaves its cluster.
+    pub(super) fn answers_on_admin(&mut self, task: AbortHandle) {
+        self.admin = Some(task);
+    }
+
+    fn siblings(&self) -> Option<&Arc<Siblings>> {
+        self.shared.services.siblings.as_ref()
     }
 
     /// What the connections share.
@@ -97,6 +127,13 @@ impl Driver {
     pub(super) fn accept_on(&mut self, listener: Listener) {
         let acceptor = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
         self.accepting.push(tokio::spawn(acceptor.run(listener)));
+    }
+
+    /// Lets in the connections that a thread accepts for this worker, from now on.
+    #[cfg(target_os = "linux")]
+    pub(super) fn accept_from(&mut self, thread: AcceptThread) {
+        let acceptor = Acceptor::new(self.shared.clone(), self.observer.clone(), self.closing.clone());
+        self.accepting.push(tokio::spawn(acceptor.run_shared(thread, self.leaving.clone())));
     }
 
     /// Runs until the lifecycle is over.
@@ -168,12 +205,16 @@ impl Driver {
     /// When a drain may end early, if no more connections come.
     fn quiet_at(&self) -> Option<Instant> {
         let Phase::Draining { since, .. } = self.lifecycle.phase() else { return None };
+        if self.siblings().is_some() {
+            // A worker does not know what comes to its siblings, and all are to close at the same moment.
+            return None;
+        }
         self.shared.services.traffic.quiet_at().map(|quiet| quiet.max(since + MIN_DELAY))
     }
 
     /// The event for a deadline that has passed.
     fn deadline_passed(&self, now: Instant) -> Event {
-        if let Phase::Draining { until, .. } = self.lifecycle.phase() {
+        if let (Phase::Draining { until, .. }, None) = (self.lifecycle.phase(), self.siblings()) {
             if now < until && self.quiet_at().is_some_and(|quiet| now >= quiet) {
                 return Event::Quiet;
             }
@@ -200,10 +241,14 @@ impl Driver {
                     if phase.is_stopping() {
                         self.shared.services.traffic.drain_begins(at, &self.plan, counted);
                     }
-                    if let Phase::Closing { deadline, .. } = phase {
+                    if let Phase::Closing { .. } = phase {
                         self.report_late_connections();
+                    }
+                    if let Phase::Closing { deadline, .. } | Phase::Retiring { deadline, .. } = phase {
                         self.shared.services.queue.end_by(deadline, at);
                     }
+                    // The siblings know it before a connection does.
+                    self.tell_cluster(phase);
                     // The driver itself holds a receiver.
                     self.phase.send_replace(phase);
                     self.waiters.entered(phase);
@@ -217,12 +262,32 @@ impl Driver {
                     self.report_extension(at);
                 }
                 Action::CloseListeners => listening = Listening::Ends,
+                Action::LeaveListeners => {
+                    self.leaving.store(self.siblings().is_some(), Relaxed);
+                    self.admin.iter().for_each(AbortHandle::abort);
+                    listening = Listening::Ends;
+                }
                 // Each connection watches the phase and ends by itself.
                 Action::Force => {}
                 Action::Unmoved(signal) => (self.observer)(&LogEvent::Unmoved(signal, self.lifecycle.phase())),
             }
         }
         listening
+    }
+
+    /// Tells the siblings and the master of a phase.
+    fn tell_cluster(&self, phase: Phase) {
+        let Some(siblings) = self.siblings() else { return };
+        siblings.member().set_state(WorkerState::of(&phase));
+        let line = match phase {
+            Phase::Ready => "booted\n",
+            Phase::Retiring { .. } => {
+                siblings.begin_to_leave();
+                "retiring\n"
+            }
+            _ => return,
+        };
+        self.control.iter().for_each(|control| control.tell(line));
     }
 
     /// Tells the operator of connections that came at the end of the delay or after it.
@@ -250,7 +315,7 @@ impl Driver {
         self.closing.cancel();
         let (accepting, shared, observer) =
             (std::mem::take(&mut self.accepting), self.shared.clone(), self.observer.clone());
-        let begun = now();
+        let (begun, leaves) = (now(), self.leaving.load(Relaxed));
         async move {
             let mut all = Closed { late: 0, lossless: true };
             for listener in accepting {
@@ -261,11 +326,17 @@ impl Driver {
             }
             let took = now().saturating_duration_since(begun);
             observer(&LogEvent::ListenersClosed { took, late: all.late, lossless: all.lossless });
-            shared.tasks.close();
-            shared.tasks.wait().await;
-            // Each of those tasks that gave its connection to the app has left a token before it ended.
-            shared.hijacked_connections.close();
-            shared.hijacked_connections.wait().await;
+            loop {
+                shared.tasks.close();
+                shared.tasks.wait().await;
+                // Each of those tasks that gave its connection to the app has left a token before it ended.
+                shared.hijacked_connections.close();
+                shared.hijacked_connections.wait().await;
+                match &shared.services.siblings {
+                    Some(siblings) if inbox::settle(siblings, &shared, leaves).await => {}
+                    _ => return,
+                }
+            }
         }
     }
 

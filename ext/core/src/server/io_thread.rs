@@ -2,31 +2,36 @@
 
 use std::{
     io,
-    os::unix::net::UnixStream as StdUnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    pin::Pin,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, unix::AsyncFd},
     net::UnixStream,
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
 };
 
+#[cfg(target_os = "linux")]
+use super::accept_thread::AcceptThread;
 use super::{
     Message, Observer,
     admin_acceptor::{AdminListener, accept_admin},
     driver::Driver,
+    heartbeat::Heartbeat,
+    inbox::receive,
     listener::Listener,
-    signals::signal_of,
+    signals::{event_of, signal_of},
 };
 use crate::{
-    connection::Shared,
+    connection::{Shared, Siblings},
     error::Error,
     http::body::Spool,
-    lifecycle::{Event, Phase},
+    lifecycle::Phase,
     log::{LOG_FLUSH_AT_END, Logs, event::LogEvent},
     pool::time_slice::TimeSlicer,
     sync::{latch::LatchTrigger, now},
@@ -54,14 +59,54 @@ pub(super) struct IoThread {
     pub(super) driver: Driver,
     /// What other threads tell the driver.
     pub(super) inbox: mpsc::Receiver<Message>,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) accepting: Accepting,
     pub(super) admin: Option<AdminListener>,
+    /// Tells the processes of a cluster about this worker.
+    pub(super) heartbeat: Option<Heartbeat>,
     pub(super) time_slicer: Option<(&'static TimeSlicer, Option<Duration>)>,
     /// Yields a byte for each signal, where the process is the server's own, for the driver.
     pub(super) signals: Option<(StdUnixStream, mpsc::Sender<Message>)>,
     pub(super) logs: Logs,
     /// Wakes the threads that wait for the server's end.
     pub(super) stopped: LatchTrigger,
+}
+
+/// Where connections come from.
+pub(super) enum Accepting {
+    /// The process's own listeners.
+    Alone(Vec<Listener>),
+    /// Those that all workers of a cluster have.
+    InCluster(ClusterSide),
+}
+
+/// What a worker of a cluster waits for beside its clients.
+pub(super) struct ClusterSide {
+    #[cfg(target_os = "linux")]
+    pub(super) thread: AcceptThread,
+    #[cfg(not(target_os = "linux"))]
+    pub(super) listeners: Vec<Listener>,
+    #[cfg(not(target_os = "linux"))]
+    pub(super) adoption: AsyncFd<OwnedFd>,
+    pub(super) siblings: Arc<Siblings>,
+    pub(super) inbox: AsyncFd<OwnedFd>,
+    pub(super) control: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl ClusterSide {
+    fn begin(self, driver: &mut Driver) {
+        let Self { siblings, inbox, control, .. } = self;
+        #[cfg(target_os = "linux")]
+        driver.accept_from(self.thread);
+        #[cfg(not(target_os = "linux"))]
+        {
+            self.listeners.into_iter().for_each(|listener| driver.accept_on(listener));
+            let (siblings, shared, closing) = (siblings.clone(), driver.shared(), driver.closing());
+            tokio::spawn(async move { receive(self.adoption, siblings.adoption(), &shared, &closing).await });
+        }
+        let (shared, closing) = (driver.shared(), driver.closing());
+        tokio::spawn(async move { receive(inbox, siblings.inbox(), &shared, &closing).await });
+        tokio::spawn(control);
+    }
 }
 
 impl IoThread {
@@ -75,16 +120,25 @@ impl IoThread {
     }
 
     fn run(self) {
-        let Self { runtime, mut driver, inbox, listeners, admin, time_slicer, signals, logs, stopped } = self;
+        let Self { runtime, mut driver, inbox, accepting, admin, heartbeat, time_slicer, signals, logs, stopped } =
+            self;
         let shared = driver.shared();
         runtime.block_on(async {
             if let Some((stream, messages)) = signals {
-                tokio::spawn(forward_signals(stream, messages));
+                let in_cluster = shared.services.siblings.is_some();
+                tokio::spawn(forward_signals(stream, messages, in_cluster));
+            }
+            if let Some(heartbeat) = heartbeat.clone() {
+                tokio::spawn(heartbeat.run());
             }
             let clients = shared.bounds.connections.clone();
             let admin_task = admin.map(|admin| tokio::spawn(accept_admin(admin, clients)));
-            for listener in listeners {
-                driver.accept_on(listener);
+            if let Some(admin_task) = &admin_task {
+                driver.answers_on_admin(admin_task.abort_handle());
+            }
+            match accepting {
+                Accepting::Alone(listeners) => listeners.into_iter().for_each(|listener| driver.accept_on(listener)),
+                Accepting::InCluster(side) => side.begin(&mut driver),
             }
             if let Some((time_slicer, slice)) = time_slicer {
                 tokio::spawn(time_slicer.run(slice, shared.services.stats.clone()));
@@ -92,6 +146,9 @@ impl IoThread {
             tokio::spawn(run_timers(shared.clone()));
             let checking = tokio::spawn(check_spool(shared.clone()));
             driver.run(inbox).await;
+            if let Some(heartbeat) = heartbeat {
+                heartbeat.beat();
+            }
             // A server that ends at once leaves no file behind; where TMPDIR hangs, the server does not wait for it.
             let _ = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
             if let Some(admin_task) = admin_task {
@@ -138,12 +195,12 @@ pub(super) fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: 
 }
 
 /// Passes signals on to the driver, until they are ignored.
-async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>) {
+async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>, in_cluster: bool) {
     let Ok(mut stream) = UnixStream::from_std(stream) else { return };
     while let Ok(byte) = stream.read_u8().await {
-        if let Some(signal) = signal_of(byte) {
+        if let Some(event) = signal_of(byte).and_then(|signal| event_of(signal, in_cluster)) {
             // Full means that as many events wait already.
-            let _ = messages.try_send(Message { event: Event::Signal(signal), at: now() });
+            let _ = messages.try_send(Message { event, at: now() });
         }
     }
 }

@@ -4,16 +4,24 @@
 //! |---|---|
 //! | `listener` | sockets that are bound, listen and are closed without losing a connection |
 //! | `acceptor` `admin_acceptor` | connections in, each into a task of its own |
+//! | `accept_thread` `inbox` | the same in a cluster: how one worker is woken for each, and what siblings send |
+//! | `control` | what the master of a cluster tells a worker |
 //! | `descriptors` | how many there is room for |
 //! | `signals` | signals, heard by the I/O thread |
 //! | `driver` | feeds the lifecycle and carries out its actions |
+//! | `heartbeat` | tells the master and the siblings of a cluster that the worker lives |
 //! | `io_thread` | the thread that all of this runs on |
 //! | `running` | the server as other threads see it |
 
+#[cfg(target_os = "linux")]
+pub(crate) mod accept_thread;
 pub(crate) mod acceptor;
 pub(crate) mod admin_acceptor;
+mod control;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
+pub(crate) mod heartbeat;
+mod inbox;
 mod io_thread;
 pub(crate) mod listener;
 mod running;
@@ -21,6 +29,7 @@ pub(crate) mod signals;
 
 use std::{
     io,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -30,10 +39,16 @@ use tokio::sync::{mpsc, watch};
 pub use self::running::{Running, StopPoint};
 pub use crate::log::event::Observer;
 
+#[cfg(target_os = "linux")]
+use self::accept_thread::AcceptThread;
+#[cfg(not(target_os = "linux"))]
+use self::listener::SharedListener;
 use self::{
     admin_acceptor::AdminListener,
+    control::Control,
     driver::Driver,
-    io_thread::{IoThread, end_process},
+    heartbeat::Heartbeat,
+    io_thread::{Accepting, ClusterSide, IoThread, end_process},
     listener::Bound,
     running::StopTriggers,
     signals::{BootGuard, SignalListener},
@@ -45,17 +60,18 @@ use crate::{
         questions::Questions,
         report::{Own, Report},
     },
+    cluster::Member,
     config::{Address, Config},
-    connection::{ConnectionLimit, ConnectionSettings, Services, Shared},
+    connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
     lifecycle::{
-        Event, Phase, Signal,
+        Event, Phase, Retirement, Signal,
         plan::{Clamped, Plan},
     },
     log::{Logs, access::AccessLog, event::LogEvent, warnings::Warnings},
     pool::{DispatchQueue, time_slice::TimeSlicer},
-    stats::Stats,
+    stats::SharedStats,
     sync::{latch::latch, now},
 };
 
@@ -77,7 +93,9 @@ pub struct Server {
     bound: Vec<Bound>,
     admin: Option<Bound>,
     queue: Arc<DispatchQueue>,
-    stats: Arc<Stats>,
+    stats: SharedStats,
+    /// The server's place among the workers of a cluster, and what its master tells it.
+    member: Option<(Member, Arc<Control>)>,
     access: Option<AccessLog>,
     logs: Logs,
     time_slicer: Option<&'static TimeSlicer>,
@@ -109,7 +127,7 @@ impl Server {
             Some(address) => Bound::bind(&address.clone().private())?.into_iter().next(),
             None => None,
         };
-        let stats = Arc::new(Stats::default());
+        let stats = SharedStats::default();
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
         queue.retire_idle(config.min_threads, config.idle_thread_timeout);
@@ -120,6 +138,7 @@ impl Server {
             admin,
             queue,
             stats,
+            member: None,
             access: None,
             logs: Logs::default(),
             time_slicer: None,
@@ -168,6 +187,55 @@ impl Server {
         self.time_slicer = Some(time_slicer);
     }
 
+    /// The sockets are for the workers that this process is about to fork: it serves nothing itself, and leaves the files of its Unix
+    /// sockets alone when it drops the server. [`remove_socket_files`](Self::remove_socket_files) is for the end.
+    pub fn share(&mut self) {
+        self.bound.iter_mut().chain(&mut self.admin).for_each(Bound::share);
+    }
+
+    /// All workers have left: removes the files of Unix sockets, which the last of the workers may not have come to.
+    pub fn remove_socket_files(self) {
+        self.bound.into_iter().chain(self.admin).for_each(Bound::remove);
+    }
+
+    /// Serves as a worker of a cluster. The calling process is the one that the master has forked for this; no thread knows the
+    /// [`queue`](Self::queue) yet, which is another from now on.
+    ///
+    /// `control` is a stream socket to the master, which says by bytes what the cluster does: 0 to 3 for SIGTERM, SIGQUIT, SIGINT and
+    /// SIGHUP, each as it is to a single process; `R` has this worker leave, `L` asks for the logs' files to be opened anew
+    /// ([`Running::await_reopen`]), and the end says that the master is gone, which is as SIGTERM. The worker writes lines: `booted`
+    /// when it serves, `retiring` when it leaves, `drain` or `halt` when a client of the admin listener has asked for that. The worker
+    /// reports none of its phases to the [`Observer`].
+    pub fn join(&mut self, member: Member, control: OwnedFd) {
+        let Config { limits, max_threads, min_threads, idle_thread_timeout, .. } = &self.config;
+        self.queue = DispatchQueue::of_member(limits.max_queue, limits.queue_timeout, *max_threads, member.clone());
+        self.queue.retire_idle(*min_threads, *idle_thread_timeout);
+        self.stats = member.stats();
+        self.member = Some((member, Control::new(control)));
+        self.share();
+    }
+
+    /// A server with the same sockets, as a forked process has them.
+    #[cfg(test)]
+    fn twin(&self) -> Self {
+        let Self { config, bound, admin, queue, stats, plan, clamped, .. } = self;
+        Self {
+            config: config.clone(),
+            bound: bound.iter().map(Bound::twin).collect(),
+            admin: admin.as_ref().map(Bound::twin),
+            queue: queue.clone(),
+            stats: stats.clone(),
+            member: None,
+            access: None,
+            logs: Logs::default(),
+            time_slicer: None,
+            plan: *plan,
+            clamped: clamped.clone(),
+            own_process: None,
+            questions: Questions::default(),
+        }
+    }
+
     /// Where workers get their exchanges; they may wait there already.
     pub fn queue(&self) -> &Arc<DispatchQueue> {
         &self.queue
@@ -180,16 +248,13 @@ impl Server {
     /// [`Error::is_bind`] when another process listens after all; otherwise when the system has no descriptors or
     /// threads left.
     pub fn start(self, observer: Observer) -> Result<Running, Error> {
+        let observer = if self.member.is_some() { without_phases(observer) } else { observer };
         self.clamped.iter().for_each(|clamped| observer(&LogEvent::Clamped(*clamped)));
         let runtime = io_thread::runtime()?;
         let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(Error::runtime)?;
         let (signal_listener, signals) = heard.unzip();
-        let entered = runtime.enter();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
         let admin_address = self.admin.as_ref().map(Bound::address);
-        let listeners = self.bound.into_iter().map(Bound::listen).collect::<Result<Vec<_>, _>>()?;
-        let admin_listener = self.admin.map(Bound::listen).transpose()?;
-        drop(entered);
 
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
         let (phase, phases) = watch::channel(Phase::Booting);
@@ -197,6 +262,8 @@ impl Server {
         let (triggers, stopping, closing) = StopTriggers::new();
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(self.queue.max_threads());
+        let (member, control) = self.member.unzip();
+        let hand_over = self.config.cluster.hand_over;
         let services = Services {
             queue: self.queue.clone(),
             stats: self.stats.clone(),
@@ -204,17 +271,34 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
+            siblings: member.map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
+
+        let entered = runtime.enter();
+        let accepting = match (&shared.services.siblings, &control) {
+            (Some(siblings), Some(control)) => {
+                let cluster =
+                    ClusterStart { siblings, control, shared: &shared, messages: &messages, observer: &observer };
+                Accepting::InCluster(cluster.begin(self.bound)?)
+            }
+            _ => Accepting::Alone(self.bound.into_iter().map(Bound::listen).collect::<Result<_, _>>()?),
+        };
+        let admin_listener = self.admin.map(Bound::listen).transpose()?;
+        drop(entered);
+        let member = shared.services.siblings.as_ref().map(|siblings| siblings.member().clone());
+        let report = report(&self.config, &shared, &self.logs, member.clone());
+        let heartbeat =
+            member.map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
+        let steering = Steering {
+            end: end_asked(control.clone(), messages.clone()),
+            questions: self.questions.clone(),
+            plan: self.plan,
+            settings: self.config.about.settings.clone().into(),
+        };
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
-            admin: Arc::new(admin(
-                (&self.config, address),
-                &shared,
-                &self.logs,
-                steering(&self.config, self.plan, &self.questions, &messages),
-                &observer,
-            )),
+            admin: Arc::new(admin((&self.config, address), &shared, report, steering, &observer)),
             clients: ConnectionLimit::new(room.admin),
         });
         let watchdog = match signal_listener {
@@ -223,13 +307,26 @@ impl Server {
             }
             None => None,
         };
-        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog);
+        let retirement = Retirement { timeout: self.config.cluster.worker_shutdown_timeout, hands_over: hand_over };
+        let cluster = (retirement, control.clone());
+        let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog, cluster);
         driver.announce_ready(&addresses, admin_address.as_deref());
         let time_slicer = self.time_slicer.map(|time_slicer| (time_slicer, self.config.time_slice));
         let signals = signals.map(|stream| (stream, messages.clone()));
         let logs = self.logs;
-        IoThread { runtime, driver, inbox, listeners, admin, time_slicer, signals, logs, stopped: stopped_trigger }
-            .spawn()?;
+        IoThread {
+            runtime,
+            driver,
+            inbox,
+            accepting,
+            admin,
+            heartbeat,
+            time_slicer,
+            signals,
+            logs,
+            stopped: stopped_trigger,
+        }
+        .spawn()?;
         Ok(Running {
             addresses,
             admin_address,
@@ -242,41 +339,109 @@ impl Server {
             closing,
             questions: self.questions,
             signal_listener: Mutex::new(signal_listener),
+            control,
         })
     }
+}
+
+/// What a worker of a cluster begins to wait with.
+struct ClusterStart<'a> {
+    siblings: &'a Arc<Siblings>,
+    control: &'a Arc<Control>,
+    shared: &'a Arc<Shared>,
+    messages: &'a mpsc::Sender<Message>,
+    observer: &'a Observer,
+}
+
+impl ClusterStart<'_> {
+    /// Listens. Needs the runtime.
+    fn begin(self, bound: Vec<Bound>) -> Result<ClusterSide, Error> {
+        let Self { siblings, control, shared, messages, observer } = self;
+        let listeners = bound.into_iter().map(Bound::listen_shared).collect::<Result<Vec<_>, _>>()?;
+        Ok(ClusterSide {
+            inbox: inbox::watch(siblings.inbox()).map_err(Error::runtime)?,
+            control: Box::pin(control.clone().listen(messages.clone()).map_err(Error::runtime)?),
+            #[cfg(target_os = "linux")]
+            thread: AcceptThread::start(listeners, shared.clone(), siblings.clone(), observer.clone())
+                .map_err(Error::runtime)?,
+            #[cfg(not(target_os = "linux"))]
+            listeners: listeners
+                .into_iter()
+                .map(SharedListener::into_listener)
+                .collect::<Result<_, _>>()
+                .map_err(Error::runtime)?,
+            #[cfg(not(target_os = "linux"))]
+            adoption: inbox::watch(siblings.adoption()).map_err(Error::runtime)?,
+            siblings: siblings.clone(),
+        })
+    }
+}
+
+/// The phases of a worker are the cluster's, and its master tells of them.
+fn without_phases(observer: Observer) -> Observer {
+    Arc::new(move |event| {
+        let of_the_cluster = matches!(
+            event,
+            LogEvent::Ready { .. }
+                | LogEvent::Clamped(_)
+                | LogEvent::Entered { .. }
+                | LogEvent::ListenersClosed { .. }
+                | LogEvent::Extended { .. }
+                | LogEvent::Late(_)
+                | LogEvent::Unmoved(..)
+                | LogEvent::Summary(_)
+        );
+        if !of_the_cluster {
+            observer(event);
+        }
+    })
+}
+
+/// How clients of the admin listener end the server: in a cluster, all workers, by the master.
+fn end_asked(control: Option<Arc<Control>>, messages: mpsc::Sender<Message>) -> Box<dyn Fn(Ending) + Send + Sync> {
+    match control {
+        Some(control) => Box::new(move |ending| {
+            control.tell(match ending {
+                Ending::Drain => "drain\n",
+                Ending::Halt => "halt\n",
+            });
+        }),
+        None => Box::new(move |ending| {
+            let events: &[Event] = match ending {
+                Ending::Drain => &[Event::Drain],
+                // The second one waits for nothing.
+                Ending::Halt => &[Event::Signal(Signal::Int); 2],
+            };
+            for event in events {
+                // Full means that as many events wait already.
+                let _ = messages.try_send(Message { event: *event, at: now() });
+            }
+        }),
+    }
+}
+
+/// Where the server's numbers come from; `member` is its place in a cluster.
+fn report(config: &Config, shared: &Shared, logs: &Logs, member: Option<Member>) -> Arc<Report> {
+    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
+    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
+    let access_log = access_log.as_ref().map(|log| log.lost().clone());
+    let own = Own { connections, bodies, log: logs.clone(), access_log, member };
+    Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own)
 }
 
 /// The admin endpoints on `address`.
 fn admin(
     (config, address): (&Config, &Address),
     shared: &Shared,
-    logs: &Logs,
+    report: Arc<Report>,
     steering: Steering,
     observer: &Observer,
 ) -> Admin {
-    let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
-    let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
-    let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { connections, bodies, log: logs.clone(), access_log };
-    let report = Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own);
+    let Services { queue, phase, .. } = &shared.services;
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let access = (address, config.admin_access.clone());
-    Admin::new(phase.clone(), stats.clone(), report, liveness, steering, observer.clone(), access)
+    Admin::new(phase.clone(), report, liveness, steering, observer.clone(), access)
 }
 
-/// How the admin endpoints change the server.
-fn steering(config: &Config, plan: Plan, questions: &Questions, messages: &mpsc::Sender<Message>) -> Steering {
-    let messages = messages.clone();
-    let end = Box::new(move |ending| {
-        let events: &[Event] = match ending {
-            Ending::Drain => &[Event::Drain],
-            // The second one waits for nothing.
-            Ending::Halt => &[Event::Signal(Signal::Int); 2],
-        };
-        for event in events {
-            // Full means that as many events wait already.
-            let _ = messages.try_send(Message { event: *event, at: now() });
-        }
-    });
-    Steering { end, questions: questions.clone(), plan, settings: config.about.settings.clone().into() }
-}
+#[cfg(test)]
+mod tests;

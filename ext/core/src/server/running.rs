@@ -8,12 +8,16 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Message, signals::SignalListener};
+use super::{
+    Message,
+    control::Control,
+    signals::{SignalListener, event_of},
+};
 use crate::{
     admin::questions::Questions,
     lifecycle::{Event, Phase, Signal},
     pool::DispatchQueue,
-    stats::{Snapshot, Stats},
+    stats::{GcFigures, SharedStats, Snapshot},
     sync::{
         Parker,
         latch::{Latch, LatchTrigger, latch},
@@ -25,7 +29,7 @@ pub struct Running {
     pub(super) addresses: Vec<String>,
     pub(super) admin_address: Option<String>,
     pub(super) queue: Arc<DispatchQueue>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: SharedStats,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) phases: watch::Receiver<Phase>,
     pub(super) stopped: Latch,
@@ -33,6 +37,7 @@ pub struct Running {
     pub(super) closing: Latch,
     pub(super) questions: Questions,
     pub(super) signal_listener: Mutex<Option<SignalListener>>,
+    pub(super) control: Option<Arc<Control>>,
 }
 
 /// A point in a server's life that other threads wait for.
@@ -99,6 +104,12 @@ impl Running {
         self.stats.snapshot()
     }
 
+    /// What the interpreter's garbage collector has done so far, for `/metrics`. The binding tells it from time to time, once a second at
+    /// most; until then the metrics have nothing about it.
+    pub fn publish_gc(&self, figures: &GcFigures) {
+        self.stats.gc().publish(figures);
+    }
+
     /// Where the server is in its life.
     pub fn phase(&self) -> Phase {
         *self.phases.borrow()
@@ -113,9 +124,15 @@ impl Running {
     /// The interpreter reports a signal, which the server may have heard by itself already.
     pub fn signalled(&self, signal: Signal, at: Instant) {
         let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
-        if !heard {
-            self.tell(Event::Signal(signal), at);
+        if !heard && let Some(event) = event_of(signal, self.control.is_some()) {
+            self.tell(event, at);
         }
+    }
+
+    /// Waits until the master of the cluster has asked more than `seen` times, counted from 0, to open the logs' files anew. Returns
+    /// how often it has by then; `None` when `parker` was woken, and in a single process.
+    pub fn await_reopen(&self, seen: u64, parker: &Parker) -> Option<u64> {
+        self.control.as_ref()?.await_reopen(seen, parker)
     }
 
     /// Hears the process's signals no longer.

@@ -17,7 +17,7 @@ use std::{
 };
 
 use crate::{
-    lifecycle::Signal,
+    lifecycle::{Event, Signal},
     sys::{self, SignalAction},
 };
 
@@ -128,6 +128,16 @@ impl Drop for BootGuard {
     }
 }
 
+/// What a signal to this process asks for. A worker of a cluster leaves alone on SIGTERM; what a signal is to the whole, its master
+/// tells it, which has Ctrl-C like all processes of the terminal.
+pub(crate) fn event_of(signal: Signal, in_cluster: bool) -> Option<Event> {
+    match signal {
+        _ if !in_cluster => Some(Event::Signal(signal)),
+        Signal::Term | Signal::Quit => Some(Event::Retire),
+        Signal::Int | Signal::Hup => None,
+    }
+}
+
 /// The signal that a byte stands for.
 pub(crate) fn signal_of(byte: u8) -> Option<Signal> {
     SIGNALS.get(usize::from(byte)).map(|(signal, _)| *signal)
@@ -158,6 +168,13 @@ mod tests {
         reader.set_nonblocking(false).unwrap();
         sys::raise(libc::SIGQUIT);
         reader.read_exact(&mut byte).unwrap();
+    }
+
+    #[test]
+    fn a_signal_to_a_worker_is_not_the_clusters() {
+        let retire = Some(Event::Retire);
+        assert_eq!(Signal::ALL.map(|signal| event_of(signal, true)), [retire, retire, None, None]);
+        assert_eq!(event_of(Signal::Int, false), Some(Event::Signal(Signal::Int)));
     }
 
     fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {

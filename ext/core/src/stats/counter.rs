@@ -1,13 +1,22 @@
-//! What is counted with: atomics that many threads add to, and the labels that tell the counters of a family apart.
+//! What is counted with: atomics that many threads add to, and the labels that tell the counters of a family apart. All of it may lie
+//! in memory that processes share, so none of it points anywhere.
 
 use std::{
+    array,
     marker::PhantomData,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use crate::sys::shared_memory::atomics_only;
+
+/// The most labels that a family has room for.
+const MOST_LABELS: usize = 16;
+
 /// Only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
+
+atomics_only!(Counter { 0 });
 
 impl Counter {
     pub(crate) fn inc(&self) {
@@ -26,6 +35,8 @@ impl Counter {
 /// Goes up and down with what there is. Whatever brings it up has a guard that takes it down.
 #[derive(Debug, Default)]
 pub(super) struct Gauge(AtomicU64);
+
+atomics_only!(Gauge { 0 });
 
 impl Gauge {
     pub(super) fn inc(&self) {
@@ -83,18 +94,21 @@ macro_rules! labels {
     };
 }
 
-pub(super) use labels;
+pub(crate) use labels;
 
 /// A counter for each label. All are there from the start.
 #[derive(Debug)]
 pub(crate) struct Family<L> {
-    counters: Box<[Counter]>,
+    counters: [Counter; MOST_LABELS],
     labels: PhantomData<fn(L)>,
 }
 
+atomics_only!(<L: Label> Family<L> { counters, labels });
+
 impl<L: Label> Default for Family<L> {
     fn default() -> Self {
-        Self { counters: L::ALL.iter().map(|_| Counter::default()).collect(), labels: PhantomData }
+        const { assert!(L::ALL.len() <= MOST_LABELS) };
+        Self { counters: array::from_fn(|_| Counter::default()), labels: PhantomData }
     }
 }
 
@@ -103,7 +117,6 @@ impl<L: Label> Family<L> {
         self.counters[label.index()].inc();
     }
 
-    #[cfg(test)]
     pub(crate) fn get(&self, label: L) -> u64 {
         self.counters[label.index()].get()
     }
@@ -161,6 +174,92 @@ impl<L: Label> Counts for Family<L> {
         after - before
     }
 }
+
+/// Whether the worker that has counted is still there. What it counted remains when it has left; what it had, which is what its gauges
+/// tell, does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Living,
+    Departed,
+}
+
+/// What can be added up over the workers of a cluster.
+pub(crate) trait AddUp {
+    /// Adds what `other` tells of a worker.
+    fn add(&self, other: &Self, of: Of);
+
+    /// Begins anew, for another worker.
+    fn reset(&self);
+}
+
+impl AddUp for AtomicU64 {
+    fn add(&self, other: &Self, _: Of) {
+        self.fetch_add(other.load(Relaxed), Relaxed);
+    }
+
+    fn reset(&self) {
+        self.store(0, Relaxed);
+    }
+}
+
+impl<T: AddUp, const N: usize> AddUp for [T; N] {
+    fn add(&self, other: &Self, of: Of) {
+        self.iter().zip(other).for_each(|(sum, one)| sum.add(one, of));
+    }
+
+    fn reset(&self) {
+        self.iter().for_each(T::reset);
+    }
+}
+
+impl AddUp for Counter {
+    fn add(&self, other: &Self, of: Of) {
+        self.0.add(&other.0, of);
+    }
+
+    fn reset(&self) {
+        self.0.reset();
+    }
+}
+
+impl AddUp for Gauge {
+    fn add(&self, other: &Self, of: Of) {
+        if of == Of::Living {
+            self.0.add(&other.0, of);
+        }
+    }
+
+    fn reset(&self) {
+        self.0.reset();
+    }
+}
+
+impl<L> AddUp for Family<L> {
+    fn add(&self, other: &Self, of: Of) {
+        self.counters.add(&other.counters, of);
+    }
+
+    fn reset(&self) {
+        self.counters.reset();
+    }
+}
+
+/// Implements [`AddUp`] for a structure, field by field.
+macro_rules! adds_up {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl crate::stats::counter::AddUp for $type {
+            fn add(&self, other: &Self, of: crate::stats::counter::Of) {
+                $(self.$field.add(&other.$field, of);)*
+            }
+
+            fn reset(&self) {
+                $(self.$field.reset();)*
+            }
+        }
+    };
+}
+
+pub(super) use adds_up;
 
 /// What can be shown as a metric that only grows.
 pub(super) trait Shows {

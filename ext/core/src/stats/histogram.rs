@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+use super::counter::adds_up;
+use crate::sys::shared_memory::atomics_only;
+
 /// The upper bounds of the buckets: fine where the server's own share of a request lies, coarse where the app and its clients
 /// take most of it. What is longer than the last is in a bucket of its own.
 pub(crate) const BOUNDS: [Duration; 18] = {
@@ -42,6 +45,9 @@ pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     nanoseconds: AtomicU64,
 }
+
+atomics_only!(Histogram { buckets, nanoseconds });
+adds_up!(Histogram { buckets, nanoseconds });
 
 impl Default for Histogram {
     fn default() -> Self {

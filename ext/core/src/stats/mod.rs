@@ -3,22 +3,26 @@
 //! gauges, because their guards are what an open connection is.
 
 pub(crate) mod counter;
+pub(crate) mod figures;
+pub(crate) mod gc;
 pub(crate) mod histogram;
 pub(crate) mod refused;
 pub(crate) mod requests;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
+pub use self::gc::GcFigures;
+pub(crate) use self::{
+    counter::{AddUp, Family, Label, Of, Values},
+    histogram::Distribution,
+    requests::{Ending, MethodClass, Requests, Times},
+};
 use self::{
-    counter::{Counter, Counts, Family, Gauge, Shows, labels},
+    counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
+    gc::GcCells,
     refused::Refused,
 };
-pub(crate) use self::{
-    counter::{Label, Values},
-    histogram::Distribution,
-    requests::{MethodClass, Requests, StatusClass, Times},
-};
-use crate::lifecycle::Signal;
+use crate::{lifecycle::Signal, sys::shared_memory::atomics_only};
 
 /// Where in `/metrics` a counter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +59,17 @@ macro_rules! declare {
         apart { $($apart:ident: $kind:ty, $meaning:literal;)* }
         shown { $($field:ident: $type:ty, $section:ident, $place:ident, $metric:literal, $help:literal;)* }
     ) => {
-        /// A server's counters. Shared by everything that has something to count.
+        /// A server's counters: atomics only, so that they may lie in memory that the workers of a cluster share.
         #[derive(Debug, Default)]
         pub struct Stats {
             $($apart: $kind,)*
             $(#[doc = $help] pub(crate) $field: $type,)*
             by_kind: Requests,
+            gc: GcCells,
         }
+
+        atomics_only!(Stats { $($apart,)* $($field,)* by_kind, gc });
+        adds_up!(Stats { $($apart,)* $($field,)* by_kind, gc });
 
         /// The counters at one moment, or what was counted between two.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +139,12 @@ declare! {
             "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
+        accept_wakeups: Counter, Connections, MetricsOnly, "tidegate_accept_wakeups",
+            "Times that a new connection woke this worker of a cluster, whether it was there to accept or not";
+        handed_over: Counter, Connections, MetricsOnly, "tidegate_connections_handed_over",
+            "Connections that a worker has handed over to a sibling";
+        taken_over: Counter, Connections, MetricsOnly, "tidegate_connections_taken_over",
+            "Connections that a worker has taken over from a sibling";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
             "Signals that the server has heard";
         told_close: Counter, Drain, StatsToo, "tidegate_told_close",
@@ -171,18 +185,54 @@ impl Label for Signal {
     }
 }
 
-impl Stats {
-    pub(crate) fn connection_accepted(self: &Arc<Self>) -> OpenConnection {
+/// The counters of a server, for everything that has something to count: the process's own, or those of a worker's place in the
+/// memory that a cluster shares.
+#[derive(Clone, Debug)]
+pub enum SharedStats {
+    /// Those of a server that is no worker of a cluster.
+    Own(Arc<Stats>),
+    /// Those of a worker.
+    Mapped(&'static Stats),
+}
+
+impl Default for SharedStats {
+    fn default() -> Self {
+        Self::Own(Arc::default())
+    }
+}
+
+impl Deref for SharedStats {
+    type Target = Stats;
+
+    fn deref(&self) -> &Stats {
+        match self {
+            Self::Own(stats) => stats,
+            Self::Mapped(stats) => stats,
+        }
+    }
+}
+
+impl SharedStats {
+    pub(crate) fn connection_accepted(&self) -> OpenConnection {
         self.accepted.inc();
         self.connections.inc();
         OpenConnection(self.clone())
     }
 
-    pub(crate) fn connection_hijacked(self: &Arc<Self>) -> HijackedConnection {
+    /// A connection has come from another worker, which has counted it as accepted.
+    pub(crate) fn connection_taken_over(&self) -> OpenConnection {
+        self.taken_over.inc();
+        self.connections.inc();
+        OpenConnection(self.clone())
+    }
+
+    pub(crate) fn connection_hijacked(&self) -> HijackedConnection {
         self.hijacked.inc();
         HijackedConnection(self.clone())
     }
+}
 
+impl Stats {
     /// Connections that hold a descriptor: the server's and the app's own.
     pub(crate) fn all_connections(&self) -> u64 {
         self.connections.get() + self.hijacked.get()
@@ -203,9 +253,14 @@ impl Stats {
         self.in_flight.get()
     }
 
-    pub(crate) fn request_ended(&self, method: MethodClass, status: StatusClass, took: Duration) {
+    pub(crate) fn request_ended(&self, method: MethodClass, ending: Ending, took: Duration) {
         self.in_flight.dec();
-        self.by_kind.ended(method, status, took);
+        self.by_kind.ended(method, ending, took);
+    }
+
+    /// What the interpreter's collector has done.
+    pub(crate) fn gc(&self) -> &GcCells {
+        &self.gc
     }
 
     /// A worker has answered.
@@ -216,7 +271,7 @@ impl Stats {
 
 /// Counts a connection as open while it exists.
 #[derive(Debug)]
-pub(crate) struct OpenConnection(Arc<Stats>);
+pub(crate) struct OpenConnection(SharedStats);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
@@ -226,7 +281,7 @@ impl Drop for OpenConnection {
 
 /// Counts a connection as the app's own while it exists.
 #[derive(Debug)]
-pub(crate) struct HijackedConnection(Arc<Stats>);
+pub(crate) struct HijackedConnection(SharedStats);
 
 impl Drop for HijackedConnection {
     fn drop(&mut self) {
@@ -240,7 +295,7 @@ mod tests {
 
     #[test]
     fn between_two_moments_counters_differ_and_gauges_are_the_last() {
-        let stats = Arc::new(Stats::default());
+        let stats = SharedStats::default();
         let open = stats.connection_accepted();
         stats.shed.inc(Shed::QueueFull);
         let before = stats.snapshot();

@@ -2,17 +2,22 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod clock;
 pub(crate) mod cpu_clock;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod shared_memory;
 mod signal;
 mod socket;
+pub(crate) mod usage;
 
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
+
+use tokio::io::{Interest, unix::AsyncFd};
 
 pub use self::cpu_clock::CpuClock;
 #[cfg(test)]
@@ -20,7 +25,7 @@ pub(crate) use self::signal::{ignore_from_now_on, raise};
 pub(crate) use self::{
     file::{read_at, read_cached},
     signal::{SignalAction, ignore_signal, on_signal},
-    socket::{round_trip, unlisten, unread_bytes, unsent_bytes},
+    socket::{round_trip, undelivered_bytes, unlisten, unread_bytes, unsent_bytes},
 };
 
 /// Gives the system back what the allocator keeps of freed memory, where it is one that can be told so (glibc's).
@@ -81,6 +86,16 @@ pub(crate) fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
         return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
     }
     Ok(())
+}
+
+/// Has the runtime of this thread wait until a descriptor is ready.
+///
+/// # Errors
+///
+/// When the system cannot wait for it.
+pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` has the same open descriptor for as long as it exists, and the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }
 
 /// glibc's name for the number of arenas, which the libc crate does not carry.

@@ -42,6 +42,10 @@ mod linux {
         }
     }
 
+    pub(crate) fn undelivered_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+        queued(socket, libc::TIOCOUTQ)
+    }
+
     pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
         queued(socket, libc::FIONREAD)
     }
@@ -96,6 +100,10 @@ mod elsewhere {
         Err(unsupported())
     }
 
+    pub(crate) fn undelivered_bytes(_: BorrowedFd<'_>) -> io::Result<usize> {
+        Err(unsupported())
+    }
+
     pub(crate) fn unread_bytes(_: BorrowedFd<'_>) -> io::Result<usize> {
         Err(unsupported())
     }
@@ -128,6 +136,15 @@ pub(crate) fn unlisten(listener: BorrowedFd<'_>) -> io::Result<()> {
 /// Where the system cannot tell.
 pub(crate) fn unsent_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
     platform::unsent_bytes(socket)
+}
+
+/// Memory of what was written to a Unix socket and its peer has not read; 0 for none.
+///
+/// # Errors
+///
+/// Where the system cannot tell.
+pub(crate) fn undelivered_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    platform::undelivered_bytes(socket)
 }
 
 /// Bytes a connection has received that were not read.

@@ -1,15 +1,22 @@
 //! The server's numbers, for clients of the admin address: `/metrics` as Prometheus reads it, and
 //! `/stats` in the shape of Puma's, for what was written for Puma. Answered without the app, like the probes.
 
+mod page;
+mod process;
 mod prometheus;
 mod puma_stats;
+mod workers;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::watch;
 
 use crate::{
+    cluster::{Cluster, Member, figures::WorkerFigures, table::Records},
     config::About,
     connection::ConnectionLimit,
     drain::Traffic,
@@ -17,13 +24,15 @@ use crate::{
     lifecycle::Phase,
     log::{Logs, output::LostLines},
     pool::DispatchQueue,
-    stats::Stats,
+    stats::{AddUp, Of, SharedStats},
+    sync::now,
+    sys::{clock, memory},
 };
 
 /// Where the numbers come from.
 #[derive(Debug)]
 pub(crate) struct Report {
-    stats: Arc<Stats>,
+    stats: SharedStats,
     queue: Arc<DispatchQueue>,
     traffic: Arc<Traffic>,
     phase: watch::Receiver<Phase>,
@@ -39,25 +48,21 @@ pub(crate) struct Own {
     pub(crate) bodies: Arc<Budget>,
     pub(crate) log: Logs,
     pub(crate) access_log: Option<LostLines>,
-}
-
-impl Own {
-    fn lost_by_log(&self) -> [(&'static str, u64); 2] {
-        [("server", self.log.lost()), ("access", self.access_log.as_ref().map_or(0, LostLines::total))]
-    }
+    /// Its place in a cluster.
+    pub(crate) member: Option<Member>,
 }
 
 #[cfg(test)]
 impl Default for Own {
     fn default() -> Self {
         let (connections, bodies) = (ConnectionLimit::new(100), Budget::new(Some(1 << 26)));
-        Self { connections, bodies, log: Logs::default(), access_log: None }
+        Self { connections, bodies, log: Logs::default(), access_log: None, member: None }
     }
 }
 
 impl Report {
     pub(crate) fn new(
-        stats: Arc<Stats>,
+        stats: SharedStats,
         queue: Arc<DispatchQueue>,
         traffic: Arc<Traffic>,
         phase: watch::Receiver<Phase>,
@@ -90,10 +95,102 @@ impl Report {
         Some(response)
     }
 
-    fn phase(&self) -> Phase {
+    /// Where the server is in its life.
+    pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// Tells of each phase from now on.
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.clone()
+    }
+
+    // ===== this process =====
+
+    /// For how long its requests have waited with nothing to run them, where that is at least the `limit`.
+    pub(crate) fn unattended_for_too_long(&self, limit: Option<Duration>, now: Instant) -> Option<Duration> {
+        self.queue.unattended_for_too_long(limit, now)
+    }
+
+    /// Tells the processes of the cluster what there is to tell of this one, for their reports.
+    pub(crate) fn publish(&self) {
+        if let Some(member) = &self.own.member {
+            self.queue.publish_room();
+            member.publish_figures(&self.figures(), self.queue.reset_deepest());
+        }
+    }
+
+    /// What there is to tell beside the counters.
+    fn figures(&self) -> WorkerFigures {
+        let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let (now, tally, drain) = (now(), self.queue.tally(), self.traffic.drain());
+        let drained = drain.map(|drain| self.stats.snapshot().since(&drain.before)).unwrap_or_default();
+        let drain_left = match self.phase() {
+            Phase::Draining { until: end, .. } | Phase::Closing { deadline: end, .. } => {
+                end.saturating_duration_since(now)
+            }
+            _ => Duration::ZERO,
+        };
+        let Own { connections, bodies, log, access_log, .. } = &self.own;
+        WorkerFigures {
+            threads_active: tally.active as u64,
+            threads_waiting: tally.waiting as u64,
+            threads_idle: tally.idle as u64,
+            threads_limit: self.queue.max_threads() as u64,
+            queue_depth: self.queue.len() as u64,
+            queue_limit: self.queue.max_queue() as u64,
+            unattended_ns: nanoseconds(self.queue.unattended(now)),
+            connections_limit: connections.max_connections(),
+            buffered_bytes: bodies.held(),
+            buffer_limit_bytes: if bodies.limit() == u64::MAX { 0 } else { bodies.limit() },
+            spilled_bytes: bodies.spilled(),
+            drain_left_ns: nanoseconds(drain_left),
+            drain_connections: drained.accepted,
+            drain_requests: drained.requests,
+            drain_late: drain.map_or(0, |drain| drain.late),
+            drain_last_ns: nanoseconds(self.traffic.last_in_drain().unwrap_or_default()),
+            server_lines_lost: log.lost(),
+            access_lines_lost: access_log.as_ref().map_or(0, LostLines::total),
+            rss: memory::resident().unwrap_or(0),
+            cpu_ns: nanoseconds(clock::process_cpu()),
+        }
+    }
+
+    // ===== the whole server =====
+
+    /// The counters and figures of the server, which in a cluster are those of all workers together.
+    fn records(&self) -> Box<Records> {
+        self.publish();
+        if let Some(cluster) = self.cluster() {
+            return cluster.sum();
+        }
+        let records = Box::<Records>::default();
+        records.stats.add(&self.stats, Of::Living);
+        records.figures.publish(&self.figures());
+        records
+    }
+
+    fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.own.member.as_ref().map(Member::cluster)
+    }
+
+    /// Requests that the server has not answered to the end yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.cluster().map_or_else(|| self.stats.in_flight(), |cluster| cluster.sum().stats.in_flight())
+    }
+
+    /// Connections that the server holds, those that are the app's own included.
+    pub(crate) fn connections(&self) -> u64 {
+        self.records().stats.snapshot().connections
+    }
+
+    /// When the server started, which in a cluster is when its master did.
+    fn started(&self) -> SystemTime {
+        self.cluster().map_or(self.started, |cluster| cluster.started_at())
     }
 }
 
+#[cfg(test)]
+mod cluster_tests;
 #[cfg(test)]
 mod tests;

@@ -10,17 +10,15 @@ use std::{
 use http::HeaderValue;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet, prometheus_text, text},
-    metrics::{MetricType, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, prometheus_text, text},
+    metrics::gauge::ConstGauge,
     registry::{Registry, Unit},
 };
 
-use super::Report;
+use super::{Report, page::Page};
 use crate::{
-    lifecycle::Phase,
-    stats::{Distribution, Section, Values},
-    sync::now,
-    sys::memory,
+    cluster::{figures::WorkerFigures, table::Records},
+    stats::{Section, Stats, Values},
 };
 
 /// A server's phases, in their order.
@@ -31,7 +29,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The metrics and their content type: OpenMetrics for clients that ask for it, else Prometheus' own text.
 pub(super) fn write(report: &Arc<Report>, accept: Option<&HeaderValue>) -> (String, &'static str) {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(report.clone()));
+    let records = report.records();
+    let figures = records.figures.read();
+    registry.register_collector(Box::new(Metrics { report: report.clone(), records, figures }));
     let mut text = String::with_capacity(16 * 1024);
     let asked = accept.and_then(|accept| accept.to_str().ok()).is_some_and(|accept| {
         accept.split(',').any(|kind| kind.trim_start().starts_with("application/openmetrics-text"))
@@ -46,24 +46,48 @@ pub(super) fn write(report: &Arc<Report>, accept: Option<&HeaderValue>) -> (Stri
     }
 }
 
-impl Collector for Report {
+/// What the page tells of, at one moment.
+#[derive(Debug)]
+struct Metrics {
+    report: Arc<Report>,
+    records: Box<Records>,
+    figures: WorkerFigures,
+}
+
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         self.requests(&mut page)?;
         self.pool(&mut page)?;
         self.connections(&mut page)?;
         self.drain(&mut page)?;
-        self.process(&mut page)
+        self.server(&mut page)?;
+        self.gc(&mut page)?;
+        self.report.process(&mut page, &self.figures)?;
+        self.report.cluster().map_or(Ok(()), |cluster| super::workers::write(cluster, &mut page))
     }
 }
 
-impl Report {
+fn seconds(nanoseconds: u64) -> ConstGauge<f64> {
+    ConstGauge::new(Duration::from_nanos(nanoseconds).as_secs_f64())
+}
+
+impl Metrics {
+    fn stats(&self) -> &Stats {
+        &self.records.stats
+    }
+
     fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
-        let kinds = self.stats.by_kind();
+        let kinds = self.stats().by_kind();
         page.counters(
             "tidegate_requests",
             "Requests that are over, by method and kind of status; none: no response",
             kinds.by_class().map(|(method, status, count)| ([("method", method), ("status", status)], count)),
+        )?;
+        page.counters(
+            "tidegate_responses",
+            "Requests that are over, by the status of their response; other: above 599",
+            kinds.by_code().map(|(code, count)| ([("code", code)], count)),
         )?;
         page.histogram(
             "tidegate_request_duration",
@@ -73,100 +97,86 @@ impl Report {
         page.histogram("tidegate_queue_wait", "From a whole request to a thread for it", &kinds.queue_wait())?;
         page.histogram("tidegate_gvl_wait", "Waiting for the GVL inside the app, per request", &kinds.gvl_wait())?;
         page.histogram("tidegate_app_time", "From a thread taking a request to its response", &kinds.app())?;
-        page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", self.stats.in_flight())?;
+        page.gauge("tidegate_requests_in_flight", "Requests not answered to the end yet", self.stats().in_flight())?;
         self.counted(page, Section::Requests)
     }
 
     fn pool(&self, page: &mut Page<'_>) -> fmt::Result {
-        let tally = self.queue.tally();
-        page.gauge("tidegate_queue_depth", "Requests that wait for a thread", self.queue.len() as u64)?;
-        page.gauge("tidegate_queue_limit", "Requests that may wait for a thread", self.queue.max_queue() as u64)?;
+        let figures = &self.figures;
+        page.gauge("tidegate_queue_depth", "Requests that wait for a thread", figures.queue_depth)?;
+        page.gauge("tidegate_queue_limit", "Requests that may wait for a thread", figures.queue_limit)?;
         page.gauges(
             "tidegate_threads",
             "Ruby threads; active: want or have the GVL in the app, waiting: in the app without it, idle: not in the app",
-            [("active", tally.active), ("waiting", tally.waiting), ("idle", tally.idle)]
-                .map(|(state, count)| ([("state", state)], count as u64)),
+            [("active", figures.threads_active), ("waiting", figures.threads_waiting), ("idle", figures.threads_idle)]
+                .map(|(state, count)| ([("state", state)], count)),
         )?;
-        page.gauge("tidegate_threads_limit", "Ruby threads that there may be", self.queue.max_threads() as u64)?;
+        page.gauge("tidegate_threads_limit", "Ruby threads that there may be", figures.threads_limit)?;
         page.measure(
             "tidegate_unattended",
             "For how long requests have waited although no thread is in the app; 0 where none waits, or the app is busy",
             Unit::Seconds,
-            &ConstGauge::new(self.queue.unattended(now()).as_secs_f64()),
+            &seconds(figures.unattended_ns),
         )?;
         self.counted(page, Section::Pool)
     }
 
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
-        let counted = self.stats.snapshot();
+        let (counted, figures) = (self.stats().snapshot(), &self.figures);
         page.gauges(
             "tidegate_connections",
             "Connections; open: the server's, hijacked: the app's own",
             [("open", counted.connections), ("hijacked", counted.hijacked)]
                 .map(|(state, count)| ([("state", state)], count)),
         )?;
-        page.gauge(
-            "tidegate_connections_limit",
-            "Connections that there may be",
-            self.own.connections.max_connections(),
-        )?;
-        let bytes = |count: u64| ConstGauge::new(count);
-        let budget = &self.own.bodies;
+        page.gauge("tidegate_connections_limit", "Connections that there may be", figures.connections_limit)?;
         page.measure(
             "tidegate_buffered",
             "Bodies of requests and responses in memory, those of up to 16 KiB not counted",
             Unit::Bytes,
-            &bytes(budget.held()),
+            &ConstGauge::new(figures.buffered_bytes),
         )?;
         page.measure(
             "tidegate_buffer_limit",
             "Bodies that there may be in memory; 0: no limit",
             Unit::Bytes,
-            &bytes(if budget.limit() == u64::MAX { 0 } else { budget.limit() }),
+            &ConstGauge::new(figures.buffer_limit_bytes),
         )?;
         page.counter(
             "tidegate_spilled_bytes",
             "Bytes of bodies that went to a file because of that limit",
-            budget.spilled(),
+            figures.spilled_bytes,
         )?;
         self.counted(page, Section::Connections)
     }
 
     fn drain(&self, page: &mut Page<'_>) -> fmt::Result {
-        let drain = self.traffic.drain();
-        let seconds = |duration: Duration| ConstGauge::new(duration.as_secs_f64());
-        let counted = drain.map(|drain| self.stats.snapshot().since(&drain.before)).unwrap_or_default();
-        let left = match self.phase() {
-            Phase::Draining { until: end, .. } | Phase::Closing { deadline: end, .. } => {
-                end.saturating_duration_since(now())
-            }
-            _ => Duration::ZERO,
-        };
+        let figures = &self.figures;
         page.measure(
             "tidegate_drain_left",
             "What is left of the phase that a drain is in",
             Unit::Seconds,
-            &seconds(left),
+            &seconds(figures.drain_left_ns),
         )?;
-        page.counter("tidegate_drain_connections", "Connections accepted in a drain", counted.accepted)?;
-        page.counter("tidegate_drain_requests", "Requests that came in a drain", counted.requests)?;
+        page.counter("tidegate_drain_connections", "Connections accepted in a drain", figures.drain_connections)?;
+        page.counter("tidegate_drain_requests", "Requests that came in a drain", figures.drain_requests)?;
         page.counter(
             "tidegate_drain_late_connections",
             "Connections that came in the last fifth of the drain delay, or after it",
-            drain.map_or(0, |drain| drain.late),
+            figures.drain_late,
         )?;
         page.measure(
             "tidegate_drain_last_connection",
             "When the last new connection came, from the signal on; 0 for none",
             Unit::Seconds,
-            &seconds(self.traffic.last_in_drain().unwrap_or_default()),
+            &seconds(figures.drain_last_ns),
         )?;
         self.counted(page, Section::Drain)
     }
 
     /// The counters of a section that are declared in the table of [`stats`](crate::stats).
     fn counted(&self, page: &mut Page<'_>, section: Section) -> fmt::Result {
-        self.stats.shown().into_iter().filter(|shown| shown.section == section).try_for_each(|shown| {
+        self.stats().shown().into_iter().filter(|shown| shown.section == section).try_for_each(|shown| {
             match shown.values {
                 Values::One(count) => page.counter(shown.metric, shown.help, count),
                 Values::Labelled { key, counts } => page.counters(
@@ -178,8 +188,8 @@ impl Report {
         })
     }
 
-    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
-        let current = self.phase().name();
+    fn server(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (current, figures) = (self.report.phase().name(), &self.figures);
         page.gauges(
             "tidegate_phase",
             "1 for the phase of the server's life that it is in",
@@ -188,62 +198,43 @@ impl Report {
         page.counters(
             "tidegate_log_lines_lost",
             "Lines that were not written, because a log's reader was too slow or gone; server: what the server says, access: a line a request",
-            self.own.lost_by_log().map(|(log, count)| ([("log", log)], count)),
+            [("server", figures.server_lines_lost), ("access", figures.access_lines_lost)]
+                .map(|(log, count)| ([("log", log)], count)),
         )?;
-        if let Some(resident) = memory::resident() {
-            page.measure("tidegate_resident_memory", "Memory of the process", Unit::Bytes, &ConstGauge::new(resident))?;
+        let started = self.report.started().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started = ConstGauge::new(started.as_secs_f64());
+        page.measure("tidegate_start_time", "When the server started", Unit::Seconds, &started)?;
+        let about = &self.report.about;
+        page.info("tidegate", "Which server it is", &[("version", about.version.as_str())])?;
+        let ruby = about.interpreter.as_ref().map_or("", |interpreter| interpreter.version.as_str());
+        page.info(
+            "tidegate_build",
+            "Which server and which Ruby it is",
+            &[("version", about.version.as_str()), ("ruby", ruby)],
+        )
+    }
+
+    /// What the interpreter's collector does, where the binding tells it.
+    fn gc(&self, page: &mut Page<'_>) -> fmt::Result {
+        let gc = self.stats().gc().read();
+        if gc.heap_pages == 0 {
+            return Ok(());
         }
-        let started = self.started.duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0.0, Duration::as_secs_f64);
-        page.measure("tidegate_start_time", "When the server started", Unit::Seconds, &ConstGauge::new(started))?;
-        page.info("tidegate", "Which server it is", &[("version", self.about.version.as_str())])
-    }
-}
-
-/// Metrics on their way to the page.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
-    }
-
-    fn counters<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (L, u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        values.into_iter().try_for_each(|(labels, value)| {
-            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
-        })
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
-    }
-
-    fn gauges<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl IntoIterator<Item = (L, u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        values.into_iter().try_for_each(|(labels, value)| metric.encode_family(&labels)?.encode_gauge(&value))
-    }
-
-    fn measure(&mut self, name: &str, help: &str, unit: Unit, value: &impl EncodeMetric) -> fmt::Result {
-        value.encode(self.0.encode_descriptor(name, help, Some(&unit), MetricType::Gauge)?)
-    }
-
-    fn info(&mut self, name: &str, help: &str, labels: &impl EncodeLabelSet) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(labels)
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, values: &Distribution) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        metric.encode_histogram::<NoLabelSet>(values.seconds, values.count(), &values.buckets(), None)
+        let minor = gc.count.saturating_sub(gc.major_count);
+        page.counters(
+            "tidegate_gc_collections",
+            "Runs of Ruby's garbage collector",
+            [("minor", minor), ("major", gc.major_count)].map(|(kind, count)| ([("kind", kind)], count)),
+        )?;
+        let took = Duration::from_nanos(gc.time_ns).as_secs_f64();
+        page.sum("tidegate_gc_time", "What they took", &Unit::Seconds, took)?;
+        page.gauge("tidegate_gc_heap_live_slots", "Slots of Ruby's heap with a live object", gc.heap_live_slots)?;
+        page.gauge("tidegate_gc_heap_pages", "Pages of Ruby's heap that hold objects", gc.heap_pages)?;
+        page.measure(
+            "tidegate_gc_malloc_increase",
+            "What was allocated outside Ruby's heap since the last collection",
+            Unit::Bytes,
+            &ConstGauge::new(gc.malloc_increase_bytes),
+        )
     }
 }

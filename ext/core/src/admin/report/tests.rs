@@ -5,19 +5,19 @@ use crate::{
     config::Interpreter,
     http::body::ResponseBody,
     lifecycle::Signal,
-    stats::{MethodClass, Shed, StatusClass, Times},
+    stats::{Ending, MethodClass, Shed, Times},
 };
 use std::time::{Duration, Instant};
 
 fn report() -> Arc<Report> {
-    let stats = Arc::<Stats>::default();
+    let stats = SharedStats::default();
     let queue = DispatchQueue::new(7, None, 3, stats.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
     let about = About { version: "1.2.3".into(), interpreter: Some(interpreter), ..About::default() };
     Report::new(stats, queue, Arc::new(Traffic::new(false)), watch::channel(Phase::Ready).1, about, Own::default())
 }
 
-fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (String, String) {
+pub(super) fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (String, String) {
     let accept = accept.map(HeaderValue::from_static);
     let response = report.answer(&Method::GET, path, accept.as_ref()).unwrap();
     let ResponseBody::Full(body) = response.body else { panic!("{response:?}") };
@@ -26,7 +26,7 @@ fn get(report: &Arc<Report>, path: &str, accept: Option<&'static str>) -> (Strin
 }
 
 /// The value of a series.
-fn value(page: &str, series: &str) -> f64 {
+pub(super) fn value(page: &str, series: &str) -> f64 {
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in:\n{page}")).parse().unwrap()
 }
@@ -38,7 +38,7 @@ fn prometheus_reads_what_was_counted() {
     let get_class = MethodClass::from(&Method::GET);
     (0..3).for_each(|_| stats.request_begun());
     stats.request_ended(get_class, StatusCode::OK.into(), Duration::from_millis(3));
-    stats.request_ended(get_class, StatusClass::NONE, Duration::from_secs(100));
+    stats.request_ended(get_class, Ending::NoResponse, Duration::from_secs(100));
     let ms = Duration::from_millis;
     stats.answered(&Times { queue_wait: ms(1), gvl_wait: ms(20), app: ms(30) });
     stats.shed.inc(Shed::QueueTimeout);
@@ -71,12 +71,53 @@ fn prometheus_reads_what_was_counted() {
         ("tidegate_log_lines_lost_total{log=\"server\"}", 0.0),
         ("tidegate_log_lines_lost_total{log=\"access\"}", 0.0),
         ("tidegate_info{version=\"1.2.3\"}", 1.0),
+        ("tidegate_build_info{version=\"1.2.3\",ruby=\"3.3.8\"}", 1.0),
+        ("tidegate_responses_total{code=\"200\"}", 1.0),
     ] {
         assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
     }
-    assert!(value(&page, "tidegate_resident_memory_bytes") > 0.0);
+    assert!(!page.contains("code=\"404\""), "codes that there were not have no series");
+    assert!(!page.contains("tidegate_worker"), "this is no cluster: {page}");
+    assert!(!page.contains("tidegate_gc_"), "nothing was told of the collector");
+    for series in ["tidegate_resident_memory_bytes", "process_resident_memory_bytes", "process_cpu_seconds_total"] {
+        assert!(value(&page, series) > 0.0, "{series}");
+    }
     drop(open);
     assert_eq!(value(&get(&report, "/metrics", None).1, "tidegate_connections{state=\"open\"}").to_string(), "0");
+}
+
+#[test]
+fn the_process_has_the_names_that_dashboards_know() {
+    let (_, page) = get(&report(), "/metrics", None);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let (started, open) = (value(&page, "process_start_time_seconds"), value(&page, "process_open_fds"));
+    assert!(started <= now && started > 1e9, "{started}");
+    assert!(open >= 3.0 && open <= value(&page, "process_max_fds"), "{open}");
+}
+
+#[test]
+fn the_collector_is_shown_once_it_is_told_of() {
+    let report = report();
+    let figures = crate::stats::GcFigures {
+        count: 12,
+        major_count: 2,
+        time_ns: 1_500_000_000,
+        heap_live_slots: 70_000,
+        heap_pages: 90,
+        malloc_increase_bytes: 4096,
+    };
+    report.stats.gc().publish(&figures);
+    let (_, page) = get(&report, "/metrics", None);
+    for (series, expected) in [
+        ("tidegate_gc_collections_total{kind=\"minor\"}", 10.0),
+        ("tidegate_gc_collections_total{kind=\"major\"}", 2.0),
+        ("tidegate_gc_time_seconds_total", 1.5),
+        ("tidegate_gc_heap_live_slots", 70_000.0),
+        ("tidegate_gc_heap_pages", 90.0),
+        ("tidegate_gc_malloc_increase_bytes", 4096.0),
+    ] {
+        assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
+    }
 }
 
 #[test]

@@ -43,7 +43,7 @@ use crate::{
     lifecycle::Phase,
     log::{event::Observer, warnings::Warnings},
     pool::{DispatchQueue, Next, Worker},
-    stats::Stats,
+    stats::SharedStats,
     sync::{Parker, inline_task},
 };
 
@@ -66,7 +66,7 @@ impl Harness {
     }
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
-        let stats = Arc::new(Stats::default());
+        let stats = SharedStats::default();
         let queue = DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone());
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
@@ -87,6 +87,7 @@ impl Harness {
             traffic: Arc::new(Traffic::new(false)),
             access_log: None,
             warnings: Arc::new(Warnings::reported_to(observer)),
+            siblings: None,
         };
         Self { shared: Shared::new(settings, services, 1000), phase, worker, told }
     }

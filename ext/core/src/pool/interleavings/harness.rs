@@ -15,7 +15,7 @@ use crate::pool::{Demand, DispatchQueue, Next, Rejected, Woken, Worker, estimate
 use crate::{
     exchange::{Answer, Awaited},
     http::response::Response,
-    stats::Shed,
+    stats::{SharedStats, Shed},
     sync::{
         self, Parker, Unparker,
         interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
@@ -76,7 +76,7 @@ impl End {
 impl Harness {
     pub(super) fn new(max_queue: usize, queue_timeout: Option<Duration>, max_threads: usize) -> Arc<Self> {
         Arc::new(Self {
-            queue: DispatchQueue::new(max_queue, queue_timeout, max_threads, Arc::default()),
+            queue: DispatchQueue::new(max_queue, queue_timeout, max_threads, SharedStats::default()),
             clock: Clock::default(),
             gvl: sync::Mutex::new(()),
             begun: Instant::now(),

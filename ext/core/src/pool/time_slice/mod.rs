@@ -11,7 +11,7 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        OnceLock,
         atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use crate::sys::CpuClock;
-use crate::{config::TIME_SLICE, stats::Stats, sync::now};
+use crate::{config::TIME_SLICE, stats::SharedStats, sync::now};
 
 /// The slice unless it is set: longer than most requests compute in one go, and short enough for those that wait.
 pub(crate) const SLICE: Duration = TIME_SLICE;
@@ -165,7 +165,7 @@ impl TimeSlicer {
 
     /// Sees to it that no burst goes on for longer than `slice` while another thread wants the GVL, and counts those that
     /// had to be interrupted; `None` interrupts none. Never ends.
-    pub(crate) async fn run(&self, slice: Option<Duration>, stats: Arc<Stats>) {
+    pub(crate) async fn run(&self, slice: Option<Duration>, stats: SharedStats) {
         let _hand_over = HandOver(self);
         loop {
             let mut seen = Seen::new(self, slice, now());

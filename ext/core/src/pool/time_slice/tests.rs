@@ -26,7 +26,7 @@ async fn want(slicer: &TimeSlicer) {
 }
 
 fn run(slicer: &'static TimeSlicer) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(slicer.run(Some(SLICE), Arc::default()))
+    tokio::spawn(slicer.run(Some(SLICE), SharedStats::default()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn a_hog_that_has_had_its_slice_leaves_as_much_to_the_others() {
 #[tokio::test(start_paused = true)]
 async fn without_a_slice_only_requests_that_follow_each_other_are_interrupted() {
     let (slicer, interrupts) = slicer!();
-    tokio::spawn(slicer.run(None, Arc::default()));
+    tokio::spawn(slicer.run(None, SharedStats::default()));
     slicer.resumed(false, now(), None);
     want(slicer).await;
     pass(MAX_REFUSED).await;

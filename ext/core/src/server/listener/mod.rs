@@ -5,8 +5,11 @@ pub(crate) mod socket_file;
 
 use std::{
     io,
-    net::{SocketAddr, ToSocketAddrs},
-    os::fd::AsFd,
+    net::{self, SocketAddr, ToSocketAddrs},
+    os::{
+        self,
+        fd::{AsFd, BorrowedFd, OwnedFd},
+    },
     time::Duration,
 };
 
@@ -60,6 +63,40 @@ impl Bound {
             BoundAddress::Tcp(address) => format!("tcp://{address}"),
             BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
+    }
+
+    /// Several processes serve on the socket: dropping this leaves it to them.
+    pub(crate) fn share(&mut self) {
+        if let BoundAddress::Unix(file) = &mut self.bound_address {
+            file.share();
+        }
+    }
+
+    /// Removes a socket's file, once no process serves on the socket any more.
+    pub(crate) fn remove(self) {
+        if let BoundAddress::Unix(file) = self.bound_address {
+            file.remove();
+        }
+    }
+
+    /// Lets clients connect to a socket that is shared with other processes. Each of them may call this.
+    pub(crate) fn listen_shared(mut self) -> Result<SharedListener, Error> {
+        self.share();
+        self.socket.listen(self.backlog).map_err(|cause| Error::bind(self.address(), cause))?;
+        Ok(match self.bound_address {
+            BoundAddress::Tcp(local) => SharedListener::Tcp(self.socket.into(), local),
+            BoundAddress::Unix(file) => SharedListener::Unix(self.socket.into(), file),
+        })
+    }
+
+    /// Another owner of the same socket, as a forked process is one.
+    #[cfg(test)]
+    pub(crate) fn twin(&self) -> Self {
+        let bound_address = match &self.bound_address {
+            BoundAddress::Tcp(local) => BoundAddress::Tcp(*local),
+            BoundAddress::Unix(file) => BoundAddress::Unix(file.twin()),
+        };
+        Self { socket: self.socket.try_clone().unwrap(), bound_address, backlog: self.backlog }
     }
 
     /// Lets clients connect. Needs the runtime.
@@ -136,6 +173,87 @@ pub(crate) enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
+/// A listening socket that other processes accept from too. Not of the runtime: a thread of its own waits for it.
+#[derive(Debug)]
+pub(crate) enum SharedListener {
+    Tcp(net::TcpListener, SocketAddr),
+    Unix(os::unix::net::UnixListener, SocketFile),
+}
+
+impl SharedListener {
+    /// Takes the next connection, or says that there is none. It does not wait, and the runtime does not know the connection yet.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn accept(&self) -> io::Result<Newcomer> {
+        // One call; the standard library needs another, to say that the socket is not to be waited for.
+        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+        Ok(match self {
+            Self::Tcp(listener, local) => {
+                let (socket, remote) = rustix::net::acceptfrom_with(listener, flags)?;
+                let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
+                // A client without an address has gone.
+                Newcomer::Tcp(socket.into(), remote.ok_or(io::ErrorKind::ConnectionAborted)?, *local)
+            }
+            Self::Unix(listener, _) => Newcomer::Unix(rustix::net::accept_with(listener, flags)?.into()),
+        })
+    }
+
+    /// The runtime waits for it from now on, to close it.
+    pub(crate) fn into_listener(self) -> io::Result<Listener> {
+        Ok(match self {
+            Self::Tcp(listener, local) => Listener::Tcp(TcpListener::from_std(listener)?, local),
+            Self::Unix(listener, file) => Listener::Unix(UnixListener::from_std(listener)?, file),
+        })
+    }
+}
+
+impl AsFd for SharedListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener, _) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+/// A connection that the runtime does not know yet.
+#[derive(Debug)]
+pub(crate) enum Newcomer {
+    /// With the client's address and that of the listener.
+    Tcp(net::TcpStream, SocketAddr, SocketAddr),
+    Unix(os::unix::net::UnixStream),
+}
+
+impl Newcomer {
+    /// A connection that a sibling has sent.
+    pub(crate) fn of_descriptor(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        let local = socket.local_addr()?;
+        if local.is_unix() {
+            return Ok(Self::Unix(socket.into()));
+        }
+        let remote = socket.peer_addr()?.as_socket();
+        let (local, remote) = local.as_socket().zip(remote).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self::Tcp(socket.into(), remote, local))
+    }
+
+    /// Has the runtime wait for it.
+    pub(crate) fn accepted(self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(socket, remote, local) => Accepted::tcp(TcpStream::from_std(socket)?, remote, local),
+            Self::Unix(socket) => Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()),
+        })
+    }
+}
+
+impl AsFd for Newcomer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket, ..) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// A connection, just accepted.
 #[derive(Debug)]
 pub(crate) enum Accepted {
@@ -173,11 +291,12 @@ impl Listener {
 
     /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
     /// each; says whether the kernel could refuse the new without losing the others. `round_trip` is that of the slowest
-    /// client seen.
+    /// client seen. Several processes may close their ends of one socket at the same time: each refuses the new ones for all, and
+    /// those in the queue are taken by the one or the other.
     pub(crate) async fn close(self, round_trip: Duration, mut take: impl FnMut(Accepted)) -> bool {
         match self {
             Self::Unix(listener, file) => {
-                drop(file);
+                file.remove();
                 empty(
                     listener.into_std(),
                     |listener| listener.accept().map(|(socket, _)| socket),

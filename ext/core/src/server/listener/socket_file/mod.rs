@@ -30,7 +30,9 @@ pub(crate) struct SocketFile {
     /// The process that made it. A child that the app has forked must not take the file along when it ends.
     owner: u32,
     /// `None` in the abstract namespace. Given back after the file is gone.
-    _lock: Option<PathLock>,
+    lock: Option<PathLock>,
+    /// Several processes serve on the socket: dropping this leaves the file to them.
+    shared: bool,
 }
 
 impl SocketFile {
@@ -55,7 +57,7 @@ impl SocketFile {
         socket.set_nonblocking(true).map_err(failed)?;
         socket.bind(&target).map_err(failed)?;
         let identity = if lock.is_some() { identity(path) } else { None };
-        let file = Self { path: path.to_owned(), identity, owner: std::process::id(), _lock: lock };
+        let file = Self { path: path.to_owned(), identity, owner: std::process::id(), lock, shared: false };
         if let Some(mode) = mode
             && file.identity.is_some()
         {
@@ -67,13 +69,46 @@ impl SocketFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Several processes serve on the socket from now on. Only [`remove`](Self::remove) removes its file, and the first of them
+    /// to do so; a process that leaves while others serve, or is killed, leaves it alone.
+    pub(super) fn share(&mut self) {
+        self.shared = true;
+    }
+
+    /// All that serve on the socket close it: removes the file, unless another process has done so.
+    pub(super) fn remove(mut self) {
+        if self.shared {
+            self.remove_own();
+        }
+        // The drop gives the lock back, where this process took it.
+        self.shared = false;
+    }
+
+    /// Another owner of the same file, as a forked process is one.
+    #[cfg(test)]
+    pub(super) fn twin(&self) -> Self {
+        Self { path: self.path.clone(), lock: None, ..*self }
+    }
+
+    /// Removes the file if it is still the one of this socket. No other server can put its own there meanwhile: the processes that
+    /// serve on the socket hold the lock.
+    fn remove_own(&mut self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            // Nothing can be done about a file that stays, and the next start replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.owner == std::process::id() && self.identity.is_some() && identity(&self.path) == self.identity {
-            // Nothing can be done about a file that stays, and the next start replaces it.
-            let _ = fs::remove_file(&self.path);
+        if self.shared {
+            // The lock is that of all the processes, and ends with the last of their descriptors. Dropping that of the process that
+            // took it would give it back for all.
+            std::mem::forget(self.lock.take_if(|lock| lock.owner == std::process::id()));
+        } else if self.owner == std::process::id() {
+            self.remove_own();
         }
     }
 }

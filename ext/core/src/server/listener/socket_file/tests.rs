@@ -123,7 +123,7 @@ fn an_abstract_name_has_neither_file_nor_lock() {
     let name = format!("@tidegate-test-{}", std::process::id());
     let address = Address::parse(&format!("unix://{name}")).unwrap();
     let (_socket, file) = SocketFile::bind(&address, Path::new(&name), Some(0o600)).unwrap();
-    assert!(file.identity.is_none() && file._lock.is_none());
+    assert!(file.identity.is_none() && file.lock.is_none());
     assert!(SocketFile::bind(&address, Path::new(&name), None).is_err());
 }
 
@@ -140,4 +140,36 @@ fn tells_a_bound_socket_from_listeners_connections_and_others() {
     for other in ["/run/listens", "/run/connected", "/run/boun", "/run/bound2", "", "Path"] {
         assert!(!bound(other), "{other}");
     }
+}
+
+/// A worker that is replaced, a boot that fails, and a master that ends before its workers leave the file to those that serve.
+#[test]
+fn the_file_of_a_shared_socket_goes_when_all_that_serve_on_it_close() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let (socket, mut file) = bind(&path).unwrap();
+    file.share();
+    socket.listen(1).unwrap();
+    let (first, second, retiring) = (file.twin(), file.twin(), file.twin());
+    drop(retiring);
+    assert!(names(directory.path()).contains(&"app.sock".to_owned()));
+    first.remove();
+    assert_eq!(names(directory.path()), ["app.sock.lock"]);
+    drop(socket);
+    second.remove();
+    assert!(refused(&path).ends_with(STARTING), "the lock is held as long as a process of the cluster lives");
+    file.remove();
+    assert!(names(directory.path()).is_empty());
+    bind(&path).unwrap();
+}
+
+#[test]
+fn a_master_that_ends_before_its_workers_takes_neither_file_nor_lock_along() {
+    let directory = directory();
+    let path = directory.path().join("app.sock");
+    let (_socket, mut file) = bind(&path).unwrap();
+    file.share();
+    drop(file);
+    assert_eq!(names(directory.path()), ["app.sock", "app.sock.lock"]);
+    assert!(refused(&path).ends_with(STARTING), "{}", refused(&path));
 }

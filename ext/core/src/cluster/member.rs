@@ -1,0 +1,159 @@
+//! A worker's own place in the cluster: what it publishes there, and how it finds a sibling that has room.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+    time::Duration,
+};
+
+use super::{
+    Cluster, WorkerState,
+    figures::WorkerFigures,
+    handover::Mailbox,
+    table::{Line, Room},
+};
+use crate::{stats::SharedStats, sys::clock};
+
+/// After so many milliseconds without a heart-beat, which comes each second, a worker is handed nothing: its process may be stopped.
+const SILENT_AFTER_MS: u64 = 3_000;
+
+/// A worker's own place. The worker makes it after the fork.
+#[derive(Clone, Debug)]
+pub struct Member {
+    cluster: Arc<Cluster>,
+    slot: usize,
+}
+
+impl Member {
+    /// The calling process is the worker of the place `slot`, which the master has [reserved](Cluster::reserve).
+    pub fn new(cluster: Arc<Cluster>, slot: usize) -> Self {
+        let member = Self { cluster, slot };
+        member.line().pid.store(std::process::id(), Release);
+        member.beat();
+        member
+    }
+
+    /// The cluster that it is a member of.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Its place.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Its number for people.
+    pub fn index(&self) -> usize {
+        self.line().index.load(Relaxed) as usize
+    }
+
+    fn line(&self) -> &'static Line {
+        &self.cluster.table.lines[self.slot]
+    }
+
+    /// Its counters.
+    pub(crate) fn stats(&self) -> SharedStats {
+        SharedStats::Mapped(&self.cluster.table.records[self.slot].stats)
+    }
+
+    // ===== what it publishes =====
+
+    /// How far it has come.
+    pub fn state(&self) -> WorkerState {
+        WorkerState::from_number(self.line().state.load(Acquire))
+    }
+
+    /// From now on siblings and the master see it in this state.
+    pub fn set_state(&self, state: WorkerState) {
+        self.line().state.store(state as u32, Release);
+    }
+
+    /// Whether a new request would run at once. Takes back a sibling's claim.
+    pub(crate) fn publish_room(&self, room: bool) {
+        self.line().room.store(if room { Room::Free } else { Room::None } as u32, Release);
+    }
+
+    /// Whether a new request would run at once, or one that a sibling is about to hand over.
+    pub fn has_room(&self) -> bool {
+        self.line().room.load(Relaxed) != Room::None as u32
+    }
+
+    /// How many requests wait here for a thread.
+    pub fn waiting(&self) -> usize {
+        self.line().waiting.load(Relaxed) as usize
+    }
+
+    /// How many threads are in the app, and how many requests wait for one.
+    pub(crate) fn publish_load(&self, in_app: usize, waiting: usize) {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.line().in_app.store(number(in_app), Relaxed);
+        self.line().waiting.store(number(waiting), Relaxed);
+    }
+
+    /// Its I/O thread runs, and its pool lives.
+    pub(crate) fn beat(&self) {
+        self.line().unattended.store(0, Relaxed);
+        self.line().heartbeat.store(clock::monotonic_ms(), Release);
+    }
+
+    /// Its I/O thread runs, but nothing has run the app for so long, although requests wait.
+    pub(crate) fn pool_is_dead(&self, silence: Duration) {
+        self.line().unattended.store(u64::try_from(silence.as_millis()).unwrap_or(u64::MAX).max(1), Relaxed);
+    }
+
+    /// What reports tell of it. `deepest` is the most requests that have waited at a time since the last call.
+    pub(crate) fn publish_figures(&self, figures: &WorkerFigures, deepest: usize) {
+        self.cluster.table.records[self.slot].figures.publish(figures);
+        self.line().deepest.fetch_max(u32::try_from(deepest).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    // ===== its siblings =====
+
+    /// Where siblings put connections for it.
+    pub(crate) fn inbox(&self) -> &Mailbox {
+        self.cluster.handover.inbox(self.slot)
+    }
+
+    /// Where connections for a sibling go.
+    pub(crate) fn inbox_of(&self, sibling: usize) -> &Mailbox {
+        self.cluster.handover.inbox(sibling)
+    }
+
+    /// Where a worker that leaves puts its connections.
+    pub(crate) fn adoption(&self) -> &Mailbox {
+        self.cluster.handover.adoption()
+    }
+
+    /// A sibling that serves and would run a new request at once; no other worker is told of it until it has said so again.
+    pub fn claim_idle_sibling(&self) -> Option<usize> {
+        let lines = self.cluster.table.lines;
+        let mut now = None;
+        // Each worker begins behind itself: they do not all ask the same one first.
+        (self.slot + 1..lines.len()).chain(0..self.slot).find(|slot| {
+            let line = &lines[*slot];
+            let idle = line.room.load(Relaxed) == Room::Free as u32
+                && line.state.load(Acquire) == WorkerState::Serving as u32
+                && {
+                    let now = *now.get_or_insert_with(clock::monotonic_ms);
+                    now.saturating_sub(line.heartbeat.load(Relaxed)) < SILENT_AFTER_MS
+                };
+            idle && line.room.compare_exchange(Room::Free as u32, Room::Claimed as u32, AcqRel, Relaxed).is_ok()
+        })
+    }
+
+    /// Whether no worker that clients can reach has a pool that lives, as far as each has told of its own.
+    pub(crate) fn all_pools_dead(&self) -> bool {
+        let now = clock::monotonic_ms();
+        let lives = |line: &Line| {
+            line.unattended.load(Relaxed) == 0 && now.saturating_sub(line.heartbeat.load(Relaxed)) < SILENT_AFTER_MS
+        };
+        let reachable = |line: &&Line| {
+            let state = WorkerState::from_number(line.state.load(Acquire));
+            matches!(state, WorkerState::Serving | WorkerState::Draining | WorkerState::Closing)
+        };
+        !self.cluster.table.lines.iter().filter(reachable).any(lives)
+    }
+}

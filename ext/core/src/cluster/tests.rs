@@ -1,0 +1,203 @@
+//! The table as the master and its workers use it; a fork stands in for a worker's process where that is the point.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::*;
+use crate::{
+    stats::{Ending, MethodClass, Shed},
+    sys::shared_memory::in_child,
+};
+
+fn serving(cluster: &Arc<Cluster>, index: usize) -> Member {
+    let member = Member::new(cluster.clone(), cluster.reserve(index).unwrap());
+    member.set_state(WorkerState::Serving);
+    member
+}
+
+#[test]
+fn a_place_is_given_out_once_until_its_worker_is_gone() {
+    let cluster = Cluster::create(2).unwrap();
+    assert_eq!((cluster.reserve(0), cluster.reserve(1), cluster.reserve(0)), (Some(0), Some(1), None));
+    cluster.spawned(1, 4321);
+    let workers = cluster.workers();
+    let seen: Vec<_> = workers.iter().map(|one| (one.slot, one.index, one.pid, one.state)).collect();
+    assert_eq!(seen, [(0, 0, 0, WorkerState::Booting), (1, 1, 4321, WorkerState::Booting)]);
+    assert!(workers.iter().all(|one| one.heartbeat_age < Duration::from_secs(60)), "{workers:?}");
+    cluster.gone(0);
+    assert_eq!(cluster.workers().len(), 1);
+    cluster.begin_phase();
+    assert_eq!(cluster.reserve(0), Some(0));
+    let phases: Vec<_> = cluster.workers().iter().map(|worker| worker.phase).collect();
+    assert_eq!(phases, [1, 0], "the replacement is of the new phase");
+}
+
+#[test]
+fn what_a_forked_worker_tells_its_master_sees() {
+    let cluster = Cluster::create(2).unwrap();
+    let slot = cluster.reserve(1).unwrap();
+    // The child may allocate nothing.
+    let member = Member::new(cluster.clone(), slot);
+    in_child(|| {
+        member.set_state(WorkerState::Serving);
+        member.publish_room(true);
+        member.publish_load(2, 5);
+        let stats = member.stats();
+        (0..3).for_each(|_| stats.request_begun());
+        stats.request_ended(MethodClass::from(&http::Method::GET), http::StatusCode::OK.into(), Duration::ZERO);
+        stats.shed.inc(Shed::QueueFull);
+        cluster.table.lines[slot].pid.store(std::process::id(), Relaxed);
+    });
+    let [worker] = cluster.workers()[..] else { panic!("{:?}", cluster.workers()) };
+    assert_eq!((worker.state, worker.room, worker.in_app, worker.waiting), (WorkerState::Serving, true, 2, 5));
+    assert_eq!((worker.requests, worker.in_flight), (3, 2));
+    assert_ne!(worker.pid, std::process::id());
+    let sum = cluster.sum();
+    assert_eq!(sum.stats.snapshot().shed, 1);
+    assert_eq!(sum.stats.by_kind().by_code().collect::<Vec<_>>(), [("200".to_owned(), 1)]);
+}
+
+#[test]
+fn an_idle_sibling_is_claimed_once_until_it_says_again_that_it_has_room() {
+    let cluster = Cluster::create(4).unwrap();
+    let [busy, other, idle] = [0, 1, 2].map(|index| serving(&cluster, index));
+    assert_eq!(busy.claim_idle_sibling(), None, "none has said so yet");
+    idle.publish_room(true);
+    assert_eq!(idle.claim_idle_sibling(), None, "itself it is no sibling");
+    assert_eq!((busy.claim_idle_sibling(), other.claim_idle_sibling()), (Some(idle.slot()), None));
+    idle.publish_room(false);
+    assert_eq!(busy.claim_idle_sibling(), None);
+    idle.publish_room(true);
+    idle.set_state(WorkerState::Retiring);
+    assert_eq!(busy.claim_idle_sibling(), None, "it leaves");
+    idle.set_state(WorkerState::Serving);
+    cluster.table.lines[idle.slot()].heartbeat.fetch_sub(60_000, Relaxed);
+    assert_eq!(busy.claim_idle_sibling(), None, "its process stands still");
+    idle.beat();
+    assert_eq!(busy.claim_idle_sibling(), Some(idle.slot()));
+}
+
+#[test]
+fn two_senders_never_claim_the_same_sibling() {
+    let cluster = Cluster::create(3).unwrap();
+    let [idle, one, two] = [0, 1, 2].map(|index| serving(&cluster, index));
+    for _ in 0..500 {
+        idle.publish_room(true);
+        let claims = std::thread::scope(|scope| {
+            let claim = |member: &'_ Member| member.claim_idle_sibling().is_some();
+            let threads = [&one, &two].map(|member| scope.spawn(move || claim(member)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(claims.iter().filter(|claimed| **claimed).count(), 1);
+    }
+}
+
+#[test]
+fn a_sum_never_goes_down_when_a_worker_is_replaced() {
+    let cluster = Cluster::create(4).unwrap();
+    let (one, two) = (serving(&cluster, 0), serving(&cluster, 1));
+    let open = [one.stats().connection_accepted(), two.stats().connection_accepted()];
+    one.stats().request_begun();
+    one.stats().request_ended(MethodClass::from(&http::Method::GET), Ending::NoResponse, Duration::from_secs(1));
+    one.stats().request_begun();
+    one.publish_figures(&figures::WorkerFigures { rss: 100, cpu_ns: 7, ..Default::default() }, 9);
+    two.publish_figures(&figures::WorkerFigures { rss: 20, cpu_ns: 1, ..Default::default() }, 3);
+    let counted = |cluster: &Cluster| {
+        let sum = cluster.sum();
+        let (snapshot, figures) = (sum.stats.snapshot(), sum.figures.read());
+        let durations = sum.stats.by_kind().duration().count();
+        (
+            snapshot.accepted,
+            snapshot.requests,
+            durations,
+            figures.cpu_ns,
+            snapshot.connections,
+            snapshot.in_flight,
+            figures.rss,
+        )
+    };
+    assert_eq!(counted(&cluster), (2, 2, 1, 8, 2, 1, 120));
+    assert_eq!(cluster.requests_by_index(), [(0, 2), (1, 0)]);
+    assert_eq!((cluster.reset_deepest(0), cluster.reset_deepest(0)), (9, 0));
+    // Its process has ended with a connection and a request.
+    std::mem::forget(open);
+    cluster.gone(one.slot());
+    assert_eq!(counted(&cluster), (2, 2, 1, 8, 1, 0, 20), "gauges go with their worker");
+    let replacement = serving(&cluster, 0);
+    assert_eq!(replacement.slot(), one.slot());
+    replacement.stats().request_begun();
+    assert_eq!(counted(&cluster), (2, 3, 1, 8, 1, 1, 20));
+    assert_eq!(cluster.requests_by_index(), [(0, 3), (1, 0)]);
+}
+
+#[test]
+fn a_reader_never_sees_a_worker_twice_or_not_at_all_while_it_leaves() {
+    let cluster = Cluster::create(2).unwrap();
+    let replace = |cluster: &Arc<Cluster>| {
+        let member = serving(cluster, 0);
+        (0..10).for_each(|_| member.stats().request_begun());
+        cluster.gone(member.slot());
+    };
+    let looks = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let replacing = scope.spawn(|| {
+            for replaced in 0..500 {
+                replace(&cluster);
+                // Each replacement comes while the reader is at work, and none of its looks meets more than a few of them.
+                while looks.load(Relaxed) <= replaced {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut before = 0;
+        let mut faults = Vec::new();
+        while !replacing.is_finished() {
+            let (sum, by_index) = (cluster.sum().stats.snapshot().requests, cluster.requests_by_index());
+            let next = by_index.first().map_or(sum, |(_, requests)| *requests);
+            if sum < before || next < sum {
+                faults.push((before, sum, next));
+            }
+            before = next;
+            looks.fetch_add(1, Relaxed);
+        }
+        assert_eq!(faults, []);
+    });
+    assert_eq!(cluster.sum().stats.snapshot().requests, 5_000);
+}
+
+#[test]
+fn only_when_all_pools_are_dead_is_the_cluster() {
+    let cluster = Cluster::create(3).unwrap();
+    let [one, two] = [0, 1].map(|index| serving(&cluster, index));
+    assert!(!one.all_pools_dead());
+    one.pool_is_dead(Duration::from_secs(70));
+    assert!(!one.all_pools_dead());
+    cluster.table.lines[two.slot()].heartbeat.fetch_sub(60_000, Relaxed);
+    assert!(one.all_pools_dead(), "the other stands still");
+    two.beat();
+    two.pool_is_dead(Duration::from_millis(1));
+    assert!(one.all_pools_dead());
+    one.beat();
+    assert!(!two.all_pools_dead());
+}
+
+#[test]
+fn restarts_are_counted_by_reason() {
+    let cluster = Cluster::create(1).unwrap();
+    cluster.count_restart(Restart::Crashed);
+    cluster.count_restart(Restart::Crashed);
+    cluster.count_restart(Restart::MaxMemory);
+    let counted: Vec<_> = cluster.restarts().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("crashed", 2), ("max_memory", 1)]);
+}
+
+#[test]
+fn each_state_is_found_by_its_number() {
+    assert!(WorkerState::ALL.iter().all(|state| WorkerState::from_number(*state as u32) == *state));
+    assert_eq!((WorkerState::from_number(0), WorkerState::from_number(99)), (WorkerState::Free, WorkerState::Free));
+}
+
+#[test]
+fn a_cluster_without_places_or_with_far_too_many_is_an_error() {
+    assert!(Cluster::create(0).is_err());
+    assert!(Cluster::create(1 << 40).is_err());
+}

@@ -1,0 +1,108 @@
+//! Connections that come from other workers of the cluster: each becomes a task of its own, as one that was accepted does.
+
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    acceptor::make_room,
+    listener::{Accepted, Newcomer},
+};
+use crate::{
+    cluster::handover::{Mailbox, Message},
+    connection::{self, Shared, Siblings},
+    sync::inline_task,
+    sys,
+};
+
+/// Has the runtime wait for messages. Needs the runtime.
+pub(super) fn watch(mailbox: &Mailbox) -> io::Result<AsyncFd<OwnedFd>> {
+    sys::watch(mailbox.reader().try_clone_to_owned()?, Interest::READABLE)
+}
+
+/// Takes what siblings put into `mailbox`, until it is aborted.
+pub(super) async fn receive(
+    readable: AsyncFd<OwnedFd>,
+    mailbox: &Mailbox,
+    shared: &Arc<Shared>,
+    closing: &CancellationToken,
+) {
+    loop {
+        let Ok(mut ready) = readable.readable().await else { return };
+        loop {
+            // What waits behind a connection limit that is reached is still the siblings' to keep: their inbox is full then.
+            make_room(shared, closing).await;
+            match mailbox.receive() {
+                Ok(message) => take_over(message, shared),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                // No descriptor is left: one that closes makes room.
+                Err(_) => {
+                    shared.bounds.connections.evict();
+                    tokio::time::sleep(super::acceptor::BACK_OFF.0).await;
+                }
+            }
+        }
+    }
+}
+
+/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks.
+const ADOPTION_MAX: Duration = Duration::from_secs(1);
+const ADOPTION_PAUSE: Duration = Duration::from_millis(5);
+
+/// A worker has served all its connections, and ends. Takes what siblings have sent it all the same; one that `leaves` also sees to it
+/// that its own connections were taken, and takes them back where no sibling is there to do that. Returns whether there is more to
+/// serve.
+pub(super) async fn settle(siblings: &Siblings, shared: &Arc<Shared>, leaves: bool) -> bool {
+    let deadline = Instant::now() + ADOPTION_MAX;
+    while leaves && siblings.adoption().holds_messages() && Instant::now() < deadline {
+        sleep(ADOPTION_PAUSE).await;
+    }
+    let mut more = empty(siblings.inbox(), shared);
+    if !leaves || siblings.adoption().holds_messages() {
+        siblings.stay_alone();
+        more |= empty(siblings.adoption(), shared);
+    }
+    more
+}
+
+/// Takes all that waits in a mailbox now. Returns whether there was anything.
+fn empty(mailbox: &Mailbox, shared: &Arc<Shared>) -> bool {
+    let mut any = false;
+    loop {
+        match mailbox.receive() {
+            Ok(message) => {
+                any = true;
+                take_over(message, shared);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+            Err(_) => return any,
+        }
+    }
+}
+
+/// Serves a connection that a sibling has sent. One that has ended meanwhile is closed.
+pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
+    let Message { socket, traits, read_ahead } = message;
+    let Ok(accepted) = Newcomer::of_descriptor(socket).and_then(Newcomer::accepted) else { return };
+    let open = shared.services.stats.connection_taken_over();
+    if read_ahead.is_empty() {
+        // It may have nothing to say yet: what its sender has claimed is there for others.
+        shared.services.queue.publish_room();
+    }
+    let begin = (traits, &read_ahead[..]);
+    match accepted {
+        Accepted::Tcp(socket, peer) => {
+            let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
+            shared.tasks.spawn(inline_task::task(serving))
+        }
+        Accepted::Unix(socket, peer) => {
+            let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
+            shared.tasks.spawn(inline_task::task(serving))
+        }
+    };
+}
