@@ -30,7 +30,7 @@ module Tidegate
     #
     # @api private
     # @return [#call, nil]
-    attr_accessor :steering
+    attr_reader :steering
 
     # The addresses that are listened on, with their real ports; empty before #start.
     #
@@ -53,6 +53,14 @@ module Tidegate
       @interrupter = @configuration.request_timeout&.then { |limit| Interrupter.new(limit, @log) }
       @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?,
                                      interrupter: @interrupter)
+    end
+
+    # Sets that. Takes effect at once, also while the server runs.
+    #
+    # @api private
+    # @param command [#call, nil]
+    def steering=(command)
+      @steering = command
     end
 
     # Makes the sockets, so that an address in use is known before anything else is done.

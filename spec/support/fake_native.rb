@@ -5,7 +5,8 @@
 module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
-    attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded, :shown_settings
+    attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded, :shown_settings,
+                :questions, :answers
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     # Takes the keywords that the real one takes, and no other.
@@ -18,6 +19,8 @@ module FakeNative
       @jobs = Queue.new
       @stopped = Queue.new
       @arrivals = Queue.new
+      @questions = Queue.new
+      @answers = Queue.new
       @phase = :booting
       @status = 0
     end
@@ -42,8 +45,10 @@ module FakeNative
     # Keeps what the admin listener is to show.
     def show_settings(text) = @shown_settings = text
 
-    # A thread waits here until the server has stopped.
-    def next_question = @stopped.pop
+    # A thread answers the questions that the spec pushes, until the server has stopped.
+    def next_question = @questions.pop
+
+    def answer(*answer) = @answers << answer
 
     def admin_address = settings.fetch(:admin)
 
@@ -91,7 +96,7 @@ module FakeNative
     # Ends the server, as the spec wants it.
     def finish
       @phase = :stopped
-      [@demands, @jobs, @stopped].each(&:close)
+      [@demands, @jobs, @stopped, @questions].each(&:close)
     end
 
     def join(timeout = nil)

@@ -49,6 +49,23 @@ RSpec.describe Tidegate::Server do
     )
   end
 
+  it "shows its settings on the admin listener, and has a thread for commands there" do
+    server.start
+    server(admin: "tcp://127.0.0.1:0", admin_token: "0123456789abcdef").start
+    expect(fake_native.servers.first.shown_settings).to be_nil
+    expect(fake_native.servers.last.shown_settings).to include('"name":"admin"', "(secret)")
+    expect(fake_native.servers.last.shown_settings).not_to include("0123456789")
+    expect(Thread.list.map(&:name).count("tidegate control")).to eq(1)
+  end
+
+  it "has what is set as steering carry out the commands" do
+    started = server(admin: "tcp://127.0.0.1:0")
+    started.steering = ->(command) { [true, "#{command} it is"] }
+    native = started.start && fake_native.server
+    native.questions << [5, "restart"]
+    expect(Patience.pop(native.answers)).to eq([5, :done, '{"status":"ok","message":"restart it is"}'])
+  end
+
   it "leaves the shutdown timeout to the native side unless it is set" do
     server.bind
     expect(fake_native.server.settings).to include(shutdown_timeout: :auto, max_threads: 32)

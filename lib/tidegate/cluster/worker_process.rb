@@ -61,6 +61,7 @@ module Tidegate
       server.steering = method(:pass_to_master)
       @signals.hand_over(server) { server.start(signals: @signals.names) }
       Process.setproctitle("tidegate: worker #{@index} (#{server.addresses.join(", ")}) [#{@parts.tag}]")
+      say("booted")
       wait(server)
       hooks(:before_worker_shutdown).run(@index)
       conclude(server)

@@ -11,6 +11,10 @@ module Tidegate
       # Seconds for a command under way to come back when the server has stopped.
       GRACE = 0.1
 
+      # The parts that an answer may first need when no file can be opened any more.
+      LATE = %w[Control::ThreadBacktraces Printable ErrorReport].freeze
+      private_constant :LATE
+
       # The commands that need nothing but Ruby, by their names.
       OWN = {
         "gc" => -> { GC.start && nil },
@@ -24,8 +28,7 @@ module Tidegate
         @native = native
         @log = log
         @steering = steering
-        # There may be no free descriptor to read a file with when the first question comes.
-        [ThreadBacktraces, Printable]
+        LATE.each { |name| Tidegate.const_get(name) }
       end
 
       def start

@@ -23,7 +23,7 @@ module Tidegate
       end
 
       # What an address is, and how it is reached.
-      TCP = %r{\A(?:tcp|http)://(?<host>\[[\h:.%\w]+\]|[^\[\]:/]+):(?<port>\d+)/?\z}
+      TCP = %r{\A(?:tcp|http)://(?<host>\[[\w:.%]+\]|[^\[\]:/]+):(?<port>\d+)/?\z}
       UNIX = %r{\Aunix://(?<path>[^?]+)}
 
       # The address.

@@ -21,7 +21,7 @@ module Tidegate
         Command.new(name: "refork", verb: "POST", signal: "URG", text: "forks the workers anew from a warm one"),
         Command.new(name: "worker-count-up", others: %w[add-worker], verb: "POST", signal: "TTIN", text: "starts one worker more"),
         Command.new(name: "worker-count-down", others: %w[remove-worker], verb: "POST", signal: "TTOU", text: "ends one worker"),
-        Command.new(name: "reopen-log", others: %w[reload-logs], verb: "POST", signal: "HUP", text: "opens the log files anew, after they were moved"),
+        Command.new(name: "reopen-log", others: %w[reload-logs], verb: "POST", signal: "HUP", text: "opens the log files anew"),
         Command.new(name: "status", verb: "GET", signal: "EXIT", text: "tells whether the server runs, and its phase"),
         Command.new(name: "stats", verb: "GET", text: "prints the server's numbers as JSON"),
         Command.new(name: "gc", verb: "POST", text: "runs Ruby's garbage collector"),

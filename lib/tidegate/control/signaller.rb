@@ -65,6 +65,7 @@ module Tidegate
         true # no /proc, or not for this user
       end
 
+      # Ruby itself handles HUP, USR1 and USR2, whatever the program does, and a server traps these.
       def handled?(name)
         number = Signal.list[name] or raise Failure, "this system has no signal #{name}"
         masks = File.read("#{@proc}/#{@pid}/status").scan(/^Sig(?:Cgt|Ign):\s*(\h+)/).map { |(mask)| mask.to_i(16) }

@@ -116,7 +116,7 @@ module Tidegate
         now, before, failure = @seen
         return [failure || "asking #{client.url} ..."] unless now
 
-        notice = failure ? ["", "#{Printable.line(failure)}; asking again (q quits)"[0, width]] : []
+        notice = failure ? ["", "asking again: #{Printable.line(failure)}"[0, width]] : []
         Table.new(now, before, url: client.url).lines(width:, height: height - notice.size) + notice
       end
 

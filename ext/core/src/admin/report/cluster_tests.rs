@@ -22,7 +22,7 @@ fn process(cluster: &Arc<Cluster>, index: usize, phase: Phase) -> Process {
     let member = Member::new(cluster.clone(), cluster.reserve(index).unwrap());
     let queue = DispatchQueue::of_member(7, None, 3, member.clone());
     let interpreter = Interpreter { engine: "ruby".into(), version: "3.3.8".into(), patchlevel: 144 };
-    let about = About { version: "1.2.3".into(), interpreter: Some(interpreter), settings: String::new() };
+    let about = About { version: "1.2.3".into(), interpreter: Some(interpreter), ..About::default() };
     let own = Own { member: Some(member.clone()), ..Default::default() };
     let traffic = Arc::new(Traffic::new(false));
     member.set_state(WorkerState::of(&phase));

@@ -179,9 +179,9 @@ impl Report {
         self.cluster().map_or_else(|| self.stats.in_flight(), |cluster| cluster.sum().stats.in_flight())
     }
 
-    /// Connections that are open now.
+    /// Connections that the server holds, those that are the app's own included.
     pub(crate) fn connections(&self) -> u64 {
-        self.cluster().map_or_else(|| self.stats.snapshot(), |cluster| cluster.sum().stats.snapshot()).connections
+        self.records().stats.snapshot().connections
     }
 
     /// When the server started, which in a cluster is when its master did.
