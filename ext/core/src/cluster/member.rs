@@ -86,10 +86,11 @@ impl Member {
         self.line().waiting.load(Relaxed) as usize
     }
 
-    /// How many threads are in the app, and how many requests wait for one.
-    pub(crate) fn publish_load(&self, in_app: usize, waiting: usize) {
+    /// How many threads are in the app, with the GVL or wanting it, and without it; and how many requests wait for one.
+    pub(crate) fn publish_load(&self, (active, blocked): (usize, usize), waiting: usize) {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        self.line().in_app.store(number(in_app), Relaxed);
+        self.line().active.store(number(active), Relaxed);
+        self.line().blocked.store(number(blocked), Relaxed);
         self.line().waiting.store(number(waiting), Relaxed);
     }
 

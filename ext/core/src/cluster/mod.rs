@@ -172,7 +172,7 @@ impl Cluster {
             room: line.room.load(Relaxed) == Room::Free as u32,
             requests: counted.requests,
             in_flight: counted.in_flight,
-            in_app: line.in_app.load(Relaxed).into(),
+            in_app: u64::from(line.active.load(Relaxed)) + u64::from(line.blocked.load(Relaxed)),
             waiting: line.waiting.load(Relaxed).into(),
             threads: figures.threads(),
             max_threads: figures.threads_limit,

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::{
     Cluster, WorkerState, WorkerView,
+    figures::WorkerFigures,
     table::{Records, Restart},
 };
 use crate::stats::{AddUp, Label, Of};
@@ -14,9 +15,24 @@ impl Cluster {
         self.table.undisturbed(|departed| {
             let sum = Box::<Records>::default();
             sum.add(departed, Of::Departed);
-            let lives = |slot: &usize| self.table.lines[*slot].state.load(Acquire) != WorkerState::Free as u32;
-            let living = (0..self.table.lines.len()).filter(lives);
-            living.for_each(|slot| sum.add(&self.table.records[slot], Of::Living));
+            let (mut active, mut blocked, mut depth) = (0, 0, 0);
+            for (line, records) in self.table.lines.iter().zip(self.table.records) {
+                if line.state.load(Acquire) != WorkerState::Free as u32 {
+                    sum.add(records, Of::Living);
+                    active += u64::from(line.active.load(Relaxed));
+                    blocked += u64::from(line.blocked.load(Relaxed));
+                    depth += u64::from(line.waiting.load(Relaxed));
+                }
+            }
+            // What the pools do now is known, and what they did up to a second ago is no news.
+            let figures = sum.figures.read();
+            sum.figures.publish(&WorkerFigures {
+                threads_active: active,
+                threads_waiting: blocked,
+                threads_idle: figures.threads().saturating_sub(active + blocked),
+                queue_depth: depth,
+                ..figures
+            });
             sum
         })
     }

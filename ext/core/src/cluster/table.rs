@@ -45,8 +45,10 @@ pub(crate) struct Line {
     pub(super) room: AtomicU32,
     pub(super) pid: AtomicU32,
     pub(super) index: AtomicU32,
-    /// Threads that are in the app.
-    pub(super) in_app: AtomicU32,
+    /// Threads in the app that have the GVL or want it.
+    pub(super) active: AtomicU32,
+    /// Threads in the app without it.
+    pub(super) blocked: AtomicU32,
     /// Requests that wait for a thread.
     pub(super) waiting: AtomicU32,
     /// The most that have waited at a time since that was last asked.
@@ -61,14 +63,39 @@ pub(crate) struct Line {
     pub(super) unattended: AtomicU64,
 }
 
-atomics_only!(Line { state, room, pid, index, in_app, waiting, deepest, phase, heartbeat, started_at, unattended });
+atomics_only!(Line {
+    state,
+    room,
+    pid,
+    index,
+    active,
+    blocked,
+    waiting,
+    deepest,
+    phase,
+    heartbeat,
+    started_at,
+    unattended
+});
 
 impl Line {
     /// Everything but the state, for the next worker.
     pub(super) fn clear(&self) {
-        let Self { state: _, room, pid, index, in_app, waiting, deepest, phase, heartbeat, started_at, unattended } =
-            self;
-        [room, pid, index, in_app, waiting, deepest, phase].iter().for_each(|cell| cell.store(0, Relaxed));
+        let Self {
+            state: _,
+            room,
+            pid,
+            index,
+            active,
+            blocked,
+            waiting,
+            deepest,
+            phase,
+            heartbeat,
+            started_at,
+            unattended,
+        } = self;
+        [room, pid, index, active, blocked, waiting, deepest, phase].iter().for_each(|cell| cell.store(0, Relaxed));
         [heartbeat, started_at, unattended].iter().for_each(|cell| cell.store(0, Relaxed));
     }
 }

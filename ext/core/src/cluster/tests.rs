@@ -40,7 +40,7 @@ fn what_a_forked_worker_tells_its_master_sees() {
     in_child(|| {
         member.set_state(WorkerState::Serving);
         member.publish_room(true);
-        member.publish_load(2, 5);
+        member.publish_load((1, 1), 5);
         let stats = member.stats();
         (0..3).for_each(|_| stats.request_begun());
         stats.request_ended(MethodClass::from(&http::Method::GET), http::StatusCode::OK.into(), Duration::ZERO);

@@ -52,7 +52,7 @@ impl PoolState {
     /// Tells the siblings what has changed.
     pub(super) fn publish(&mut self, member: &Member) {
         let tally = self.roster.admission.tally();
-        member.publish_load(tally.active + tally.waiting, self.queue.len());
+        member.publish_load((tally.active, tally.waiting), self.queue.len());
         let room = self.has_room();
         // A sibling's claim stands until there is news.
         if room != self.told_room {

@@ -91,6 +91,28 @@ fn each_worker_sums_over_all() {
 }
 
 #[test]
+fn what_the_pools_do_is_known_without_waiting_for_a_heart_beat() {
+    let cluster = Cluster::create(2).unwrap();
+    let (one, two) = (process(&cluster, 0, Phase::Ready), process(&cluster, 1, Phase::Ready));
+    let _awaited = [0, 1].map(|_| {
+        let (exchange, awaited) = crate::pool::tests::exchange("/");
+        two.report.queue.submit(exchange).unwrap();
+        awaited
+    });
+    let crate::pool::Next::Exchange(_running) = two.thread.look() else { panic!("nothing to take") };
+    let (_, page) = get(&one.report, "/metrics", None);
+    for (series, expected) in [
+        ("tidegate_queue_depth", 1.0),
+        ("tidegate_worker_queue_depth{worker=\"1\"}", 1.0),
+        ("tidegate_threads{state=\"active\"}", 1.0),
+        ("tidegate_threads{state=\"idle\"}", 1.0),
+        ("tidegate_worker_threads_in_app{worker=\"1\"}", 1.0),
+    ] {
+        assert!((value(&page, series) - expected).abs() < 1e-9, "{series} is {}", value(&page, series));
+    }
+}
+
+#[test]
 fn a_replacement_and_the_worker_that_leaves_are_told_of_together() {
     let cluster = Cluster::create(6).unwrap();
     let (old, other) = (process(&cluster, 0, Phase::Ready), process(&cluster, 1, Phase::Ready));
