@@ -278,8 +278,14 @@ impl Server {
         let entered = runtime.enter();
         let accepting = match (&shared.services.siblings, &control) {
             (Some(siblings), Some(control)) => {
-                let cluster =
-                    ClusterStart { siblings, control, shared: &shared, messages: &messages, observer: &observer };
+                let cluster = ClusterStart {
+                    siblings,
+                    control,
+                    shared: &shared,
+                    messages: &messages,
+                    observer: &observer,
+                    questions: &self.questions,
+                };
                 Accepting::InCluster(cluster.begin(self.bound)?)
             }
             _ => Accepting::Alone(self.bound.into_iter().map(Bound::listen).collect::<Result<_, _>>()?),
@@ -295,6 +301,7 @@ impl Server {
             questions: self.questions.clone(),
             plan: self.plan,
             settings: self.config.about.settings.clone().into(),
+            member: shared.services.siblings.as_ref().map(|siblings| siblings.member().clone()),
         };
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener,
@@ -351,12 +358,13 @@ struct ClusterStart<'a> {
     shared: &'a Arc<Shared>,
     messages: &'a mpsc::Sender<Message>,
     observer: &'a Observer,
+    questions: &'a Questions,
 }
 
 impl ClusterStart<'_> {
     /// Listens. Needs the runtime.
     fn begin(self, bound: Vec<Bound>) -> Result<ClusterSide, Error> {
-        let Self { siblings, control, shared, messages, observer } = self;
+        let Self { siblings, control, shared, messages, observer, questions } = self;
         let listeners = bound.into_iter().map(Bound::listen_shared).collect::<Result<Vec<_>, _>>()?;
         Ok(ClusterSide {
             inbox: inbox::watch(siblings.inbox()).map_err(Error::runtime)?,
@@ -372,6 +380,7 @@ impl ClusterStart<'_> {
                 .map_err(Error::runtime)?,
             #[cfg(not(target_os = "linux"))]
             adoption: inbox::watch(siblings.adoption()).map_err(Error::runtime)?,
+            questions: (*questions).clone(),
             siblings: siblings.clone(),
         })
     }
