@@ -92,7 +92,7 @@ module Tidegate
 
       def carry_out(command)
         target = Target.find(@given, @env)
-        if target.url && command.path then ask(command, target)
+        if target.url && command.path then return ask(command, target)
         elsif command.signal && target.pid then signal(command, target)
         else raise Failure, impossible(command, target)
         end
@@ -110,8 +110,8 @@ module Tidegate
                        .request(command.verb, command.path, timeout: command.name == "drain" ? nil : Client::ANSWER_TIMEOUT)
         raise Failure, Output.failure(command.name, answer) unless answer.ok?
 
-        return @out.puts(answer.body) if @json
-        say(Output.done(command.name, answer.body), asked: command.verb == "GET")
+        @json ? @out.puts(answer.body) : say(Output.done(command.name, answer.body), asked: command.verb == "GET")
+        Output.partial?(command.name, answer.body) ? 1 : 0
       rescue Failure => failure
         # The better sentence, where the process of the state file is gone.
         Signaller.new(target).check if target.pid

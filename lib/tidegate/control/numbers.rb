@@ -6,8 +6,9 @@ require "json"
 
 module Tidegate
   module Control
-    # +at+ in seconds of any clock; +histograms+ has, by name, how many values were at most as large as each bound, in seconds.
-    Numbers = Data.define(:at, :stats, :status, :histograms, :memory) do
+    # +at+ in seconds of any clock; +histograms+ has, by name, how many values were at most as large as each bound, in seconds;
+    # +requests+ is how many are over, those of workers that are gone included.
+    Numbers = Data.define(:at, :stats, :status, :histograms, :memory, :requests) do
       # Asks with a Client. Raises a Failure.
       def self.take(client, at:)
         read(at:, stats: client.get("/stats"), status: client.get("/status"), metrics: client.get("/metrics"))
@@ -18,7 +19,8 @@ module Tidegate
         stats, status = [stats, status].map { |text| JSON.parse(text) }
         raise Failure, "/stats and /status are not those of Tidegate" unless [stats, status].all?(Hash)
 
-        new(at:, stats:, status:, histograms: histograms(metrics), memory: memory(metrics))
+        new(at:, stats:, status:, histograms: histograms(metrics), memory: memory(metrics),
+            requests: metrics.scan(self::REQUESTS).sum { |(count)| count.to_f.to_i })
       rescue JSON::ParserError
         raise Failure, "/stats and /status are not those of Tidegate"
       end
@@ -75,6 +77,7 @@ module Tidegate
     Numbers::Worker = Data.define(:index, :pid, :round, :state, :busy, :threads, :max, :queue, :in_flight, :connections, :requests, :memory)
 
     Numbers::BUCKET = /^(tidegate_\w+)_bucket\{([^}]*)\} (\d+)/
+    Numbers::REQUESTS = /^tidegate_requests_total(?:\{[^}]*\})? ([\d.eE+]+)/
     Numbers::MEMORY = /^tidegate_resident_memory_bytes(?:\{([^}]*)\})? ([\d.eE+]+)/
   end
 end

@@ -18,15 +18,39 @@ module Tidegate
 
       # The text for an Answer that is ok, to a command of that name.
       def done(name, body)
-        case name
-        when "stats", "gc-stats" then JSON.pretty_generate(JSON.parse(body))
-        when "thread-backtraces" then backtraces(JSON.parse(body))
-        when "status" then status(JSON.parse(body))
-        when "drain" then body.strip
-        else message(name, body)
-        end
+        return body.strip if name == "drain"
+
+        answer = JSON.parse(body)
+        of_workers?(name, answer) ? answer["workers"].map { |worker| of_worker(name, worker) }.join("\n\n") : text(name, answer)
       rescue JSON::ParserError
         body.strip
+      end
+
+      # Whether a worker of a cluster has not answered.
+      def partial?(name, body)
+        answer = JSON.parse(body)
+        of_workers?(name, answer) && answer["workers"].any? { |worker| worker.key?("error") }
+      rescue JSON::ParserError
+        false
+      end
+
+      # Some questions go to all workers of a cluster, and the answer has theirs.
+      def of_workers?(name, answer)
+        %w[gc gc-stats thread-backtraces].include?(name) && answer.is_a?(Hash) && answer["workers"].is_a?(Array)
+      end
+
+      def of_worker(name, worker)
+        said = worker.key?("error") ? "no answer: #{worker["error"]}" : text(name, worker["result"])
+        "Worker #{worker["index"]} (process #{worker["pid"]})\n#{said}"
+      end
+
+      def text(name, answer)
+        case name
+        when "stats", "gc-stats" then JSON.pretty_generate(answer)
+        when "thread-backtraces" then backtraces(answer)
+        when "status" then status(answer)
+        else answer["message"] || DONE.fetch(name, "#{name}: done")
+        end
       end
 
       # The sentence of an Answer that is not ok.
@@ -56,10 +80,6 @@ module Tidegate
       end
 
       def count(number, noun) = "#{number} #{noun}#{"s" unless number == 1}"
-
-      def message(name, body)
-        JSON.parse(body)["message"] || DONE.fetch(name, "#{name}: done")
-      end
     end
   end
 end

@@ -61,7 +61,7 @@ module Tidegate
         [
           ["tidegate #{clean(@now.version)}", clean(@now.phase), (count(workers.size, "worker") if @now.cluster?), clean(@url)].compact.join("   "),
           drain,
-          ["requests #{rate(@now, @before) || UNKNOWN}/s", "in flight #{known(@now.status["in_flight"])}",
+          ["requests #{rate || UNKNOWN}/s", "in flight #{known(@now.status["in_flight"])}",
            "queue #{sum(workers.map(&:queue))}", "threads busy #{sum(workers.map(&:busy))}/#{sum(workers.map(&:max))}",
            "connections #{known(@now.status["connections"])}"].join("   "),
           waits
@@ -93,13 +93,7 @@ module Tidegate
         COLUMNS.values.map { |name| known(cells[name]) }
       end
 
-      # Between two looks, by all workers that were there both times, or that began in between.
-      def rate(now, before)
-        return unless before
-
-        whole = now.workers.sum { |worker| answered(worker) || 0 }
-        per_second(whole)
-      end
+      def rate = @before && per_second([@now.requests - @before.requests, 0].max)
 
       def worker_rate(worker)
         @before && answered(worker)&.then { |count| per_second(count) }

@@ -22,13 +22,16 @@ RSpec.describe Tidegate::Control::Table do
 
   def cluster(at, *workers, **) = numbers(at, { workers: workers.size, worker_status: workers, versions: { tidegate: "1.2.3" } }, **)
 
+  # As many requests that are over.
+  def over(count) = "tidegate_requests_total{method=\"get\",status=\"2xx\"} #{count}\ntidegate_requests_total{method=\"get\",status=\"5xx\"} 1\n"
+
   def histogram(name, counts) = counts.map { |bound, count| "#{name}_bucket{le=\"#{bound}\"} #{count}\n" }.join
 
   def lines(now, before = nil, **) = described_class.new(now, before, url: "unix:///run/admin.sock").lines(**)
 
   it "shows a single process, without the columns that it has nothing for" do
     memory = "tidegate_resident_memory_bytes 41943040\n"
-    expect(lines(single(12.0, 300, metrics: memory), single(10.0, 100))).to eq([
+    expect(lines(single(12.0, 300, metrics: memory + over(290)), single(10.0, 100, metrics: over(90)))).to eq([
       "tidegate 1.2.3   ready   unix:///run/admin.sock",
       "on TERM: 5.0 s of drain delay, then 23.0 s to finish",
       "requests 100/s   in flight 3   queue 2   threads busy 4/8   connections 9",
@@ -40,9 +43,9 @@ RSpec.describe Tidegate::Control::Table do
   end
 
   it "shows a cluster by worker, in their order, and what all have done" do
-    before = cluster(0.0, worker(0, 71, 100), worker(1, 72, 50))
+    before = cluster(0.0, worker(0, 71, 100), worker(1, 72, 50), metrics: over(100))
     now = cluster(2.0, worker(1, 80, 30, state: "retiring"), worker(0, 71, 120),
-                  metrics: "tidegate_resident_memory_bytes{worker=\"0\"} 5242880\ntidegate_resident_memory_bytes{worker=\"1\"} 1e9\n")
+                  metrics: "tidegate_resident_memory_bytes{worker=\"0\"} 5242880\ntidegate_resident_memory_bytes{worker=\"1\"} 1e9\n#{over(150)}")
     expect(lines(now, before).drop(5)).to eq([
       "WORKER  PID  STATE     PHASE  BUSY  QUEUE  IN FLIGHT  CONNS  REQ/S  MEMORY",
       "     0   71  serving       1   2/4      1          2      5     10    5.0M",
@@ -76,7 +79,7 @@ RSpec.describe Tidegate::Control::Table do
   end
 
   it "shows no rate for a worker that has begun anew, and none below zero" do
-    expect(lines(single(1.0, 5), single(0.0, 100))[2]).to start_with("requests 0/s")
+    expect(lines(single(1.0, 5, metrics: over(5)), single(0.0, 100, metrics: over(100)))[2]).to start_with("requests 0/s")
     expect(lines(single(1.0, 5))[2]).to start_with("requests -/s")
   end
 

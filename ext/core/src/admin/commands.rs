@@ -9,15 +9,20 @@ use tokio::time::timeout;
 use super::{
     Admin, AdminClient, deny,
     questions::{NotAsked, Questions, Reply},
+    siblings,
 };
 use crate::{
+    cluster::Member,
     http::{probe, response::Response},
     lifecycle::plan::Plan,
     log::event::LogEvent,
 };
 
 /// How long the interpreter may take over a question.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) const NO_ANSWER: &str =
+    "Ruby has not answered within 10 s: a thread may hold its lock. /stop, /drain and /halt work without it";
 
 /// What the admin listener needs of the server beside its numbers.
 pub(crate) struct Steering {
@@ -29,6 +34,8 @@ pub(crate) struct Steering {
     pub(crate) plan: Plan,
     /// The settings with their origins, a JSON text.
     pub(crate) settings: bytes::Bytes,
+    /// The server's place in a cluster, where it is one of its workers.
+    pub(crate) member: Option<Member>,
 }
 
 impl Drop for Steering {
@@ -58,7 +65,10 @@ pub(super) struct Command {
 #[derive(Clone, Copy)]
 enum Action {
     End(Ending),
+    /// A question for the interpreter of the worker that the client has come to.
     Ask,
+    /// A question for those of all workers.
+    AskAll,
 }
 
 impl Command {
@@ -71,7 +81,7 @@ impl Command {
     }
 
     const fn read(name: &'static str) -> Self {
-        Self { name, action: Action::Ask, get: true }
+        Self { name, action: Action::AskAll, get: true }
     }
 
     /// The command of that path.
@@ -105,6 +115,12 @@ const COMMANDS: [Command; 11] = [
     Command::read("thread-backtraces"),
 ];
 
+/// The name of a question that goes to all workers.
+pub(super) fn for_all(name: &[u8]) -> Option<&'static str> {
+    let asked = COMMANDS.iter().filter(|command| matches!(command.action, Action::AskAll));
+    asked.map(|command| command.name).find(|known| known.as_bytes() == name)
+}
+
 fn has_query_token(head: &Parts) -> bool {
     query_token(head).is_some()
 }
@@ -135,6 +151,13 @@ impl Admin {
                 json(StatusCode::OK, "{\"status\":\"ok\"}\n".into())
             }
             Action::Ask => self.ask(command.name).await,
+            Action::AskAll => match &self.steering.member {
+                Some(member) => {
+                    let replies = siblings::ask_all(member, &self.steering.questions, command.name).await;
+                    json(StatusCode::OK, replies + "\n")
+                }
+                None => self.ask(command.name).await,
+            },
         }
     }
 
@@ -152,13 +175,7 @@ impl Admin {
             Ok(Ok(Reply::Unavailable)) => unavailable(name),
             Ok(Ok(Reply::Failed(sentence))) => error(StatusCode::CONFLICT, &sentence),
             Ok(Err(_)) => error(StatusCode::SERVICE_UNAVAILABLE, "the server has ended"),
-            Err(_) => error(
-                StatusCode::GATEWAY_TIMEOUT,
-                &format!(
-                    "Ruby has not answered within {} s: a thread may hold its lock. /stop, /drain and /halt work without it",
-                    ANSWER_TIMEOUT.as_secs()
-                ),
-            ),
+            Err(_) => error(StatusCode::GATEWAY_TIMEOUT, NO_ANSWER),
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod commands;
 mod page;
 pub(crate) mod questions;
 pub(crate) mod report;
+pub(crate) mod siblings;
 mod status;
 
 use std::{

@@ -47,7 +47,7 @@ impl Harness {
         let questions = Questions::default();
         let (plan, _) = Plan::resolve(Default::default(), Default::default());
         let settings = "[{\"name\":\"port\"}]".into();
-        let steering = Steering { end, questions: questions.clone(), plan, settings };
+        let steering = Steering { end, questions: questions.clone(), plan, settings, member: None };
         let logged = Arc::<Mutex<Vec<String>>>::default();
         let lines = logged.clone();
         let observer: Observer = Arc::new(move |event: &LogEvent<'_>| lines.lock().unwrap().push(event.to_string()));

@@ -108,7 +108,8 @@ impl<S: Socket> TrackedSocket<S> {
         else {
             return false;
         };
-        let traits = Traits { fresh: self.state.is_fresh(), for_request: sibling.is_some(), one_shot };
+        let traits =
+            Traits { fresh: self.state.is_fresh(), for_request: sibling.is_some(), one_shot, ..Traits::default() };
         match sibling {
             Some(sibling) => siblings.send(sibling, socket, traits, read_ahead).is_ok(),
             None => siblings.give_away(socket, traits, read_ahead),

@@ -240,7 +240,7 @@ impl Accepting {
             && let Some(sibling) = self.siblings.idle_one()
         {
             let one_shot = self.shared.phase().is_stopping();
-            let traits = Traits { fresh: true, for_request: true, one_shot };
+            let traits = Traits { fresh: true, for_request: true, one_shot, ..Traits::default() };
             if self.siblings.send(sibling, newcomer.as_fd(), traits, &[]).is_ok() {
                 self.shared.services.stats.accepted.inc();
                 return;

@@ -11,7 +11,7 @@ use super::accept_thread::AcceptThread;
 use super::listener::SharedListener;
 use super::{Message, Observer, Server, control::Control, inbox, io_thread::ClusterSide, listener::Bound};
 use crate::{
-    admin::commands::Ending,
+    admin::{commands::Ending, questions::Questions},
     cluster::{Cluster, DrainFigures, Member, WorkerState},
     connection::{Shared, Siblings},
     error::Error,
@@ -27,12 +27,13 @@ pub(super) struct ClusterStart<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) messages: &'a mpsc::Sender<Message>,
     pub(super) observer: &'a Observer,
+    pub(super) questions: &'a Questions,
 }
 
 impl ClusterStart<'_> {
     /// Listens. Needs the runtime.
     pub(super) fn begin(self, bound: Vec<Bound>) -> Result<ClusterSide, Error> {
-        let Self { siblings, control, shared, messages, observer } = self;
+        let Self { siblings, control, shared, messages, observer, questions } = self;
         let listeners = bound.into_iter().map(Bound::listen_shared).collect::<Result<Vec<_>, _>>()?;
         Ok(ClusterSide {
             inbox: inbox::watch(siblings.inbox()).map_err(Error::runtime)?,
@@ -48,6 +49,7 @@ impl ClusterStart<'_> {
                 .map_err(Error::runtime)?,
             #[cfg(not(target_os = "linux"))]
             adoption: inbox::watch(siblings.adoption()).map_err(Error::runtime)?,
+            questions: (*questions).clone(),
             siblings: siblings.clone(),
         })
     }

@@ -13,6 +13,7 @@ use super::{
     listener::{Accepted, Newcomer},
 };
 use crate::{
+    admin::{questions::Questions, siblings::answer},
     cluster::handover::{Mailbox, Message},
     connection::{self, Shared, Siblings},
     sync::inline_task,
@@ -30,6 +31,7 @@ pub(super) async fn receive(
     mailbox: &Mailbox,
     shared: &Arc<Shared>,
     closing: &CancellationToken,
+    questions: &Questions,
 ) {
     loop {
         let Ok(mut ready) = readable.readable().await else { return };
@@ -37,6 +39,9 @@ pub(super) async fn receive(
             // What waits behind a connection limit that is reached is still the siblings' to keep: their inbox is full then.
             make_room(shared, closing).await;
             match mailbox.receive() {
+                Ok(message) if message.traits.question => {
+                    tokio::spawn(answer(message, questions.clone()));
+                }
                 Ok(message) => take_over(message, shared),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break ready.clear_ready(),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
@@ -88,6 +93,10 @@ fn empty(mailbox: &Mailbox, shared: &Arc<Shared>) -> bool {
 /// Serves a connection that a sibling has sent. One that has ended meanwhile is closed.
 pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
     let Message { socket, traits, read_ahead } = message;
+    // It was for a worker that has gone or is going: its sender sees that there is no answer.
+    if traits.question {
+        return;
+    }
     let Ok(accepted) = Newcomer::of_descriptor(socket).and_then(Newcomer::accepted) else { return };
     let open = shared.services.stats.connection_taken_over();
     if read_ahead.is_empty() {

@@ -28,6 +28,7 @@ use super::{
     signals::{event_of, signal_of},
 };
 use crate::{
+    admin::questions::Questions,
     connection::{Shared, Siblings},
     error::Error,
     http::body::Spool,
@@ -89,22 +90,27 @@ pub(super) struct ClusterSide {
     pub(super) adoption: AsyncFd<OwnedFd>,
     pub(super) siblings: Arc<Siblings>,
     pub(super) inbox: AsyncFd<OwnedFd>,
+    /// What siblings ask for a client of theirs.
+    pub(super) questions: Questions,
     pub(super) control: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl ClusterSide {
     fn begin(self, driver: &mut Driver) {
-        let Self { siblings, inbox, control, .. } = self;
+        let Self { siblings, inbox, questions, control, .. } = self;
         #[cfg(target_os = "linux")]
         driver.accept_from(self.thread);
         #[cfg(not(target_os = "linux"))]
         {
             self.listeners.into_iter().for_each(|listener| driver.accept_on(listener));
-            let (siblings, shared, closing) = (siblings.clone(), driver.shared(), driver.closing());
-            tokio::spawn(async move { receive(self.adoption, siblings.adoption(), &shared, &closing).await });
+            let (siblings, shared, closing, questions) =
+                (siblings.clone(), driver.shared(), driver.closing(), questions.clone());
+            tokio::spawn(
+                async move { receive(self.adoption, siblings.adoption(), &shared, &closing, &questions).await },
+            );
         }
         let (shared, closing) = (driver.shared(), driver.closing());
-        tokio::spawn(async move { receive(inbox, siblings.inbox(), &shared, &closing).await });
+        tokio::spawn(async move { receive(inbox, siblings.inbox(), &shared, &closing, &questions).await });
         tokio::spawn(control);
     }
 }

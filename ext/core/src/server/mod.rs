@@ -54,7 +54,7 @@ use self::{
 use crate::{
     admin::{
         Admin, Liveness,
-        commands::{Ending, Steering},
+        commands::Steering,
         questions::Questions,
         report::{Own, Report},
     },
@@ -191,10 +191,15 @@ impl Server {
         self.bound.iter().chain(&self.admin).map(Bound::inheritance).collect()
     }
 
+    /// Where the probes will be answered.
+    pub fn admin_address(&self) -> Option<String> {
+        self.admin.as_ref().map(Bound::address)
+    }
+
     /// The sentence which says that so many `workers`, forked from this process, serve.
     pub fn ready_sentence(&self, workers: usize, max_threads: usize) -> String {
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
-        let admin = self.admin.as_ref().map(Bound::address);
+        let admin = self.admin_address();
         driver::ready(&addresses, admin.as_deref(), Some(workers), max_threads, self.plan, |event| event.to_string())
     }
 
@@ -299,6 +304,7 @@ impl Server {
                     shared: &shared,
                     messages: &messages,
                     observer: &observer,
+                    questions: &self.questions,
                 };
                 Accepting::InCluster(cluster.begin(self.bound)?)
             }
@@ -308,17 +314,17 @@ impl Server {
         drop(entered);
         let report = report(&self.config, &shared, &self.logs, member.clone());
         let heartbeat =
-            member.map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
-        let ends = in_cluster::ending(control.clone(), messages.clone());
+            member.clone().map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
+        let steering = Steering {
+            end: in_cluster::ending(control.clone(), messages.clone()),
+            questions: self.questions.clone(),
+            plan: self.plan,
+            settings: self.config.about.settings.clone().into(),
+            member: member.clone(),
+        };
         let admin = admin_listener.zip(self.config.admin.as_ref()).map(|(listener, address)| AdminListener {
             listener: Arc::new(listener),
-            admin: Arc::new(admin(
-                (&self.config, address),
-                &shared,
-                report,
-                steering(&self.config, self.plan, &self.questions, ends),
-                &observer,
-            )),
+            admin: Arc::new(admin((&self.config, address), &shared, report, steering, &observer)),
             clients: ConnectionLimit::new(room.admin),
         });
         let watchdog = match signal_listener {
@@ -385,11 +391,6 @@ fn admin(
     let liveness = Liveness::new(queue.clone(), config.probes.liveness_timeout, observer.clone());
     let access = (address, config.admin_access.clone());
     Admin::new(phase.clone(), report, liveness, steering, observer.clone(), access)
-}
-
-/// How the admin endpoints change the server.
-fn steering(config: &Config, plan: Plan, questions: &Questions, end: Box<dyn Fn(Ending) + Send + Sync>) -> Steering {
-    Steering { end, questions: questions.clone(), plan, settings: config.about.settings.clone().into() }
 }
 
 #[cfg(test)]

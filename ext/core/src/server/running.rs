@@ -135,6 +135,11 @@ impl Running {
         self.control.as_ref()?.await_reopen(seen, parker)
     }
 
+    /// Whether it is a worker's, which has a master.
+    pub fn is_in_cluster(&self) -> bool {
+        self.control.is_some()
+    }
+
     /// Hears the process's signals no longer.
     pub fn ignore_signals(&self) {
         drop(self.signal_listener().take());

@@ -12,6 +12,8 @@ use std::{
 
 use http::StatusCode;
 
+mod questions;
+
 use super::*;
 use crate::{
     cluster::{Cluster, WorkerState, handover::Traits},
@@ -288,7 +290,7 @@ fn a_request_is_handed_over_once() {
     socket.set_nonblocking(true).unwrap();
     client.set_read_timeout(Some(WAIT)).unwrap();
     for (fresh, begun) in [(true, &b""[..]), (false, b"GET /fo"), (false, b"GET /for HTTP/1.1\r\nhost: x\r\n\r\n")] {
-        let (before, traits) = (queue.len(), Traits { fresh, for_request: true, one_shot: false });
+        let (before, traits) = (queue.len(), Traits { fresh, for_request: true, one_shot: false, ..Traits::default() });
         if fresh {
             inbox.send(socket.as_fd(), traits, begun).unwrap();
             client.write_all(b"GET /for HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();

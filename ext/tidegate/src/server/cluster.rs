@@ -3,10 +3,10 @@
 use std::{io, os::fd::RawFd, time::Duration};
 
 use magnus::{Error, Ruby, typed_data::Obj};
-use tidegate_core::{Event, Member};
+use tidegate_core::{Event, Member, Parker};
 
 use super::{Server, ServerState};
-use crate::{cluster::Cluster, error};
+use crate::{cluster::Cluster, error, gvl};
 
 impl Server {
     /// The sentence which says that so many workers serve, each with at most so many threads.
@@ -46,6 +46,21 @@ impl Server {
     /// Begins to leave the cluster, or to make room for another image of this process: takes nothing new, and lets the listeners be.
     pub(super) fn retire(&self) {
         self.tell(Event::Retire);
+    }
+
+    /// Waits until the master has asked more than `seen` times to open the log files anew. Returns how often it has; nil where there is no
+    /// master.
+    pub(super) fn await_reopen(ruby: &Ruby, rb_self: &Self, seen: u64) -> Result<Option<u64>, Error> {
+        let parker = Parker::new();
+        let Some(running) = rb_self.running() else { return Ok(None) };
+        loop {
+            ruby.thread_check_ints()?;
+            match gvl::wait(ruby, &parker.unparker(), || running.await_reopen(seen, &parker)) {
+                Some(Some(asked)) => return Ok(Some(asked)),
+                _ if !running.is_in_cluster() => return Ok(None),
+                _ => {}
+            }
+        }
     }
 
     /// For the master, when all its workers have ended: closes the listeners, and tells what was done in the drain, which took so many

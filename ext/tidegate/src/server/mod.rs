@@ -131,7 +131,11 @@ impl Server {
     // ===== Ruby methods =====
 
     fn admin_address(&self) -> Option<String> {
-        self.running()?.admin_address().map(str::to_owned)
+        match &*self.state() {
+            ServerState::Bound(server) => server.admin_address(),
+            ServerState::Running(running) => running.admin_address().map(str::to_owned),
+            ServerState::Configured(_) | ServerState::Binding | ServerState::Over => None,
+        }
     }
 
     /// Waits until the server is told to stop.
@@ -307,6 +311,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("share", method!(Server::share, 0))?;
     class.define_method("retire", method!(Server::retire, 0))?;
     class.define_method("conclude_cluster", method!(Server::conclude_cluster, 3))?;
+    class.define_method("await_reopen", method!(Server::await_reopen, 1))?;
     class.define_method("ready_sentence", method!(Server::ready_sentence, 2))?;
     class.define_method("end_guard", method!(Server::end_guard, 0))?;
     class.define_method("work", method!(Server::work, 0))?;

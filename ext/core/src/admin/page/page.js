@@ -22,10 +22,11 @@ function element(name, text, kind) {
   return made;
 }
 
-// Cumulative counts by upper bound, of all series of a histogram together; and bytes of memory by worker.
+// Cumulative counts by upper bound, of all series of a histogram together; bytes of memory by worker; and how many requests are over.
 function readMetrics(text) {
   const histograms = new Map();
   const memory = new Map();
+  let requests = 0;
   for (const line of text.split("\n")) {
     const bucket = /^(tidegate_\w+)_bucket\{(.*)\} (\d+)/.exec(line);
     const bound = bucket && /(?:^|,)le="([^"]+)"/.exec(bucket[2]);
@@ -40,8 +41,10 @@ function readMetrics(text) {
       const worker = /worker="(\d+)"/.exec(resident[1] || "");
       memory.set(worker ? Number(worker[1]) : null, Number(resident[2]));
     }
+    const over = /^tidegate_requests_total(?:\{.*\})? (\S+)/.exec(line);
+    if (over) requests += Number(over[1]);
   }
-  return { histograms, memory };
+  return { histograms, memory, requests };
 }
 
 // The value below which that share of what came between two looks lies, in seconds; null where nothing came.
@@ -83,9 +86,7 @@ function workersOf(look) {
 }
 
 function requestRate(now, before) {
-  if (!before) return null;
-  const total = (look) => workersOf(look).reduce((sum, worker) => sum + (worker.requests || 0), 0);
-  return Math.max(0, ((total(now) - total(before)) * 1000) / (now.at - before.at));
+  return before && Math.max(0, ((now.requests - before.requests) * 1000) / (now.at - before.at));
 }
 
 const CHARTS = [

@@ -41,21 +41,32 @@ pub(crate) struct Traits {
     pub(crate) for_request: bool,
     /// Its next response says `close`.
     pub(crate) one_shot: bool,
+    /// It is none: the socket is for the reply to a question, and the question is what was read ahead.
+    pub(crate) question: bool,
 }
 
 impl Traits {
     const FRESH: u8 = 1;
     const FOR_REQUEST: u8 = 2;
     const ONE_SHOT: u8 = 4;
+    const QUESTION: u8 = 8;
 
     fn to_byte(self) -> u8 {
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
-        bit(self.fresh, Self::FRESH) | bit(self.for_request, Self::FOR_REQUEST) | bit(self.one_shot, Self::ONE_SHOT)
+        bit(self.fresh, Self::FRESH)
+            | bit(self.for_request, Self::FOR_REQUEST)
+            | bit(self.one_shot, Self::ONE_SHOT)
+            | bit(self.question, Self::QUESTION)
     }
 
     fn of_byte(byte: u8) -> Self {
         let has = |bit| byte & bit != 0;
-        Self { fresh: has(Self::FRESH), for_request: has(Self::FOR_REQUEST), one_shot: has(Self::ONE_SHOT) }
+        Self {
+            fresh: has(Self::FRESH),
+            for_request: has(Self::FOR_REQUEST),
+            one_shot: has(Self::ONE_SHOT),
+            question: has(Self::QUESTION),
+        }
     }
 }
 
