@@ -103,6 +103,12 @@ module Tidegate
     # @api private
     def join_cluster(cluster, slot, control) = @native.join_cluster(cluster, slot, control)
 
+    # Waits until the master has asked more than +seen+ times to open the log files anew.
+    #
+    # @return [Integer, nil] how often it has; nil where there is no master
+    # @api private
+    def await_reopen(seen) = @native.await_reopen(seen)
+
     # Begins to leave the cluster, and returns at once: the other workers serve on.
     #
     # @return [void]

@@ -10,20 +10,22 @@ module Tidegate
     SOON = 0.1
 
     # Signals of the master alone, beside those that stop a server, and what they ask for.
-    STEERING = { "USR1" => "phased-restart", "USR2" => "restart", "URG" => "refork", "TTIN" => "worker-count-up",
+    # HUP is among them where it does not say that a terminal has gone.
+    STEERING = { "HUP" => "reopen-log", "USR1" => "phased-restart", "USR2" => "restart", "URG" => "refork", "TTIN" => "worker-count-up",
                  "TTOU" => "worker-count-down", "CHLD" => nil }.freeze
 
     # What a worker may pass on from the admin listener.
-    COMMANDS = [*STEERING.each_value.to_a.compact, "reopen-log"].freeze
+    COMMANDS = STEERING.each_value.to_a.compact.freeze
 
     # +supervisor+ has the workers, +parts+ are what they share, and +image+ is the program that runs.
-    def initialize(supervisor, parts, signals:, image:, restart_file: nil)
+    def initialize(supervisor, parts, signals:, image:, restart_file: nil, systemd: nil)
       @supervisor = supervisor
       @parts = parts
       @log = parts.log
       @signals = signals
       @image = image
       @restart_file = restart_file
+      @systemd = SystemdTurns.new(systemd)
       @checkup = Checkup.new(supervisor, parts)
       @asked = []
       @bell, @ringer = IO.pipe
@@ -31,11 +33,14 @@ module Tidegate
 
     # Yields when all workers serve. Returns the exit status.
     def run
-      @previous = STEERING.to_h { |name, wish| [name, Signal.trap(name) { ring(wish) }] }
+      @previous = steering.to_h { |name, wish| [name, Signal.trap(name) { ring(wish) }] }
       @signals.hand_over(self) { @supervisor.begin([@bell, @ringer]) }
       until over?
         turn
-        yield if @supervisor.complete?
+        next unless @supervisor.complete?
+
+        yield
+        @systemd.ready(@parts.server.sockets.map(&:first))
       end
       @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
       @supervisor.status
@@ -52,6 +57,8 @@ module Tidegate
     private
 
     def configuration = @parts.configuration
+
+    def steering = @signals.names&.include?(:HUP) ? STEERING.except("HUP") : STEERING
 
     def over? = @image.wished? || (@supervisor.none? && (@drain || @supervisor.given_up?))
 
@@ -70,6 +77,7 @@ module Tidegate
       carry_out(@asked.shift) until @asked.empty?
       @supervisor.reap { |pid, status| trial_over(status) if @trial == pid }
       @drain ? kill_the_late : look_after
+      @systemd.turn(stopping: !@drain.nil?)
     end
 
     def pause = @drain || @supervisor.waiting? ? SOON : TICK
@@ -99,8 +107,6 @@ module Tidegate
 
     # Passes a signal on to all at the same moment.
     def stop(signal)
-      return reopen_logs if signal == :HUP && @parts.redirected? && !@drain
-
       @drain ||= ClusterDrain.new(@parts.server.plan).tap { @supervisor.stop_replacing }
       end_trial
       @supervisor.pass_on(signal)
@@ -124,8 +130,13 @@ module Tidegate
 
     # Reopens the files of the log, here and in the workers.
     def reopen_logs
-      @parts.reopen_logs
+      redirect = @parts.redirect
+      return @log.info(OtherSignals::SENTENCES.fetch("HUP")) unless redirect
+
+      @systemd.reloading("opening the log files anew") unless @drain
+      @log.info("SIGHUP: the log files are opened anew") if redirect.reopen
       @supervisor.reopen_logs
+      @systemd.ready(@parts.server.sockets.map(&:first)) unless @drain
     end
 
     # Has the workers replaced one after the other, so that they load the app anew. A preloaded app is in the master, which has to be

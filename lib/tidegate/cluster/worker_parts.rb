@@ -5,17 +5,19 @@
 
 module Tidegate
   class WorkerParts
-    # +app+ is called by the server; if it is an AppLoader, it is loaded by #load_app. +surroundings+ are those of the process.
-    def initialize(configuration:, app:, log:, surroundings:, report:)
+    # +app+ is called by the server; if it is an AppLoader, it is loaded by #load_app. +surroundings+ are those of the process, +redirect+
+    # are the files of its output, if there are any.
+    def initialize(configuration:, app:, log:, surroundings:, report:, redirect: nil)
       @configuration = configuration
       @app = app
       @log = log
       @surroundings = surroundings
       @report = report
+      @redirect = redirect
       @loaded = !app.is_a?(AppLoader)
     end
 
-    attr_reader :configuration, :log, :cluster, :server
+    attr_reader :configuration, :log, :cluster, :server, :redirect
 
     # Binds the addresses, or takes +sockets+ that are bound, which are InheritedSockets.
     def bind(sockets = @surroundings.sockets)

@@ -61,10 +61,23 @@ module Tidegate
       server.steering = method(:pass_to_master)
       @signals.hand_over(server) { server.start(signals: @signals.names) }
       Process.setproctitle("tidegate: worker #{@index} (#{server.addresses.join(", ")}) [#{@parts.tag}]")
+      reopen_logs_when_asked(server)
       say("booted")
       wait(server)
       hooks(:before_worker_shutdown).run(@index)
       conclude(server)
+    end
+
+    # The master has opened its own anew then, and says so.
+    def reopen_logs_when_asked(server)
+      redirect = @parts.redirect or return
+
+      asked = 0
+      KeptThread.new("tidegate logs", @log) do
+        while (asked = server.await_reopen(asked))
+          redirect.reopen(server)
+        end
+      end.start
     end
 
     # As in a single process: a thread of the app that calls exit ends the worker, after what is in flight.

@@ -50,6 +50,14 @@ module Tidegate
       { legacy: handles, phase: legacy[:phase] }
     end
 
+    # Has the workers of the image before this one leave, where this one serves alone.
+    def self.release_workers(legacy)
+      legacy&.fetch(:workers)&.each do |worker|
+        Process.detach(worker[:pid])
+        UNIXSocket.for_fd(worker[:control], autoclose: false).write_nonblock(WorkerHandle::RETIRE, exception: false)
+      end
+    end
+
     # +command+ is a list of words, or text for the shell, run in +directory+; nil if it is not known. With +trial+ false the command has
     # effects beside a boot, as `rails server` has, and is not tried.
     def initialize(command, directory, trial: true)

@@ -5,10 +5,6 @@
 
 module Tidegate
   class Launcher
-    # Places in the shared table beside two for each worker, which it and its replacement have for a while; and at least so many.
-    MORE_SLOTS = 8
-    LEAST_SLOTS = 16
-
     # Seconds that the process may still take to end, after a stop that did not wait for everything: a thread may be stuck in the
     # app, or an at_exit block may not return, and the platform's KILL comes next. Together with the half second that a forced
     # stop may take and with Server::FORCED_GRACE, it takes one of the 2 s that the plan keeps back.
@@ -51,19 +47,24 @@ module Tidegate
     end
 
     def run_once(&block)
-      @signals.install
-      @signals.defer do
-        # The image before this one, if there was one, has kept signals for it.
-        Native.release_signals
+      attend do
+        @signals.install
+        # The image before this one, if there was one, has kept signals for this.
+        @signals.defer { Native.release_signals }
+        configure
+        run_as_configured(&block)
       end
-      configure
-      run_as_configured(&block)
+    end
+
+    # Runs the block, which returns the exit status; so does what ends it early.
+    def attend
+      yield
     rescue Signals::Stopped => stopped
       abandon(stopped)
     rescue Error => error
       report(error)
     ensure
-      @pidfile&.remove
+      @files&.each(&:remove)
       @signals.restore unless restart?
     end
 
@@ -79,16 +80,19 @@ module Tidegate
       prepare_restart if @signals.installed?
     end
 
-    # Before the first line, which is to be in the file.
+    # Before the first line, which is to be in the file. An image that follows another, or only tries to boot, appends.
     def redirect_output
-      redirect = Redirect.of(@configuration, @log)&.open or return
+      follows = Image.trial?(@env) || @env.key?(Image::LEGACY)
+      @redirect = Redirect.of(@configuration, @log)&.open(append: follows) or return
 
-      @signals.on_hangup do
-        systemd = Systemd.from(@env) if @server && !@server.draining?
-        systemd&.reloading("opening the log files anew")
-        @log.info("SIGHUP: the log files are opened anew") if redirect.reopen(@server)
-        systemd&.ready("serving on #{@server.addresses.join(", ")}")
-      end
+      @signals.on_hangup { reopen_logs } unless @configuration.cluster?
+    end
+
+    def reopen_logs
+      systemd = Systemd.from(@env) if @server && !@server.draining?
+      systemd&.reloading("opening the log files anew")
+      @log.info("SIGHUP: the log files are opened anew") if @redirect.reopen(@server)
+      systemd&.ready("serving on #{@server.addresses.join(", ")}")
     end
 
     def warn_of_shell
@@ -104,8 +108,15 @@ module Tidegate
       return lead(&block) if @configuration.cluster?
       return serve(&block) if @app # which has been loaded, and may have threads that a fork would lose
 
-      PidOne.run do
-        @signals = Signals.new(@log).tap(&:install) unless Process.pid == @process
+      PidOne.run { Process.pid == @process ? serve(&block) : serve_as_child(&block) }
+    end
+
+    # As the child of process 1, which has only its memory from before the fork.
+    def serve_as_child(&block)
+      @process = Process.pid
+      attend do
+        @signals = Signals.new(@log).tap(&:install)
+        @signals.on_hangup { reopen_logs } if @redirect
         serve(&block)
       end
     end
@@ -121,26 +132,24 @@ module Tidegate
 
     # Leads a cluster: has workers serve.
     def lead
-      legacy = Image.legacy(@env)
       prepare_process
-      loader = AppLoader.new(@configuration.rackup) unless @app
-      parts = WorkerParts.new(configuration: @configuration, app: @app || loader, log: @log, surroundings:, report: method(:report))
-      @server = parts.bind
-      parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max, legacy&.fetch(:adoption))
-      parts.load_app if @configuration.preload_app
+      app = @app || AppLoader.new(@configuration.rackup)
+      leadership = Leadership.new(@configuration, app, log: @log, env: @env, signals: @signals, image:, surroundings:,
+                                                       redirect: @redirect, restart_file: @restart_file) { |error| report(error) }
+      @server = leadership.bind
+      leadership.preload
       @signals.check
       yield @server if block_given?
       take_place
-      Process.setproctitle("tidegate #{VERSION} master [#{tag}]")
-      supervisor = Supervisor.new(parts, **Image.workers(legacy))
-      status = Master.new(supervisor, parts, signals: @signals, image:, restart_file: @restart_file).run { ready(parts) }
+      write_state
+      status = leadership.run { tell_of(leadership.ready_sentence) }
       hooks(:after_stopped) unless image.wished?
       status
     end
 
     # All workers serve.
-    def ready(parts)
-      @log.info(parts.server.ready_sentence(@configuration.workers), event: "ready")
+    def tell_of(sentence)
+      @log.info(sentence, event: "ready")
       hooks(:after_booted)
     end
 
@@ -171,6 +180,8 @@ module Tidegate
       @signals.check
       yield @server if block_given?
       listen
+      write_state
+      Image.release_workers(Image.legacy(@env))
       accept_restarts
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
@@ -215,8 +226,14 @@ module Tidegate
     end
 
     def take_place
-      @pidfile = Pidfile.new(@configuration.pidfile).tap(&:write)
+      @files = [Pidfile.new(@configuration.pidfile).tap(&:write)]
       reclaim_signals
+    end
+
+    def write_state
+      state = StateFile.new(@configuration.state_path, permission: @configuration.state_permission)
+      state.write(control_url: @server.admin_address, token: AdminToken.of(@configuration))
+      @files << state
     end
 
     def reclaim_signals

@@ -7,7 +7,7 @@
 module Tidegate
   module PidOne
     # The signals that are passed on to the server.
-    FORWARDED = %w[TERM INT QUIT HUP USR1 USR2 WINCH].freeze
+    FORWARDED = %w[TERM INT QUIT HUP USR1 USR2 URG TTIN TTOU PWR WINCH].freeze
 
     # The signals that end the child before it has its own traps. It ends with 0, because it has accepted no connection yet.
     ENDING = %w[TERM INT QUIT HUP].freeze

@@ -20,14 +20,14 @@ module Tidegate
       @append = append
     end
 
-    # Opens the files, for the first time.
+    # Opens the files, for the first time. With +append+ nothing in them is lost.
     # @raise [ConfigurationError] for a file that cannot be opened
-    def open
+    def open(append: false)
       paths = @files.values
       @files.each do |stream, path|
         # Two streams in one file: the second must not empty it again.
         first = paths.index(path) == @files.keys.index(stream)
-        replace(stream, path, @append || !first ? 0 : File::TRUNC)
+        replace(stream, path, @append || append || !first ? 0 : File::TRUNC)
       rescue SystemCallError => error
         raise ConfigurationError, "the output cannot go to #{path}: #{reason(error)}"
       end
