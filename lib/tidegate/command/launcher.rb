@@ -50,7 +50,7 @@ module Tidegate
       attend do
         @signals.install
         # The image before this one, if there was one, has kept signals for this.
-        @signals.defer { Native.release_signals }
+        @signals.defer { Native.tap { |native| native.release_signals if @env.key?(Image::LEGACY) } }
         configure
         run_as_configured(&block)
       end
