@@ -234,9 +234,10 @@ impl Accepting {
         }
     }
 
-    /// Sends a new connection to a sibling that is idle, where this worker is not; everything else to the I/O thread.
+    /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
     fn pass(&self, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
+            && self.siblings.would_help()
             && let Some(sibling) = self.siblings.idle_one()
         {
             let one_shot = self.shared.phase().is_stopping();
