@@ -34,8 +34,8 @@ use crate::{
     log::event::LogEvent,
 };
 
-/// Connections between the thread and the I/O thread.
-const CHANNEL: usize = 16;
+/// Connections between the thread and the I/O thread. Few, because they wait where this worker has as many as it may.
+const CHANNEL: usize = 4;
 
 /// Nothing that the thread calls goes deep.
 const STACK: usize = 256 * 1024;
