@@ -8,7 +8,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
@@ -19,7 +19,6 @@ use crate::{
         handover::{Mailbox, Traits},
     },
     pool::DispatchQueue,
-    sync::now,
     sys,
 };
 
@@ -74,7 +73,7 @@ impl Siblings {
     pub(super) fn would_help(&self) -> bool {
         self.hands_over
             && !self.member.has_room()
-            && (self.member.waiting() > 0 || self.queue.since_last_taken(now()) > LONG)
+            && (self.member.waiting() > 0 || self.queue.since_last_taken(Instant::now()) > LONG)
     }
 
     /// Sends a connection to one sibling.
@@ -111,16 +110,13 @@ impl Siblings {
         if self.alone.load(Relaxed) {
             return false;
         }
-        let send = || {
-            let sent = self.adoption().send(socket, traits, read_ahead);
-            self.turned_away.store(sent.is_err(), Relaxed);
-            sent
-        };
-        match self.adoption_room() {
-            Some(room) => room.try_io(Interest::WRITABLE, |_| send()),
-            None => send(),
+        let sent = self.adoption().send(socket, traits, read_ahead).is_ok();
+        self.turned_away.store(!sent, Relaxed);
+        if let (false, Some(room)) = (sent, self.adoption_room()) {
+            // What the runtime knows of it is out of date.
+            let _ = room.try_io(Interest::WRITABLE, |_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
-        .is_ok()
+        sent
     }
 
     /// Resolves when there may be room again; never where that cannot be told.

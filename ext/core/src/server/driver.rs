@@ -279,15 +279,10 @@ impl Driver {
     fn tell_cluster(&self, phase: Phase) {
         let Some(siblings) = self.siblings() else { return };
         siblings.member().set_state(WorkerState::of(&phase));
-        let line = match phase {
-            Phase::Ready => "booted\n",
-            Phase::Retiring { .. } => {
-                siblings.begin_to_leave();
-                "retiring\n"
-            }
-            _ => return,
-        };
-        self.control.iter().for_each(|control| control.tell(line));
+        if let Phase::Retiring { .. } = phase {
+            siblings.begin_to_leave();
+            self.control.iter().for_each(|control| control.tell("retiring\n"));
+        }
     }
 
     /// Tells the operator of connections that came at the end of the delay or after it.
@@ -345,6 +340,9 @@ impl Driver {
         else {
             return;
         };
+        if !self.lifecycle.has_drained() {
+            return; // one worker has left, or the process is about to become another image
+        }
         let counted = self.shared.services.stats.snapshot().since(&drain.before);
         (self.observer)(&LogEvent::Summary(Summary {
             took: now().saturating_duration_since(drain.begun),

@@ -117,9 +117,8 @@ fn cluster_of(count: usize, config: Config) -> TestCluster {
         let lines = told.clone();
         let running = server.start(Arc::new(move |event| lines.lock().unwrap().push(event.to_string()))).unwrap();
         address = running.addresses()[0].clone();
-        let mut worker = TestWorker { running, slot, control, release, told };
-        expect_line(&mut worker.control, "booted");
-        worker
+        eventually("it serves", || running.phase() == Phase::Ready);
+        TestWorker { running, slot, control, release, told }
     });
     let workers = workers.collect();
     // The process that is the master keeps its descriptors, and has no part in this.

@@ -7,6 +7,7 @@ mod exchanges;
 mod framing;
 mod guard;
 mod hijack;
+mod siblings;
 mod slow_clients;
 mod spill;
 mod state;
@@ -27,8 +28,9 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-use super::{ConnectionSettings, Services, Shared, now, serve};
+use super::{ConnectionSettings, Services, Shared, Siblings, now, serve, take_over};
 use crate::{
+    cluster::Member,
     config::{Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::{
@@ -66,8 +68,17 @@ impl Harness {
     }
 
     fn with(timeouts: Timeouts, limits: Limits) -> Self {
-        let stats = SharedStats::default();
-        let queue = DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone());
+        Self::with_member(timeouts, limits, None)
+    }
+
+    /// In a cluster, where it is one.
+    fn with_member(timeouts: Timeouts, limits: Limits, member: Option<Member>) -> Self {
+        let stats = member.as_ref().map_or_else(SharedStats::default, Member::stats);
+        let queue = match &member {
+            Some(member) => DispatchQueue::of_member(limits.max_queue, limits.queue_timeout, 1, member.clone()),
+            None => DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone()),
+        };
+        let siblings = member.map(|member| Arc::new(Siblings::new(member, queue.clone(), true)));
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -87,7 +98,7 @@ impl Harness {
             traffic: Arc::new(Traffic::new(false)),
             access_log: None,
             warnings: Arc::new(Warnings::reported_to(observer)),
-            siblings: None,
+            siblings,
         };
         Self { shared: Shared::new(settings, services, 1000), phase, worker, told }
     }
