@@ -194,7 +194,6 @@ module Tidegate
       when "booted" then booted(worker)
       when "retiring" then leaves_by_itself(worker) if worker.serving?
       when "mold" then cast(worker)
-      when "stuck" then replace(worker, :stuck)
       else return line
       end
       nil
