@@ -4,16 +4,16 @@
 //! | file | subject |
 //! |---|---|
 //! | [`table`] | the shared memory: a line for each worker, and what it has counted |
-//! | [`departed`] | the workers that have left |
 //! | [`figures`] | what a worker publishes of itself each second |
 //! | [`member`] | a worker's own place |
-//! | [`sums`] | what all workers have counted together, those that have left included |
+//! | [`sums`] [`departed`] | what all workers have counted together, those that have left included |
 
-mod departed;
 pub(crate) mod figures;
 pub(crate) mod member;
 pub(crate) mod sums;
 pub(crate) mod table;
+
+mod departed;
 
 use std::{
     io,
