@@ -8,7 +8,7 @@
 //! | [`handover`] | the connections that go from one worker to another |
 //! | [`figures`] | what a worker publishes of itself each second |
 //! | [`member`] | a worker's own place |
-//! | [`sums`] | what all workers have counted together, those that have left included |
+//! | [`sums`] [`departed`] | what all workers have counted together, those that have left included |
 
 pub(crate) mod drain_record;
 pub(crate) mod figures;
@@ -16,6 +16,8 @@ pub(crate) mod handover;
 pub(crate) mod member;
 pub(crate) mod sums;
 pub(crate) mod table;
+
+mod departed;
 
 use std::{
     io,
