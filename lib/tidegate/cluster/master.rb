@@ -123,6 +123,7 @@ module Tidegate
       if @looked.nil? || now - @looked >= TICK / 2
         @looked = now
         @checkup.look
+        end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
       @supervisor.reconcile
@@ -142,7 +143,7 @@ module Tidegate
     # Has the workers replaced one after the other, so that they load the app anew. A preloaded app is in the master, which has to be
     # another image for that.
     def phased_restart
-      configuration.preload_app ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
+      @parts.preloaded? ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
     end
 
     def restart_image(reason = nil)
@@ -150,6 +151,7 @@ module Tidegate
       return @log.info("a restart is under way already") if @trial
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
+      @tried_at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       (@trial = @image.try) || replace_image
     rescue Error => error
       @log.error(error.message)
@@ -168,8 +170,8 @@ module Tidegate
       @supervisor.pass_to(@image)
     end
 
-    def end_trial
-      Process.kill(:TERM, @trial) if @trial
+    def end_trial(signal = :TERM)
+      Process.kill(signal, @trial) if @trial
     rescue Errno::ESRCH
       nil
     end

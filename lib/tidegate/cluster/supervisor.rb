@@ -56,7 +56,7 @@ module Tidegate
       @others = others
       Native.adopt_orphans
       hook(:before_fork)
-      Process.warmup if configuration.preload_app && Process.respond_to?(:warmup)
+      Process.warmup if @parts.preloaded? && Process.respond_to?(:warmup)
       @roster.missing.each { |index| start(index) }
     end
 
@@ -82,7 +82,7 @@ module Tidegate
 
     # Has the workers replaced by forks of one that is warm: +worker+, or the oldest. False if that cannot be now.
     def refork(worker = nil)
-      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless configuration.preload_app
+      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless @parts.preloaded?
 
       worker ||= select(&:serving?).max_by(&:age)
       return false if worker.nil? || any?(&:replace_for)

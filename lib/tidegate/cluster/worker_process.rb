@@ -48,7 +48,6 @@ module Tidegate
       LEFT_TO_MASTER.each { |name| Signal.trap(name) { nil } }
       Signal.trap(MOLD) { @becomes_mold = true }
       say("pid #{Process.pid}")
-      Random.srand
       Process.setproctitle("tidegate: worker #{@index} booting [#{@parts.tag}]")
     end
 
