@@ -7,8 +7,8 @@ module Chaos
     # A worker that was killed: from when to when, and the clients' ports of the connections that it had.
     Kill = Struct.new(:pid, :stopped_at, :gone_at, :ports)
 
-    # Seconds after the death of a worker in which its client may ask on the connection, because it has not heard of it yet.
-    HEARD = 0.1
+    # Seconds after the death of a worker in which its clients hear of it, on a busy machine. No port comes again so soon.
+    HEARD = 2.0
 
     attr_reader :kills
 

@@ -14,7 +14,7 @@ module Chaos
     def passed? = faults.empty?
 
     def to_s
-      [heading, requests, *kinds(@outcomes.in_killed, "in flight in a killed worker"), *kinds(@outcomes.others, "OTHERS"), *left,
+      [heading, requests, *kinds(@outcomes.in_killed, "in flight in a killed worker"), *kinds(@outcomes.others, "OTHERS"), *details, *left,
        passed? ? "passed" : "FAILED: #{faults.join("; ")}"].join("\n")
     end
 
@@ -34,6 +34,15 @@ module Chaos
     def kinds(outcomes, title)
       counts = outcomes.map { |outcome| "#{outcome.client}: #{outcome.failure}" }.tally
       counts.sort_by { |name, count| [-count, name] }.map { |name, count| format("  %4d  %s (%s)", count, name, title) }
+    end
+
+    # When the first of the others failed, in seconds from the last kill before it.
+    def details
+      @outcomes.others.first(20).map do |outcome|
+        kill = @outcomes.kills.reverse_each.find { |one| one.stopped_at <= outcome.ended_at }
+        times = [outcome.began_at, outcome.ended_at].map { |time| kill ? format("%.3f", time - kill.stopped_at) : "-" }
+        "        #{outcome.client}: #{outcome.failure}, port #{outcome.port.inspect}, began and ended #{times.join(" and ")} s after a kill"
+      end
     end
 
     def left
