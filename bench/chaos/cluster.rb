@@ -44,6 +44,9 @@ module Chaos
     def signal(name) = @child.signal(name)
     def alive? = @child.alive?
 
+    # How many molds there are: each has a control socket, as a worker has.
+    def molds = Processes.children(pid).count { |child| Processes.title(child).start_with?("tidegate: mold") }
+
     # The pids of the workers, also of those that boot.
     def pids = Processes.children(pid).select { |child| Processes.title(child).start_with?("tidegate: worker") }
 

@@ -84,7 +84,7 @@ module Chaos
 
     def footprint
       pid = @cluster.pid
-      { descriptors: Processes.descriptors(pid), shared: Processes.shared_memory(pid), named: Processes.named_memory }
+      { descriptors: Processes.descriptors(pid), molds: @cluster.molds, shared: Processes.shared_memory(pid), named: Processes.named_memory }
     end
 
     def look(before)

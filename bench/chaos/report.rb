@@ -68,7 +68,7 @@ module Chaos
         "the master has gone" => !@facts[:master_alive],
         "orphans" => @facts[:orphans].any?,
         "connections are left" => @facts[:connections].positive?,
-        "descriptors leak" => after[:descriptors].values.sum > before[:descriptors].values.sum,
+        "descriptors leak" => after[:descriptors].values.sum - after[:molds] > before[:descriptors].values.sum,
         "shared memory leaks" => after[:shared][:bytes] > before[:shared][:bytes] || after[:named] > before[:named],
         "slow requests were lost" => !@settings.restart && @facts[:slow].to_i < Command::SLOW,
         "processes are left" => @facts[:stayed].to_a.any?,

@@ -114,6 +114,11 @@ module Tidegate
     # @return [void]
     def retire = @native.retire
 
+    # The process is to live on when the server has stopped, although the server was told to end it.
+    #
+    # @api private
+    def live_on = @native.live_on
+
     # For a process that the server has to itself, while the app is loaded: it ends on one of these +signals+ although Ruby is
     # too busy to run a trap, in the platform's time.
     def guard_boot(signals)

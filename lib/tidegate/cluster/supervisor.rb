@@ -84,8 +84,12 @@ module Tidegate
     def refork(worker = nil)
       return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless @parts.preloaded?
 
+      if @candidate || any? { |each| each.serving? && each.replace_for }
+        @log.info("no refork now: workers are being replaced") unless worker
+        return false
+      end
       worker ||= select(&:serving?).max_by(&:age)
-      return false if worker.nil? || any?(&:replace_for)
+      return false unless worker
 
       @log.info("refork: #{worker} becomes the mold of the next workers")
       @candidate = worker
@@ -235,6 +239,7 @@ module Tidegate
     def cast(worker)
       @candidate = nil
       worker.state = :mold
+      worker.replace_for = nil
       cluster.gone(worker.slot)
       @nursery.mold = worker
       @phase += 1

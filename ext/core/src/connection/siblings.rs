@@ -88,7 +88,7 @@ impl Siblings {
         traits: Traits,
         read_ahead: &[u8],
     ) -> io::Result<()> {
-        self.member.inbox_of(sibling).send(socket, traits, read_ahead)
+        self.member.send_to(sibling, socket, traits, read_ahead)
     }
 
     // ===== when this worker leaves =====
