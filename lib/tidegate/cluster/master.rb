@@ -42,6 +42,7 @@ module Tidegate
         yield
         @systemd.ready(@parts.server.sockets.map(&:first))
       end
+      end_trial(:KILL)
       @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
       @supervisor.status
     ensure
@@ -64,6 +65,8 @@ module Tidegate
 
     # Runs in a trap.
     def ring(wish)
+      return if @ringer.closed? # a child that was just forked, before it has its own traps
+
       @asked << wish if wish
       @ringer.write_nonblock(".", exception: false)
     end
@@ -125,7 +128,7 @@ module Tidegate
         @checkup.look
         restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
-      @supervisor.reconcile
+      @tried ? replace_when_booted : @supervisor.reconcile
     end
 
     # Reopens the files of the log, here and in the workers.
@@ -147,10 +150,10 @@ module Tidegate
 
     def restart_image(reason = nil)
       return @log.error("cannot restart: it is not known how this process was started") unless @image.known?
-      return @log.info("a restart is under way already") if @trial
+      return @log.info("a restart is under way already#{": process #{@trial} tries the new image" if @trial}") if @trial || @tried
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
-      (@trial = @image.try) || replace_image
+      @tried = (@trial = @image.try).nil?
     rescue Error => error
       @log.error(error.message)
     end
@@ -160,16 +163,19 @@ module Tidegate
       return if @drain
       return @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
 
-      replace_image
+      @tried = true
     end
 
-    def replace_image
+    # A worker that boots would take the end of this image for the end of the cluster; no other is started meanwhile.
+    def replace_when_booted
+      return if @supervisor.any?(&:booting?)
+
       Hooks.new(:before_restart, configuration.before_restart, @log).run
       @supervisor.pass_to(@image)
     end
 
-    def end_trial
-      Process.kill(:TERM, @trial) if @trial
+    def end_trial(signal = :TERM)
+      Process.kill(signal, @trial) if @trial
     rescue Errno::ESRCH
       nil
     end
