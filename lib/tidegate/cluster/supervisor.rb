@@ -14,6 +14,9 @@ module Tidegate
     # Seconds. A worker that ends sooner after its boot counts as one that could not boot.
     SETTLED = 1.0
 
+    # Seconds until a worker may leave that was told to.
+    CONSENT = 0.2
+
     # Why a worker is replaced, in the words of the log.
     REASONS = { phased: "phased restart", stuck: "a request is stuck" }.freeze
 
@@ -39,7 +42,7 @@ module Tidegate
     def sockets = @roster.filter_map(&:control)
 
     # Whether something is due soon.
-    def waiting? = @boots.waiting?
+    def waiting? = @boots.waiting? || any?(&:asked_for)
 
     # Whether no worker can boot.
     def given_up? = @given_up == true
@@ -128,6 +131,7 @@ module Tidegate
       return if given_up?
 
       settle
+      let_leave
       @roster.missing.each { |index| start(index) if @boots.due? }
       worker = @roster.next_to_replace
       start(worker.index, replaces: worker) if worker && @boots.due?
@@ -163,7 +167,7 @@ module Tidegate
       worker.pid ? worker.kill(:KILL) : unborn(worker)
     end
 
-    # A worker that serves was told to leave, and not by the master.
+    # A worker that serves leaves, and not because the master wants it.
     def leaves_by_itself(worker)
       @log.info("#{worker} was told to leave; another takes its place")
       cluster.count_restart(:asked)
@@ -175,6 +179,12 @@ module Tidegate
     def configuration = @parts.configuration
 
     def cluster = @parts.cluster
+
+    # Lets workers leave that were told to, and not by the master. It waits a moment, because a signal to the process group reaches the
+    # master too: then all of them drain, by the plan.
+    def let_leave
+      each { |worker| worker.retire if worker.asked_for&.>=(CONSENT) && leaves_by_itself(worker) }
+    end
 
     # A boot has succeeded when the worker is still there after a while.
     def settle
@@ -204,6 +214,7 @@ module Tidegate
       case line
       when /\Apid (\d+)\z/ then know(worker, $1.to_i)
       when "booted" then booted(worker)
+      when "leave" then worker.asked
       when "retiring" then leaves_by_itself(worker) if worker.serving?
       when "mold" then cast(worker)
       when "stuck" then replace(worker, :stuck)

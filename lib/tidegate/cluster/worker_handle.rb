@@ -44,6 +44,12 @@ module Tidegate
 
     %i[booting serving retiring mold gone].each { |name| define_method(:"#{name}?") { @state == name } }
 
+    # A signal has told the worker to leave, which asks for the master's consent.
+    def asked = @asked_at ||= now
+
+    # Seconds since then; nil where it does not ask, or leaves already.
+    def asked_for = (now - @asked_at if @asked_at && serving?)
+
     # Whether the master has killed it, and it has not ended yet.
     def killed? = @replace_for == :killed
 
