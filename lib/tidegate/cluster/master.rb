@@ -42,6 +42,7 @@ module Tidegate
         yield
         @systemd.ready(@parts.server.sockets.map(&:first))
       end
+      end_trial(:KILL)
       @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
       @supervisor.status
     ensure
@@ -64,6 +65,8 @@ module Tidegate
 
     # Runs in a trap.
     def ring(wish)
+      return if @ringer.closed? # a child that was just forked, before it has its own traps
+
       @asked << wish if wish
       @ringer.write_nonblock(".", exception: false)
     end
@@ -126,7 +129,7 @@ module Tidegate
         end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
-      @supervisor.reconcile
+      @tried ? replace_when_booted : @supervisor.reconcile
     end
 
     # Reopens the files of the log, here and in the workers.
@@ -148,11 +151,11 @@ module Tidegate
 
     def restart_image(reason = nil)
       return @log.error("cannot restart: it is not known how this process was started") unless @image.known?
-      return @log.info("a restart is under way already") if @trial
+      return @log.info("a restart is under way already#{": process #{@trial} tries the new image" if @trial}") if @trial || @tried
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
       @tried_at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-      (@trial = @image.try) || replace_image
+      @tried = (@trial = @image.try).nil?
     rescue Error => error
       @log.error(error.message)
     end
@@ -162,10 +165,13 @@ module Tidegate
       return if @drain
       return @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
 
-      replace_image
+      @tried = true
     end
 
-    def replace_image
+    # A worker that boots would take the end of this image for the end of the cluster; no other is started meanwhile.
+    def replace_when_booted
+      return if @supervisor.any?(&:booting?)
+
       Hooks.new(:before_restart, configuration.before_restart, @log).run
       @supervisor.pass_to(@image)
     end

@@ -248,7 +248,7 @@ module Tidegate
       others = @signals.reclaim
       return if others.empty?
 
-      @log.error("the app has trapped #{others.join(" and ")}; its handler is not used, at_exit runs after the last request")
+      @log.error(Signals.reclaimed(others))
     end
 
     def conclude
