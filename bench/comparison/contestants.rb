@@ -28,9 +28,9 @@ module Comparison
 
     attr_reader :missing, :found
 
-    # `names` as on the command line; `threads` for all Pumas, or nil to search.
-    def initialize(names, baseline:, threads: nil)
-      @names, @baseline, @threads = names, baseline, threads
+    # `names` as on the command line; `threads` for all Pumas, or nil to search; `workers` for all servers.
+    def initialize(names, baseline:, threads: nil, workers: nil)
+      @names, @baseline, @threads, @workers = names, baseline, threads, workers
       @missing = {}
     end
 
@@ -74,7 +74,7 @@ module Comparison
     # "puma8:16" has its own count, a Puma that one, all others the default of the server.
     def contestant(name, count)
       server, own = name.match(/\A(puma\d*):(\d+)\z/)&.captures
-      kind = Rig::Servers.find(server || name, threads: own || count)
+      kind = Rig::Servers.find(server || name, threads: own || count, workers: @workers)
       Contestant.new(own ? name : label(kind.name, count), kind)
     end
 
