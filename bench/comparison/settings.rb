@@ -28,7 +28,7 @@ module Comparison
       unknown = workloads - Workload.names
       raise OptionParser::InvalidArgument, "no workload #{unknown.first}: #{Workload.names.join(', ')}" unless unknown.empty?
 
-      stranger = servers.find { |name| !Rig::Servers.known?(name.sub(/\A(puma\d*):\d+\z/, '\1')) }
+      stranger = servers.find { |name| !Rig::Servers.known?(name.sub(Contestants::OWN_COUNT, '\1')) }
       raise OptionParser::InvalidArgument, "no server #{stranger}: #{Rig::Servers::KNOWN}, or a command with {port}" if stranger
 
       self.baseline ||= servers.find { |name| name.start_with?("puma") } || servers.last
@@ -59,7 +59,7 @@ module Comparison
       o.on("--workload A,B", Array, "#{Workload.names.join(', ')} (hello)") { |v| workloads.concat(v) }
       o.on("--all", "all of them") { workloads.replace(Workload.names) }
       o.on("--bar", "what the table of bars needs, and that table") { self.bar = true }
-      o.on("--servers A,B", Array, "#{self.class.all_servers.join(', ')} (those that are here); puma8:16 with 16 threads") { |v| servers.concat(v) }
+      o.on("--servers A,B", Array, "#{self.class.all_servers.join(', ')} (those that are here); puma8:16 or tidegate:16 with 16 threads; tidegate-tied does not hand over") { |v| servers.concat(v) }
       o.on("--server [NAME=]CMD", "another: a command with {host}, {port} and {app}; repeatable") { |v| add(v) }
       o.on("--baseline NAME", "what the ratios are to (the first Puma)") { |v| self.baseline = v }
     end
