@@ -2,8 +2,8 @@
 
 # The program of the process that holds the clients: `ruby client_process.rb HOST PORT RATE [KINDS]`, where KINDS are
 # names of Client::KINDS with commas between them; without them all.
-# Writes one line per request (client, failure or "-", began at, ended at; tab-separated) and stops when
-# its standard input ends.
+# Writes one line per request (client, failure or "-", began at, ended at, the client's port if it had one; tab-separated) and
+# stops when its standard input ends.
 require_relative "client"
 
 Thread.abort_on_exception = true
@@ -14,7 +14,8 @@ stop = Queue.new
 writer = Thread.new do
   $stdout.sync = true
   while (outcome = lines.pop)
-    $stdout.write([outcome.client, outcome.failure || "-", outcome.began_at.round(4), outcome.ended_at.round(4)].join("\t") << "\n")
+    fields = [outcome.client, outcome.failure || "-", outcome.began_at.round(4), outcome.ended_at.round(4), outcome.port]
+    $stdout.write(fields.compact.join("\t") << "\n")
   end
 end
 

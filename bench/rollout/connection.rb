@@ -50,6 +50,13 @@ module Rollout
       self.limit = 5.0
     end
 
+    # The client's own port; nil when the connection has ended already.
+    def local_port
+      @socket.local_address.ip_port
+    rescue SystemCallError
+      nil
+    end
+
     # What is asked and answered from here on has so many seconds.
     def limit=(seconds)
       @limit = now + seconds

@@ -29,10 +29,10 @@ module Rollout
     private
 
     def take(line, report)
-      client, failure, began_at, ended_at = line.split("\t")
+      client, failure, began_at, ended_at, port = line.split("\t")
       return @complaints.size < 10 && @complaints << line unless ended_at
 
-      report.call(Client::Outcome.new(client, failure == "-" ? nil : failure, began_at.to_f, ended_at.to_f))
+      report.call(Client::Outcome.new(client, failure == "-" ? nil : failure, began_at.to_f, ended_at.to_f, port&.to_i))
     end
   end
 end

@@ -103,6 +103,27 @@ RSpec.describe "a cluster that restarts", :processes do
     wait_gone(mold)
   end
 
+  it "has a mold in which the server's threads have ended, also the one that would end its process in time" do
+    server = cluster
+    server.signal(:URG)
+    mold = Patience.until_true("a mold") { children(server.pid).find { |pid| title(pid).start_with?("tidegate: mold") } }
+    names = -> { Dir["/proc/#{mold}/task/*/comm"].map { |file| File.read(file).chomp } }
+    Patience.until_true("the threads of the server to end") { (names.call.grep(/\Atidegate-/) - %w[tidegate-log]).empty? }
+    expect(alive?(mold)).to be true
+  end
+
+  it "forks from a warm worker again, and says when it cannot yet" do
+    server = cluster
+    server.signal(:URG)
+    server.wait_for_line(/^tidegate: refork: worker \d \(pid \d+\) becomes the mold/)
+    server.signal(:URG)
+    server.wait_for_line(/^tidegate: no refork now: workers are being replaced/)
+
+    Patience.until_true("all workers to be replaced") { server.output.scan("(refork)").size == 3 } # the mold's successor too
+    server.signal(:URG)
+    Patience.until_true("another mold") { server.output.scan("becomes the mold").size == 2 }
+  end
+
   it "goes on without its mold" do
     server = cluster
     server.signal(:URG)

@@ -23,9 +23,6 @@ module Rollout
     def self.asked?(env) = env["HTTP_UPGRADE"]&.casecmp?("websocket") && env["HTTP_SEC_WEBSOCKET_KEY"]
 
     def initialize
-      @clients = {}
-      @arrivals = Queue.new
-      @wake, @waker = IO.pipe
       @draining = -> { false }
       @start = Mutex.new
     end
@@ -37,8 +34,8 @@ module Rollout
       accept = Frames.accept(env["HTTP_SEC_WEBSOCKET_KEY"])
       io.write("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n" \
                "sec-websocket-accept: #{accept}\r\n\r\n")
+      @start.synchronize { begin_here unless @pid == Process.pid }
       @arrivals << Client.new(io, "".b)
-      @start.synchronize { @thread ||= Thread.new { serve } }
       @waker.write_nonblock("x", exception: false)
     rescue SystemCallError
       io&.close
@@ -47,6 +44,15 @@ module Rollout
     private
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    # A worker of a cluster may be forked from a process that has had sockets and a thread of its own.
+    def begin_here
+      @pid = Process.pid
+      @clients = {}
+      @arrivals = Queue.new
+      @wake, @waker = IO.pipe
+      @thread = Thread.new { serve }
+    end
 
     def serve
       loop do

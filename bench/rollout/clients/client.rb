@@ -7,8 +7,8 @@ require_relative "../connection"
 module Rollout
   class Client
     # The outcome of one request: nil for a good answer, else the kind of failure. A WebSocket's is that of one echo,
-    # an event stream's that of one event.
-    Outcome = Struct.new(:client, :failure, :began_at, :ended_at)
+    # an event stream's that of one event. `port` is the client's own of the connection, nil when it had none.
+    Outcome = Struct.new(:client, :failure, :began_at, :ended_at, :port)
 
     # `interval` is the seconds between two requests, `number` tells the clients of one kind apart. The options are
     # those of the kind.
@@ -47,7 +47,7 @@ module Rollout
       report(failure, began_at)
     end
 
-    def report(failure, began_at, ended_at = now) = @report.call(Outcome.new(@name, failure, began_at, ended_at))
+    def report(failure, began_at, ended_at = now) = @report.call(Outcome.new(@name, failure, began_at, ended_at, @port_here))
 
     # One request; the kind of failure, or nil.
     def attempt
@@ -64,7 +64,13 @@ module Rollout
     # A connection that the server was seen to close while it was idle is not written to.
     def connect
       drop if @connection&.stale?
-      @connection ||= open
+      @connection ||= remembered
+    end
+
+    # A new connection; its port goes into the outcomes.
+    def remembered
+      @port_here = nil
+      open.tap { |connection| @port_here = connection.local_port }
     end
 
     def open = Connection.open(@host, @port, within: @within)

@@ -28,7 +28,7 @@ module Rollout
       end
 
       def connect
-        @socket ||= WebSocket.open(@connection = open, @path, within: @within)
+        @socket ||= WebSocket.open(@connection = remembered, @path, within: @within)
       end
 
       # Between two messages the server may close.

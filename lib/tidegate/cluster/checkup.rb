@@ -68,6 +68,8 @@ module Tidegate
       silent = view[:heartbeat_age]&.then { |age| [age, @awake_for].min }
       if silent && (limit = configuration.worker_timeout) && silent > limit
         @supervisor.kill(worker, "has given no sign of life for #{seconds(silent)} (worker_timeout)", :timeout)
+      elsif view[:stuck].to_i.positive?
+        @supervisor.replace(worker, :stuck)
       elsif worker.request_limit && view[:requests].to_i >= worker.request_limit
         @supervisor.replace(worker, :max_requests)
       elsif configuration.max_memory && view[:rss].to_i > configuration.max_memory

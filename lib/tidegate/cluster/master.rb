@@ -126,6 +126,7 @@ module Tidegate
       if @looked.nil? || now - @looked >= TICK / 2
         @looked = now
         @checkup.look
+        end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
       @tried ? replace_when_booted : @supervisor.reconcile
@@ -145,7 +146,7 @@ module Tidegate
     # Has the workers replaced one after the other, so that they load the app anew. A preloaded app is in the master, which has to be
     # another image for that.
     def phased_restart
-      configuration.preload_app ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
+      @parts.preloaded? ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
     end
 
     def restart_image(reason = nil)
@@ -153,6 +154,7 @@ module Tidegate
       return @log.info("a restart is under way already#{": process #{@trial} tries the new image" if @trial}") if @trial || @tried
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
+      @tried_at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       @tried = (@trial = @image.try).nil?
     rescue Error => error
       @log.error(error.message)

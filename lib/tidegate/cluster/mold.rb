@@ -16,6 +16,7 @@ module Tidegate
 
     # Forks workers until the master closes its end, or tells the mold to go. Returns the exit status.
     def run
+      @parts.server.live_on
       hooks(:before_refork).run
       warm_up
       Process.setproctitle("tidegate: mold [#{@parts.tag}]")

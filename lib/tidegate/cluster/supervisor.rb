@@ -59,7 +59,7 @@ module Tidegate
       @others = others
       Native.adopt_orphans
       hook(:before_fork)
-      Process.warmup if configuration.preload_app && Process.respond_to?(:warmup)
+      Process.warmup if @parts.preloaded? && Process.respond_to?(:warmup)
       @roster.missing.each { |index| start(index) }
     end
 
@@ -85,10 +85,14 @@ module Tidegate
 
     # Has the workers replaced by forks of one that is warm: +worker+, or the oldest. False if that cannot be now.
     def refork(worker = nil)
-      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless configuration.preload_app
+      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless @parts.preloaded?
 
+      if @candidate || any? { |each| each.serving? && each.replace_for }
+        @log.info("no refork now: workers are being replaced") unless worker
+        return false
+      end
       worker ||= select(&:serving?).max_by(&:age)
-      return false if worker.nil? || any?(&:replace_for)
+      return false unless worker
 
       @log.info("refork: #{worker} becomes the mold of the next workers")
       @candidate = worker
@@ -217,7 +221,6 @@ module Tidegate
       when "leave" then worker.asked
       when "retiring" then leaves_by_itself(worker) if worker.serving?
       when "mold" then cast(worker)
-      when "stuck" then replace(worker, :stuck)
       else return line
       end
       nil
@@ -275,6 +278,7 @@ module Tidegate
     def cast(worker)
       @candidate = nil
       worker.state = :mold
+      worker.replace_for = nil
       cluster.gone(worker.slot)
       @nursery.mold = worker
       @phase += 1

@@ -52,7 +52,6 @@ module Tidegate
       LEFT_TO_MASTER.each { |name| Signal.trap(name, UNHEARD) }
       Signal.trap(MOLD) { @becomes_mold = true }
       say("pid #{Process.pid}")
-      Random.srand
       Process.setproctitle("tidegate: worker #{@index} booting [#{@parts.tag}]")
     end
 

@@ -13,7 +13,7 @@ RSpec.describe Tidegate::Supervisor do
       { workers: "1", config: "-", preload_app: "false" }.each { |name, text| layer.set_text(Tidegate::Configuration::OPTIONS.fetch(name), text, "spec") }
     end
   end
-  let(:parts) { instance_double(Tidegate::WorkerParts, configuration:, cluster:, log:) }
+  let(:parts) { instance_double(Tidegate::WorkerParts, configuration:, cluster:, log:, preloaded?: false) }
   let(:ends) { [] } # the workers' ends of their sockets
   let(:nursery) do
     pid = 100

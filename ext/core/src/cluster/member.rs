@@ -1,6 +1,8 @@
 //! A worker's own place in the cluster: what it publishes there, and how it finds a sibling that has room.
 
 use std::{
+    io,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -11,7 +13,7 @@ use std::{
 use super::{
     Cluster, DrainFigures, WorkerState,
     figures::WorkerFigures,
-    handover::Mailbox,
+    handover::{Mailbox, Traits},
     table::{Line, Room},
 };
 use crate::{stats::SharedStats, sys::clock};
@@ -129,6 +131,27 @@ impl Member {
     /// Where siblings put connections for it.
     pub(crate) fn inbox(&self) -> &Mailbox {
         self.cluster.handover.inbox(self.slot)
+    }
+
+    /// Sends a sibling a connection. One that has ended or leaves since it was claimed may read nothing more: the others get what
+    /// it has not taken.
+    ///
+    /// # Errors
+    ///
+    /// When its inbox is full.
+    pub(crate) fn send_to(
+        &self,
+        sibling: usize,
+        socket: BorrowedFd<'_>,
+        traits: Traits,
+        read_ahead: &[u8],
+    ) -> io::Result<()> {
+        self.inbox_of(sibling).send(socket, traits, read_ahead)?;
+        // The master marks its end before it empties its inbox.
+        if self.cluster.table.lines[sibling].state.load(Acquire) != WorkerState::Serving as u32 {
+            self.cluster.handover.pass_on(sibling);
+        }
+        Ok(())
     }
 
     /// Where connections for a sibling go.

@@ -1,8 +1,11 @@
 //! The table as the master and its workers use it; a fork stands in for a worker's process where that is the point.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    os::{fd::AsFd, unix::net::UnixStream},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
-use super::*;
+use super::{handover::Traits, *};
 use crate::{
     stats::{Ending, MethodClass, Shed},
     sys::shared_memory::in_child,
@@ -74,6 +77,22 @@ fn an_idle_sibling_is_claimed_once_until_it_says_again_that_it_has_room() {
     assert_eq!(busy.claim_idle_sibling(), None, "its process stands still");
     idle.beat();
     assert_eq!(busy.claim_idle_sibling(), Some(idle.slot()));
+}
+
+#[test]
+fn a_connection_for_a_sibling_that_has_died_since_it_was_claimed_goes_to_the_others() {
+    let cluster = Cluster::create(2).unwrap();
+    let [busy, idle] = [0, 1].map(|index| serving(&cluster, index));
+    let (_client, socket) = UnixStream::pair().unwrap();
+    let traits = Traits { for_request: true, ..Traits::default() };
+    idle.publish_room(true);
+    let claimed = busy.claim_idle_sibling().unwrap();
+    busy.send_to(claimed, socket.as_fd(), traits, b"").unwrap();
+    assert_eq!(idle.inbox().receive().unwrap().traits, traits, "it lives");
+    cluster.gone(claimed);
+    busy.send_to(claimed, socket.as_fd(), traits, b"").unwrap();
+    assert_eq!(idle.inbox().receive().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(busy.adoption().receive().unwrap().traits, traits);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! kernel's list, which it does by leaving the epoll and coming back after each connection. The adoption queue is watched in the
 //! same way.
 //!
+//! A worker that dies between being woken and accepting leaves a connection of which no other was told: all look from time to time.
+//!
 //! Connections go to the I/O thread through a small channel. While that is full, or this process has no descriptor left, the thread
 //! is in none of the lists, and the other workers take what comes.
 
@@ -17,9 +19,9 @@ use std::{
 };
 
 use rustix::event::{
-    EventfdFlags, Timespec,
+    EventfdFlags, PollFd, PollFlags, Timespec,
     epoll::{self, CreateFlags, Event, EventData, EventFlags},
-    eventfd,
+    eventfd, poll,
 };
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -34,8 +36,11 @@ use crate::{
     log::event::LogEvent,
 };
 
-/// Connections between the thread and the I/O thread.
-const CHANNEL: usize = 16;
+/// Connections between the thread and the I/O thread. Few, because they wait where this worker has as many as it may.
+const CHANNEL: usize = 4;
+
+/// How often the thread looks for what it was not woken for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Nothing that the thread calls goes deep.
 const STACK: usize = 256 * 1024;
@@ -146,13 +151,15 @@ impl Accepting {
     fn run(mut self) -> Vec<SharedListener> {
         self.watch_all();
         let end = loop {
-            let ready = self.wait(None);
+            let ready = self.wait(LOOK);
             if let Some(end) = self.told.end.get() {
                 break *end;
             }
-            if !ready.is_empty() {
-                self.shared.services.stats.accept_wakeups.inc();
+            if ready.is_empty() {
+                self.look();
+                continue;
             }
+            self.shared.services.stats.accept_wakeups.inc();
             ready.into_iter().for_each(|source| self.serve(source));
         };
         self.unwatch_all();
@@ -197,10 +204,25 @@ impl Accepting {
         self.sources().for_each(|source| self.unwatch(source));
     }
 
+    /// Takes what waits although the worker that was woken for it has not taken it.
+    fn look(&mut self) {
+        self.sources()
+            .filter(|source| self.holds(*source))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|source| self.serve(source));
+    }
+
+    fn holds(&self, source: u64) -> bool {
+        let Some(descriptor) = self.descriptor(source) else { return false };
+        let mut readable = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        poll(&mut readable, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
     /// Waits until something is watched that is ready, at most for `limit`. Returns what is, which is nothing where the thread is
     /// told something.
-    fn wait(&self, limit: Option<Duration>) -> Vec<u64> {
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    fn wait(&self, limit: Duration) -> Vec<u64> {
+        let limit = Timespec::try_from(limit).ok();
         let mut events = [const { Event { flags: EventFlags::empty(), data: EventData::new_u64(TOLD) } }; EVENTS];
         // An interrupted wait is one in which nothing was ready.
         let count = epoll::wait(&self.epoll, &mut events[..], limit.as_ref()).unwrap_or(0);
@@ -234,9 +256,10 @@ impl Accepting {
         }
     }
 
-    /// Sends a new connection to a sibling that is idle, where this worker is not; everything else to the I/O thread.
+    /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
     fn pass(&self, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
+            && self.siblings.would_help()
             && let Some(sibling) = self.siblings.idle_one()
         {
             let one_shot = self.shared.phase().is_stopping();
@@ -267,7 +290,7 @@ impl Accepting {
         }
         let pause = self.failing.again(error, &self.observer);
         self.unwatch_all();
-        self.wait(Some(pause));
+        self.wait(pause);
         self.watch_all();
     }
 }

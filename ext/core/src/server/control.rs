@@ -19,11 +19,11 @@ use std::{
     },
 };
 
-use rustix::net::SendFlags;
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
 
 use super::{Message, signals::signal_of};
 use crate::{
+    cluster::handover::SEND_FLAGS,
     lifecycle::{Event, Signal},
     sync::{
         Parker,
@@ -79,7 +79,7 @@ impl Control {
     /// Tells the master something. A master that reads nothing is not waited for.
     pub(super) fn tell(&self, line: &str) {
         // One that is gone is noticed by the reader.
-        let _ = rustix::net::send(&self.socket, line.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let _ = rustix::net::send(&self.socket, line.as_bytes(), SEND_FLAGS);
     }
 
     fn reopening(&self) -> MutexGuard<'_, Reopening> {

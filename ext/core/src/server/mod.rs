@@ -71,6 +71,7 @@ use crate::{
     pool::{DispatchQueue, time_slice::TimeSlicer},
     stats::SharedStats,
     sync::{latch::latch, now},
+    sys::process::Watchdog,
 };
 
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
@@ -333,6 +334,7 @@ impl Server {
             }
             None => None,
         };
+        let recall = watchdog.as_ref().map(Watchdog::recall);
         let retirement = Retirement { timeout: self.config.cluster.worker_shutdown_timeout, hands_over: hand_over };
         let cluster = (retirement, control.clone());
         let driver = Driver::new(self.plan, shared, phase, triggers, observer, watchdog, cluster);
@@ -366,6 +368,7 @@ impl Server {
             questions: self.questions,
             signal_listener: Mutex::new(signal_listener),
             control,
+            recall,
         })
     }
 }

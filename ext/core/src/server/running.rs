@@ -22,6 +22,7 @@ use crate::{
         Parker,
         latch::{Latch, LatchTrigger, latch},
     },
+    sys::process::Recall,
 };
 
 /// A server that serves.
@@ -38,6 +39,8 @@ pub struct Running {
     pub(super) questions: Questions,
     pub(super) signal_listener: Mutex<Option<SignalListener>>,
     pub(super) control: Option<Arc<Control>>,
+    /// Of what ends the process in time.
+    pub(super) recall: Option<Recall>,
 }
 
 /// A point in a server's life that other threads wait for.
@@ -138,6 +141,11 @@ impl Running {
     /// Whether it is a worker's, which has a master.
     pub fn is_in_cluster(&self) -> bool {
         self.control.is_some()
+    }
+
+    /// The process is to live on when the server has stopped: nothing ends it in time any more.
+    pub fn live_on(&self) {
+        self.recall.iter().for_each(Recall::call_off);
     }
 
     /// Hears the process's signals no longer.

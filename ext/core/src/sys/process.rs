@@ -44,7 +44,7 @@ struct Shared {
 enum State {
     Idle,
     Armed(Instant),
-    /// It will never be armed.
+    /// It will never be armed, or not any more.
     Over,
 }
 
@@ -66,9 +66,28 @@ impl Watchdog {
         Ok(Self(shared))
     }
 
-    /// Sets the time, in place of one that was set before.
+    /// Sets the time, in place of one that was set before. Changes nothing once it was called off.
     pub(crate) fn set(&self, time: Instant) {
-        *self.0.state() = State::Armed(time);
+        let mut state = self.0.state();
+        if !matches!(*state, State::Over) {
+            *state = State::Armed(time);
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// What calls this watchdog off.
+    pub(crate) fn recall(&self) -> Recall {
+        Recall(self.0.clone())
+    }
+}
+
+/// Calls a watchdog off, whether a time is set or not.
+#[derive(Debug)]
+pub(crate) struct Recall(Arc<Shared>);
+
+impl Recall {
+    pub(crate) fn call_off(&self) {
+        *self.0.state() = State::Over;
         self.0.changed.notify_one();
     }
 }
@@ -125,6 +144,15 @@ mod tests {
         watchdog.set(Instant::now());
         drop(watchdog);
         assert_eq!(expired.recv(), Ok(()));
+    }
+
+    #[test]
+    fn is_called_off_although_a_time_is_set() {
+        let (watchdog, expired) = watchdog();
+        watchdog.set(Instant::now() + Duration::from_secs(3600));
+        watchdog.recall().call_off();
+        assert_eq!(expired.recv(), Err(mpsc::RecvError), "its thread has ended");
+        watchdog.set(Instant::now());
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Server {
         self.tell(Event::Retire);
     }
 
+    /// The process is to live on when the server has stopped.
+    pub(super) fn live_on(&self) {
+        self.running().iter().for_each(|running| running.live_on());
+    }
+
     /// Waits until the master has asked more than `seen` times to open the log files anew. Returns how often it has; nil where there is no
     /// master.
     pub(super) fn await_reopen(ruby: &Ruby, rb_self: &Self, seen: u64) -> Result<Option<u64>, Error> {
