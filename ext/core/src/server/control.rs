@@ -55,7 +55,11 @@ struct Reopening {
 impl Control {
     pub(super) fn new(socket: OwnedFd) -> Arc<Self> {
         let (trigger, next) = latch();
-        Arc::new(Self { socket, reopening: Mutex::new(Reopening { asked: 0, next, trigger: Some(trigger) }), signalled: false.into() })
+        Arc::new(Self {
+            socket,
+            reopening: Mutex::new(Reopening { asked: 0, next, trigger: Some(trigger) }),
+            signalled: false.into(),
+        })
     }
 
     /// What a signal to this worker alone asks for. It leaves on SIGTERM, when the master has agreed: a signal to the whole process
