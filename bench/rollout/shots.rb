@@ -47,7 +47,7 @@ module Rollout
       end
 
       def contestants
-        @contestants ||= Contestant.all.select { |it| @settings.servers.nil? || it.name.include?(@settings.servers) }
+        @contestants ||= Contestant.all(workers: @settings.workers).select { |it| @settings.servers.nil? || it.name.include?(@settings.servers) }
       end
 
       def json(results)

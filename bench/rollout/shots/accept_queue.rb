@@ -25,13 +25,17 @@ module Rollout
         server&.child&.stop(signal: :KILL)
       end
 
+      # The process and its workers.
       def frozen(child)
-        child.signal(:STOP)
-        sleep 0.001 until File.read("/proc/#{child.pid}/stat")[/\) (\w)/, 1] == "T" # the kernel has no event for it
+        pids = [child.pid, *File.read("/proc/#{child.pid}/task/#{child.pid}/children").split.map { |pid| Integer(pid) }]
+        Process.kill(:STOP, *pids)
+        pids.each { |pid| sleep 0.001 until stopped?(pid) } # the kernel has no event for it
         yield
       ensure
-        child.signal(:CONT)
+        Process.kill(:CONT, *pids)
       end
+
+      def stopped?(pid) = File.read("/proc/#{pid}/stat")[/\) (\w)/, 1] == "T"
 
       def ask(port, number)
         socket = TCPSocket.new(HOST, port)

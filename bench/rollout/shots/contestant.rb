@@ -10,17 +10,18 @@ module Rollout
       DRAINING_PUMA = ["-C", File.expand_path("drain_on_shutdown.rb", __dir__)].freeze
 
       # Tidegate without a drain delay, since the shots are about the end of serving; and Puma as it comes, and with
-      # all that it can do against losses.
-      def self.all
+      # all that it can do against losses. Each has so many worker processes; with 0 it is a single process.
+      def self.all(workers: 0)
         puma = Rig::Servers.find("puma8")
         draining = puma.dup.tap { |kind| kind.command = [*puma.command[..-2], *DRAINING_PUMA, puma.command.last] }
-        [new("Tidegate", Rig::Servers.tidegate), new("Puma 8", puma), new("Puma 8, drain_on_shutdown", draining)]
+        [new("Tidegate", Rig::Servers.tidegate, workers), new("Puma 8", puma, workers), new("Puma 8, drain_on_shutdown", draining, workers)]
       end
 
       attr_reader :name
 
-      def initialize(name, kind)
-        @name, @kind = name, kind
+      def initialize(name, kind, workers = 0)
+        @name, @kind = name, kind.dup
+        @kind.env = { **kind.env, "WEB_CONCURRENCY" => workers.to_s } if workers.positive?
       end
 
       def tidegate? = @kind.name == "tidegate"
