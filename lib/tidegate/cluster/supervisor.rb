@@ -303,7 +303,7 @@ module Tidegate
       when :mold
         expected = @nursery.lost(worker)
         @log.error("the mold #{how}; the next workers are forked from the master") unless expected
-      when :retiring then @log.error("#{worker} #{how} while it left") unless how.well?
+      when :retiring then @log.error("#{worker} #{how} while it left") unless how.well? || worker.killed?
       end
     end
 
@@ -317,13 +317,13 @@ module Tidegate
 
     def boot_failed(worker, how)
       @boots.failed
-      @log.error("#{worker} #{how} before it could serve")
+      @log.error("#{worker} #{how} before it could serve") unless worker.killed?
       give_up_if_hopeless
     end
 
     # If other workers serve, they go on; without any there is no point in trying for ever.
     def give_up_if_hopeless
-      return unless @boots.hopeless?
+      return if given_up? || !@boots.hopeless?
 
       if none?(&:serving?)
         @log.error("#{BOOT_FAILURES} workers in a row could not boot, and none serves: the server ends")
