@@ -258,7 +258,9 @@ module Tidegate
 
       worker.state = :serving
       @newest = worker
-      send_away(worker.replaces, worker) if worker.replaces
+      replaced = worker.replaces
+      # In a drain both serve on by the plan; one that was killed has only not been waited for.
+      send_away(replaced, worker) if replaced && !@stopping && !replaced.killed?
     end
 
     # Has a worker leave: +successor+ serves in its place, or it is one too many.
@@ -266,7 +268,7 @@ module Tidegate
       return unless worker.serving?
 
       if successor
-        reason = worker.replace_for
+        reason = worker.replace_for || :phased # which was given up after the successor had begun to boot
         @log.info("worker #{worker.index}: pid #{successor.pid} serves in the place of pid #{worker.pid} (#{REASONS.fetch(reason, reason)})")
         cluster.count_restart(reason)
       end
