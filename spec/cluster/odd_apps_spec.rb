@@ -71,4 +71,56 @@ RSpec.describe "a cluster with an odd app", :processes do
     expect(server.output).not_to include("has ended with status 9")
     ends_well(server)
   end
+
+  # The configuration file with that text.
+  def configured(text) = File.join(Dir.mktmpdir("tidegate"), "tidegate.rb").tap { |path| File.write(path, text) }
+
+  it "ends with 0, in the platform's time, where at_exit does not return" do
+    server = cluster("-C", configured("before_worker_boot { at_exit { sleep } }\n"), "--termination-grace", 4, fixture: "odd.ru")
+    server.signal(:TERM)
+    expect(server.exit_status).to eq 0
+    expect(server.output.scan(/^tidegate: exiting with 0 now/).size).to eq 2
+  end
+
+  it "kills a worker whose before_worker_shutdown does not return, and says so once" do
+    hook = configured("before_worker_shutdown { sleep }\n")
+    server = cluster("-C", hook, "--worker-shutdown-timeout", 0.5, "--termination-grace", 4, fixture: "odd.ru")
+    pid, = worker_pids(server)
+    Process.kill(:TERM, pid)
+    server.wait_for_line(/^tidegate: worker \d \(pid #{pid}\) has not left within 0.5 s \(worker_shutdown_timeout\), and is killed/)
+    wait_gone(pid)
+    wait_workers(server, 2)
+    expect(server.output).not_to include("while it left")
+  end
+
+  it "serves with workers that have given up their privileges, and replaces them" do
+    skip "only root has privileges to give up" unless Process.euid.zero?
+
+    server = cluster("-C", configured("before_worker_boot { Process::UID.change_privilege(65_534) }\n"), fixture: "odd.ru")
+    before = worker_pids(server)
+    expect(before.map { |pid| File.read("/proc/#{pid}/status")[/^Uid:\s+(\d+)/, 1] }.uniq).to eq %w[65534]
+    server.signal(:USR2)
+    before.each { |pid| wait_gone(pid) }
+    wait_workers(server, 2)
+    ends_well(server)
+  end
+
+  it "says how many descriptors it needs, where it may not have them" do
+    server = boot("odd.ru", "-w", 4, rlimit_nofile: [40, 40])
+    expect(server.exit_status).to eq 1
+    expect(server.output).to match(/^tidegate: cannot make what the workers share, 16 places .*\(ulimit -n is 40\): .*Too many open files/)
+    expect(server.output.lines.size).to eq 1
+  end
+
+  it "ends with a sentence where another server has begun to listen on its port meanwhile" do
+    port = Addrinfo.tcp("127.0.0.1", 0).bind { |socket| socket.local_address.ip_port }
+    server = boot("slow_boot.ru", "-w", 2, "-p", port)
+    visitor = meet("boot")
+    TCPServer.open("127.0.0.1", port) do
+      visitor.release
+      expect(server.exit_status).to eq 1
+    end
+    expect(server.output).to match(/^tidegate: cannot listen on .*: the address is already in use by another process/)
+    expect(server.output.scan(/none serves: the server ends/).size).to eq 1
+  end
 end

@@ -5,8 +5,9 @@
 
 module Tidegate
   class ClusterDrain
-    # Seconds beyond the plan's budget after which the master kills. The plan keeps 2 s back from the platform's time.
-    BEYOND_BUDGET = 1.0
+    # Seconds beyond the plan's budget after which the master kills. The plan keeps 2 s back from the platform's time, and a worker that
+    # Ruby does not end, because an at_exit block does not return, takes one of them to end itself.
+    BEYOND_BUDGET = 1.5
 
     # Without a budget: seconds beyond the plan, in which a worker may still run what the app has registered for the exit.
     BEYOND_PLAN = 32.0

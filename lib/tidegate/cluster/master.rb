@@ -153,7 +153,8 @@ module Tidegate
       return @log.error("cannot restart: it is not known how this process was started") unless @image.known?
       return @log.info("a restart is under way already#{": process #{@trial} tries the new image" if @trial}") if @trial || @tried
 
-      @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
+      how = @image.tries? ? "the new image is tried first, and the workers serve on" : "the workers serve on until those of the new image do"
+      @log.info("restarting#{": #{reason}" if reason}; #{how}")
       @tried_at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       @tried = (@trial = @image.try).nil?
     rescue Error => error

@@ -258,7 +258,9 @@ module Tidegate
 
       worker.state = :serving
       @newest = worker
-      send_away(worker.replaces, worker) if worker.replaces
+      replaced = worker.replaces
+      # In a drain both serve on by the plan; one that was killed has only not been waited for.
+      send_away(replaced, worker) if replaced && !@stopping && !replaced.killed?
     end
 
     # Has a worker leave: +successor+ serves in its place, or it is one too many.
@@ -266,7 +268,7 @@ module Tidegate
       return unless worker.serving?
 
       if successor
-        reason = worker.replace_for
+        reason = worker.replace_for || :phased # which was given up after the successor had begun to boot
         @log.info("worker #{worker.index}: pid #{successor.pid} serves in the place of pid #{worker.pid} (#{REASONS.fetch(reason, reason)})")
         cluster.count_restart(reason)
       end
@@ -303,7 +305,7 @@ module Tidegate
       when :mold
         expected = @nursery.lost(worker)
         @log.error("the mold #{how}; the next workers are forked from the master") unless expected
-      when :retiring then @log.error("#{worker} #{how} while it left") unless how.well?
+      when :retiring then @log.error("#{worker} #{how} while it left") unless how.well? || worker.killed?
       end
     end
 
@@ -317,13 +319,13 @@ module Tidegate
 
     def boot_failed(worker, how)
       @boots.failed
-      @log.error("#{worker} #{how} before it could serve")
+      @log.error("#{worker} #{how} before it could serve") unless worker.killed?
       give_up_if_hopeless
     end
 
     # If other workers serve, they go on; without any there is no point in trying for ever.
     def give_up_if_hopeless
-      return unless @boots.hopeless?
+      return if given_up? || !@boots.hopeless?
 
       if none?(&:serving?)
         @log.error("#{BOOT_FAILURES} workers in a row could not boot, and none serves: the server ends")

@@ -26,9 +26,13 @@ module Tidegate
 
     # Makes what the workers share. There are +slots+ places for workers. +adoption+ are the two descriptors that the image of this process
     # before has had for connections without a worker; nil if there was none.
+    # @raise [Error] if the system does not have the descriptors or the memory
     def share(slots, adoption)
       @cluster = Native::Cluster.new(slots, adoption)
       adoption&.each { |descriptor| IO.for_fd(descriptor).close } # the cluster has made its own of them
+    rescue IOError, SystemCallError => error
+      limit, = Process.getrlimit(:NOFILE)
+      raise Error, "cannot make what the workers share, #{slots} places of two descriptors each (ulimit -n is #{limit}): #{Fault.reason(error)}"
     end
 
     # Whether the process that forks has the app: new workers have it as it was then.

@@ -68,6 +68,9 @@ module Tidegate
 
     def known? = !@command.nil?
 
+    # Whether the new image is tried first.
+    def tries? = @trial
+
     # Starts the trial, and returns the pid of the child; nil if there is to be none.
     # @raise [Error] if the system does not
     def try

@@ -74,6 +74,36 @@ RSpec.describe Tidegate::Supervisor do
     expect(pause).to eq 0.0
   end
 
+  context "with a successor that boots" do
+    before do
+      supervisor.begin([])
+      says("booted")
+      supervisor.replace(supervisor.first, :max_requests)
+      supervisor.reconcile
+    end
+
+    let(:replaced) { supervisor.first }
+
+    it "sends away the one before it, and says why" do
+      says("booted")
+      expect(replaced).to be_retiring
+      expect(lines.last).to end_with("pid 102 serves in the place of pid 101 (max_requests)")
+    end
+
+    it "lets both serve on where the drain has begun meanwhile" do
+      supervisor.stop_replacing
+      says("booted")
+      expect(supervisor.map(&:state)).to eq %i[serving serving]
+    end
+
+    it "does not send away one that it has killed meanwhile" do
+      allow(replaced).to receive(:kill)
+      supervisor.kill(replaced, "has given no sign of life", :timeout)
+      says("booted")
+      expect(supervisor.map(&:state)).to eq %i[serving serving]
+    end
+  end
+
   it "gives up where the system forks no process" do
     allow(nursery).to receive(:fork).and_raise(Errno::EAGAIN)
     supervisor.begin([])
