@@ -28,6 +28,7 @@ module Tidegate
   autoload :ErrorReport, "tidegate/log/error_report"
   autoload :EventStreams, "tidegate/event_streams"
   autoload :Fault, "tidegate/configuration/fault"
+  autoload :GCFigures, "tidegate/log/gc_figures"
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"
   autoload :Image, "tidegate/command/image"
@@ -80,7 +81,7 @@ module Tidegate
   autoload :WorkerProcess, "tidegate/cluster/worker_process"
 
   # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[Backtraces CableDrain DrainHooks ErrorReport Fault Hooks Image Interrupter KeptThread OutOfBand Printable
+  LATE = %i[Backtraces CableDrain DrainHooks ErrorReport Fault GCFigures Hooks Image Interrupter KeptThread OutOfBand Printable
             RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
   private_constant :LATE
 

@@ -25,12 +25,13 @@ module Comparison
   class Contestants
     COUNTS = [1, 2, 5, 16, 32, 64].freeze
     PUMA = /\Apuma\d*\z/
+    OWN_COUNT = /\A(puma\d*|tidegate(?:-tied)?):(\d+)\z/
 
     attr_reader :missing, :found
 
-    # `names` as on the command line; `threads` for all Pumas, or nil to search.
-    def initialize(names, baseline:, threads: nil)
-      @names, @baseline, @threads = names, baseline, threads
+    # `names` as on the command line; `threads` for all Pumas, or nil to search; `workers` for all servers.
+    def initialize(names, baseline:, threads: nil, workers: nil)
+      @names, @baseline, @threads, @workers = names, baseline, threads, workers
       @missing = {}
     end
 
@@ -71,10 +72,10 @@ module Comparison
       []
     end
 
-    # "puma8:16" has its own count, a Puma that one, all others the default of the server.
+    # "puma8:16" and "tidegate:16" have their own count, a Puma that one, all others the default of the server.
     def contestant(name, count)
-      server, own = name.match(/\A(puma\d*):(\d+)\z/)&.captures
-      kind = Rig::Servers.find(server || name, threads: own || count)
+      server, own = name.match(OWN_COUNT)&.captures
+      kind = Rig::Servers.find(server || name, threads: own || count, workers: @workers)
       Contestant.new(own ? name : label(kind.name, count), kind)
     end
 

@@ -5,17 +5,20 @@ require_relative "statistics"
 # What one workload's turns say. Every ratio is taken within a round and only then the median.
 module Comparison
   class Result
-    attr_reader :workload, :turns, :found, :missing
+    attr_reader :workload, :turns, :found, :missing, :how
 
-    # `syscalls` per request by server, `baselines` the server compared with for a number: anything that answers [].
-    def initialize(workload, turns, baselines:, syscalls: {}, found: nil, missing: {})
+    # `syscalls` per request by server, `baselines` the server compared with for a number: anything that answers []; `how` the
+    # servers ran, in words.
+    def initialize(workload, turns, baselines:, syscalls: {}, found: nil, missing: {}, how: "one process")
       @workload, @turns, @baselines, @syscalls, @found, @missing = workload, turns, baselines, syscalls, found, missing
+      @how = how
       @by_server = turns.group_by(&:server)
     end
 
     def servers = @by_server.keys
 
-    def clients = @workload.clients.map { |client| client["name"] }
+    # The names of all kinds of request that were measured.
+    def clients = @workload.kinds
 
     def baseline(number) = @baselines[number]
 
@@ -41,7 +44,7 @@ module Comparison
     def errors? = servers.any? { |server| errors(server).positive? }
 
     def to_h
-      { workload: @workload.name, load: @workload.load, clients: @workload.clients, idle: @workload.idle,
+      { workload: @workload.name, how: @how, load: @workload.load, clients: @workload.clients, idle: @workload.idle,
         threads: found && { best: found.best, tried: found.tried }, missing: @missing,
         servers: servers.to_h { |server| [server, { syscalls: syscalls(server), errors: errors(server), ratios: ratios(server), rounds: @by_server[server].map(&:to_h) }] } }.compact
     end

@@ -13,8 +13,8 @@ module Comparison
     # The block is told each Turn as it comes, and sentences.
     def initialize(workload, settings:, generator:, &say)
       @workload, @settings, @generator, @say = workload, settings, generator, say
-      @stage = Stage.new(workload, generator:, warm_up: settings.warm_up)
-      @contestants = Contestants.new(settings.servers, baseline: settings.baseline, threads: settings.threads)
+      @stage = Stage.new(workload, generator:, warm_up: settings.warm_up, proxy: settings.proxy)
+      @contestants = Contestants.new(settings.servers, baseline: settings.baseline, threads: settings.threads, workers: settings.workers)
     end
 
     def call
@@ -24,7 +24,7 @@ module Comparison
       raise Rig::Unavailable, "#{@workload.name}: no server could be measured" if turns.empty?
 
       Result.new(@workload, turns, baselines: ->(number) { @contestants.baseline_for(number) }, syscalls: syscalls(taking_part),
-                                   found: @contestants.found, missing: @contestants.missing)
+                                   found: @contestants.found, missing: @contestants.missing, how: @settings.how)
     end
 
     # The servers that take part, once they are known.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "generator"
+require_relative "proxy"
 require_relative "turn"
 require_relative "usage"
 
@@ -10,17 +11,22 @@ module Comparison
     HOST = "127.0.0.1"
     BOOT = 60 # seconds; Rails on a busy machine
 
-    def initialize(workload, generator:, warm_up:)
-      @workload, @generator, @warm_up = workload, generator, warm_up
+    # `proxy`: the load goes through HAProxy.
+    def initialize(workload, generator:, warm_up:, proxy: false)
+      @workload, @generator, @warm_up, @proxy = workload, generator, warm_up, proxy
     end
 
     # Yields the server and its Usage when it has been warmed up. `kind` says how it is started.
     def with(kind)
       server = kind.start(host: HOST, port: Rig::Servers.free_port(HOST), app: @workload.app).ready!(within: BOOT)
       same_answers!(server)
-      @generator.measure(server.address, @workload.clients, seconds: @warm_up)
-      yield server, Usage.new(server.child.pid)
+      proxy = Proxy.new(server.address) if @proxy
+      # A server with an address of its own: the load goes there.
+      asked = proxy ? server.at(*proxy.address) : server
+      @generator.measure(asked.address, @workload.clients, seconds: @warm_up)
+      yield asked, Usage.new(server.child.pid)
     ensure
+      proxy&.stop
       server&.child&.stop(signal: :INT)
     end
 

@@ -17,7 +17,7 @@ module Comparison
 
     private
 
-    def title = "#{@result.workload.name}: #{@result.workload.load}; one process; median of #{@result.turns.map(&:round).max} rounds"
+    def title = "#{@result.workload.name}: #{@result.workload.load}; #{@result.how}; median of #{@result.turns.map(&:round).max} rounds"
 
     def notes
       found = @result.found

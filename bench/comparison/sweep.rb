@@ -18,7 +18,7 @@ module Comparison
     def initialize(workload, settings:, generator:, &say)
       @workload, @generator, @say = workload, generator, say
       @seconds = settings.try_seconds
-      @stage = Stage.new(workload, generator:, warm_up: settings.warm_up)
+      @stage = Stage.new(workload, generator:, warm_up: settings.warm_up, proxy: settings.proxy)
     end
 
     # The Points of each contestant by its name; `most` says how many requests per second it has answered.

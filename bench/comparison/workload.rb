@@ -8,7 +8,8 @@ require_relative "../support/servers"
 #
 #   app       the config.ru, beside that file or from there
 #   clients   by name, what bench/load knows of a group: connections, method, path, headers, body_bytes, keep_alive,
-#             rate (per second, by the clock) and pause; one named "all" that asks GET / unless it says otherwise
+#             rate (per second, by the clock), pause and mix (by name, requests that differ in path, and how often each
+#             comes, its share; they are measured apart); one named "all" that asks GET / unless it says otherwise
 #   idle      connections that ask once and keep still, beside those
 #   best_by   what the thread count of the server compared with is chosen by
 module Comparison
@@ -36,7 +37,8 @@ module Comparison
       @name = name
       @app = File.expand_path(description.fetch("app"), DIR)
       @clients = (description["clients"] || { "all" => {} }).map do |client, settings|
-        { "name" => client, "connections" => connections || 32, **settings }
+        mix = settings["mix"]&.map { |kind, more| { "name" => kind, **more } }
+        { "name" => client, "connections" => connections || 32, **settings, "mix" => mix }.compact
       end
       @idle = description["idle"]
       @best_by = description["best_by"] || BEST_BY
@@ -56,11 +58,16 @@ module Comparison
       end.join("; ")
     end
 
+    # The names of all kinds of request that are measured by themselves.
+    def kinds = @clients.flat_map { |client| client["mix"] || [client] }.map { |kind| kind["name"] }
+
     # What Rails puts into a form, new each time.
     TOKEN = /[\w-]{86}/
 
     # What the app answers to each kind of client: the same from every server, or they are not doing the same work.
-    def answers(server) = @clients.map { |client| answer(server, client) }
+    def answers(server)
+      @clients.flat_map { |client| (client["mix"] || [{}]).map { |kind| answer(server, client.merge(kind)) } }
+    end
 
     private
 

@@ -29,6 +29,9 @@ module Rig
 
     def address = "#{host}:#{port}"
 
+    # The same server, reached elsewhere.
+    def at(host, port) = Server.new(kind, host, port, child)
+
     # Waits until it serves; raises with the end of its output when it does not.
     def ready!(within: 20)
       return self if kind.ready ? child.wait_for_line(kind.ready, within:) : accepts?(within)
@@ -52,16 +55,27 @@ module Rig
 
   module Servers
     THREADS = "5:5"
+    UNICORN = File.join(__dir__, "unicorn.rb")
     PUMA_READY = /Use Ctrl-C to stop/
-    KNOWN = "tidegate, puma, puma8, unicorn, passenger"
+    PUMA_BOOTED = /Worker \d+ .*booted/
+    KNOWN = "tidegate, tidegate-tied, puma, puma8, unicorn, passenger"
 
     module_function
 
     # The server of that name, or of that command. `threads` is for those that have them, MIN:MAX or one number; nil leaves
-    # the server its own default.
-    def find(name, threads: THREADS)
+    # the server its own default. `workers` is how many processes serve under a master; nil is one process without.
+    def find(name, threads: THREADS, workers: nil)
+      kind = alone(name, threads:)
+      return kind unless workers
+
+      Kind.new(kind.name, kind.command, kind.ready == PUMA_READY ? PUMA_BOOTED : kind.ready, kind.env.merge("WEB_CONCURRENCY" => workers.to_s))
+    end
+
+    # The same as one process.
+    def alone(name, threads:)
       case name
       when "tidegate" then tidegate(threads:)
+      when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"])
       when "puma" then puma(threads:)
       when /\Apuma(\d+)\z/ then puma_beside(name, threads:)
       when "unicorn" then unicorn
@@ -80,12 +94,12 @@ module Rig
     end
 
     # Outside Bundler, as the others are, so that memory and start-up compare.
-    def tidegate(threads: THREADS)
+    def tidegate(threads: THREADS, name: "tidegate", flags: [])
       extension = File.join(ROOT, "lib/tidegate/tidegate.so")
       raise Unavailable, "tidegate is not compiled yet: bin/setup, then rake compile" unless File.exist?(extension)
 
-      Kind.new("tidegate", ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
-                            "--drain-delay", "{drain_delay}", "{app}"], /^tidegate: ready on /, {})
+      Kind.new(name, ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
+                            "--drain-delay", "{drain_delay}", *flags, "{app}"], /^tidegate: ready on /, {})
     end
 
     def puma(threads: THREADS)
@@ -107,10 +121,10 @@ module Rig
       Kind.new(name, ["ruby", script, *puma_flags(threads)], PUMA_READY, { "GEM_PATH" => path })
     end
 
-    # One worker; it has no threads, and closes every connection after its response.
+    # Its workers have no threads, and close every connection after its response.
     def unicorn
       found = program("unicorn") or raise Missing, "unicorn is not here: bin/setup bench"
-      Kind.new("unicorn", [found, "-l", "{host}:{port}", "-E", "production", "{app}"], /worker=0 ready/, {})
+      Kind.new("unicorn", [found, "-c", UNICORN, "-l", "{host}:{port}", "-E", "production", "{app}"], /worker=0 ready/, {})
     end
 
     # Not started by name: no machine of ours has had one that could be tried.

@@ -18,7 +18,6 @@ module Tidegate
     autoload :Table, "tidegate/control/table"
     autoload :Target, "tidegate/control/target"
     autoload :TargetOptions, "tidegate/control/target_options"
-    autoload :ThreadBacktraces, "tidegate/control/thread_backtraces"
     autoload :Top, "tidegate/control/top"
   end
 end

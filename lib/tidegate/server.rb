@@ -149,6 +149,7 @@ module Tidegate
       listen(max, signals)
       Running.add(self)
       @answerer = Control::Answerer.new(@native, @log) { |command| steering&.call(command) }.start if @configuration.admin
+      @gc_figures = GCFigures.new(@native, @log).start if @configuration.admin
       @interrupter&.start(@native)
       @out_of_band = OutOfBand.new(@configuration.out_of_band, @log).start(@native) if @configuration.out_of_band.any?
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
@@ -190,6 +191,7 @@ module Tidegate
       @out_of_band&.finish(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @hijacked.cut
       @answerer&.finish
+      @gc_figures&.finish
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
       true
     end

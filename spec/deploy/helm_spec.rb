@@ -94,6 +94,19 @@ RSpec.describe "deploy/helm/tidegate", :manifests do
     end
   end
 
+  it "sets the number of workers, and needs a CPU limit for auto" do
+    cpus = { limits: { cpu: "2", memory: "1Gi" } }
+    { { workers: 4 } => "4", { workers: "auto", resources: cpus } => "auto", { workers: 0 } => nil, {} => nil }.each do |values, number|
+      objects = rendered(values)
+      expect(env_of(objects)["WEB_CONCURRENCY"]).to eq(number)
+      expect(faults(objects)).to eq([])
+    end
+    { { workers: "auto" } => "limits.cpu", { workers: "many" } => "workers", { workers: -1 } => "workers",
+      { options: { workers: 2 } } => "workers" }.each do |values, words|
+      expect { rendered(values) }.to raise_error(Manifests::Refused, /#{words}/)
+    end
+  end
+
   it "limits the volumes to what it is told" do
     volumes = pod_of(rendered({ sizeLimits: { tmp: "20Gi", writable: "512Mi" } })).fetch("volumes")
 

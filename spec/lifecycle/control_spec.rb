@@ -42,7 +42,7 @@ RSpec.describe "tidegate ctl", :processes do
     expect(ctl_on(server, "gc-stats", "--json")).to match([/\A{"count":\d+,/, 0])
     backtraces, status = ctl_on(server, "thread-backtraces")
     expect(status).to eq(0)
-    expect(backtraces).to match(/^Thread main \(sleep\)\n  /).and match(/^Thread tidegate worker 1 \(sleep\)\n(?:  .*\n)*?  .*drain\.ru:/)
+    expect(backtraces).to match(/^Thread main \(sleep\)\n  /).and match(%r{^Thread tidegate worker 1 \(sleep\) serves GET /wait\n(?:  .*\n)*?  .*drain\.ru:})
     meeting.release
   end
 

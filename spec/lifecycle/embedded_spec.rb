@@ -45,19 +45,27 @@ RSpec.describe "an embedded server", :in_process do
     expect(Patience.value_of(waiting)).to be(true)
   end
 
-  describe "that cannot begin, because its log is gone" do
-    # A descriptor that nothing else gets once it is closed: the system gives the lowest that is free.
-    def high_descriptor = IO.for_fd(File.open(File::NULL, "w") { |file| file.fcntl(Fcntl::F_DUPFD, 900) }, "w")
+  describe "that cannot begin, because another has begun to listen on its address meanwhile" do
+    # Both are bound, which the system allows until one of them listens.
+    def listen_on(port)
+      Socket.new(:INET, :STREAM).tap do |socket|
+        socket.setsockopt(:SOCKET, :REUSEADDR, true)
+        socket.bind(Addrinfo.tcp("127.0.0.1", port))
+        socket.listen(1)
+      end
+    end
 
     it "leaves no thread behind" do
-      out = high_descriptor
+      port = TCPServer.open("127.0.0.1", 0) { |server| server.local_address.ip_port }
       before = Thread.list
       app = ->(_env) { [200, {}, []] }
-      server = Tidegate::Server.new(app, host: "127.0.0.1", port: 0, min_threads: 2, log_requests: true, log: Tidegate::Log.new(out:)).bind
-      out.close
+      server = Tidegate::Server.new(app, host: "127.0.0.1", port:, min_threads: 2, silent: true).bind
+      other = listen_on(port)
 
-      expect { server.start }.to raise_error(IOError, /\Alog: /)
+      expect { server.start }.to raise_error(Tidegate::BindError, /another process is listening on it already|in use/)
       Patience.until_true("the threads to end") { (Thread.list - before).none? { |thread| thread.name&.start_with?("tidegate") } }
+    ensure
+      other&.close
     end
   end
 end

@@ -45,6 +45,8 @@ module FakeNative
     # Keeps what the admin listener is to show.
     def show_settings(text) = @shown_settings = text
 
+    def publish_gc(*) = nil
+
     # A thread answers the questions that the spec pushes, until the server has stopped.
     def next_question = @questions.pop
 

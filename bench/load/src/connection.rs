@@ -15,6 +15,8 @@ use crate::tally::Failure;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) group: usize,
+    /// What it asks or was last to ask, among the kinds of its group.
+    pub(crate) kind: usize,
     stream: Option<TcpStream>,
     /// How many sockets there have been: events of an earlier one are not for this one.
     generation: u32,
@@ -40,7 +42,7 @@ pub(crate) enum Outcome {
 
 impl Connection {
     pub(crate) fn new(group: usize) -> Connection {
-        Connection { group, stream: None, generation: 0, asking: None }
+        Connection { group, kind: 0, stream: None, generation: 0, asking: None }
     }
 
     pub(crate) fn asking(&self) -> Option<&Asking> {

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::response::Response;
 
 pub(crate) fn hold(plan: &Plan, count: usize) -> Result<(), String> {
-    let request = plan.groups[0].request(plan.address);
+    let request = plan.groups[0].request(&plan.groups[0].path, plan.address);
     let mut held = Vec::with_capacity(count);
     for number in 0..count {
         let stream = open(plan, &request).map_err(|error| format!("connection {}: {error}", number + 1))?;

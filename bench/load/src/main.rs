@@ -6,6 +6,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `plan` | what is to be asked, read from JSON |
+//! | `random` | what is chosen at random, the same in every run |
 //! | `schedule` | when the next request of a group is due |
 //! | `response` | where a response ends |
 //! | `connection` | one socket and the request on it |
@@ -16,6 +17,7 @@
 mod connection;
 mod hold;
 mod plan;
+mod random;
 mod response;
 mod run;
 mod schedule;

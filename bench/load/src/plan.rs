@@ -48,6 +48,20 @@ pub(crate) struct Group {
     /// Seconds between a response and the next request on that connection.
     #[serde(default)]
     pub(crate) pause: f64,
+    /// Requests that differ in their path, each measured by itself under its own name. Which comes next is random, and so is the
+    /// free connection that takes it.
+    #[serde(default)]
+    pub(crate) mix: Vec<Kind>,
+}
+
+/// A kind of request in the mix of a group.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kind {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    /// How often it comes, beside the shares of the others.
+    pub(crate) share: f64,
 }
 
 fn ten() -> f64 {
@@ -87,6 +101,9 @@ impl Plan {
             if !(0.0..=3600.0).contains(&group.pause) || group.rate.is_some_and(|rate| !(0.01..=1e6).contains(&rate)) {
                 return Err(format!("{}: a pause is 0 to 3600 seconds, a rate 0.01 to 1000000 per second", group.name));
             }
+            if group.mix.iter().any(|kind| !(0.0001..=1e6).contains(&kind.share)) {
+                return Err(format!("{}: a share in the mix is 0.0001 to 1000000", group.name));
+            }
         }
         Ok(())
     }
@@ -97,9 +114,17 @@ impl Plan {
 }
 
 impl Group {
-    /// The bytes of this group's request.
-    pub(crate) fn request(&self, address: SocketAddr) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nHost: {address}\r\n", self.method, self.path);
+    /// What it asks: the kinds of its mix, or the one that it is itself.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        if self.mix.is_empty() {
+            return vec![Kind { name: self.name.clone(), path: self.path.clone(), share: 1.0 }];
+        }
+        self.mix.clone()
+    }
+
+    /// The bytes of this group's request for that path.
+    pub(crate) fn request(&self, path: &str, address: SocketAddr) -> Vec<u8> {
+        let mut head = format!("{} {path} HTTP/1.1\r\nHost: {address}\r\n", self.method);
         if !self.keep_alive {
             head.push_str("Connection: close\r\n");
         }
@@ -130,15 +155,25 @@ mod tests {
             r#"{"name":"a","connections":1,"method":"POST","path":"/up","body_bytes":3,"headers":{"Accept":"*/*"}}"#,
         )
         .unwrap();
-        let request = String::from_utf8(plan.groups[0].request(plan.address)).unwrap();
+        let request = String::from_utf8(plan.groups[0].request(&plan.groups[0].path, plan.address)).unwrap();
         assert_eq!(request, "POST /up HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 3\r\nAccept: */*\r\n\r\nxxx");
     }
 
     #[test]
     fn a_connection_that_is_used_once_says_so() {
         let plan = plan(r#"{"name":"a","connections":1,"keep_alive":false}"#).unwrap();
-        let request = String::from_utf8(plan.groups[0].request(plan.address)).unwrap();
+        let request = String::from_utf8(plan.groups[0].request("/", plan.address)).unwrap();
         assert_eq!(request, "GET / HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: close\r\n\r\n");
+    }
+
+    #[test]
+    fn a_group_asks_what_is_in_its_mix_or_its_own_path() {
+        let names = |group: &str| {
+            plan(group).unwrap().groups[0].kinds().iter().map(|kind| kind.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(r#"{"name":"a","connections":1}"#), ["a"]);
+        let mix = r#"[{"name":"small","path":"/","share":19},{"name":"big","path":"/big","share":1}]"#;
+        assert_eq!(names(&format!(r#"{{"name":"a","connections":1,"mix":{mix}}}"#)), ["small", "big"]);
     }
 
     #[test]
@@ -147,6 +182,7 @@ mod tests {
         assert!(plan(r#"{"name":"a","connections":1,"rate":0}"#).is_err());
         assert!(plan(r#"{"name":"a","connections":1,"pause":-1}"#).is_err());
         assert!(plan(r#"{"name":"a","connections":1,"colour":"red"}"#).is_err());
+        assert!(plan(r#"{"name":"a","connections":1,"mix":[{"name":"b","path":"/","share":0}]}"#).is_err());
         assert!(
             Plan::parse(r#"{"address":"10.0.0.1:80","seconds":1,"groups":[{"name":"a","connections":1}]}"#).is_err()
         );

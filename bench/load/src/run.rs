@@ -10,6 +10,7 @@ use rustix::time::Timespec;
 
 use crate::connection::{Connection, Outcome};
 use crate::plan::{Group, Plan};
+use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::tally::{Failure, Tally};
 
@@ -22,9 +23,29 @@ const RECOVER: Duration = Duration::from_millis(10);
 /// One group while it runs.
 struct Client<'a> {
     group: &'a Group,
-    request: Vec<u8>,
+    kinds: Vec<Asked>,
     schedule: Schedule,
+    random: Random,
+}
+
+/// One kind of request of a group.
+struct Asked {
+    name: String,
+    /// The part of all requests that are of this kind or of one before it.
+    up_to: f64,
+    request: Vec<u8>,
     tally: Tally,
+}
+
+impl Client<'_> {
+    /// The kind of the next request.
+    fn choose(&mut self) -> usize {
+        if self.kinds.len() == 1 {
+            return 0;
+        }
+        let part = self.random.part();
+        self.kinds.iter().position(|kind| part < kind.up_to).unwrap_or(0)
+    }
 }
 
 struct Run<'a> {
@@ -58,20 +79,25 @@ pub(crate) fn run(plan: &Plan) -> std::io::Result<String> {
     let reports: serde_json::Map<String, serde_json::Value> = run
         .clients
         .into_iter()
-        .map(|client| {
-            let report = client.tally.report(plan.seconds);
-            serde_json::to_value(report).map(|value| (client.group.name.clone(), value))
-        })
+        .flat_map(|client| client.kinds)
+        .map(|kind| serde_json::to_value(kind.tally.report(plan.seconds)).map(|value| (kind.name, value)))
         .collect::<Result<_, _>>()?;
     Ok(serde_json::json!({ "seconds": plan.seconds, "groups": reports }).to_string())
 }
 
 fn client(group: &Group, address: SocketAddr, start: Instant, end: Instant) -> Client<'_> {
     let schedule = match group.rate {
-        Some(rate) => Schedule::clock(start, end, rate),
+        Some(rate) => Schedule::clock(start, end, rate, (!group.mix.is_empty()).then(|| Random::new(1))),
         None => Schedule::answered(end),
     };
-    Client { group, request: group.request(address), schedule, tally: Tally::default() }
+    let kinds = group.kinds();
+    let sum: f64 = kinds.iter().map(|kind| kind.share).sum();
+    let mut up_to = 0.0;
+    let kinds = kinds.into_iter().map(|kind| {
+        up_to += kind.share / sum;
+        Asked { request: group.request(&kind.path, address), name: kind.name, up_to, tally: Tally::default() }
+    });
+    Client { group, kinds: kinds.collect(), schedule, random: Random::new(2) }
 }
 
 impl Run<'_> {
@@ -108,7 +134,9 @@ impl Run<'_> {
     fn send(&mut self) {
         for number in 0..self.clients.len() {
             while let Some((connection, due)) = self.clients[number].schedule.next(Instant::now()) {
-                let request = &self.clients[number].request;
+                let kind = self.clients[number].choose();
+                let request = &self.clients[number].kinds[kind].request;
+                self.connections[connection].kind = kind;
                 let outcome = self.connections[connection].ask(connection, request, self.address, &self.epoll, due);
                 self.settle(connection, outcome);
             }
@@ -119,7 +147,7 @@ impl Run<'_> {
         let (data, flags) = (event.data.u64(), event.flags);
         let (generation, number) = ((data >> 32) as u32, (data & 0xffff_ffff) as usize);
         let connection = &mut self.connections[number];
-        let Client { request, tally, .. } = &mut self.clients[connection.group];
+        let Asked { request, tally, .. } = &mut self.clients[connection.group].kinds[connection.kind];
         let outcome = connection.handle(flags, generation, request, scratch, &mut |size| tally.received(size));
         self.settle(number, outcome);
     }
@@ -131,20 +159,21 @@ impl Run<'_> {
         let connection = &mut self.connections[number];
         let client = &mut self.clients[connection.group];
         let pause = Duration::from_secs_f64(client.group.pause);
+        let tally = &mut client.kinds[connection.kind].tally;
         match outcome {
             Outcome::Answered(asking, whole) => {
                 if whole.close || !client.group.keep_alive {
                     connection.close();
                 }
                 if (200..300).contains(&whole.status) {
-                    client.tally.success(now - asking.due, now < self.end);
+                    tally.success(now - asking.due, now < self.end);
                 } else {
-                    client.tally.failure(Failure::Status, now - asking.due);
+                    tally.failure(Failure::Status, now - asking.due);
                 }
                 client.schedule.ready(number, now + pause);
             }
             Outcome::Failed(asking, why) => {
-                client.tally.failure(why, now - asking.due);
+                tally.failure(why, now - asking.due);
                 client.schedule.ready(number, now + pause.max(RECOVER));
             }
         }
@@ -178,8 +207,10 @@ impl Run<'_> {
             self.settle(number, outcome);
         }
         for client in &mut self.clients {
-            for due in client.schedule.waiting() {
-                client.tally.failure(Failure::Timeout, now - due);
+            let waiting: Vec<_> = client.schedule.waiting().collect();
+            for due in waiting {
+                let kind = client.choose();
+                client.kinds[kind].tally.failure(Failure::Timeout, now - due);
             }
         }
     }

@@ -4,18 +4,29 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::random::Random;
+
 /// The pace of one group.
 #[derive(Debug)]
 pub(crate) enum Schedule {
     /// By the clock, whatever the server does. A request that finds no free connection waits for one.
-    Clock { start: Instant, end: Instant, rate: f64, made: u64, waiting: VecDeque<Instant>, free: Vec<usize> },
+    /// `random` chooses among the free ones; without it the last that became free is taken.
+    Clock {
+        start: Instant,
+        end: Instant,
+        rate: f64,
+        made: u64,
+        waiting: VecDeque<Instant>,
+        free: Vec<usize>,
+        random: Option<Random>,
+    },
     /// On each connection when it has been answered and has paused.
     Answered { end: Instant, due: BinaryHeap<Reverse<(Instant, usize)>> },
 }
 
 impl Schedule {
-    pub(crate) fn clock(start: Instant, end: Instant, rate: f64) -> Schedule {
-        Schedule::Clock { start, end, rate, made: 0, waiting: VecDeque::new(), free: Vec::new() }
+    pub(crate) fn clock(start: Instant, end: Instant, rate: f64, random: Option<Random>) -> Schedule {
+        Schedule::Clock { start, end, rate, made: 0, waiting: VecDeque::new(), free: Vec::new(), random }
     }
 
     pub(crate) fn answered(end: Instant) -> Schedule {
@@ -33,7 +44,7 @@ impl Schedule {
     /// A request to send now: its connection, and when it was meant to be sent.
     pub(crate) fn next(&mut self, now: Instant) -> Option<(usize, Instant)> {
         match self {
-            Schedule::Clock { start, end, rate, made, waiting, free } => {
+            Schedule::Clock { start, end, rate, made, waiting, free, random } => {
                 loop {
                     let due = instant(*start, *rate, *made);
                     if due > now || due >= *end {
@@ -45,7 +56,10 @@ impl Schedule {
                 if waiting.is_empty() {
                     return None;
                 }
-                let connection = free.pop()?;
+                let connection = match random {
+                    Some(random) if !free.is_empty() => free.swap_remove(random.below(free.len())),
+                    _ => free.pop()?,
+                };
                 waiting.pop_front().map(|due| (connection, due))
             }
             Schedule::Answered { end, due, .. } => {
@@ -93,7 +107,7 @@ mod tests {
     #[test]
     fn by_the_clock_a_late_look_finds_all_that_were_due_with_their_own_times() {
         let start = Instant::now();
-        let mut schedule = Schedule::clock(start, start + 1000 * MS, 100.0);
+        let mut schedule = Schedule::clock(start, start + 1000 * MS, 100.0, None);
         (0..3).for_each(|connection| schedule.ready(connection, start));
 
         let late = start + 35 * MS;
@@ -109,11 +123,25 @@ mod tests {
     #[test]
     fn by_the_clock_exactly_as_many_are_due_as_the_rate_says() {
         let start = Instant::now();
-        let mut schedule = Schedule::clock(start, start + 1000 * MS, 250.0);
+        let mut schedule = Schedule::clock(start, start + 1000 * MS, 250.0, None);
         let late = start + 5000 * MS;
         assert_eq!(schedule.next(late), None);
         assert_eq!(schedule.waiting().count(), 250);
         assert_eq!(schedule.wake(), None);
+    }
+
+    #[test]
+    fn at_random_every_connection_has_its_turn() {
+        let start = Instant::now();
+        let mut schedule = Schedule::clock(start, start + 1000 * MS, 1000.0, Some(Random::new(1)));
+        (0..4).for_each(|connection| schedule.ready(connection, start));
+        let mut counts = [0; 4];
+        for ms in 0..1000 {
+            let (connection, _) = schedule.next(start + ms * MS).unwrap();
+            counts[connection] += 1;
+            schedule.ready(connection, start);
+        }
+        assert!(counts.iter().all(|count| (200..300).contains(count)), "{counts:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | 2 | `config` | the settings, and how they are read by their names |
 //! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
 //! | 4 | `stats` | what is counted |
-//! | 5 | `cluster` | what the processes of a cluster share: the table of workers, and what they have counted together |
+//! | 5 | `cluster` | what the processes of a cluster share: the table of workers, what they have counted together, and the connections that go from one to another |
 //! | 6 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
 //! | 7 | `exchange` | one request with its responder, which may send hints ahead or give the connection away |
 //! | 8 | `pool` `drain` `log` | the queue to the workers and which of them may run; the traffic during a drain; lines for operators |

@@ -7,6 +7,10 @@ module Tidegate
     # Seconds that a worker may take to leave beyond its own time, before it is killed.
     LENIENCE = 2.0
 
+    # Seconds between two looks, beyond which it is the master that has stood still (Ctrl-Z, a container that was paused), and its
+    # workers with it: a silence counts from then on.
+    STANDSTILL = 3.0
+
     # +parts+ are a WorkerParts.
     def initialize(supervisor, parts)
       @supervisor = supervisor
@@ -16,6 +20,7 @@ module Tidegate
 
     # Looks at all workers once.
     def look
+      notice_standstill
       views = @parts.cluster.workers.to_h { |view| [view[:slot], view] }
       @supervisor.each { |worker| judge(worker, views[worker.slot] || {}) }
       refork_when_warm(views)
@@ -25,12 +30,26 @@ module Tidegate
 
     def configuration = @parts.configuration
 
+    def notice_standstill
+      now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      @awake_since = now if @looked.nil? || now - @looked > STANDSTILL
+      @awake_for = now - @awake_since
+      @looked = now
+    end
+
     def judge(worker, view)
+      return judge_deaf(worker) if worker.deaf_for && worker.pid && !worker.retiring?
+
       case worker.state
       when :booting then judge_boot(worker)
       when :retiring then judge_leaving(worker)
       when :serving then judge_serving(worker, view)
       end
+    end
+
+    # A worker closes its end when it ends. One that goes on, because its app has closed all descriptors, cannot be told anything.
+    def judge_deaf(worker)
+      @supervisor.kill(worker, "has closed the socket to its master") if worker.deaf_for > LENIENCE
     end
 
     def judge_boot(worker)
@@ -46,9 +65,11 @@ module Tidegate
     end
 
     def judge_serving(worker, view)
-      silent = view[:heartbeat_age]
+      silent = view[:heartbeat_age]&.then { |age| [age, @awake_for].min }
       if silent && (limit = configuration.worker_timeout) && silent > limit
         @supervisor.kill(worker, "has given no sign of life for #{seconds(silent)} (worker_timeout)", :timeout)
+      elsif view[:stuck].to_i.positive?
+        @supervisor.replace(worker, :stuck)
       elsif worker.request_limit && view[:requests].to_i >= worker.request_limit
         @supervisor.replace(worker, :max_requests)
       elsif configuration.max_memory && view[:rss].to_i > configuration.max_memory

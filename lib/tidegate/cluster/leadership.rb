@@ -57,7 +57,7 @@ module Tidegate
     def warn_of_threads
       threads = Thread.list - [Thread.main]
       threads.reject! { |thread| thread.thread_variable_get(:fork_safe) }
-      return if threads.empty? || !@configuration.preload_app
+      return if threads.empty? || !@parts.preloaded?
 
       names = threads.map { |thread| thread.name || thread.inspect[/\S+:\d+/] || "one without a name" }.first(5).join(", ")
       @log.error("the app has started #{threads.size == 1 ? "a thread" : "#{threads.size} threads"} while it was loaded (#{names}): workers " \

@@ -42,6 +42,7 @@ module Tidegate
         yield
         @systemd.ready(@parts.server.sockets.map(&:first))
       end
+      end_trial(:KILL)
       @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
       @supervisor.status
     ensure
@@ -64,6 +65,8 @@ module Tidegate
 
     # Runs in a trap.
     def ring(wish)
+      return if @ringer.closed? # a child that was just forked, before it has its own traps
+
       @asked << wish if wish
       @ringer.write_nonblock(".", exception: false)
     end
@@ -123,9 +126,10 @@ module Tidegate
       if @looked.nil? || now - @looked >= TICK / 2
         @looked = now
         @checkup.look
+        end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
       end
-      @supervisor.reconcile
+      @tried ? replace_when_booted : @supervisor.reconcile
     end
 
     # Reopens the files of the log, here and in the workers.
@@ -142,15 +146,16 @@ module Tidegate
     # Has the workers replaced one after the other, so that they load the app anew. A preloaded app is in the master, which has to be
     # another image for that.
     def phased_restart
-      configuration.preload_app ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
+      @parts.preloaded? ? restart_image("the app is preloaded, so that the master is replaced too") : @supervisor.phased_restart
     end
 
     def restart_image(reason = nil)
       return @log.error("cannot restart: it is not known how this process was started") unless @image.known?
-      return @log.info("a restart is under way already") if @trial
+      return @log.info("a restart is under way already#{": process #{@trial} tries the new image" if @trial}") if @trial || @tried
 
       @log.info("restarting#{": #{reason}" if reason}; the new image is tried first, and the workers serve on")
-      (@trial = @image.try) || replace_image
+      @tried_at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      @tried = (@trial = @image.try).nil?
     rescue Error => error
       @log.error(error.message)
     end
@@ -160,16 +165,19 @@ module Tidegate
       return if @drain
       return @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
 
-      replace_image
+      @tried = true
     end
 
-    def replace_image
+    # A worker that boots would take the end of this image for the end of the cluster; no other is started meanwhile.
+    def replace_when_booted
+      return if @supervisor.any?(&:booting?)
+
       Hooks.new(:before_restart, configuration.before_restart, @log).run
       @supervisor.pass_to(@image)
     end
 
-    def end_trial
-      Process.kill(:TERM, @trial) if @trial
+    def end_trial(signal = :TERM)
+      Process.kill(signal, @trial) if @trial
     rescue Errno::ESRCH
       nil
     end

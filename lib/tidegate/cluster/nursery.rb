@@ -28,6 +28,9 @@ module Tidegate
       false
     end
 
+    # Ends a mold that does not do what it is told.
+    def kill_mold = @mold&.kill(:KILL)
+
     # Has the mold end.
     def close = @mold&.signal(:TERM)
 
@@ -38,6 +41,9 @@ module Tidegate
       pid = @mold ? order(index, slot, theirs) : Process.fork { be_worker(index, slot, theirs, [mine, *others]) }
       @parts.cluster.spawned(slot, pid) if pid
       WorkerHandle.new(index:, slot:, control: mine, pid:, request_limit:, **more)
+    rescue SystemCallError
+      mine&.close
+      raise
     ensure
       theirs&.close
     end
@@ -46,8 +52,9 @@ module Tidegate
 
     # The worker itself says its pid.
     def order(index, slot, control)
+      socket = @mold.control or raise Errno::EPIPE
       @mold.tell("fork #{index} #{slot}\n")
-      @mold.control.send_io(control)
+      socket.send_io(control)
       nil
     end
 

@@ -51,7 +51,7 @@ module Tidegate
     def next_to_replace
       return if any?(&:booting?) || 2 * count(&:retiring?) > @indices.size
 
-      find { |worker| worker.serving? && worker.replace_for && @indices.include?(worker.index) }
+      find { |worker| worker.serving? && worker.replace_for && !worker.killed? && @indices.include?(worker.index) }
     end
 
     # Has all that serve or boot replaced, one after the other.

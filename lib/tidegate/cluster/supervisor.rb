@@ -14,6 +14,9 @@ module Tidegate
     # Seconds. A worker that ends sooner after its boot counts as one that could not boot.
     SETTLED = 1.0
 
+    # Seconds until a worker may leave that was told to.
+    CONSENT = 0.2
+
     # Why a worker is replaced, in the words of the log.
     REASONS = { phased: "phased restart", stuck: "a request is stuck" }.freeze
 
@@ -39,7 +42,7 @@ module Tidegate
     def sockets = @roster.filter_map(&:control)
 
     # Whether something is due soon.
-    def waiting? = @boots.waiting?
+    def waiting? = @boots.waiting? || any?(&:asked_for)
 
     # Whether no worker can boot.
     def given_up? = @given_up == true
@@ -56,7 +59,7 @@ module Tidegate
       @others = others
       Native.adopt_orphans
       hook(:before_fork)
-      Process.warmup if configuration.preload_app && Process.respond_to?(:warmup)
+      Process.warmup if @parts.preloaded? && Process.respond_to?(:warmup)
       @roster.missing.each { |index| start(index) }
     end
 
@@ -82,7 +85,7 @@ module Tidegate
 
     # Has the workers replaced by forks of one that is warm: +worker+, or the oldest. False if that cannot be now.
     def refork(worker = nil)
-      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless configuration.preload_app
+      return @log.error("a refork needs a preloaded app; a phased restart (USR1) replaces the workers") && false unless @parts.preloaded?
 
       if @candidate || any? { |each| each.serving? && each.replace_for }
         @log.info("no refork now: workers are being replaced") unless worker
@@ -105,7 +108,7 @@ module Tidegate
     def pass_to(image)
       @nursery.close
       image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: @phase + 1,
-                 workers: select { |worker| worker.serving? || worker.retiring? })
+                 workers: select { |worker| (worker.serving? || worker.retiring?) && worker.control })
     end
 
     # ===== the end =====
@@ -131,6 +134,8 @@ module Tidegate
     def reconcile
       return if given_up?
 
+      settle
+      let_leave
       @roster.missing.each { |index| start(index) if @boots.due? }
       worker = @roster.next_to_replace
       start(worker.index, replaces: worker) if worker && @boots.due?
@@ -158,13 +163,15 @@ module Tidegate
 
     # Ends a worker that is of no use. +reason+ is for the metrics.
     def kill(worker, sentence, reason = nil)
+      return if worker.killed?
+
       @log.error("#{worker} #{sentence}, and is killed")
       cluster.count_restart(reason) if reason
       worker.replace_for = :killed
-      worker.kill(:KILL)
+      worker.pid ? worker.kill(:KILL) : unborn(worker)
     end
 
-    # A worker that serves was told to leave, and not by the master.
+    # A worker that serves leaves, and not because the master wants it.
     def leaves_by_itself(worker)
       @log.info("#{worker} was told to leave; another takes its place")
       cluster.count_restart(:asked)
@@ -176,6 +183,20 @@ module Tidegate
     def configuration = @parts.configuration
 
     def cluster = @parts.cluster
+
+    # Lets workers leave that were told to, and not by the master. It waits a moment, because a signal to the process group reaches the
+    # master too: then all of them drain, by the plan.
+    def let_leave
+      each { |worker| worker.retire if worker.asked_for&.>=(CONSENT) && leaves_by_itself(worker) }
+    end
+
+    # A boot has succeeded when the worker is still there after a while.
+    def settle
+      return if @newest.nil? || @newest.age < SETTLED
+
+      @boots.succeeded if @newest.pid && !@newest.gone?
+      @newest = nil
+    end
 
     def start(index, replaces: nil)
       slot = cluster.reserve(index)
@@ -189,6 +210,7 @@ module Tidegate
       cluster.gone(slot)
       @boots.failed
       @log.error("no worker can be started: #{Fault.reason(error)}")
+      give_up_if_hopeless
     end
 
     # Returns what the worker says for the operator; nil if it speaks of itself.
@@ -196,19 +218,33 @@ module Tidegate
       case line
       when /\Apid (\d+)\z/ then know(worker, $1.to_i)
       when "booted" then booted(worker)
+      when "leave" then worker.asked
       when "retiring" then leaves_by_itself(worker) if worker.serving?
       when "mold" then cast(worker)
-      when "stuck" then replace(worker, :stuck)
       else return line
       end
       nil
     end
 
+    # Only a worker that the mold has forked has to say its pid. It gets signals of the master's, who may be root where the worker is not:
+    # so the process has to be one of ours.
     def know(worker, pid)
-      return if worker.pid == pid
+      return if worker.pid || !ours?(pid)
 
       worker.pid = pid
       cluster.spawned(worker.slot, pid)
+    end
+
+    def ours?(pid)
+      pid != Process.pid && Process.getpgid(pid) == Process.getpgrp
+    rescue SystemCallError
+      false
+    end
+
+    # The mold has not forked the worker that it was told to fork.
+    def unborn(worker)
+      @nursery.kill_mold
+      left(worker, WorkerEnd.new(nil))
     end
 
     # The worker has closed its end: its process ends, or was never forked by the mold.
@@ -218,8 +254,10 @@ module Tidegate
     end
 
     def booted(worker)
+      return unless worker.booting?
+
       worker.state = :serving
-      @boots.succeeded
+      @newest = worker
       send_away(worker.replaces, worker) if worker.replaces
     end
 
@@ -250,13 +288,12 @@ module Tidegate
     def left(worker, how)
       worker.lines&.each { |line| heard(worker, line) if line.start_with?("pid") }
       @roster.delete(worker)
-      worker.close
+      worker.deafen
       cluster.gone(worker.slot) if worker.slot && !worker.mold?
       hook(:after_worker_shutdown, worker)
       @candidate = nil if worker.equal?(@candidate)
-      return @status = [@status, how.exit_status].max if @stopping
-
-      judge(worker, how)
+      @stopping ? @status = [@status, how.exit_status].max : judge(worker, how)
+      worker.state = :gone
     end
 
     def judge(worker, how)
@@ -272,16 +309,20 @@ module Tidegate
 
     def crashed(worker, how)
       @boots.failed if worker.age < SETTLED
-      return if worker.replace_for == :killed
+      return if worker.killed?
 
       @log.error("#{worker} #{how}; another takes its place")
       cluster.count_restart(:crashed)
     end
 
-    # If other workers serve, they go on; without any there is no point in trying for ever.
     def boot_failed(worker, how)
       @boots.failed
       @log.error("#{worker} #{how} before it could serve")
+      give_up_if_hopeless
+    end
+
+    # If other workers serve, they go on; without any there is no point in trying for ever.
+    def give_up_if_hopeless
       return unless @boots.hopeless?
 
       if none?(&:serving?)

@@ -13,6 +13,9 @@ module Tidegate
     # Bytes of a line from a worker; the longest that is meant is a tenth of that.
     LONGEST_LINE = 512
 
+    # Bytes that are read at once. The rest comes at the next turn, after what the other workers say.
+    MOST = 16_384
+
     # +index+ counts the workers from 0, as hooks see it. +slot+ is the worker's line of the shared table; nil for a worker of the image
     # before this one. +control+ is the master's end of the socket. +replaces+ is the handle of the worker that leaves once this one
     # serves. +pid+ is nil until a worker that a mold has forked has said it.
@@ -31,7 +34,7 @@ module Tidegate
 
     attr_reader :index, :slot, :control, :replaces, :request_limit, :phase
 
-    # :booting, :serving, :retiring or :mold.
+    # :booting, :serving, :retiring, :mold, or :gone once the process has ended.
     attr_reader :state
 
     attr_accessor :pid
@@ -39,7 +42,16 @@ module Tidegate
     # Why the worker is to be replaced, in a word; nil if it is not.
     attr_accessor :replace_for
 
-    %i[booting serving retiring mold].each { |name| define_method(:"#{name}?") { @state == name } }
+    %i[booting serving retiring mold gone].each { |name| define_method(:"#{name}?") { @state == name } }
+
+    # A signal has told the worker to leave, which asks for the master's consent.
+    def asked = @asked_at ||= now
+
+    # Seconds since then; nil where it does not ask, or leaves already.
+    def asked_for = (now - @asked_at if @asked_at && serving?)
+
+    # Whether the master has killed it, and it has not ended yet.
+    def killed? = @replace_for == :killed
 
     # Seconds in the present state.
     def age = now - @began
@@ -79,11 +91,13 @@ module Tidegate
 
     # Ends the listening to a worker that has closed its end; its process is still waited for.
     def deafen
-      @control.close
+      @control&.close
       @control = nil
+      @deaf_since = now
     end
 
-    def close = @control&.close
+    # Seconds since the worker has closed its end; nil as long as it has not.
+    def deaf_for = (now - @deaf_since if @deaf_since)
 
     # As in "worker 2 (pid 4711)".
     def to_s = "worker #{index}#{" (pid #{pid})" if pid}"
@@ -91,16 +105,16 @@ module Tidegate
     # A worker that does not read has its socket full: it is killed when its time is over.
     def tell(text)
       @control&.write_nonblock(text, exception: false)
-    rescue SystemCallError
+    rescue SystemCallError, IOError
       nil # it has gone, which the master hears of by SIGCHLD
     end
 
     private
 
-    # What has come; nil at the end.
+    # What has come, but no more than MOST, because a worker may write without end; nil at the end.
     def read_all
       text = +""
-      while (read = @control.read_nonblock(4096, exception: false)) != :wait_readable
+      while text.bytesize < MOST && (read = @control.read_nonblock(4096, exception: false)) != :wait_readable
         return text.empty? ? nil : text if read.nil?
 
         text << read

@@ -31,6 +31,9 @@ module Tidegate
       adoption&.each { |descriptor| IO.for_fd(descriptor).close } # the cluster has made its own of them
     end
 
+    # Whether the process that forks has the app: new workers have it as it was then.
+    def preloaded? = configuration.preload_app || !@app.is_a?(AppLoader)
+
     # Loads the app, unless that was done in the process which has forked this one.
     def load_app
       return if @loaded

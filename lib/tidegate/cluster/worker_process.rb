@@ -8,6 +8,10 @@ module Tidegate
     # Signals that a process group or a terminal sends to all; the master passes on what they mean. A trap that does nothing, because
     # an ignored signal would be ignored in the app's own children too.
     LEFT_TO_MASTER = %w[INT HUP USR1 USR2 TTIN TTOU WINCH].freeze
+    UNHEARD = proc {}
+
+    # Of those, what comes to a whole process group and would end a worker in mid-request.
+    GROUP_WIDE = %w[INT HUP].freeze
 
     # The signals that have one worker leave.
     RETIRING = %w[TERM QUIT].freeze
@@ -45,16 +49,16 @@ module Tidegate
     def prepare
       Signal.trap("CHLD", "DEFAULT")
       @signals.install
-      LEFT_TO_MASTER.each { |name| Signal.trap(name) { nil } }
+      LEFT_TO_MASTER.each { |name| Signal.trap(name, UNHEARD) }
       Signal.trap(MOLD) { @becomes_mold = true }
       say("pid #{Process.pid}")
-      Random.srand
       Process.setproctitle("tidegate: worker #{@index} booting [#{@parts.tag}]")
     end
 
     def serve
       hooks(:before_worker_boot).run(@index)
       @parts.load_app
+      reclaim_signals
       @signals.check
       server = @parts.server
       server.join_cluster(@parts.cluster, @slot, @control.fileno)
@@ -66,6 +70,12 @@ module Tidegate
       wait(server)
       hooks(:before_worker_shutdown).run(@index)
       conclude(server)
+    end
+
+    # The app may have trapped signals in a hook, or while this worker has loaded it. One worker tells of it.
+    def reclaim_signals
+      others = @signals.reclaim + GROUP_WIDE.reject { |name| Signal.trap(name, UNHEARD).equal?(UNHEARD) }
+      @log.error(Signals.reclaimed(others)) if others.any? && @index.zero?
     end
 
     # The master has opened its own anew then, and says so.

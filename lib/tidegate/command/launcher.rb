@@ -50,7 +50,7 @@ module Tidegate
       attend do
         @signals.install
         # The image before this one, if there was one, has kept signals for this.
-        @signals.defer { Native.release_signals }
+        @signals.defer { Native.tap { |native| native.release_signals if @env.key?(Image::LEGACY) } }
         configure
         run_as_configured(&block)
       end
@@ -105,10 +105,18 @@ module Tidegate
     # Only tries to boot, or leads a cluster, or serves.
     def run_as_configured(&block)
       return try if Image.trial?(@env)
-      return lead(&block) if @configuration.cluster?
+      return lead(&block) if leads?
       return serve(&block) if @app # which has been loaded, and may have threads that a fork would lose
 
       PidOne.run { Process.pid == @process ? serve(&block) : serve_as_child(&block) }
+    end
+
+    # Whether to fork workers. A process whose main thread does something else, as a test suite, is not to be forked.
+    def leads?
+      return @configuration.cluster? if @signals.installed? || !@configuration.cluster?
+
+      @log.error("#{@configuration.origin(:workers)}: no workers are forked, as this is not the main thread of the process")
+      false
     end
 
     # As the child of process 1, which has only its memory from before the fork.
@@ -240,7 +248,7 @@ module Tidegate
       others = @signals.reclaim
       return if others.empty?
 
-      @log.error("the app has trapped #{others.join(" and ")}; its handler is not used, at_exit runs after the last request")
+      @log.error(Signals.reclaimed(others))
     end
 
     def conclude

@@ -86,6 +86,9 @@ module Tidegate
       @handlers.filter_map { |name, handler| name unless Signal.trap(name, handler).equal?(handler) }
     end
 
+    # The sentence about signals that the app has trapped.
+    def self.reclaimed(names) = "the app has trapped #{names.join(" and ")}; its handler is not used, at_exit runs after the last request"
+
     # Runs the block, and ends the boot after it if a signal came meanwhile. The block loads native code, and a trap must not raise
     # through that.
     def defer

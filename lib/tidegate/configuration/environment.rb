@@ -47,7 +47,7 @@ module Tidegate
         @env.keys.select { |name| name.start_with?(PREFIX) && !names.include?(name) && !service_link?(name) }
       end
 
-      def names = @names ||= [InheritedSockets::VARIABLE, *OPTIONS.each_value.filter_map(&:env)]
+      def names = @names ||= [InheritedSockets::VARIABLE, Image::TRIAL, Image::LEGACY, *OPTIONS.each_value.filter_map(&:env)]
 
       def service_link?(name)
         return false unless name.start_with?(PREFIX)

@@ -12,14 +12,14 @@ module Tidegate
       GRACE = 0.1
 
       # The parts that an answer may first need when no file can be opened any more.
-      LATE = %w[Control::ThreadBacktraces Printable ErrorReport].freeze
+      LATE = %w[Backtraces Printable ErrorReport].freeze
       private_constant :LATE
 
       # The commands that need nothing but Ruby, by their names.
       OWN = {
         "gc" => -> { GC.start && nil },
         "gc-stats" => -> { GC.stat },
-        "thread-backtraces" => -> { ThreadBacktraces.now }
+        "thread-backtraces" => -> { Backtraces.new.entries.map(&:to_h) }
       }.freeze
 
       # +native+ is a Native::Server that listens. The block carries out the other commands: it gets the name of one and returns

@@ -70,7 +70,8 @@ module Tidegate
       def backtraces(threads)
         threads.map do |thread|
           head = "Thread #{thread["name"]}#{" (#{thread["status"]})" if thread["status"]}"
-          [head, *Array(thread["backtrace"]).map { |line| "  #{line}" }].join("\n")
+          request = thread["request"]&.then { |served| " serves #{served["method"]} #{served["path"]}" }
+          ["#{head}#{request}", *Array(thread["backtrace"]).map { |line| "  #{line}" }].join("\n")
         end.join("\n\n")
       end
 

@@ -75,7 +75,7 @@ module Tidegate
       def self.token_of(settings) = AdminToken.of(settings)
 
       # Puma writes "none" where there is none.
-      def self.none(text) = (text unless [nil, "", "none"].include?(text))
+      def self.none(value) = (value.to_s unless [nil, "", "none"].include?(value))
 
       private_class_method :of_state, :parse, :of_configuration, :settings, :token_of, :none
     end

@@ -61,6 +61,18 @@ RSpec.describe Comparison::Generator, :needs do
     expect(measure(seconds: 0.5, rate: 200)).to have_attributes(finished: 100, errors: 0)
   end
 
+  it "mixes requests on the same connections, and measures each kind by itself" do
+    asked = answering
+    mix = [{ name: "small", path: "/", share: 3 }, { name: "big", path: "/big", share: 1 }]
+    samples = generator.measure("127.0.0.1:#{@server.port}", [{ name: "all", connections: 2, rate: 400, mix: }], seconds: 0.5, timeout: 10)
+    paths = Array.new(asked.size) { asked.pop[/\A\S+ (\S+)/, 1] }
+
+    expect(samples.transform_values(&:finished)).to eq("small" => paths.count("/"), "big" => paths.count("/big"))
+    expect(paths.size).to eq 200
+    expect(paths.count("/big")).to be_between(30, 70)
+    expect(@server.connections).to eq 2
+  end
+
   it "charges a stall to all requests that came due meanwhile, where it asks by the clock" do
     count = 0
     server do |peer|

@@ -65,6 +65,13 @@ RSpec.describe Comparison::Result do
     expect(rows.map { |row| row.split.first(3) }).to eq [%w[tidegate cpu 10], %w[tidegate sleep 20]]
   end
 
+  it "has a row for each kind of request in a mix" do
+    mixed = result("balance-sleep", [turn("tidegate", 1, { "small" => sample(10), "slow" => sample(20) })], how: "4 workers")
+    lines = Comparison::Summary.new(mixed).to_s.lines(chomp: true)
+    expect(lines.first).to include("64 connections, 250/s by the clock; 4 workers")
+    expect(lines.last(2).map { |row| row.split.first(3) }).to eq [%w[tidegate small 10], %w[tidegate slow 20]]
+  end
+
   it "says everything as plain data" do
     data = hello.to_h
     expect(data[:servers]["tidegate"][:ratios]["all.rate"]).to eq(to: "puma8:5", median: 6.5, least: 6.0, most: 7.0)

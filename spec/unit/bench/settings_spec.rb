@@ -30,8 +30,14 @@ RSpec.describe Comparison::Settings do
     expect(parse("--quick", "--rounds", "2").rounds).to eq 2
   end
 
+  it "runs one process of each, or so many workers, with a proxy before them or not" do
+    expect(parse).to have_attributes(workers: nil, how: "one process")
+    settings = parse("--workers", "4", "--haproxy", "--servers", "tidegate:5,tidegate-tied,puma8:5")
+    expect(settings).to have_attributes(workers: 4, how: "4 workers, through HAProxy", servers: %w[tidegate:5 tidegate-tied puma8:5])
+  end
+
   it "refuses what makes no sense" do
-    [%w[--rounds 0], %w[--workload nothing], %w[--servers tidegate,nginx], %w[--baseline puma6], %w[more], %w[--counts 0]].each do |argv|
+    [%w[--rounds 0], %w[--workers 0], %w[--workload nothing], %w[--servers tidegate,nginx], %w[--baseline puma6], %w[more], %w[--counts 0]].each do |argv|
       expect { parse(*argv) }.to raise_error(OptionParser::ParseError), argv.inspect
     end
   end

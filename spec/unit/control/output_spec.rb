@@ -6,8 +6,8 @@ RSpec.describe Tidegate::Control::Output do
   def done(name, answer) = described_class.done(name, JSON.generate(answer))
 
   it "has the answers of all workers of a cluster, and of those that gave none the reason" do
-    answer = { workers: [{ index: 0, pid: 7, result: [{ name: "main", status: "run", backtrace: %w[a b] }] }, { index: 1, pid: 8, error: "stuck" }] }
-    expect(done("thread-backtraces", answer)).to eq("Worker 0 (process 7)\nThread main (run)\n  a\n  b\n\nWorker 1 (process 8)\nno answer: stuck")
+    answer = { workers: [{ index: 0, pid: 7, result: [{ name: "main", status: "run", backtrace: %w[a b], request: { method: "GET", path: "/x" } }] }, { index: 1, pid: 8, error: "stuck" }] }
+    expect(done("thread-backtraces", answer)).to eq("Worker 0 (process 7)\nThread main (run) serves GET /x\n  a\n  b\n\nWorker 1 (process 8)\nno answer: stuck")
     expect(described_class.partial?("thread-backtraces", JSON.generate(answer))).to be(true)
     expect(done("gc", { workers: [{ index: 0, pid: 7, result: { status: "ok" } }] })).to eq("Worker 0 (process 7)\nRuby's garbage collector has run")
     expect(described_class.partial?("gc", '{"status":"ok"}')).to be(false)

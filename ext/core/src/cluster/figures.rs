@@ -11,6 +11,8 @@ figures! {
         threads_waiting: Sum,
         /// Threads that are not in the app.
         threads_idle: Sum,
+        /// Threads that do not come back from a request which has exceeded `request_timeout`.
+        threads_stuck: Sum,
         /// Threads that there may be.
         threads_limit: Sum,
         /// Requests that wait for a thread.

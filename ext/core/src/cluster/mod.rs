@@ -8,7 +8,7 @@
 //! | [`handover`] | the connections that go from one worker to another |
 //! | [`figures`] | what a worker publishes of itself each second |
 //! | [`member`] | a worker's own place |
-//! | [`sums`] | what all workers have counted together, those that have left included |
+//! | [`sums`] [`departed`] | what all workers have counted together, those that have left included |
 
 pub(crate) mod drain_record;
 pub(crate) mod figures;
@@ -16,6 +16,8 @@ pub(crate) mod handover;
 pub(crate) mod member;
 pub(crate) mod sums;
 pub(crate) mod table;
+
+mod departed;
 
 use std::{
     io,
@@ -76,6 +78,8 @@ pub struct WorkerView {
     pub waiting: u64,
     /// Threads that it has.
     pub threads: u64,
+    /// Threads of these that do not come back from a request which has exceeded its limit, at the last heart-beat.
+    pub stuck: u64,
     /// Threads that it may have; 0 before its first heart-beat.
     pub max_threads: u64,
     /// Connections that it holds, those that are the app's own included.
@@ -175,6 +179,7 @@ impl Cluster {
             in_app: u64::from(line.active.load(Relaxed)) + u64::from(line.blocked.load(Relaxed)),
             waiting: line.waiting.load(Relaxed).into(),
             threads: figures.threads(),
+            stuck: figures.threads_stuck,
             max_threads: figures.threads_limit,
             connections: counted.connections + counted.hijacked,
             rss: figures.rss,

@@ -1,11 +1,12 @@
 //! What all workers of a cluster have counted together. A sum never goes down when a worker leaves: what it counted stays.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
-    Cluster, WorkerState, WorkerView,
+    Cluster,
+    departed::Departed,
     figures::WorkerFigures,
-    table::{Records, Restart},
+    table::{Line, Records, Restart},
 };
 use crate::stats::{AddUp, Label, Of};
 
@@ -14,15 +15,13 @@ impl Cluster {
     pub(crate) fn sum(&self) -> Box<Records> {
         self.table.undisturbed(|departed| {
             let sum = Box::<Records>::default();
-            sum.add(departed, Of::Departed);
+            sum.add(departed.records, Of::Departed);
             let (mut active, mut blocked, mut depth) = (0, 0, 0);
-            for (line, records) in self.table.lines.iter().zip(self.table.records) {
-                if line.state.load(Acquire) != WorkerState::Free as u32 {
-                    sum.add(records, Of::Living);
-                    active += u64::from(line.active.load(Relaxed));
-                    blocked += u64::from(line.blocked.load(Relaxed));
-                    depth += u64::from(line.waiting.load(Relaxed));
-                }
+            for (line, records) in self.living(departed) {
+                sum.add(records, Of::Living);
+                active += u64::from(line.active.load(Relaxed));
+                blocked += u64::from(line.blocked.load(Relaxed));
+                depth += u64::from(line.waiting.load(Relaxed));
             }
             // What the pools do now is known, and what they did up to a second ago is no news.
             let figures = sum.figures.read();
@@ -37,21 +36,32 @@ impl Cluster {
         })
     }
 
+    /// The workers that live, beside those that `departed` tells of.
+    fn living(&self, departed: &Departed<'_>) -> impl Iterator<Item = (&'static Line, &'static Records)> {
+        let excluded = departed.excluded;
+        let workers = self.table.lines.iter().zip(self.table.records).enumerate();
+        workers
+            .filter(move |(slot, _)| excluded != Some(*slot))
+            .map(|(_, worker)| worker)
+            .filter(|(line, _)| line.is_taken())
+    }
+
     /// The requests that the workers of each index have read, the workers that have left included.
     pub(crate) fn requests_by_index(&self) -> Vec<(usize, u64)> {
-        let indices = self.table.departed_requests.len();
-        let counts = self.table.undisturbed(|_| {
-            let mut counts: Vec<u64> = self.table.departed_requests.iter().map(|count| count.load(Relaxed)).collect();
-            for WorkerView { index, requests, .. } in self.workers() {
-                if let Some(count) = counts.get_mut(index) {
-                    *count += requests;
+        let (counts, lives) = self.table.undisturbed(|departed| {
+            let mut counts: Vec<u64> = departed.requests.iter().map(|count| count.load(Relaxed)).collect();
+            let mut lives = vec![false; counts.len()];
+            for (line, records) in self.living(departed) {
+                let index = line.index.load(Relaxed) as usize;
+                if let (Some(count), Some(lives)) = (counts.get_mut(index), lives.get_mut(index)) {
+                    *count += records.stats.snapshot().requests;
+                    *lives = true;
                 }
             }
-            counts
+            (counts, lives)
         });
-        let seen = self.workers();
-        let is_known = |index: usize, count: u64| count > 0 || seen.iter().any(|worker| worker.index == index);
-        (0..indices).zip(counts).filter(|(index, count)| is_known(*index, *count)).collect()
+        let known = counts.into_iter().zip(lives).enumerate().filter(|(_, (count, lives))| *count > 0 || *lives);
+        known.map(|(index, (count, _))| (index, count)).collect()
     }
 
     /// How many workers were replaced, by reason.

@@ -5,8 +5,7 @@ use std::{
     io,
     sync::atomic::{
         AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
+        Ordering::{Acquire, Relaxed},
     },
 };
 
@@ -21,7 +20,7 @@ use crate::{
 };
 
 /// The most places there may be: a sum over them is made for each look at the metrics.
-const MOST_SLOTS: usize = 4096;
+pub(super) const MOST_SLOTS: usize = 4096;
 
 /// Each part lies in a mapping of its own, so that what siblings look at while they serve is dense.
 #[derive(Debug)]
@@ -31,7 +30,7 @@ pub(crate) struct Table {
     pub(super) lines: &'static [Line],
     /// By place.
     pub(super) records: &'static [Records],
-    /// The requests that workers have read before they left, by the workers' indices.
+    /// The requests that workers had read before they left, by the workers' indices: two pages, as of [`Totals::departed`].
     pub(super) departed_requests: &'static [AtomicU64],
 }
 
@@ -79,6 +78,11 @@ atomics_only!(Line {
 });
 
 impl Line {
+    /// Whether there is a worker of this place.
+    pub(super) fn is_taken(&self) -> bool {
+        self.state.load(Acquire) != WorkerState::Free as u32
+    }
+
     /// Everything but the state, for the next worker.
     pub(super) fn clear(&self) {
         let Self {
@@ -126,8 +130,8 @@ impl AddUp for Records {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Totals {
-    /// Odd while a worker that has left is moved from its own records to those of the departed.
-    folding: AtomicU64,
+    /// A [`Book`](super::departed::Book).
+    pub(super) book: AtomicU64,
     /// When the cluster was made: seconds since 1970.
     pub(super) started_at: AtomicU64,
     /// The master's process.
@@ -135,11 +139,11 @@ pub(crate) struct Totals {
     /// How many phased restarts there have been.
     pub(super) phase: AtomicU32,
     pub(super) restarts: Family<Restart>,
-    /// What the workers that have left had counted.
-    departed: Records,
+    /// What the workers that have left had counted: two pages, of which the book names one.
+    pub(super) departed: [Records; 2],
 }
 
-atomics_only!(Totals { folding, started_at, master, phase, restarts, departed });
+atomics_only!(Totals { book, started_at, master, phase, restarts, departed });
 
 /// How far a worker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,40 +243,14 @@ impl Table {
             ));
         }
         let one = shared::<Totals>(1)?;
-        let table =
-            Self { totals: &one[0], lines: shared(slots)?, records: shared(slots)?, departed_requests: shared(slots)? };
+        let table = Self {
+            totals: &one[0],
+            lines: shared(slots)?,
+            records: shared(slots)?,
+            departed_requests: shared(2 * slots)?,
+        };
         table.totals.started_at.store(clock::unix_seconds(), Relaxed);
         table.totals.master.store(std::process::id(), Relaxed);
         Ok(table)
-    }
-
-    /// Moves what the worker of a place has counted to the departed, for good. Only the master does it.
-    pub(super) fn fold(&self, slot: usize) {
-        let (line, records) = (&self.lines[slot], &self.records[slot]);
-        self.totals.folding.fetch_add(1, Relaxed);
-        fence(Release);
-        self.totals.departed.add(records, Of::Departed);
-        if let Some(requests) = self.departed_requests.get(line.index.load(Relaxed) as usize) {
-            requests.fetch_add(records.stats.snapshot().requests, Relaxed);
-        }
-        records.reset();
-        self.totals.folding.fetch_add(1, Release);
-    }
-
-    /// Does `sum`, which adds up over the departed and the living, until no worker was folded meanwhile. A master that was killed while
-    /// it folded holds no reader up for long.
-    pub(super) fn undisturbed<T>(&self, mut sum: impl FnMut(&Records) -> T) -> T {
-        const TRIES: usize = 1000;
-        let mut tries = 0;
-        loop {
-            let before = self.totals.folding.load(Acquire);
-            let result = sum(&self.totals.departed);
-            fence(Acquire);
-            tries += 1;
-            if before.is_multiple_of(2) && self.totals.folding.load(Relaxed) == before || tries == TRIES {
-                return result;
-            }
-            std::thread::yield_now();
-        }
     }
 }

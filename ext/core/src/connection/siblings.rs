@@ -62,15 +62,15 @@ impl Siblings {
         self.member.adoption()
     }
 
-    /// A sibling that would run a new request at once, where this worker would not. It is asked no more than once: the caller is to
+    /// A sibling that would run a new request at once. No other worker is told of it until there is news of it: the caller is to
     /// [`send`](Self::send) it a connection.
     pub(crate) fn idle_one(&self) -> Option<usize> {
-        if !self.hands_over || self.member.has_room() { None } else { self.member.claim_idle_sibling() }
+        self.member.claim_idle_sibling()
     }
 
-    /// Whether the next request of a connection that this worker has would wait here for so long that it is worth its while to send
-    /// the connection to a sibling: others wait already, or the one that runs takes long.
-    pub(super) fn would_help(&self) -> bool {
+    /// Whether a request would wait here for so long that it is worth its while to send its connection to a sibling: others wait
+    /// already, or the one that runs takes long. Costs a few loads where it would not.
+    pub(crate) fn would_help(&self) -> bool {
         self.hands_over
             && !self.member.has_room()
             && (self.member.waiting() > 0 || self.queue.since_last_taken(Instant::now()) > LONG)

@@ -46,7 +46,8 @@ impl PoolState {
         let admission = &self.roster.admission;
         // Workers that are to come were asked for when something waited; now nothing does, and they may take what comes.
         let has_thread = admission.tally().idle > 0 || admission.workers() < self.roster.max_threads();
-        !self.is_closed() && self.queue.is_empty() && admission.tally().active == 0 && has_thread
+        let runs_at_once = self.queue.is_empty() && admission.tally().active == 0 && !self.out_of_band.is_working();
+        !self.is_closed() && runs_at_once && has_thread
     }
 
     /// Tells the siblings what has changed.

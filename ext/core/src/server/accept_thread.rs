@@ -36,8 +36,8 @@ use crate::{
     log::event::LogEvent,
 };
 
-/// Connections between the thread and the I/O thread.
-const CHANNEL: usize = 16;
+/// Connections between the thread and the I/O thread. Few, because they wait where this worker has as many as it may.
+const CHANNEL: usize = 4;
 
 /// How often the thread looks for what it was not woken for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -256,9 +256,10 @@ impl Accepting {
         }
     }
 
-    /// Sends a new connection to a sibling that is idle, where this worker is not; everything else to the I/O thread.
+    /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
     fn pass(&self, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
+            && self.siblings.would_help()
             && let Some(sibling) = self.siblings.idle_one()
         {
             let one_shot = self.shared.phase().is_stopping();

@@ -13,14 +13,17 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use rustix::net::SendFlags;
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
 
 use super::{Message, signals::signal_of};
 use crate::{
+    cluster::handover::SEND_FLAGS,
     lifecycle::{Event, Signal},
     sync::{
         Parker,
@@ -37,6 +40,8 @@ const REOPEN: u8 = b'L';
 pub(super) struct Control {
     socket: OwnedFd,
     reopening: Mutex<Reopening>,
+    /// A signal has come that has this worker leave.
+    signalled: AtomicBool,
 }
 
 /// How often the logs were to be opened anew, and what tells of the next time.
@@ -50,13 +55,31 @@ struct Reopening {
 impl Control {
     pub(super) fn new(socket: OwnedFd) -> Arc<Self> {
         let (trigger, next) = latch();
-        Arc::new(Self { socket, reopening: Mutex::new(Reopening { asked: 0, next, trigger: Some(trigger) }) })
+        Arc::new(Self {
+            socket,
+            reopening: Mutex::new(Reopening { asked: 0, next, trigger: Some(trigger) }),
+            signalled: false.into(),
+        })
+    }
+
+    /// What a signal to this worker alone asks for. It leaves on SIGTERM, when the master has agreed: a signal to the whole process
+    /// group reaches the master too, and then all drain together, by the plan. A second one does not wait for the master. The master
+    /// has Ctrl-C, like all processes of the terminal, and passes on what that means.
+    pub(super) fn signalled(&self, signal: Signal) -> Option<Event> {
+        match signal {
+            Signal::Term | Signal::Quit if self.signalled.swap(true, Relaxed) => Some(Event::Retire),
+            Signal::Term | Signal::Quit => {
+                self.tell("leave\n");
+                None
+            }
+            Signal::Int | Signal::Hup => None,
+        }
     }
 
     /// Tells the master something. A master that reads nothing is not waited for.
     pub(super) fn tell(&self, line: &str) {
         // One that is gone is noticed by the reader.
-        let _ = rustix::net::send(&self.socket, line.as_bytes(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        let _ = rustix::net::send(&self.socket, line.as_bytes(), SEND_FLAGS);
     }
 
     fn reopening(&self) -> MutexGuard<'_, Reopening> {

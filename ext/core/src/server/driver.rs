@@ -97,6 +97,11 @@ impl Driver {
         self.closing.clone()
     }
 
+    /// The control socket of a worker.
+    pub(super) fn control(&self) -> Option<Arc<Control>> {
+        self.control.clone()
+    }
+
     /// What answers on the admin listener, and ends when a worker leaves its cluster.
     pub(super) fn answers_on_admin(&mut self, task: AbortHandle) {
         self.admin = Some(task);

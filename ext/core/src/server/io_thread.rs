@@ -21,6 +21,7 @@ use super::accept_thread::AcceptThread;
 use super::{
     Message, Observer,
     admin_acceptor::{AdminListener, accept_admin},
+    control::Control,
     driver::Driver,
     heartbeat::Heartbeat,
     inbox::receive,
@@ -131,8 +132,7 @@ impl IoThread {
         let shared = driver.shared();
         runtime.block_on(async {
             if let Some((stream, messages)) = signals {
-                let in_cluster = shared.services.siblings.is_some();
-                tokio::spawn(forward_signals(stream, messages, in_cluster));
+                tokio::spawn(forward_signals(stream, messages, driver.control()));
             }
             if let Some(heartbeat) = heartbeat.clone() {
                 tokio::spawn(heartbeat.run());
@@ -207,10 +207,10 @@ pub(super) fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: 
 }
 
 /// Passes signals on to the driver, until they are ignored.
-async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>, in_cluster: bool) {
+async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>, control: Option<Arc<Control>>) {
     let Ok(mut stream) = UnixStream::from_std(stream) else { return };
     while let Ok(byte) = stream.read_u8().await {
-        if let Some(event) = signal_of(byte).and_then(|signal| event_of(signal, in_cluster)) {
+        if let Some(event) = signal_of(byte).and_then(|signal| event_of(signal, control.as_deref())) {
             // Full means that as many events wait already.
             let _ = messages.try_send(Message { event, at: now() });
         }

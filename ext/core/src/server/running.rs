@@ -127,7 +127,7 @@ impl Running {
     /// The interpreter reports a signal, which the server may have heard by itself already.
     pub fn signalled(&self, signal: Signal, at: Instant) {
         let heard = self.signal_listener().as_ref().is_some_and(|listener| listener.heard(signal));
-        if !heard && let Some(event) = event_of(signal, self.control.is_some()) {
+        if !heard && let Some(event) = event_of(signal, self.control.as_deref()) {
             self.tell(event, at);
         }
     }

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::control::Control;
 use crate::{
     lifecycle::{Event, Signal},
     sys::{self, SignalAction},
@@ -128,14 +129,9 @@ impl Drop for BootGuard {
     }
 }
 
-/// What a signal to this process asks for. A worker of a cluster leaves alone on SIGTERM; what a signal is to the whole, its master
-/// tells it, which has Ctrl-C like all processes of the terminal.
-pub(crate) fn event_of(signal: Signal, in_cluster: bool) -> Option<Event> {
-    match signal {
-        _ if !in_cluster => Some(Event::Signal(signal)),
-        Signal::Term | Signal::Quit => Some(Event::Retire),
-        Signal::Int | Signal::Hup => None,
-    }
+/// What a signal to this process asks for: of a single process, and of a worker that has the control socket to its master.
+pub(super) fn event_of(signal: Signal, control: Option<&Control>) -> Option<Event> {
+    control.map_or(Some(Event::Signal(signal)), |control| control.signalled(signal))
 }
 
 /// The signal that a byte stands for.
@@ -172,9 +168,14 @@ mod tests {
 
     #[test]
     fn a_signal_to_a_worker_is_not_the_clusters() {
-        let retire = Some(Event::Retire);
-        assert_eq!(Signal::ALL.map(|signal| event_of(signal, true)), [retire, retire, None, None]);
-        assert_eq!(event_of(Signal::Int, false), Some(Event::Signal(Signal::Int)));
+        let (mut master, worker) = UnixStream::pair().unwrap();
+        let control = Control::new(worker.into());
+        assert_eq!(Signal::ALL.map(|signal| event_of(signal, Some(&control))), [None, Some(Event::Retire), None, None]);
+        drop(control);
+        let mut told = String::new();
+        master.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "leave\n", "its master decides, and a second signal does not wait for that");
+        assert_eq!(event_of(Signal::Int, None), Some(Event::Signal(Signal::Int)));
     }
 
     fn guard(limit: Duration) -> (BootGuard, mpsc::Receiver<()>) {

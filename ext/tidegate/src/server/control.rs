@@ -2,7 +2,7 @@
 //! shows them of its settings.
 
 use magnus::{Error, RString, Ruby, Symbol};
-use tidegate_core::{NextQuestion, Parker, Reply};
+use tidegate_core::{GcFigures, NextQuestion, Parker, Reply};
 
 use super::{Server, ServerState};
 use crate::{error, gvl};
@@ -50,5 +50,28 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// What the garbage collector tells of itself: the time of all collections in nanoseconds, how many there were, how many of them were
+    /// major, slots with a live object, pages of the heap, and bytes allocated outside it since the last one.
+    pub(super) fn publish_gc(
+        &self,
+        time_ns: u64,
+        count: u64,
+        major_count: u64,
+        heap_live_slots: u64,
+        heap_pages: u64,
+        malloc_increase_bytes: u64,
+    ) {
+        if let Some(running) = self.running() {
+            running.publish_gc(&GcFigures {
+                count,
+                major_count,
+                time_ns,
+                heap_live_slots,
+                heap_pages,
+                malloc_increase_bytes,
+            });
+        }
     }
 }

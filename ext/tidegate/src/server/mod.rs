@@ -312,6 +312,7 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("retire", method!(Server::retire, 0))?;
     class.define_method("live_on", method!(Server::live_on, 0))?;
     class.define_method("conclude_cluster", method!(Server::conclude_cluster, 3))?;
+    class.define_method("publish_gc", method!(Server::publish_gc, 6))?;
     class.define_method("await_reopen", method!(Server::await_reopen, 1))?;
     class.define_method("ready_sentence", method!(Server::ready_sentence, 2))?;
     class.define_method("end_guard", method!(Server::end_guard, 0))?;

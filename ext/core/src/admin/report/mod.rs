@@ -138,6 +138,7 @@ impl Report {
             threads_idle: tally.idle as u64,
             threads_limit: self.queue.max_threads() as u64,
             queue_depth: self.queue.len() as u64,
+            threads_stuck: self.queue.stuck() as u64,
             queue_limit: self.queue.max_queue() as u64,
             unattended_ns: nanoseconds(self.queue.unattended(now)),
             connections_limit: connections.max_connections(),

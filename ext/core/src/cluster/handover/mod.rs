@@ -32,6 +32,12 @@ pub(crate) const MAX_READ_AHEAD: usize = 8192;
 
 const HEADER: usize = 2;
 
+/// Nothing that is sent between the processes of a cluster is waited for, and none of them ends because its peer has.
+#[cfg(target_os = "linux")]
+pub(crate) const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(not(target_os = "linux"))]
+pub(crate) const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
+
 /// What the receiver has to know of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traits {
@@ -180,7 +186,7 @@ impl Mailbox {
         }
         let header = [VERSION, traits.to_byte()];
         let parts = [IoSlice::new(&header), IoSlice::new(read_ahead)];
-        match sendmsg(&self.writer, &parts, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match sendmsg(&self.writer, &parts, &mut control, SEND_FLAGS) {
             Ok(_) => Ok(()),
             // Too many sockets of this user are on their way, or the system is short of memory.
             Err(Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM) => Err(io::ErrorKind::WouldBlock.into()),
