@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::BorrowedFd,
+    path::Path,
     sync::{
         Arc,
         atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -161,6 +162,7 @@ impl Member {
         self.rescue(|line| {
             line.state.load(Acquire) == WorkerState::Free as u32
                 || now.saturating_sub(line.heartbeat.load(Relaxed)) >= SILENT_AFTER_MS
+                || !Path::new("/proc").join(line.pid.load(Acquire).to_string()).exists()
         });
     }
 
@@ -172,7 +174,7 @@ impl Member {
     fn rescue(&self, from: impl Fn(&Line) -> bool) {
         let (lines, handover) = (self.cluster.table.lines, &self.cluster.handover);
         (0..lines.len())
-            .filter(|slot| *slot != self.slot && from(&lines[*slot]) && handover.inbox(*slot).holds_messages())
+            .filter(|slot| *slot != self.slot && handover.inbox(*slot).holds_messages() && from(&lines[*slot]))
             .for_each(|slot| handover.pass_on(slot));
     }
 
