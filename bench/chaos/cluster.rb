@@ -48,7 +48,12 @@ module Chaos
     def molds = Processes.children(pid).count { |child| Processes.title(child).start_with?("tidegate: mold") }
 
     # The pids of the workers, also of those that boot.
-    def pids = Processes.children(pid).select { |child| Processes.title(child).start_with?("tidegate: worker") }
+    # @raise [Rig::Unavailable] if the master has gone
+    def pids
+      raise Rig::Unavailable, "the master has ended: #{@child.outcome}" unless Processes.alive?(pid)
+
+      Processes.children(pid).select { |child| Processes.title(child).start_with?("tidegate: worker") }
+    end
 
     # The pids of the workers that serve.
     def serving = pids.reject { |child| Processes.title(child).include?("booting") }

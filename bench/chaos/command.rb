@@ -70,7 +70,7 @@ module Chaos
       if @settings.restart
         Replacing.new(@cluster, @settings.restart, random).run(@settings.times) { progress }
       else
-        Killing.new(@cluster, @outcomes, random).run(@settings.kills) { progress }
+        Killing.new(@cluster, @outcomes, random, signals: @settings.signals).run(@settings.kills) { progress }
       end
       @facts[:seconds] = (Rig.now - began_at).round
     end

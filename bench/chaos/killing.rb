@@ -7,8 +7,13 @@ module Chaos
     # Seconds between two kills.
     PAUSE = (0.1..1.0)
 
-    def initialize(cluster, outcomes, random)
+    # One signal to the master for so many kills.
+    KILLS_PER_SIGNAL = 4
+
+    # +signals+ are those that the master gets meanwhile.
+    def initialize(cluster, outcomes, random, signals: [])
       @cluster = cluster
+      @signals = signals
       @outcomes = outcomes
       @random = random
     end
@@ -18,6 +23,7 @@ module Chaos
       count.times do
         sleep(@random.rand(PAUSE))
         kill_one
+        @cluster.signal(@signals.sample(random: @random)) if @signals.any? && @random.rand(KILLS_PER_SIGNAL).zero?
         yield
       end
     end

@@ -12,10 +12,10 @@ module Chaos
            bench/chaos/run --restart phased --times 10      replaces workers under load
   TEXT
 
-  Settings = Struct.new(:workers, :kills, :restart, :times, :rate, :rtt, :clients, :seed, :verbose, keyword_init: true) do
+  Settings = Struct.new(:workers, :kills, :signals, :restart, :times, :rate, :rtt, :clients, :seed, :verbose, keyword_init: true) do
     # @raise [OptionParser::ParseError]
     def self.parse(argv)
-      given = new(workers: 4, kills: 50, times: 10, rate: 300.0, rtt: 0.0, seed: Random.new_seed % 100_000)
+      given = new(workers: 4, kills: 50, signals: [], times: 10, rate: 300.0, rtt: 0.0, seed: Random.new_seed % 100_000)
       rest = parser(given).parse(argv)
       raise OptionParser::InvalidArgument, rest.first unless rest.empty?
 
@@ -26,6 +26,7 @@ module Chaos
       OptionParser.new(USAGE) do |o|
         o.on("--workers N", Integer, "workers of the cluster (#{given.workers})") { |value| given.workers = value }
         o.on("--kills N", Integer, "how often a random worker is killed (#{given.kills})") { |value| given.kills = value }
+        o.on("--signals LIST", Array, "to the master too, now and then: USR1, USR2, URG, TTIN, TTOU, HUP") { |value| given.signals = value }
         o.on("--restart HOW", RESTARTS, "replace workers instead: #{RESTARTS.join(", ")}") { |value| given.restart = value }
         o.on("--times N", Integer, "how often all of them are (#{given.times})") { |value| given.times = value }
         o.on("--rate N", Float, "requests per second of the clients (#{given.rate})") { |value| given.rate = value }

@@ -57,6 +57,16 @@ RSpec.describe "a cluster that restarts", :processes do
     expect(server.exit_status).to eq 0
   end
 
+  it "survives signals that come while it becomes another image" do
+    server = versioned
+    Patience.until_true("another image") do
+      %i[USR2 TTIN TTOU].each { |name| server.signal(name) }
+      server.output.scan(/^tidegate: ready on/).size > 1
+    end
+    expect(alive?(server.pid)).to be true
+    expect(server.get("/").status).to eq 200
+  end
+
   it "does so on USR1 where the app is preloaded, and says so" do
     server = versioned
     File.write(version.path, "two")

@@ -15,6 +15,10 @@ module Tidegate
     # What an image passes on to the next.
     LEGACY = "TIDEGATE_LEGACY"
 
+    # Signals that the new image is not to die of. Ruby unblocks all signals when it starts, before the program can trap any; those that
+    # are ignored it leaves so.
+    STEERING = %w[USR1 USR2 URG TTIN TTOU].freeze
+
     # The words of the command that started this process; nil if they are not known any more. A program that sets a process title,
     # as `bundle exec` does, overwrites what the system has of them.
     def self.own_command
@@ -95,8 +99,11 @@ module Tidegate
       Native.hold_signals
       return Native.release_signals if yield
 
+      steering = OtherSignals.terminal? ? STEERING : [*STEERING, "HUP"] # where HUP does not mean that the terminal has gone
+      before = steering.to_h { |name| [name, Signal.trap(name, "IGNORE")] }
       exec({ LEGACY => JSON.generate(@legacy), **@env }, *@command, chdir: @directory, **@descriptors)
     rescue SystemCallError => error
+      before&.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
       Native.release_signals
       raise Error, "cannot restart: #{Fault.reason(error)}"
     end

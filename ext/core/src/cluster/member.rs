@@ -3,6 +3,7 @@
 use std::{
     io,
     os::fd::BorrowedFd,
+    path::Path,
     sync::{
         Arc,
         atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -152,6 +153,29 @@ impl Member {
             self.cluster.handover.pass_on(sibling);
         }
         Ok(())
+    }
+
+    /// Gives the others what waits for workers that do not take it: that have given no sign of life for a while, or have gone. Their
+    /// master sees to it where it can, which one that has become another image since then cannot.
+    pub(crate) fn rescue_what_waits(&self) {
+        let now = clock::monotonic_ms();
+        self.rescue(|line| {
+            line.state.load(Acquire) == WorkerState::Free as u32
+                || now.saturating_sub(line.heartbeat.load(Relaxed)) >= SILENT_AFTER_MS
+                || !Path::new("/proc").join(line.pid.load(Acquire).to_string()).exists()
+        });
+    }
+
+    /// The same for whichever worker it is: this one leaves, and may be the last that can.
+    pub(crate) fn rescue_all(&self) {
+        self.rescue(|_| true);
+    }
+
+    fn rescue(&self, from: impl Fn(&Line) -> bool) {
+        let (lines, handover) = (self.cluster.table.lines, &self.cluster.handover);
+        (0..lines.len())
+            .filter(|slot| *slot != self.slot && handover.inbox(*slot).holds_messages() && from(&lines[*slot]))
+            .for_each(|slot| handover.pass_on(slot));
     }
 
     /// Where connections for a sibling go.

@@ -96,6 +96,28 @@ fn a_connection_for_a_sibling_that_has_died_since_it_was_claimed_goes_to_the_oth
 }
 
 #[test]
+fn what_waits_for_a_sibling_that_gives_no_sign_of_life_goes_to_the_others() {
+    let cluster = Cluster::create(3).unwrap();
+    let [one, other] = [0, 1].map(|index| serving(&cluster, index));
+    let (_client, socket) = UnixStream::pair().unwrap();
+    let send = |slot| cluster.handover.inbox(slot).send(socket.as_fd(), Traits::default(), b"").unwrap();
+    let rescued = || cluster.handover.adoption().receive().is_ok();
+    send(other.slot());
+    one.rescue_what_waits();
+    assert!(!rescued(), "it lives, and takes it by itself");
+    cluster.table.lines[other.slot()].heartbeat.fetch_sub(60_000, Relaxed);
+    one.rescue_what_waits();
+    assert!(rescued(), "it has died, or stands still");
+    send(2);
+    one.rescue_what_waits();
+    assert!(rescued(), "it has gone");
+    other.beat();
+    send(other.slot());
+    one.rescue_all();
+    assert!(rescued(), "the one that leaves does not ask");
+}
+
+#[test]
 fn two_senders_never_claim_the_same_sibling() {
     let cluster = Cluster::create(3).unwrap();
     let [idle, one, two] = [0, 1, 2].map(|index| serving(&cluster, index));

@@ -51,6 +51,7 @@ impl Heartbeat {
             None => self.member.beat(),
         }
         self.report.publish();
+        self.member.rescue_what_waits();
     }
 
     fn enter(&self) {

@@ -63,6 +63,7 @@ const ADOPTION_PAUSE: Duration = Duration::from_millis(5);
 /// that its own connections were taken, and takes them back where no sibling is there to do that. Returns whether there is more to
 /// serve.
 pub(super) async fn settle(siblings: &Siblings, shared: &Arc<Shared>, leaves: bool) -> bool {
+    siblings.member().rescue_all();
     let deadline = Instant::now() + ADOPTION_MAX;
     while leaves && siblings.adoption().holds_messages() && Instant::now() < deadline {
         sleep(ADOPTION_PAUSE).await;
