@@ -69,10 +69,22 @@ module Chaos
     # Processes that are neither the master nor its children.
     def orphans = Processes.group(pid) - [pid] - Processes.children(pid)
 
-    # Asks the app for something, outside of the load. Nil if that fails.
-    def get(path)
-      read = [RbConfig.ruby, "--disable-gems", "-rsocket", "-e", "s = TCPSocket.new(*ARGV[0, 2]); s.write(ARGV[2]); print s.read"]
-      IO.popen([*inside(:clients), *read, @host, @port.to_s, "GET #{path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n\r\n"], &:read)
+    # Sends what it is given on so many connections at a time, says so, and then prints all that comes.
+    ASK = <<~RUBY
+      host, port, request, count = ARGV
+      sockets = Array.new(count.to_i) { TCPSocket.new(host, port).tap { |socket| socket.write(request) } }
+      $stdout.sync = true
+      puts "sent"
+      sockets.each { |socket| puts socket.read rescue puts "failed" }
+    RUBY
+
+    # Asks the app for something so many times at once, outside of the load. Yields when that was sent, and returns the answers.
+    def get(path, count: 1)
+      request = "GET #{path} HTTP/1.1\r\nhost: chaos\r\nconnection: close\r\n\r\n"
+      IO.popen([*inside(:clients), RbConfig.ruby, "--disable-gems", "-rsocket", "-e", ASK, @host, @port.to_s, request, count.to_s]) do |client|
+        yield if client.gets && block_given?
+        client.read
+      end
     end
 
     # Waits for what the block returns.

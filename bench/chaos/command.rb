@@ -112,12 +112,12 @@ module Chaos
 
     # What is under way is answered, and no process is left.
     def kill_master
-      slow = Array.new(SLOW) { Thread.new { @cluster.get("/slow") } }
-      @cluster.await("the slow requests", within: 10) { Processes.connection_count(@cluster.pid, @cluster.port) >= SLOW }
-      sleep 0.3 # they are sent as soon as they are connected
-      killed_at = Rig.now
-      @cluster.signal(:KILL)
-      @facts[:slow] = slow.count { |thread| thread.value.to_s.start_with?("HTTP/1.1 200") }
+      killed_at = nil
+      answers = @cluster.get("/slow", count: SLOW) do
+        killed_at = Rig.now
+        @cluster.signal(:KILL)
+      end
+      @facts[:slow] = answers.scan("HTTP/1.1 200").size
       @cluster.await("the workers to leave", within: LEAVE) { Processes.group(@cluster.pid).empty? }
       @facts[:end] = "all gone #{(Rig.now - killed_at).round(1)} s after KILL to the master"
     rescue Rig::Unavailable => error
