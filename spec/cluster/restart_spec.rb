@@ -134,6 +134,15 @@ RSpec.describe "a cluster that restarts", :processes do
     Patience.until_true("another mold") { server.output.scan("becomes the mold").size == 2 }
   end
 
+  it "has no mold that it has not asked for" do
+    server = cluster
+    first, = worker_pids(server)
+    Process.kill(:URG, first)
+    Process.kill(:TERM, first)
+    wait_gone(first)
+    expect(wait_workers(server, 2)).not_to include(first)
+  end
+
   it "goes on without its mold" do
     server = cluster
     server.signal(:URG)

@@ -220,7 +220,7 @@ module Tidegate
       when "booted" then booted(worker)
       when "leave" then worker.asked
       when "retiring" then leaves_by_itself(worker) if worker.serving?
-      when "mold" then cast(worker)
+      when "mold" then worker.equal?(@candidate) ? cast(worker) : worker.signal(:TERM) # another image may have wanted it
       else return line
       end
       nil
