@@ -18,7 +18,7 @@ module Tidegate
     def run
       @parts.server.live_on
       hooks(:before_refork).run
-      warm_up
+      clean_up
       Process.setproctitle("tidegate: mold [#{@parts.tag}]")
       @control.write("mold\n")
       while (line = order)
@@ -72,10 +72,9 @@ module Tidegate
       WorkerProcess.new(@parts, index, slot, control).run
     end
 
-    def warm_up
-      GC.start
-      Process.warmup if Process.respond_to?(:warmup)
-    end
+    # Process.warmup would move objects together, and so write to all pages: none of them would be the master's any more, which has
+    # the same app in the same places.
+    def clean_up = GC.start
 
     def hooks(name) = Hooks.new(name, @parts.configuration.public_send(name), @parts.log)
   end
