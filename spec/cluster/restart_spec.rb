@@ -2,6 +2,7 @@
 
 # Restarts of a cluster: other code in the place of the old, while clients ask all the time.
 
+require "json"
 require "tempfile"
 
 RSpec.describe "a cluster that restarts", :processes do
@@ -30,7 +31,7 @@ RSpec.describe "a cluster that restarts", :processes do
   end
 
   it "replaces the workers on USR1, one after the other" do
-    server = versioned("--no-preload")
+    server = versioned("--no-preload", "--admin", "tcp://127.0.0.1:0")
     before = worker_pids(server)
     File.write(version.path, "two")
     failed = asking(server) do
@@ -39,6 +40,8 @@ RSpec.describe "a cluster that restarts", :processes do
       serves(server, "two")
     end
     expect(failed).to eq []
+    stats = Wire.open(server.admin) { |wire| JSON.parse(wire.get("/stats").body) }
+    expect(stats.values_at("phase", "old_workers", "booted_workers")).to eq [1, 0, 2]
     expect(server.output.scan(/serves in the place of pid \d+ \(phased restart\)/).size).to eq 2
   end
 

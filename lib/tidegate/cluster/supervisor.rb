@@ -24,7 +24,7 @@ module Tidegate
     def initialize(parts, legacy: [], phase: 0)
       @parts = parts
       @log = parts.log
-      @phase = phase
+      phase.times { cluster.begin_phase } # so that reports count on
       @nursery = Nursery.new(parts)
       @roster = Roster.new(configuration.workers, strategy: configuration.worker_culling_strategy, most: cluster.slots / 2)
       legacy.each { |worker| @roster.add(worker) }
@@ -47,9 +47,9 @@ module Tidegate
     # Whether no worker can boot.
     def given_up? = @given_up == true
 
-    # Whether all serve that are to; true once.
+    # Whether all workers of this image serve; true once.
     def complete?
-      return false if @complete || count(&:serving?) < @roster.indices.size
+      return false if @complete || count { |worker| worker.slot && worker.serving? } < @roster.indices.size
 
       @complete = true
     end
@@ -78,7 +78,7 @@ module Tidegate
     end
 
     def phased_restart
-      @phase += 1
+      cluster.begin_phase
       @log.info("phased restart: the workers are replaced one after the other")
       @roster.replace_all(:phased)
     end
@@ -107,7 +107,7 @@ module Tidegate
     # Has the program of this process replaced; the workers stay.
     def pass_to(image)
       @nursery.close
-      image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: @phase + 1,
+      image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: cluster.begin_phase,
                  workers: select { |worker| (worker.serving? || worker.retiring?) && worker.control })
     end
 
@@ -203,7 +203,7 @@ module Tidegate
       return @log.error("no worker can be started: all #{cluster.slots} places are taken") unless slot
 
       hook(:before_worker_fork, index)
-      worker = @nursery.fork(index, slot, [*@others, *sockets], replaces:, phase: @phase)
+      worker = @nursery.fork(index, slot, [*@others, *sockets], replaces:)
       @roster.add(worker)
       hook(:after_worker_fork, index)
     rescue SystemCallError => error
@@ -283,7 +283,7 @@ module Tidegate
       worker.replace_for = nil
       cluster.gone(worker.slot)
       @nursery.mold = worker
-      @phase += 1
+      cluster.begin_phase
       @roster.replace_all(:refork)
     end
 

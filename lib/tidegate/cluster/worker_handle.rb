@@ -19,7 +19,7 @@ module Tidegate
     # +index+ counts the workers from 0, as hooks see it. +slot+ is the worker's line of the shared table; nil for a worker of the image
     # before this one. +control+ is the master's end of the socket. +replaces+ is the handle of the worker that leaves once this one
     # serves. +pid+ is nil until a worker that a mold has forked has said it.
-    def initialize(index:, slot:, control:, pid: nil, replaces: nil, request_limit: nil, state: :booting, phase: 0)
+    def initialize(index:, slot:, control:, pid: nil, replaces: nil, request_limit: nil, state: :booting)
       @index = index
       @slot = slot
       @control = control
@@ -27,12 +27,11 @@ module Tidegate
       @replaces = replaces
       @request_limit = request_limit
       @state = state
-      @phase = phase
       @began = now
       @unread = ""
     end
 
-    attr_reader :index, :slot, :control, :replaces, :request_limit, :phase
+    attr_reader :index, :slot, :control, :replaces, :request_limit
 
     # :booting, :serving, :retiring, :mold, or :gone once the process has ended.
     attr_reader :state

@@ -49,7 +49,7 @@ module Tidegate
       handles = legacy[:workers].map do |worker|
         control = UNIXSocket.for_fd(worker[:control])
         control.close_on_exec = true
-        WorkerHandle.new(index: worker[:index], slot: nil, control:, pid: worker[:pid], phase: worker[:phase], state: worker[:state].to_sym)
+        WorkerHandle.new(index: worker[:index], slot: nil, control:, pid: worker[:pid], state: worker[:state].to_sym)
       end
       { legacy: handles, phase: legacy[:phase] }
     end
@@ -110,6 +110,6 @@ module Tidegate
 
     private
 
-    def legacy_of(worker) = { pid: worker.pid, index: worker.index, control: worker.control.fileno, phase: worker.phase, state: worker.state }
+    def legacy_of(worker) = { pid: worker.pid, index: worker.index, control: worker.control.fileno, state: worker.state }
   end
 end

@@ -6,7 +6,7 @@ RSpec.describe Tidegate::Supervisor do
   let(:clock) { { now: 1000.0 } }
   let(:lines) { [] }
   let(:log) { instance_double(Tidegate::Log).tap { |log| %i[info error].each { |name| allow(log).to receive(name) { |line| lines << line } } } }
-  let(:cluster) { instance_double(Tidegate::Native::Cluster, slots: 16, reserve: 0, gone: nil, spawned: nil, count_restart: nil) }
+  let(:cluster) { instance_double(Tidegate::Native::Cluster, slots: 16, reserve: 0, gone: nil, spawned: nil, count_restart: nil, begin_phase: 1) }
   let(:configuration) { Tidegate::Configuration.resolve(flags: flags, env: {}) }
   let(:flags) do
     Tidegate::Configuration::Layer.new.tap do |layer|
