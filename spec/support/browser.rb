@@ -4,8 +4,6 @@
 # complains about.
 
 require "fileutils"
-require "io/nonblock"
-require "io/wait"
 require "json"
 require "tmpdir"
 
@@ -93,6 +91,7 @@ class Browser
     commands, @commands = IO.pipe
     @answers, answers = IO.pipe
     # Ruby's own are non-blocking, which a browser takes for their end.
+    require "io/nonblock" # which not every Ruby has that loads this
     [commands, answers].each { |pipe| pipe.nonblock = false }
     @pid = Process.spawn(self.class.program, *FLAGS, "--user-data-dir=#{@profile}", 3 => commands, 4 => answers, in: File::NULL,
                                                                                    out: File::NULL, err: File::NULL)

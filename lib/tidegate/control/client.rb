@@ -3,7 +3,6 @@
 # Asks the admin listener: one request for each connection, as it serves them, over TCP or a Unix socket.
 
 require "socket"
-require "io/wait"
 
 module Tidegate
   module Control

@@ -2,8 +2,6 @@
 
 # A terminal that a program has for itself: another screen than the shell's, keys as they are pressed, and all put back in the end.
 
-require "io/console"
-
 module Tidegate
   module Control
     class Screen
@@ -18,6 +16,7 @@ module Tidegate
 
       # +input+ and +output+ are one terminal.
       def initialize(input, output)
+        require "io/console" # which not every Ruby has that loads this
         @input = input
         @output = output
         @news, @bell = IO.pipe
