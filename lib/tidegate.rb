@@ -57,7 +57,6 @@ module Tidegate
   autoload :RackEnv, "tidegate/rack/env"
   autoload :RackHandler, "tidegate/rack/handler"
   autoload :Redirect, "tidegate/log/redirect"
-  autoload :Restart, "tidegate/command/restart"
   autoload :RestartFile, "tidegate/command/restart_file"
   autoload :Roster, "tidegate/cluster/roster"
   autoload :Running, "tidegate/running"

@@ -84,9 +84,20 @@ class Picker
   def open
     return if @listener
 
-    @listener = TCPServer.new(@host, @port)
+    @listener = reopen
     @listener.listen(BACKLOG)
     @acceptor = Thread.new(@listener) { |listener| accept(listener) }
+  end
+
+  # The port was closed meanwhile: a connection of another process may have it for a moment.
+  def reopen
+    tries ||= 0
+    TCPServer.new(@host, @port)
+  rescue Errno::EADDRINUSE
+    raise if (tries += 1) > 50
+
+    sleep(0.1)
+    retry
   end
 
   def close

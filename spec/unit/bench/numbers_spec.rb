@@ -50,7 +50,7 @@ RSpec.describe "What bench/run reads" do
 
   describe Comparison::Workload do
     it "finds every file of bench/workloads, with an app that is there and clients that bench/load knows" do
-      known = %w[name connections method path headers body_bytes keep_alive rate pause]
+      known = %w[name connections method path headers body_bytes keep_alive rate pause mix]
       described_class.names.each do |name|
         workload = described_class.find(name)
         named = workload.best_by.grep(/\./).map { |number| number.split(".").first }
@@ -58,7 +58,8 @@ RSpec.describe "What bench/run reads" do
         expect(File).to exist(workload.app), name
         expect(workload.clients.flat_map(&:keys) - known).to be_empty, name
         expect(workload.summary).not_to be_empty
-        expect(named - workload.clients.map { |client| client["name"] }).to be_empty, name
+        groups = workload.clients.flat_map { |client| [client["name"], *client["mix"]&.map { |kind| kind["name"] }] }
+        expect(named - groups).to be_empty, name
       end
     end
 
