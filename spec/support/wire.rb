@@ -115,6 +115,12 @@ class Wire
   # Whether nothing has come that was not read. Does not wait.
   def quiet? = @buffer.empty? && !@socket.wait_readable(0)
 
+  # Sends this and the end of our side in one, so that the server cannot see the one without the other.
+  def write_last(text)
+    @socket.send(text, Socket::MSG_MORE)
+    half_close
+  end
+
   # Says that we send nothing more, and goes on reading.
   def half_close
     @socket.shutdown(Socket::SHUT_WR)
