@@ -55,9 +55,7 @@ module Tidegate
     end
 
     # Has all that serve or boot replaced, one after the other.
-    def replace_all(reason, except: nil)
-      staying.each { |worker| worker.replace_for = reason unless worker.equal?(except) }
-    end
+    def replace_all(reason) = staying.each { |worker| worker.replace_for = reason }
 
     # Replaces nothing any more.
     def give_up_replacing = each { |worker| worker.replace_for = nil }
