@@ -9,7 +9,10 @@ use std::{
 use http::{Method, StatusCode, Version, header, request::Parts};
 
 pub use crate::http::guard::RawTarget;
-use crate::http::{body::RequestBody, response::Refusal};
+use crate::{
+    http::{body::RequestBody, response::Refusal},
+    tls::TlsInfo,
+};
 
 /// A request.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct Peer {
     pub local_port: u16,
     /// The client's IP address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
+    /// What its TLS handshake has agreed on; `None` where the connection is not encrypted.
+    pub tls: Option<Box<TlsInfo>>,
 }
 
 impl Peer {
@@ -54,6 +59,7 @@ impl Peer {
             },
             local_port: local.port(),
             source: Some(source),
+            tls: None,
         }
     }
 
@@ -65,6 +71,7 @@ impl Peer {
             local_host: "localhost".into(),
             local_port: 80,
             source: None,
+            tls: None,
         }
     }
 }

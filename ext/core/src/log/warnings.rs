@@ -24,6 +24,7 @@ pub(crate) struct Warnings {
     observer: Option<Observer>,
     spool: RateLimit,
     tls: RateLimit,
+    handshake: RateLimit,
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
@@ -72,6 +73,11 @@ impl Warnings {
     /// A client has begun a TLS handshake on an address that has none.
     pub(crate) fn tls_met(&self, peer: &Peer, now: Instant) {
         self.report(&self.tls, now, |more| LogEvent::TlsOnPlain { source: peer.source, more });
+    }
+
+    /// A TLS handshake has failed, and not because the client has gone.
+    pub(crate) fn handshake_failed(&self, peer: &Peer, why: &str, now: Instant) {
+        self.report(&self.handshake, now, |more| LogEvent::HandshakeFailed { source: peer.source, why, more });
     }
 
     /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.
