@@ -52,7 +52,8 @@ impl Address {
         let mut options = Query::parse(query).map_err(|why| wrong(&why))?;
         let backlog = options.take_number("backlog", 10).map_err(|why| wrong(&why))?;
         let backlog = backlog.map_or(BACKLOG, |n| i32::try_from(n).unwrap_or(i32::MAX));
-        let wire = WireOptions::take(matches!(scheme, "ssl" | "tls" | "https"), &mut options);
+        let wire =
+            WireOptions::take(matches!(scheme, "ssl" | "tls" | "https"), &mut options).map_err(|why| wrong(&why))?;
         let address = match scheme {
             "tcp" | "ssl" | "tls" | "https" => {
                 let (host, port) = split_host_port(place)

@@ -3,10 +3,12 @@
 mod address;
 mod admin;
 mod cluster;
+mod forwarding;
 mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
+mod trusted_proxies;
 mod wire;
 
 use std::{path::PathBuf, time::Duration};
@@ -17,11 +19,13 @@ pub use self::{
     address::{Address, Inherited},
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
+    forwarding::{ClientHeader, ForwardedHeaders, Forwarding},
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
-    wire::{TlsOptions, WireOptions},
+    trusted_proxies::TrustedProxies,
+    wire::{ProxyVersions, TlsOptions, WireOptions},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -78,6 +82,9 @@ pub struct Config {
     /// What is added to requests.
     #[serde(skip)]
     pub added_headers: AddedHeaders,
+    /// What proxies are believed.
+    #[serde(skip)]
+    pub forwarding: Forwarding,
     /// The shutdown's delays and budget.
     #[serde(skip)]
     pub shutdown: PlanOptions,
@@ -110,6 +117,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             added_headers: AddedHeaders::default(),
+            forwarding: Forwarding::default(),
             shutdown: PlanOptions::default(),
             cluster: ClusterOptions::default(),
             logging: Logging::default(),
@@ -131,13 +139,30 @@ impl Config {
             timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
             added_headers: settings.take()?,
+            forwarding: settings.take()?,
             shutdown: settings.take()?,
             cluster: settings.take()?,
             logging: settings.take()?,
             ..settings.take()?
         };
         settings.finish()?;
+        config.check_proxies()?;
         Ok(config)
+    }
+
+    /// An address where every connection begins with what a proxy says needs a proxy that is believed.
+    fn check_proxies(&self) -> Result<(), Error> {
+        let takes_header = |address: &&Address| address.wire().proxy_protocol.is_some();
+        if let Some(address) = self.admin.iter().find(takes_header) {
+            return Err(Error::configuration(format!("admin: {address} cannot have the PROXY protocol")));
+        }
+        match self.bind.iter().find(takes_header) {
+            Some(address) if self.forwarding.trusted_proxies.is_empty() => Err(Error::configuration(format!(
+                "bind: {address} takes connections with the PROXY protocol from trusted_proxies alone, and these are not set: they are the addresses \
+                 that the proxy connects from, such as 10.0.0.0/8, loopback, private or unix"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -285,6 +310,23 @@ mod tests {
         assert!(platform.starts_with("platform: unknown variant `Plain`"), "{platform}");
         let address = read(json!({ "bind": ["ftp://h:443"] })).unwrap_err();
         assert!(address.starts_with("bind: \"ftp://h:443\" is not an address to listen on"), "{address}");
+    }
+
+    #[test]
+    fn the_proxy_protocol_needs_a_proxy_that_is_trusted() {
+        let with = |proxies: Value| {
+            read(json!({ "bind": ["tcp://h:80?proxy_protocol=v2"], "trusted_proxies": proxies })).map(|_| ())
+        };
+        assert!(with(json!(["private"])).is_ok());
+        assert!(
+            with(json!([]))
+                .unwrap_err()
+                .starts_with("bind: tcp://h:80 takes connections with the PROXY protocol from trusted_proxies")
+        );
+        assert!(with(json!(["10.0.0.1/8"])).unwrap_err().starts_with("trusted_proxies: "));
+        let admin =
+            read(json!({ "admin": "tcp://h:80?proxy_protocol=true", "trusted_proxies": ["private"] })).unwrap_err();
+        assert!(admin.starts_with("admin: tcp://h:80 cannot have"), "{admin}");
     }
 
     #[test]

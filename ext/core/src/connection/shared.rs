@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, siblings::Siblings};
 use crate::{
-    config::{AddedHeaders, Config, Limits, Probes, Timeouts},
+    config::{AddedHeaders, Config, Forwarding, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::hijack::HijackGuard,
     http::{body::Budget, probe, response::Response},
@@ -42,6 +42,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) limits: Limits,
     pub(crate) probes: Probes,
     pub(crate) added_headers: AddedHeaders,
+    pub(crate) forwarding: Forwarding,
     /// How long the app may have a request.
     pub(crate) request_timeout: Option<Duration>,
     /// Where bodies wait that are too large for memory.
@@ -50,12 +51,14 @@ pub(crate) struct ConnectionSettings {
 
 impl ConnectionSettings {
     pub(crate) fn of(config: &Config) -> Self {
-        let Config { timeouts, limits, probes, added_headers, request_timeout, spool_directory, .. } = config;
+        let Config { timeouts, limits, probes, added_headers, forwarding, request_timeout, spool_directory, .. } =
+            config;
         Self {
             timeouts: *timeouts,
             limits: *limits,
             probes: probes.clone(),
             added_headers: *added_headers,
+            forwarding: forwarding.clone(),
             request_timeout: *request_timeout,
             spool_directory: spool_directory.clone(),
         }

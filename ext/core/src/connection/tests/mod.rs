@@ -90,6 +90,7 @@ impl Harness {
             limits,
             probes: Probes::default(),
             added_headers: Default::default(),
+            forwarding: Default::default(),
             request_timeout,
             spool_directory: std::env::temp_dir(),
         };

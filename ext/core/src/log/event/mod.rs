@@ -136,6 +136,15 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// A connection was refused on an address where connections begin with what a proxy says of them.
+    ProxyRefused {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// A sentence about the connection.
+        why: &'static str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// The liveness probe fails: requests wait, and nothing runs the app.
     Unattended {
         /// For how long.
@@ -205,6 +214,7 @@ impl LogEvent<'_> {
             Self::SpoolFailing { .. } => "spool_failing",
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::ProxyRefused { .. } => "proxy_refused",
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
@@ -241,6 +251,7 @@ impl LogEvent<'_> {
             | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
             | Self::HandshakeFailed { .. }
+            | Self::ProxyRefused { .. }
             | Self::Unmoved(..) => false,
         }
     }
