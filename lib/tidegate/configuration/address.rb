@@ -6,7 +6,7 @@
 module Tidegate
   class Configuration
     Address = Data.define(:scheme, :place, :query) do
-      # Reads `tcp://HOST:PORT` or `unix://PATH`, either with `?name=value&...`. Throws :invalid with the reason.
+      # Reads `tcp://HOST:PORT`, `ssl://HOST:PORT` or `unix://PATH`, each with `?name=value&...`. Throws :invalid with the reason.
       def self.parse(text)
         match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text) or
           throw :invalid, "an address is written tcp://HOST:PORT or unix://PATH"
@@ -21,7 +21,9 @@ module Tidegate
         parse("tcp://#{host}:#{port}")
       end
 
-      def tcp? = scheme == "tcp"
+      def tcp? = scheme == "tcp" || encrypted?
+
+      def encrypted? = %w[ssl tls https].include?(scheme)
 
       # The same address with the path of a Unix socket made absolute, so that the file can be found again however
       # often the application changes directory.
@@ -35,15 +37,20 @@ module Tidegate
 
       def check
         case scheme
-        when "tcp" then check_tcp
+        when "tcp", "ssl", "tls", "https" then check_tcp
         when "unix" then throw :invalid, "it needs a path, as in unix:///run/app.sock" if place.empty?
-        when "ssl", "https", "tls" then throw :invalid, "TLS is not supported yet"
         else throw :invalid, "it begins with neither tcp:// nor unix://"
         end
-        check_query(tcp? ? %w[backlog] : %w[backlog mode umask])
+        check_query(options)
       end
 
       private
+
+      def options
+        return %w[backlog mode umask] unless tcp?
+
+        encrypted? ? %w[backlog cert key] : %w[backlog]
+      end
 
       def check_tcp
         port = place[/\A(?:\[[\w:.%]+\]|[^\[\]:]+):(\d+)\z/, 1]
@@ -55,6 +62,8 @@ module Tidegate
         query.to_s.split("&").each do |pair|
           name, value = pair.split("=", 2)
           throw :invalid, "#{name} is not among its options: #{Nearest.hint(name, names)}" unless names.include?(name)
+          next if %w[cert key].include?(name)
+
           digits = name == "backlog" ? /\A\d+\z/ : /\A[0-7]{3,4}\z/
           throw :invalid, "#{name}=#{value} is not a number that it can have" unless digits.match?(value.to_s)
         end
