@@ -35,7 +35,7 @@ RSpec.describe Tidegate::Server do
       http_content_length_limit: nil, body_memory_limit: 114_688, head_limit: 114_688, header_fields_limit: 1000, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false,
-      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, liveness_timeout: 60.0,
+      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, trusted_proxies: [], forwarded_headers: [], strip_forwarded: false, liveness_timeout: 60.0,
       termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp",
       hand_over: true, request_timeout: nil, worker_shutdown_timeout: 30.0, inherit: []
     )

@@ -47,9 +47,9 @@ module Tidegate
       private
 
       def options
-        return %w[backlog mode umask] unless tcp?
+        return %w[backlog proxy_protocol mode umask] unless tcp?
 
-        encrypted? ? %w[backlog cert key] : %w[backlog]
+        encrypted? ? %w[backlog proxy_protocol cert key] : %w[backlog proxy_protocol]
       end
 
       def check_tcp
@@ -63,10 +63,15 @@ module Tidegate
           name, value = pair.split("=", 2)
           throw :invalid, "#{name} is not among its options: #{Nearest.hint(name, names)}" unless names.include?(name)
           next if %w[cert key].include?(name)
+          next check_proxy_protocol(value) if name == "proxy_protocol"
 
           digits = name == "backlog" ? /\A\d+\z/ : /\A[0-7]{3,4}\z/
           throw :invalid, "#{name}=#{value} is not a number that it can have" unless digits.match?(value.to_s)
         end
+      end
+
+      def check_proxy_protocol(value)
+        throw :invalid, "proxy_protocol is true, v1, v2 or false" unless %w[true v1 v2 false].include?(value)
       end
     end
   end

@@ -11,6 +11,7 @@ pub(crate) mod header_keys;
 pub(crate) mod hijack;
 mod input;
 pub(crate) mod lent_string;
+mod proxy_env;
 pub(crate) mod request_stream;
 mod response;
 mod response_body;

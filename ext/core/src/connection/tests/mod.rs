@@ -7,6 +7,7 @@ mod exchanges;
 mod framing;
 mod guard;
 mod hijack;
+mod proxied;
 mod siblings;
 mod slow_clients;
 mod spill;
