@@ -60,7 +60,7 @@ pub use self::{
     http::{
         body::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError,
+            ResponseBody, SendError, Trailers,
         },
         request::{Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
