@@ -62,7 +62,7 @@ pub use self::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
             ResponseBody, SendError, Trailers,
         },
-        request::{Peer, RawTarget, Request},
+        request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },
     lifecycle::{
