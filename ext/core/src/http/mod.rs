@@ -7,5 +7,4 @@ pub(crate) mod guard;
 pub(crate) mod probe;
 pub(crate) mod request;
 pub(crate) mod response;
-#[allow(dead_code, reason = "the streams of HTTP/2 use it, once they are there")]
 pub(crate) mod written_response;

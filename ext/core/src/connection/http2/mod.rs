@@ -8,16 +8,19 @@
 //! | `socket` | the socket as h2 reads and writes it |
 //! | `rounds` | the task's parts, which wake one another |
 //! | `head` `incoming` | the request: its head in the form that is common to all, its body as it arrives |
-//! | `stream` `outgoing` | the response, and how far its bytes are |
+//! | `stream` `outlet` `outgoing` | the response, its way to h2, and how far its bytes are |
+//! | `tunnel` | a stream that the app has hijacked |
 //! | `departure` | GOAWAY in two steps |
 
 mod departure;
 mod head;
 mod incoming;
 mod outgoing;
+mod outlet;
 mod rounds;
 mod socket;
 mod stream;
+mod tunnel;
 
 use std::{
     future::poll_fn,
@@ -38,7 +41,7 @@ use self::{
     outgoing::{Piece, Room},
     rounds::Rounds,
     socket::Lent,
-    stream::Stream,
+    stream::{Stream, Wanted},
 };
 use super::{
     NEVER, Shared, Socket,
@@ -53,7 +56,7 @@ use super::{
 };
 use crate::{
     config::{Http2, Limits},
-    http::response::Refusal,
+    http::{request::ConnectProtocol, response::Refusal, written_response::Asked},
     lifecycle::Phase,
     stats::{By, refused::Refused},
 };
@@ -330,11 +333,20 @@ impl<'a, S: Socket> Connection<'a, S> {
         }
         let service = self.service.of_stream(Arc::new(ConnectionState::of_stream(received)));
         let begun = Begun { head_since: None, arrival, target: None };
+        let asked = match (&head.method, head.extensions.get::<ConnectProtocol>()) {
+            (_, Some(_)) => Asked::Protocol,
+            (&Method::HEAD, None) => Asked::HeadOnly,
+            _ => Asked::Content,
+        };
         let asks = head.headers.contains_key(header::EXPECT).then(|| service.interim().clone());
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let incoming = Incoming::new(body, length, asks);
+        let (incoming, protocol) = match asked {
+            Asked::Protocol => (Incoming::none(), Some(body)),
+            _ => (Incoming::new(body, length, asks), None),
+        };
         let response = service.respond(head, incoming, begun, received);
-        self.streams.push(Stream::new(service, respond, response, self.room.clone()));
+        let wanted = Wanted { asked, protocol };
+        self.streams.push(Stream::new(service, respond, response, self.room.clone(), wanted));
     }
 
     /// A request that is not passed on.

@@ -67,7 +67,7 @@ impl Room {
 
 /// What a stream has given.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct Ledger {
     state: Arc<ConnectionState>,
     room: Arc<Room>,
     unwritten: AtomicUsize,
@@ -75,7 +75,7 @@ pub(super) struct Given {
     holds_more: AtomicBool,
 }
 
-impl Given {
+impl Ledger {
     pub(super) fn new(state: Arc<ConnectionState>, room: Arc<Room>) -> Arc<Self> {
         Arc::new(Self { state, room, unwritten: AtomicUsize::new(0), holds_more: AtomicBool::new(false) })
     }
@@ -89,7 +89,7 @@ impl Given {
             return None;
         }
         self.unwritten.fetch_add(length, AcqRel);
-        Some(Piece { bytes: chunk.split_to(length), unwritten: length, given: Some(self.clone()) })
+        Some(Piece { bytes: chunk.split_to(length), unwritten: length, ledger: Some(self.clone()) })
     }
 
     /// The stream has more, and can give none of it now.
@@ -146,16 +146,16 @@ impl Given {
 pub(super) struct Piece {
     bytes: Bytes,
     unwritten: usize,
-    given: Option<Arc<Given>>,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Piece {
     fn wrote(&mut self, length: usize) {
         self.unwritten -= length;
         if length > 0
-            && let Some(given) = &self.given
+            && let Some(ledger) = &self.ledger
         {
-            given.wrote(length);
+            ledger.wrote(length);
         }
     }
 }
