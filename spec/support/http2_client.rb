@@ -141,8 +141,8 @@ class HTTP2Client
   # Whether nothing more comes on it.
   def ended? = wire.wait_for(stream, "its end", &:over?).body.bytesize == @read[stream]
 
-  # Whether nothing has come that was not taken.
-  def quiet? = wire.settled? && wire.stream(stream).body.bytesize == @read[stream] && wire.stream(stream).fields.nil?
+  # Whether nothing has come of its body that was not taken, and it has not ended.
+  def quiet? = wire.settled? && wire.stream(stream).body.bytesize == @read[stream] && !wire.stream(stream).over?
 
   # Gives up all that was asked for.
   def abort
