@@ -56,7 +56,12 @@ use super::{
 };
 use crate::{
     config::{Http2, Limits},
-    http::{request::ConnectProtocol, response::Refusal, written_response::Asked},
+    http::{
+        body::ResponseBody,
+        request::ConnectProtocol,
+        response::{self, Refusal},
+        written_response::Asked,
+    },
     lifecycle::Phase,
     stats::{By, refused::Refused},
 };
@@ -133,12 +138,22 @@ struct Connection<'a, S: Socket> {
     room: Arc<Room>,
     age: Age,
     departure: Departure,
-    /// Since when there has been no stream.
-    idle_since: Option<Instant>,
+    rest: Rest,
     /// The drain's budget is used up.
     forced: bool,
     /// The last bytes are being written: until when, and how the connection ends then.
     closing: Option<(Instant, Ending)>,
+}
+
+/// Whether a connection has streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Exchanges are under way.
+    No,
+    /// All are over for the server; their last bytes are not, or what their clients still send.
+    Ending { since: Instant },
+    /// There has been none since then.
+    Idle { since: Instant },
 }
 
 /// What may be due on a connection.
@@ -165,7 +180,7 @@ impl<'a, S: Socket> Connection<'a, S> {
             room: Arc::default(),
             age: Age { begun, turn: fastrand::f64(), in_drain, answered: false },
             departure: Departure::None,
-            idle_since: Some(begun),
+            rest: Rest::Idle { since: begun },
             forced: false,
             closing: None,
         }
@@ -235,13 +250,17 @@ impl<'a, S: Socket> Connection<'a, S> {
 
     /// Whether nothing is under way, so that the connection may be closed for a new one.
     fn is_silent(&self) -> bool {
-        self.idle_since.is_some() && self.closing.is_none()
+        matches!(self.rest, Rest::Idle { .. }) && self.closing.is_none()
     }
 
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool {
-        let last = self.forced || self.departure == Departure::Over;
-        last && self.closing.is_none() && self.streams.is_empty()
+        let last = match self.rest {
+            Rest::No => false,
+            Rest::Ending { .. } => self.forced,
+            Rest::Idle { .. } => self.forced || self.departure == Departure::Over,
+        };
+        last && self.closing.is_none()
     }
 
     /// What is due next.
@@ -250,12 +269,18 @@ impl<'a, S: Socket> Connection<'a, S> {
         if let Some((at, _)) = self.closing {
             return Some((at, Task::GiveUp));
         }
-        let idle_at = self.idle_since.and_then(|since| timeouts.persistent_timeout.map(|limit| since + limit));
+        let idle_since = if let Rest::Idle { since } = self.rest { Some(since) } else { None };
+        let idle_at = idle_since.zip(timeouts.persistent_timeout).map(|(since, limit)| since + limit);
+        // Of streams that are over, h2 has what the client takes no longer.
+        let stuck = match (self.rest, timeouts.write_timeout) {
+            (Rest::Ending { since }, Some(limit)) => Some((since + limit, Task::Output(Due::Write))),
+            _ => None,
+        };
         let tell_at = [self.age.goes_at(phase), idle_at].into_iter().flatten().min();
         let depart = self.departure.due(tell_at).map(|at| (at, Task::Depart));
-        let give_way = self.idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
+        let give_way = idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
         let output = self.state().output_due(timeouts).map(|(at, due)| (at, Task::Output(due)));
-        [depart, give_way, output].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [depart, give_way, stuck, output].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Tells the client to go, or takes it that it knows.
@@ -282,7 +307,9 @@ impl<'a, S: Socket> Connection<'a, S> {
             self.shared().services.stats.http2_goaways.inc();
         }
         self.frames.abrupt_shutdown(Reason::NO_ERROR);
-        self.closing = Some((now() + LAST_BYTES, ending));
+        let patient = matches!(ending, Ending::Finished) && !self.forced;
+        let limit = self.shared().settings.timeouts.write_timeout.filter(|_| patient).unwrap_or(LAST_BYTES);
+        self.closing = Some((now() + limit, ending));
     }
 
     /// Polls what has something to do, once.
@@ -302,11 +329,13 @@ impl<'a, S: Socket> Connection<'a, S> {
                 Poll::Pending => break,
             }
         }
-        match (self.streams.is_empty(), self.idle_since) {
-            (true, None) => self.idle_since = Some(now()),
-            (false, Some(_)) => self.idle_since = None,
-            _ => {}
-        }
+        self.rest = match (self.streams.is_empty(), self.rest) {
+            (false, _) => Rest::No,
+            (true, idle @ Rest::Idle { .. }) => idle,
+            (true, _) if !self.frames.has_streams() => Rest::Idle { since: now() },
+            (true, Rest::No) => Rest::Ending { since: now() },
+            (true, ending) => ending,
+        };
         if self.state().is_blocked() {
             self.streams.iter().for_each(Stream::socket_blocked);
         }
@@ -360,10 +389,15 @@ impl<'a, S: Socket> Connection<'a, S> {
         if fault == Fault::Malformed {
             return reset(self.shared(), respond, Reason::PROTOCOL_ERROR);
         }
+        let response::Response { status, mut headers, body } = refusal.into_response();
+        headers.remove(header::CONNECTION);
+        headers.insert(header::DATE, self.shared().services.date.now());
         let mut head = Response::new(());
-        *head.status_mut() = refusal.status();
+        (*head.status_mut(), *head.headers_mut()) = (status, headers);
         // The client has gone, or gets it.
-        let _ = respond.send_response(head, true);
+        if let (Ok(mut stream), ResponseBody::Full(text)) = (respond.send_response(head, false), body) {
+            let _ = stream.send_data(Piece::of(text), true);
+        }
     }
 }
 

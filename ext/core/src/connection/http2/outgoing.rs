@@ -22,7 +22,7 @@ const AHEAD: usize = 256 * 1024;
 /// How many a stream may always give that has given none: a small response waits for no large one.
 const FIRST: usize = 4 * 1024;
 /// How many a stream gives at a time, so that streams take turns.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 32 * 1024;
 
 /// The room of all streams of a connection.
 #[derive(Debug, Default)]
@@ -150,11 +150,16 @@ pub(super) struct Piece {
 }
 
 impl Piece {
+    /// Of a message of the server's own, which fits into any buffer.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        Self { bytes, unwritten: 0, ledger: None }
+    }
+
     fn wrote(&mut self, length: usize) {
-        self.unwritten -= length;
         if length > 0
             && let Some(ledger) = &self.ledger
         {
+            self.unwritten -= length;
             ledger.wrote(length);
         }
     }

@@ -11,7 +11,7 @@ use http::HeaderMap;
 
 use super::{
     super::state::ConnectionState,
-    outgoing::{Ledger, Piece, Room},
+    outgoing::{Ledger, PIECE, Piece, Room},
     stream::End,
 };
 
@@ -86,7 +86,8 @@ impl Outlet {
 
     /// How much of the chunk the client takes; `None` where the stream is no more.
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        self.stream.reserve_capacity(self.chunk.len());
+        // No more than is given at a time: what one stream has asked for, the others do not get.
+        self.stream.reserve_capacity(self.chunk.len().min(PIECE));
         match self.stream.capacity() {
             0 => Poll::Ready(ready!(self.stream.poll_capacity(cx)).and_then(Result::ok)),
             window => Poll::Ready(Some(window)),

@@ -512,3 +512,29 @@ async fn trailers_go_both_ways() {
     assert!(body.data().await.is_none());
     assert_eq!(body.trailers().await.unwrap().unwrap()["x-sum"], "2");
 }
+
+/// The app's part is over, the client's is not: a drain waits for a client that takes its last bytes slowly.
+#[tokio::test(start_paused = true)]
+async fn a_drain_cuts_nothing_that_a_slow_client_still_takes() {
+    let harness = Harness::new();
+    let mut wire = Wire { client: harness.connect_with_buffer(1024) };
+    wire.client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    wire.send(SETTINGS, 0, 0, &[]).await;
+    wire.get(1).await;
+    harness.answer(response_of(ResponseBody::Full(vec![b'x'; 20_000].into()))).await;
+    while harness.shared.services.stats.snapshot().in_flight > 0 {
+        yield_now().await;
+    }
+    harness.enter(closing(60));
+    let mut received = 0;
+    while let Some((kind, flags, _, payload)) = wire.next().await {
+        tokio::time::sleep(s(1)).await;
+        match kind {
+            DATA => received += payload.len(),
+            PING if flags == 0 => {}
+            GOAWAY => assert!(payload[..4] == ALL.to_be_bytes() || received == 20_000, "{received}"),
+            _ => {}
+        }
+    }
+    assert_eq!(received, 20_000);
+}
