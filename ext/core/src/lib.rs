@@ -47,8 +47,8 @@ pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Inherited, Interpreter, Limits, LogFormat,
-        Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Http2, Inherited, Interpreter, Limits,
+        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,

@@ -9,7 +9,7 @@ use super::{Shared, Socket, state::ConnectionState, tracked_socket::TrackedSocke
 use crate::http::response::Refusal;
 
 /// How long a client may take to take the last bytes that are left for it, which fit into any buffer.
-const LAST_BYTES: Duration = Duration::from_secs(2);
+pub(super) const LAST_BYTES: Duration = Duration::from_secs(2);
 /// How often the kernel is asked whether it has delivered everything.
 const DELIVERY_POLL: Duration = Duration::from_millis(5);
 

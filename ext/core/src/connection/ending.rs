@@ -33,6 +33,8 @@ pub(super) enum Ending {
     Resting,
     /// A request has begun that the sibling in this slot would run at once.
     Elsewhere(usize),
+    /// The client speaks HTTP/2, and has said so without being asked (RFC 9113 §3.3).
+    Http2,
     /// The connection is a sibling's.
     HandedOver,
     /// Nothing came in for as long as is allowed, which in a drain is not long.
@@ -131,7 +133,7 @@ async fn end<S: Socket>(
     };
     match ending {
         // The connection does not end with these.
-        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) => {}
+        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) | Ending::Http2 => {}
         Ending::HandedOver => stats.handed_over.inc(),
         Ending::Lost => {}
         Ending::Evicted => stats.gave_way.inc(),

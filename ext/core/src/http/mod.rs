@@ -2,6 +2,7 @@
 
 pub(crate) mod added_headers;
 pub(crate) mod body;
+pub(crate) mod date;
 pub(crate) mod guard;
 pub(crate) mod probe;
 pub(crate) mod request;

@@ -92,7 +92,7 @@ pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
 
 /// A host and perhaps a port, and nothing else (RFC 3986 §3.2.2, §3.2.3): an IPv6 address in brackets, or a name, which may
 /// have whatever a name may have there, underscores too.
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((address, port))) if is_ipv6(address) => (None, port),
         Some(_) => return false,

@@ -149,6 +149,14 @@ declare! {
             "Connections that a worker has handed over to a sibling";
         taken_over: Counter, Connections, MetricsOnly, "tidegate_connections_taken_over",
             "Connections that a worker has taken over from a sibling";
+        http2_connections: Counter, Connections, MetricsOnly, "tidegate_http2_connections",
+            "Connections that have spoken HTTP/2";
+        http2_streams: Counter, Connections, MetricsOnly, "tidegate_http2_streams",
+            "Streams that clients have opened on connections of HTTP/2";
+        http2_resets: Family<By>, Connections, MetricsOnly, "tidegate_http2_resets",
+            "Streams that were reset, by the side that did it";
+        http2_goaways: Counter, Connections, MetricsOnly, "tidegate_http2_goaways",
+            "Connections of HTTP/2 whose clients were told to open no more streams";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
             "Signals that the server has heard";
         told_close: Counter, Drain, StatsToo, "tidegate_told_close",
@@ -173,6 +181,16 @@ labels! {
         QueueTimeout = "queue_timeout",
         /// The server ends.
         Ending = "ending",
+    }
+}
+
+labels! {
+    /// Which side has done something.
+    pub(crate) enum By by "by" {
+        /// The client.
+        Client = "client",
+        /// The server.
+        Server = "server",
     }
 }
 
