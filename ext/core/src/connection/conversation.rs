@@ -13,11 +13,12 @@ use tokio::{
 
 use super::{ConnectionSettings, Services, Shared, serve};
 use crate::{
-    config::{Limits, Probes, Timeouts},
+    config::{Http2, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::Exchange,
     http::{
         body::{NextPiece, ReadError, RequestBody, ResponseBody, channel},
+        date::DateHeader,
         request::{Peer, RawTarget},
         response::Response,
     },
@@ -133,6 +134,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
     let settings = ConnectionSettings {
         timeouts: Timeouts::default(),
         limits,
+        http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
         request_timeout: None,
@@ -145,6 +147,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         traffic: Arc::new(Traffic::new(false)),
         access_log: None,
         warnings: Arc::new(Warnings::reported_to(Arc::new(|_| {}))),
+        date: DateHeader::default(),
         siblings: None,
     };
     (Shared::new(settings, services, 1000), phase)

@@ -4,8 +4,9 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,8 +14,38 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::super::now;
 use crate::{http::guard::frames::Frames, stats::flood::Flood};
 
-/// What the client was found to flood the server with.
-pub(super) type Found = Arc<OnceLock<Flood>>;
+/// What the guard has found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found(Arc<Findings>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    flood: OnceLock<Flood>,
+    /// Since when the head of a request has been arriving.
+    head_since: Mutex<Option<Instant>>,
+}
+
+impl Found {
+    /// What the client floods the server with.
+    pub(super) fn get(&self) -> Option<&Flood> {
+        self.0.flood.get()
+    }
+
+    /// Since when the head of a request has been arriving, if one is.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        *self.head()
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Instant>> {
+        // No code that can panic runs under this lock.
+        self.0.head_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn set(&self, flood: Flood) {
+        // The first is what counts.
+        let _ = self.0.flood.set(flood);
+    }
+}
 
 /// A stream whose frames go through the guard.
 #[derive(Debug)]
@@ -32,8 +63,7 @@ impl<T> GuardedStream<T> {
 
     fn written(&mut self, bytes: &[u8]) {
         if let Err(flood) = self.frames.sent(bytes, now()) {
-            // The first is what counts.
-            let _ = self.found.set(flood);
+            self.found.set(flood);
         }
     }
 }
@@ -46,8 +76,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedStream<T> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if let Err(flood) = this.frames.received(&buf.filled()[before..], now()) {
-            let _ = this.found.set(flood);
+        let had_head = this.frames.head_since();
+        let received = this.frames.received(&buf.filled()[before..], now());
+        let head_since = this.frames.head_since();
+        if head_since != had_head {
+            *this.found.head() = head_since;
+        }
+        if let Err(flood) = received {
+            this.found.set(flood);
             buf.set_filled(before);
             return Poll::Pending;
         }

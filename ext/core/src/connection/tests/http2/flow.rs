@@ -154,3 +154,30 @@ async fn an_idle_connection_gives_way_to_a_new_one() {
     assert_eq!(wire.frame().await, None);
     assert_eq!(harness.shared.services.stats.snapshot().gave_way, 1);
 }
+
+/// No other request can come meanwhile (RFC 9113 §6.10), so the connection ends with it.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_takes_too_long_ends_the_connection() {
+    let harness = Harness::with_timeouts(Timeouts { head_timeout: Some(s(5)), ..Timeouts::default() });
+    for pieces in [2_usize, 0] {
+        let mut wire = Wire::begin(&harness).await;
+        wire.get(1).await;
+        harness.answer(ok("x")).await;
+        wire.expect_response(1).await;
+        let begun = now();
+        if pieces == 0 {
+            // Half of a frame.
+            wire.client.stream.write_all(&[0, 0, 6, HEADERS, 5, 0, 0, 0, 3, 0x82]).await.unwrap();
+        } else {
+            wire.send(HEADERS, END_STREAM, 3, &GET_FIELDS[..1]).await;
+        }
+        for at in 1..=pieces {
+            tokio::time::sleep(s(2)).await;
+            wire.send(CONTINUATION, 0, 3, &GET_FIELDS[at..=at]).await;
+        }
+        wire.expect_goaway(1).await;
+        assert_eq!(now() - begun, s(5));
+        assert_eq!(wire.frame().await, None);
+    }
+    assert_eq!(harness.shared.services.stats.refused.get(crate::stats::refused::Refused::HeadTimeout), 2);
+}

@@ -137,10 +137,24 @@ fn blames_client(code: &[u8]) -> bool {
     matches!(code, [0, 0, 0, 1 | 3 | 5 | 6 | 7 | 9 | 11])
 }
 
+/// How far the head of a request has come, which is divided into HEADERS and CONTINUATION (RFC 9113 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// None is arriving.
+    None,
+    /// Its last frame has begun.
+    Last,
+    /// More of its frames have to come.
+    Open,
+}
+
 /// The frames of a connection of HTTP/2, as far as the guard has to know them.
 #[derive(Debug)]
 pub(crate) struct Frames {
     begun: Instant,
+    block: Block,
+    /// Since when a head has been arriving.
+    head_since: Option<Instant>,
     inbound: Walk,
     outbound: Walk,
     allowed: Allowed,
@@ -149,7 +163,15 @@ pub(crate) struct Frames {
 impl Frames {
     /// A connection that begins at `now`, with the preface.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { begun: now, inbound: Walk::behind(PREFACE.len()), outbound: Walk::behind(0), allowed: ALLOWED }
+        let (block, head_since) = (Block::None, None);
+        Self {
+            begun: now,
+            block,
+            head_since,
+            inbound: Walk::behind(PREFACE.len()),
+            outbound: Walk::behind(0),
+            allowed: ALLOWED,
+        }
     }
 
     /// Looks at what has come from the client, in pieces of any size.
@@ -158,13 +180,35 @@ impl Frames {
     ///
     /// What the client sends too much of.
     pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        let Self { begun, inbound, allowed, .. } = self;
+        let Self { begun, block, head_since, inbound, allowed, .. } = self;
         let age = now.saturating_duration_since(*begun);
         let mut found = Ok(());
-        while let Some(checked) = inbound.next(&mut bytes, |frame| allowed.receive(&frame, age)) {
+        let mut ended = false;
+        let mut look = |frame: Frame<'_>| {
+            ended |= *block == Block::Last;
+            *block = match frame.kind {
+                HEADERS | CONTINUATION if frame.ends_headers() => Block::Last,
+                HEADERS | CONTINUATION => Block::Open,
+                _ => Block::None,
+            };
+            allowed.receive(&frame, age)
+        };
+        while let Some(checked) = inbound.next(&mut bytes, &mut look) {
             found = found.and(checked);
         }
+        let arriving = match block {
+            Block::Open => true,
+            Block::Last => inbound.is_within(),
+            Block::None => false,
+        };
+        *head_since =
+            if arriving || inbound.is_at_beginning() { head_since.filter(|_| !ended).or(Some(now)) } else { None };
         found
+    }
+
+    /// Since when the head of a request, or a frame that may be one, has been arriving.
+    pub(crate) fn head_since(&self) -> Option<Instant> {
+        self.head_since
     }
 
     /// Looks at what was written to the client.
