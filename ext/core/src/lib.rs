@@ -60,9 +60,9 @@ pub use self::{
     http::{
         body::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError,
+            ResponseBody, SendError, Trailers,
         },
-        request::{Peer, RawTarget, Request},
+        request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },
     lifecycle::{

@@ -254,7 +254,7 @@ impl ResponseFuture {
         }
         let (shared, state) = (self.service.shared(), self.service.state());
         let mut tracked = TrackedBody {
-            spill: Spill::of(&mut body, shared, state),
+            spill: Spill::of(&mut body, shared, state, http2),
             source: body,
             left: length,
             declared: unsure,

@@ -194,12 +194,15 @@ impl Service {
     }
 
     /// Receives the whole body before the app is called.
-    fn receive<B: IncomingBody>(&self, head: Parts, incoming: B, terms: BodyLimits) -> ResponseState {
+    fn receive<B: IncomingBody>(&self, mut head: Parts, incoming: B, terms: BodyLimits) -> ResponseState {
         let shared = self.shared.clone();
         ResponseState::Receiving(Box::pin(async move {
             let spool_directory = &shared.settings.spool_directory;
             match RequestBody::receive(incoming, terms, spool_directory).await {
-                Ok(body) => Ok((head, body)),
+                Ok((body, trailers)) => {
+                    trailers.map(|trailers| head.extensions.insert(trailers));
+                    Ok((head, body))
+                }
                 Err(Unreceived::Refused(refusal)) => Err(refusal),
                 Err(Unreceived::Unwritten(error)) => {
                     shared.services.warnings.spool_failed(&error, spool_directory, now());

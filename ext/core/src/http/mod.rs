@@ -7,3 +7,4 @@ pub(crate) mod guard;
 pub(crate) mod probe;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod written_response;

@@ -8,13 +8,23 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::now;
-use crate::{http::guard::frames::Frames, stats::flood::Flood};
+use crate::http::guard::frames::{Fault, Frames};
 
-/// What the client was found to flood the server with.
-pub(super) type Found = Arc<OnceLock<Flood>>;
+/// What the guard has found.
+pub(super) type Found = Arc<OnceLock<Fault>>;
+
+/// What the client is told then.
+pub(super) fn reason(fault: Fault) -> Reason {
+    match fault {
+        Fault::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+        Fault::FrameSize => Reason::FRAME_SIZE_ERROR,
+        Fault::NoSettings => Reason::PROTOCOL_ERROR,
+    }
+}
 
 /// A stream whose frames go through the guard.
 #[derive(Debug)]
@@ -33,7 +43,7 @@ impl<T> GuardedStream<T> {
     fn written(&mut self, bytes: &[u8]) {
         if let Err(flood) = self.frames.sent(bytes, now()) {
             // The first is what counts.
-            let _ = self.found.set(flood);
+            let _ = self.found.set(Fault::Flood(flood));
         }
     }
 }
@@ -46,8 +56,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedStream<T> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if let Err(flood) = this.frames.received(&buf.filled()[before..], now()) {
-            let _ = this.found.set(flood);
+        if let Err(fault) = this.frames.received(&buf.filled()[before..], now()) {
+            let _ = this.found.set(fault);
             buf.set_filled(before);
             return Poll::Pending;
         }

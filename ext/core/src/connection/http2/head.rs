@@ -4,7 +4,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 
-use crate::{config::Limits, http::request::is_host, stats::refused::Refused};
+use crate::{
+    config::Limits,
+    http::request::{ConnectProtocol, is_host},
+    stats::refused::Refused,
+};
 
 /// What a field takes beside its name and its value, in HTTP/1, by which `head_limit` is meant.
 const FIELD: usize = 4;
@@ -20,7 +24,7 @@ pub(super) enum Fault {
 
 /// Checks a head, and rewrites it.
 pub(super) fn adapt(head: &mut Parts, limits: &Limits) -> Result<(), Fault> {
-    let extended = head.extensions.get::<h2::ext::Protocol>().is_some();
+    let extended = head.extensions.get::<ConnectProtocol>().is_some();
     if head.method == Method::CONNECT && !extended {
         // This is no proxy.
         return Err(Fault::Refused(Refused::Unsupported));

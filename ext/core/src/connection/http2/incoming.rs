@@ -23,6 +23,11 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// None.
+    pub(super) fn none() -> Self {
+        Self { stream: None, length: Some(0), asks: None }
+    }
+
     /// `length` is what the head declares. `asks`: the client sends it only when it is told to.
     pub(super) fn new(stream: RecvStream, length: Option<u64>, asks: Option<Arc<Interim>>) -> Self {
         Self { stream: Some(stream), length, asks }

@@ -9,7 +9,8 @@
 //! | `socket` | the socket as h2 reads and writes it |
 //! | `rounds` | the task's parts, which wake one another |
 //! | `head` `incoming` | the request: its head in the form that is common to all, its body as it arrives |
-//! | `stream` `outgoing` | the response, and how far its bytes are |
+//! | `stream` `outlet` `outgoing` | the response, its way to h2, and how far its bytes are |
+//! | `tunnel` | a stream that the app has hijacked |
 //! | `departure` | GOAWAY in two steps |
 
 mod departure;
@@ -17,9 +18,11 @@ mod guarded_stream;
 mod head;
 mod incoming;
 mod outgoing;
+mod outlet;
 mod rounds;
 mod socket;
 mod stream;
+mod tunnel;
 
 use std::{
     future::poll_fn,
@@ -41,7 +44,7 @@ use self::{
     outgoing::{Piece, Room},
     rounds::Rounds,
     socket::Lent,
-    stream::Stream,
+    stream::{Stream, Wanted},
 };
 use super::{
     NEVER, Shared, Socket,
@@ -56,7 +59,12 @@ use super::{
 };
 use crate::{
     config::{Http2, Limits},
-    http::response::Refusal,
+    http::{
+        body::ResponseBody,
+        request::ConnectProtocol,
+        response::{self, Refusal},
+        written_response::Asked,
+    },
     lifecycle::Phase,
     stats::{By, refused::Refused},
 };
@@ -104,8 +112,8 @@ async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
     match frames {
         Ok(Ok(frames)) => {
             let ending = Connection::new(frames, found.clone(), service).drive().await;
-            found.get().map_or(ending, |flood| {
-                service.flooded(*flood);
+            found.get().and_then(|fault| fault.flood()).map_or(ending, |flood| {
+                service.flooded(flood);
                 Ending::Flooded
             })
         }
@@ -143,12 +151,22 @@ struct Connection<'a, S: Socket> {
     room: Arc<Room>,
     age: Age,
     departure: Departure,
-    /// Since when there has been no stream.
-    idle_since: Option<Instant>,
+    rest: Rest,
     /// The drain's budget is used up.
     forced: bool,
     /// The last bytes are being written: until when, and how the connection ends then.
     closing: Option<(Instant, Ending)>,
+}
+
+/// Whether a connection has streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Exchanges are under way.
+    No,
+    /// All are over for the server; their last bytes are not, or what their clients still send.
+    Ending { since: Instant },
+    /// There has been none since then.
+    Idle { since: Instant },
 }
 
 /// What may be due on a connection.
@@ -176,7 +194,7 @@ impl<'a, S: Socket> Connection<'a, S> {
             room: Arc::default(),
             age: Age { begun, turn: fastrand::f64(), in_drain, answered: false },
             departure: Departure::None,
-            idle_since: Some(begun),
+            rest: Rest::Idle { since: begun },
             forced: false,
             closing: None,
         }
@@ -207,9 +225,7 @@ impl<'a, S: Socket> Connection<'a, S> {
                 evictable = None;
             }
             self.close_when_over();
-            if self.is_to_be_refused() {
-                self.close_saying(Reason::ENHANCE_YOUR_CALM, Ending::Flooded);
-            }
+            self.close_when_refused();
             let gives_way = evictable.is_some();
             if let Some((at, task)) = self.due(phase, gives_way)
                 && now() >= at
@@ -249,16 +265,29 @@ impl<'a, S: Socket> Connection<'a, S> {
 
     /// Whether nothing is under way, so that the connection may be closed for a new one.
     fn is_silent(&self) -> bool {
-        self.idle_since.is_some() && self.closing.is_none()
+        matches!(self.rest, Rest::Idle { .. }) && self.closing.is_none()
     }
 
     /// Whether there is nothing left to do here.
     fn is_over(&self) -> bool {
-        let last = self.forced || self.departure == Departure::Over;
-        last && self.closing.is_none() && self.streams.is_empty()
+        let last = match self.rest {
+            Rest::No => false,
+            Rest::Ending { .. } => self.forced,
+            Rest::Idle { .. } => self.forced || self.departure == Departure::Over,
+        };
+        last && self.closing.is_none()
     }
 
-    /// Whether the client floods the server, and was not told.
+    /// Tells the client what the guard has found.
+    fn close_when_refused(&mut self) {
+        if self.closing.is_none()
+            && let Some(fault) = self.found.get()
+        {
+            self.close_saying(guarded_stream::reason(*fault), Ending::Flooded);
+        }
+    }
+
+    /// Whether the guard has found something, and the client was not told.
     fn is_to_be_refused(&self) -> bool {
         self.found.get().is_some() && self.closing.is_none()
     }
@@ -269,12 +298,18 @@ impl<'a, S: Socket> Connection<'a, S> {
         if let Some((at, _)) = self.closing {
             return Some((at, Task::GiveUp));
         }
-        let idle_at = self.idle_since.and_then(|since| timeouts.persistent_timeout.map(|limit| since + limit));
+        let idle_since = if let Rest::Idle { since } = self.rest { Some(since) } else { None };
+        let idle_at = idle_since.zip(timeouts.persistent_timeout).map(|(since, limit)| since + limit);
+        // Of streams that are over, h2 has what the client takes no longer.
+        let stuck = match (self.rest, timeouts.write_timeout) {
+            (Rest::Ending { since }, Some(limit)) => Some((since + limit, Task::Output(Due::Write))),
+            _ => None,
+        };
         let tell_at = [self.age.goes_at(phase), idle_at].into_iter().flatten().min();
         let depart = self.departure.due(tell_at).map(|at| (at, Task::Depart));
-        let give_way = self.idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
+        let give_way = idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
         let output = self.state().output_due(timeouts).map(|(at, due)| (at, Task::Output(due)));
-        [depart, give_way, output].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [depart, give_way, stuck, output].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Tells the client to go, or takes it that it knows.
@@ -305,7 +340,9 @@ impl<'a, S: Socket> Connection<'a, S> {
             self.shared().services.stats.http2_goaways.inc();
         }
         self.frames.abrupt_shutdown(reason);
-        self.closing = Some((now() + LAST_BYTES, ending));
+        let patient = matches!(ending, Ending::Finished) && !self.forced;
+        let limit = self.shared().settings.timeouts.write_timeout.filter(|_| patient).unwrap_or(LAST_BYTES);
+        self.closing = Some((now() + limit, ending));
     }
 
     /// Polls what has something to do, once.
@@ -325,11 +362,13 @@ impl<'a, S: Socket> Connection<'a, S> {
                 Poll::Pending => break,
             }
         }
-        match (self.streams.is_empty(), self.idle_since) {
-            (true, None) => self.idle_since = Some(now()),
-            (false, Some(_)) => self.idle_since = None,
-            _ => {}
-        }
+        self.rest = match (self.streams.is_empty(), self.rest) {
+            (false, _) => Rest::No,
+            (true, idle @ Rest::Idle { .. }) => idle,
+            (true, _) if !self.frames.has_streams() => Rest::Idle { since: now() },
+            (true, Rest::No) => Rest::Ending { since: now() },
+            (true, ending) => ending,
+        };
         if self.state().is_blocked() {
             self.streams.iter().for_each(Stream::socket_blocked);
         }
@@ -356,11 +395,20 @@ impl<'a, S: Socket> Connection<'a, S> {
         }
         let service = self.service.of_stream(Arc::new(ConnectionState::of_stream(received)));
         let begun = Begun { head_since: None, arrival, target: None };
+        let asked = match (&head.method, head.extensions.get::<ConnectProtocol>()) {
+            (_, Some(_)) => Asked::Protocol,
+            (&Method::HEAD, None) => Asked::HeadOnly,
+            _ => Asked::Content,
+        };
         let asks = head.headers.contains_key(header::EXPECT).then(|| service.interim().clone());
         let length = head.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let incoming = Incoming::new(body, length, asks);
+        let (incoming, protocol) = match asked {
+            Asked::Protocol => (Incoming::none(), Some(body)),
+            _ => (Incoming::new(body, length, asks), None),
+        };
         let response = service.respond(head, incoming, begun, received);
-        self.streams.push(Stream::new(service, respond, response, self.room.clone()));
+        let wanted = Wanted { asked, protocol };
+        self.streams.push(Stream::new(service, respond, response, self.room.clone(), wanted));
     }
 
     /// A request that is not passed on.
@@ -374,10 +422,15 @@ impl<'a, S: Socket> Connection<'a, S> {
         if fault == Fault::Malformed {
             return reset(self.shared(), respond, Reason::PROTOCOL_ERROR);
         }
+        let response::Response { status, mut headers, body } = refusal.into_response();
+        headers.remove(header::CONNECTION);
+        headers.insert(header::DATE, self.shared().services.date.now());
         let mut head = Response::new(());
-        *head.status_mut() = refusal.status();
+        (*head.status_mut(), *head.headers_mut()) = (status, headers);
         // The client has gone, or gets it.
-        let _ = respond.send_response(head, true);
+        if let (Ok(mut stream), ResponseBody::Full(text)) = (respond.send_response(head, false), body) {
+            let _ = stream.send_data(Piece::of(text), true);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const AHEAD: usize = 256 * 1024;
 /// How many a stream may always give that has given none: a small response waits for no large one.
 const FIRST: usize = 4 * 1024;
 /// How many a stream gives at a time, so that streams take turns.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 32 * 1024;
 
 /// The room of all streams of a connection.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Room {
 
 /// What a stream has given.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct Ledger {
     state: Arc<ConnectionState>,
     room: Arc<Room>,
     unwritten: AtomicUsize,
@@ -75,7 +75,7 @@ pub(super) struct Given {
     holds_more: AtomicBool,
 }
 
-impl Given {
+impl Ledger {
     pub(super) fn new(state: Arc<ConnectionState>, room: Arc<Room>) -> Arc<Self> {
         Arc::new(Self { state, room, unwritten: AtomicUsize::new(0), holds_more: AtomicBool::new(false) })
     }
@@ -89,7 +89,7 @@ impl Given {
             return None;
         }
         self.unwritten.fetch_add(length, AcqRel);
-        Some(Piece { bytes: chunk.split_to(length), unwritten: length, given: Some(self.clone()) })
+        Some(Piece { bytes: chunk.split_to(length), unwritten: length, ledger: Some(self.clone()) })
     }
 
     /// The stream has more, and can give none of it now.
@@ -146,16 +146,21 @@ impl Given {
 pub(super) struct Piece {
     bytes: Bytes,
     unwritten: usize,
-    given: Option<Arc<Given>>,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Piece {
+    /// Of a message of the server's own, which fits into any buffer.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        Self { bytes, unwritten: 0, ledger: None }
+    }
+
     fn wrote(&mut self, length: usize) {
-        self.unwritten -= length;
         if length > 0
-            && let Some(given) = &self.given
+            && let Some(ledger) = &self.ledger
         {
-            given.wrote(length);
+            self.unwritten -= length;
+            ledger.wrote(length);
         }
     }
 }

@@ -6,10 +6,9 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use bytes::Bytes;
-use h2::{Reason, SendStream, server::SendResponse};
+use h2::{Reason, RecvStream, server::SendResponse};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
@@ -17,15 +16,18 @@ use super::{
         now, response_body::TrackedBody, response_future::ResponseFuture, service::Service, stage::Due,
         state::ConnectionState,
     },
-    outgoing::{Given, Piece, Room},
+    outgoing::{Piece, Room},
+    outlet::{Given, Outlet},
+    tunnel::Tunnel,
 };
-use crate::stats::By;
+use crate::{exchange::hijack::HijackRequest, http::written_response::Asked, stats::By};
 
 /// A stream, from the head of its request until all of the response has been given to h2.
 pub(super) struct Stream {
     service: Service,
     respond: SendResponse<Piece>,
     room: Arc<Room>,
+    wanted: Wanted,
     step: Step,
     timer: Option<Pin<Box<Sleep>>>,
     /// What polls this, once it was polled.
@@ -38,20 +40,19 @@ enum Step {
     Awaiting(ResponseFuture),
     /// It is sent.
     Sending(Box<Sending>),
+    /// The app writes and reads the stream itself.
+    Hijacked(Box<Tunnel>),
 }
 
 struct Sending {
     body: TrackedBody,
-    stream: SendStream<Piece>,
-    given: Arc<Given>,
-    /// Of the body, and not given to h2 yet.
-    chunk: Bytes,
+    outlet: Outlet,
     /// It answers a request that the drain's end has overtaken.
     late: bool,
 }
 
 /// How a stream ended.
-enum End {
+pub(super) enum End {
     /// h2 has all of the response.
     Given,
     /// The client has given it up, or has gone.
@@ -60,14 +61,22 @@ enum End {
     Cut(Reason),
 }
 
+/// What the client has asked for, beside what its request says to the app.
+pub(super) struct Wanted {
+    pub(super) asked: Asked,
+    /// What it sends behind an extended CONNECT.
+    pub(super) protocol: Option<RecvStream>,
+}
+
 impl Stream {
     pub(super) fn new(
         service: Service,
         respond: SendResponse<Piece>,
         response: ResponseFuture,
         room: Arc<Room>,
+        wanted: Wanted,
     ) -> Self {
-        Self { service, respond, room, step: Step::Awaiting(response), timer: None, waker: None }
+        Self { service, respond, room, wanted, step: Step::Awaiting(response), timer: None, waker: None }
     }
 
     fn state(&self) -> &Arc<ConnectionState> {
@@ -76,8 +85,16 @@ impl Stream {
 
     /// The socket takes nothing more.
     pub(super) fn socket_blocked(&self) {
-        if let Step::Sending(sending) = &self.step {
-            sending.given.socket_blocked();
+        if let Some(outlet) = self.outlet() {
+            outlet.given().socket_blocked();
+        }
+    }
+
+    fn outlet(&self) -> Option<&Outlet> {
+        match &self.step {
+            Step::Awaiting(_) => None,
+            Step::Sending(sending) => Some(&sending.outlet),
+            Step::Hijacked(tunnel) => tunnel.outlet(),
         }
     }
 
@@ -98,14 +115,29 @@ impl Stream {
                     }
                     let polled = Pin::new(response).poll(cx);
                     self.send_interim();
-                    if polled.is_pending() && self.state().take_hijack().is_some() {
-                        // The app is told that there is no connection for it.
-                        return Poll::Ready(End::Cut(Reason::HTTP_1_1_REQUIRED));
+                    if polled.is_pending()
+                        && let Some(request) = self.state().take_hijack()
+                    {
+                        let Some(tunnel) = self.hijack(request) else {
+                            return Poll::Ready(End::Cut(Reason::INTERNAL_ERROR));
+                        };
+                        self.step = Step::Hijacked(Box::new(tunnel));
+                        continue;
                     }
                     let Ok(response) = ready!(polled);
                     if let Some(end) = self.begin(response) {
                         return Poll::Ready(end);
                     }
+                }
+                Step::Hijacked(tunnel) => {
+                    let polled = tunnel.poll(&mut self.respond, cx);
+                    if polled.is_ready() {
+                        return polled;
+                    }
+                    if self.service.state().is_forced() {
+                        return Poll::Ready(End::Cut(Reason::CANCEL));
+                    }
+                    return self.poll_due(cx).map(End::Cut);
                 }
                 Step::Sending(sending) => {
                     let polled = sending.poll(cx);
@@ -132,16 +164,11 @@ impl Stream {
         }
         let (hints, wants_body) = interim.take();
         if wants_body {
-            self.inform(StatusCode::CONTINUE, HeaderMap::new());
+            inform(&mut self.respond, StatusCode::CONTINUE, HeaderMap::new());
         }
-        hints.into_iter().for_each(|headers| self.inform(StatusCode::EARLY_HINTS, headers));
-    }
-
-    fn inform(&mut self, status: StatusCode, headers: HeaderMap) {
-        let mut message = Response::new(());
-        (*message.status_mut(), *message.headers_mut()) = (status, headers);
-        // A client that has gone needs no hint, and one with fields that HTTP/2 does not have is not one for it.
-        let _ = self.respond.send_informational(message);
+        for headers in hints {
+            inform(&mut self.respond, StatusCode::EARLY_HINTS, headers);
+        }
     }
 
     /// The response begins.
@@ -155,10 +182,18 @@ impl Stream {
             // The head is one that HTTP/2 has: the server has seen to that. So it is the stream that is no more.
             Err(_) => return Some(End::Abandoned),
         };
-        let given = Given::new(self.state().clone(), self.room.clone());
+        let outlet = Outlet::new(stream, self.state().clone(), self.room.clone());
         let late = self.state().is_forced();
-        self.step = Step::Sending(Box::new(Sending { body, stream, given, chunk: Bytes::new(), late }));
+        self.step = Step::Sending(Box::new(Sending { body, outlet, late }));
         None
+    }
+
+    /// The app speaks to the client itself from now on. `None` where that cannot be: the request is dropped, which tells the app
+    /// that the client has gone.
+    fn hijack(&mut self, request: HijackRequest) -> Option<Tunnel> {
+        let Wanted { asked, protocol } = &mut self.wanted;
+        let room = self.room.clone();
+        Tunnel::open(request, *asked, protocol.take(), self.service.state().clone(), room, self.service.shared()).ok()
     }
 
     /// Waits for the end of the time that the client has to take more.
@@ -180,8 +215,8 @@ impl Stream {
             }
             if let Due::Rate = due {
                 self.service.state().check_pace(now, timeouts);
-                if let Step::Sending(sending) = &self.step {
-                    sending.given.check();
+                if let Some(outlet) = self.outlet() {
+                    outlet.given().check();
                 }
                 continue;
             }
@@ -189,6 +224,14 @@ impl Stream {
             return Poll::Ready(Reason::CANCEL);
         }
     }
+}
+
+/// Sends an interim response.
+pub(super) fn inform(respond: &mut SendResponse<Piece>, status: StatusCode, headers: HeaderMap) {
+    let mut message = Response::new(());
+    (*message.status_mut(), *message.headers_mut()) = (status, headers);
+    // A client that has gone needs no hint, and one with fields that HTTP/2 does not have is not one for it.
+    let _ = respond.send_informational(message);
 }
 
 impl Future for Stream {
@@ -216,61 +259,32 @@ impl Future for Stream {
 impl Sending {
     /// Gives h2 what there is of the body, as far as the client's window and the socket take it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        if self.stream.poll_reset(cx).is_ready() {
-            return Poll::Ready(End::Abandoned);
-        }
         loop {
-            if self.chunk.is_empty() {
-                let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                    self.given.is_idle();
-                    // Where the body waits for all before it to be written, that has just told it so.
-                    return Poll::Pending;
-                };
-                match frame.map(|frame| frame.map(Frame::into_data)) {
-                    Some(Ok(Ok(chunk))) if !chunk.is_empty() => self.chunk = chunk,
-                    Some(Ok(_)) if !self.body.is_end_stream() => {}
-                    Some(Ok(_)) | None => return Poll::Ready(self.finish()),
-                    // The app did not finish it.
-                    Some(Err(_)) => return Poll::Ready(End::Cut(Reason::INTERNAL_ERROR)),
-                }
-                continue;
+            let whole = self.body.is_end_stream();
+            match ready!(self.outlet.poll(cx, whole)) {
+                Given::All => {}
+                Given::Last => return Poll::Ready(End::Given),
+                Given::Nothing => return Poll::Ready(End::Abandoned),
             }
-            if let Some(end) = ready!(self.poll_give(cx)) {
-                return Poll::Ready(end);
-            }
-        }
-    }
-
-    /// Gives h2 a piece of the chunk.
-    fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        self.stream.reserve_capacity(self.chunk.len());
-        let mut window = self.stream.capacity();
-        if window == 0 {
-            window = match self.stream.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(window))) => window,
-                Poll::Ready(_) => return Poll::Ready(Some(End::Abandoned)),
-                Poll::Pending => {
-                    self.given.is_stuck();
-                    return Poll::Pending;
-                }
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                // Where the body waits for all before it to be written, this may tell it so.
+                self.outlet.is_idle();
+                return Poll::Pending;
             };
-        }
-        let Some(piece) = self.given.piece(&mut self.chunk, window, cx.waker()) else {
-            self.given.is_stuck();
-            return Poll::Pending;
-        };
-        self.given.goes_on();
-        let last = self.chunk.is_empty() && self.body.is_end_stream();
-        if self.stream.send_data(piece, last).is_err() {
-            return Poll::Ready(Some(End::Abandoned));
-        }
-        Poll::Ready(last.then_some(End::Given))
-    }
-
-    fn finish(&mut self) -> End {
-        match self.stream.send_data(Piece::default(), true) {
-            Ok(()) => End::Given,
-            Err(_) => End::Abandoned,
+            let end = match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) if chunk.is_empty() && self.body.is_end_stream() => self.outlet.finish(None),
+                    Ok(chunk) => {
+                        self.outlet.give(chunk);
+                        continue;
+                    }
+                    Err(frame) => self.outlet.finish(frame.into_trailers().ok()),
+                },
+                None => self.outlet.finish(None),
+                // The app did not finish it.
+                Some(Err(_)) => End::Cut(Reason::INTERNAL_ERROR),
+            };
+            return Poll::Ready(end);
         }
     }
 }
