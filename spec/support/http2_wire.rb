@@ -153,8 +153,9 @@ class HTTP2Wire
     end
   end
 
-  # The Wire below; what the server has said in its SETTINGS; the GOAWAYs that have come; all frames that have come.
-  attr_reader :wire, :peer_settings, :goaways, :log
+  # The Wire below; what the server has said in its SETTINGS; the GOAWAYs that have come; all frames that have come; the number of
+  # the stream that begins next.
+  attr_reader :wire, :peer_settings, :goaways, :log, :next_stream
 
   # Whether SETTINGS and PING are acknowledged as they come, and windows opened again as DATA comes. All are true at first.
   attr_accessor :acknowledges, :opens_windows

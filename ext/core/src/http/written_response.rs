@@ -88,11 +88,6 @@ impl WrittenResponse {
         Self { asked, expected: Expected::Head(BytesMut::new()) }
     }
 
-    /// Whether the final head has been read.
-    pub(crate) fn has_begun(&self) -> bool {
-        !matches!(self.expected, Expected::Head(_))
-    }
-
     /// Reads the next piece, and calls `take` with each part that is in it. What it has taken before an error was right.
     ///
     /// # Errors

@@ -85,8 +85,10 @@ impl EnvBuilder {
             builder.put(ruby.get_inner(keys.rack_input), io)?;
             if let Some(length) = length {
                 builder.put(ruby.get_inner(keys.content_length), bytes(&length.to_string()))?;
-            } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
-                // The only sign of a body when its length is not known yet.
+            } else if head.headers.contains_key(header::TRANSFER_ENCODING)
+                || head.version == Version::HTTP_2 && !head.headers.contains_key(header::CONTENT_LENGTH)
+            {
+                // The only sign of a body when its length is not known yet. HTTP/2 has none, and Rails parses no body without.
                 builder.put(ruby.get_inner(keys.http_transfer_encoding), shared(keys.chunked))?;
             }
         }

@@ -56,6 +56,11 @@ struct Outward {
     over: bool,
     /// The app has closed without reading all that came. What it wrote before may still be there to be read.
     reset: bool,
+    /// What comes behind the parts that were read cannot be sent, or does not come.
+    broken: bool,
+    /// Set once all parts are given of a response that is broken, to the number of flushes so far: the stream is reset with the next
+    /// flush, because a reset drops what is not written.
+    cut: Option<u64>,
 }
 
 /// From the client to the app.
@@ -85,7 +90,8 @@ impl Tunnel {
         let _ = response.read(Bytes::copy_from_slice(request.head()), |part| parts.push_back(part));
         let (when_closed, closed) = oneshot::channel();
         request.grant(Taken { descriptor: theirs, family: Family::Unix, held: shared.hijacked(Some(when_closed)) });
-        let outward = Outward { state, room, response, parts, outlet: None, over: false, reset: false };
+        let outward =
+            Outward { state, room, response, parts, outlet: None, over: false, reset: false, broken: false, cut: None };
         let inward = protocol.map(|stream| Inward { stream, held: Bytes::new() });
         Ok(Self { app, closed, shared: shared.clone(), outward, inward })
     }
@@ -153,25 +159,30 @@ impl Outward {
                 }
                 (Some(Written::Data(data)), Some(outlet)) => outlet.give(data),
                 (Some(Written::Data(_)), None) => {}
+                (None, Some(outlet)) if self.broken => {
+                    let flushes = *self.cut.get_or_insert_with(|| self.state.flushes());
+                    outlet.is_idle();
+                    ready!(self.state.poll_flushed_since(flushes, cx));
+                    return Poll::Ready(End::Cut(Reason::INTERNAL_ERROR));
+                }
+                (None, None) if self.broken => {
+                    // The app is at fault, and has sent nothing.
+                    let mut head = Response::new(());
+                    *head.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                    let sent = respond.send_response(head, true);
+                    return Poll::Ready(if sent.is_ok() { End::Given } else { End::Abandoned });
+                }
                 (None, Some(outlet)) if self.response.is_whole() => return Poll::Ready(outlet.finish(None)),
                 (None, _) => {
-                    let Some(end) = ready!(self.poll_app(app, cx)) else { continue };
-                    if let End::Cut(_) = end
-                        && !self.response.has_begun()
-                    {
-                        // The app is at fault, and has sent nothing.
-                        let mut head = Response::new(());
-                        *head.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                        let sent = respond.send_response(head, true);
-                        return Poll::Ready(if sent.is_ok() { End::Given } else { End::Abandoned });
+                    if let Some(end) = ready!(self.poll_app(app, cx)) {
+                        return Poll::Ready(end);
                     }
-                    return Poll::Ready(end);
                 }
             }
         }
     }
 
-    /// Reads what the app has written.
+    /// Reads what the app has written; resolves to the stream's end where that was the last.
     fn poll_app(&mut self, app: &mut UnixStream, cx: &mut Context<'_>) -> Poll<Option<End>> {
         let mut chunk = [0; CHUNK];
         let mut buf = ReadBuf::new(&mut chunk);
@@ -194,11 +205,12 @@ impl Outward {
         } else {
             self.response.read(Bytes::copy_from_slice(read), |part| parts.push_back(part)).err()
         };
-        Poll::Ready(match (fault, read.is_empty(), &mut self.outlet) {
-            (Some(_), ..) | (None, true, None) => Some(End::Cut(Reason::INTERNAL_ERROR)),
-            (None, true, Some(outlet)) => Some(outlet.finish(None)),
-            (None, false, _) => None,
-        })
+        match (fault, read.is_empty(), &mut self.outlet) {
+            (None, true, Some(outlet)) => return Poll::Ready(Some(outlet.finish(None))),
+            (None, false, _) => {}
+            (Some(_), ..) | (None, true, None) => self.broken = true,
+        }
+        Poll::Ready(None)
     }
 }
 
