@@ -137,6 +137,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
+        http2: Http2::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };
@@ -146,6 +147,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         phase: phases,
         traffic: Arc::new(Traffic::new(false)),
         access_log: None,
+        date: DateHeader::default(),
         warnings: Arc::new(Warnings::reported_to(Arc::new(|_| {}))),
         date: DateHeader::default(),
         siblings: None,

@@ -9,10 +9,11 @@ use std::{
     time::Instant,
 };
 
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::now;
-use crate::{http::guard::frames::Frames, stats::flood::Flood};
+use crate::http::guard::frames::{Fault, Frames};
 
 /// What the guard has found.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +21,15 @@ pub(super) struct Found(Arc<Findings>);
 
 #[derive(Debug, Default)]
 struct Findings {
-    flood: OnceLock<Flood>,
+    fault: OnceLock<Fault>,
     /// Since when the head of a request has been arriving.
     head_since: Mutex<Option<Instant>>,
 }
 
 impl Found {
-    /// What the client floods the server with.
-    pub(super) fn get(&self) -> Option<&Flood> {
-        self.0.flood.get()
+    /// Why h2 gets nothing more.
+    pub(super) fn get(&self) -> Option<&Fault> {
+        self.0.fault.get()
     }
 
     /// Since when the head of a request has been arriving, if one is.
@@ -41,9 +42,18 @@ impl Found {
         self.0.head_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn set(&self, flood: Flood) {
+    fn set(&self, fault: Fault) {
         // The first is what counts.
-        let _ = self.0.flood.set(flood);
+        let _ = self.0.fault.set(fault);
+    }
+}
+
+/// What the client is told then.
+pub(super) fn reason(fault: Fault) -> Reason {
+    match fault {
+        Fault::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+        Fault::FrameSize => Reason::FRAME_SIZE_ERROR,
+        Fault::NoSettings => Reason::PROTOCOL_ERROR,
     }
 }
 
@@ -63,7 +73,7 @@ impl<T> GuardedStream<T> {
 
     fn written(&mut self, bytes: &[u8]) {
         if let Err(flood) = self.frames.sent(bytes, now()) {
-            self.found.set(flood);
+            self.found.set(Fault::Flood(flood));
         }
     }
 }
@@ -82,8 +92,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedStream<T> {
         if head_since != had_head {
             *this.found.head() = head_since;
         }
-        if let Err(flood) = received {
-            this.found.set(flood);
+        if let Err(fault) = received {
+            this.found.set(fault);
             buf.set_filled(before);
             return Poll::Pending;
         }

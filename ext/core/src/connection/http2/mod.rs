@@ -112,8 +112,8 @@ async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
     match frames {
         Ok(Ok(frames)) => {
             let ending = Connection::new(frames, found.clone(), service).drive().await;
-            found.get().map_or(ending, |flood| {
-                service.flooded(*flood);
+            found.get().and_then(|fault| fault.flood()).map_or(ending, |flood| {
+                service.flooded(flood);
                 Ending::Flooded
             })
         }
@@ -227,9 +227,7 @@ impl<'a, S: Socket> Connection<'a, S> {
                 evictable = None;
             }
             self.close_when_over();
-            if self.is_to_be_refused() {
-                self.close_saying(Reason::ENHANCE_YOUR_CALM, Ending::Flooded);
-            }
+            self.close_when_refused();
             let gives_way = evictable.is_some();
             if let Some((at, task)) = self.due(phase, gives_way)
                 && now() >= at
@@ -287,7 +285,16 @@ impl<'a, S: Socket> Connection<'a, S> {
         last && self.closing.is_none()
     }
 
-    /// Whether the client floods the server, and was not told.
+    /// Tells the client what the guard has found.
+    fn close_when_refused(&mut self) {
+        if self.closing.is_none()
+            && let Some(fault) = self.found.get()
+        {
+            self.close_saying(guarded_stream::reason(*fault), Ending::Flooded);
+        }
+    }
+
+    /// Whether the guard has found something, and the client was not told.
     fn is_to_be_refused(&self) -> bool {
         self.found.get().is_some() && self.closing.is_none()
     }
