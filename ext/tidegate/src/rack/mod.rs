@@ -17,3 +17,4 @@ mod response_body;
 mod response_headers;
 pub(crate) mod response_stream;
 pub(crate) mod seats;
+mod tls_env;
