@@ -135,8 +135,10 @@ module Tidegate
     # Reopens the files of the log, here and in the workers, which look at the files of certificates too.
     def reopen_logs
       redirect = @parts.redirect
+      return @log.info(OtherSignals::SENTENCES.fetch("HUP")) unless redirect || configuration.tls?
+
       @log.info("SIGHUP: the files of certificates are looked at anew") if configuration.tls?
-      return configuration.tls? ? @supervisor.reopen_logs : @log.info(OtherSignals::SENTENCES.fetch("HUP")) unless redirect
+      return @supervisor.reopen_logs unless redirect
 
       @systemd.reloading("opening the log files anew") unless @drain
       @log.info("SIGHUP: the log files are opened anew") if redirect.reopen

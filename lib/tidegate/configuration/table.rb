@@ -16,7 +16,7 @@ module Tidegate
     # Heading => options, in the order of the help.
     GROUPS = {
       "Listening" => [
-        option(:bind, :ADDRESS, [], "address instead of the default one: tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH; repeatable",
+        option(:bind, :ADDRESS, [], "address instead of the default: tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH; repeatable",
                short: "-b", many: true, shown: "tcp at host and port", native: true),
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",

@@ -8,8 +8,8 @@ module Tidegate
     class TlsQuery
       PATHS = %w[cert key ca crl].freeze
       SWITCHES = %w[no_tlsv1 no_tlsv1_1 low_latency http2 proxy_protocol].freeze
-      NAMES = [*PATHS, *SWITCHES, *%w[cert_pem key_pem key_password_command verify_mode verification_flags min_version ssl_cipher_filter
-                                      ssl_ciphersuites reuse backlog]].freeze
+      NAMES = (PATHS + SWITCHES + %w[cert_pem key_pem key_password_command verify_mode verification_flags min_version ssl_cipher_filter
+                                     ssl_ciphersuites reuse backlog]).freeze
 
       # Not for a line of output.
       SECRET = %w[key_pem cert_pem key_password_command].freeze
