@@ -79,6 +79,12 @@ impl Address {
 }
 
 impl Address {
+    /// Offers no HTTP/2 when a client asks in its handshake.
+    pub(crate) fn refuse_http2(&mut self) {
+        let (Self::Tcp { wire, .. } | Self::Unix { wire, .. }) = self;
+        wire.tls.iter_mut().for_each(|tls| tls.no_http2 = true);
+    }
+
     /// What comes before HTTP on it.
     pub(crate) fn wire(&self) -> &WireOptions {
         match self {

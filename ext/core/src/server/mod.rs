@@ -66,6 +66,7 @@ use crate::{
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
+    http::date::DateHeader,
     lifecycle::{
         Event, Phase, Retirement, Signal,
         plan::{Clamped, Plan},
@@ -118,7 +119,10 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::is_bind`] with a sentence that names the address and the reason.
-    pub fn bind(config: Config) -> Result<Self, Error> {
+    pub fn bind(mut config: Config) -> Result<Self, Error> {
+        if !config.http2.http2 {
+            config.bind.iter_mut().for_each(Address::refuse_http2);
+        }
         let mut bound = Vec::new();
         for address in &config.bind {
             bound.append(&mut Bound::open(address, &config.inherit)?);
@@ -326,6 +330,7 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
+            date: DateHeader::default(),
             siblings: member.clone().map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);

@@ -26,9 +26,6 @@ use super::{
 };
 use crate::config::{CertificateSource, PemSource, TlsOptions};
 
-/// Whether this server speaks HTTP/2 over TLS.
-const SPEAKS_HTTP2: bool = false;
-
 /// What all files of an address had in them at one moment.
 #[derive(Debug)]
 pub(super) struct Material {
@@ -104,10 +101,8 @@ impl Loaded {
             .map_err(|error| format!("the cipher suites do not fit the versions of TLS: {error}"))?
             .with_client_cert_verifier(verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_cert_resolver(Arc::new(Resolver::new(by_name)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        if SPEAKS_HTTP2 && !options.no_http2 {
-            config.alpn_protocols.insert(0, b"h2".to_vec());
-        }
+        let protocols: &[&[u8]] = if options.no_http2 { &[b"http/1.1"] } else { &[b"h2", b"http/1.1"] };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if options.no_resumption {
             config.send_tls13_tickets = 0;

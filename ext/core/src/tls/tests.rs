@@ -117,7 +117,7 @@ fn handshake(tls: &Tls, client: &Arc<ClientConfig>) -> Result<(ClientConnection,
 fn a_client_gets_a_post_quantum_key_exchange() {
     let files = Files::write();
     let tls = Tls::load(&files.options).unwrap();
-    assert_eq!(tls.server_config().alpn_protocols, [b"http/1.1"]);
+    assert_eq!(tls.server_config().alpn_protocols, [b"h2".as_slice(), b"http/1.1"]);
     let (_, server) = handshake(&tls, &Arc::new(client(&files.certificate))).unwrap();
     let group = server.negotiated_key_exchange_group().map(|group| group.name());
     assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
