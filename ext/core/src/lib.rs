@@ -48,9 +48,10 @@ pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, ClientHeader, ClusterOptions, Config, ForwardedHeaders, Forwarding,
-        Inherited, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes,
-        ProxyVersions, SettingsByName, Timeouts, TlsOptions, Token, TrustedProxies, WireOptions,
+        About, AddedHeaders, Address, AdminAccess, CertificateSource, ClientHeader, ClientVerification, ClusterOptions,
+        Config, ForwardedHeaders, Forwarding, Http2, Inherited, Interpreter, Limits, LogFormat, Logging, MinRate,
+        OrAuto, PemSource, PlanOptions, Platform, Probes, ProxyVersions, SettingsByName, Timeouts, TlsOptions, Token,
+        TrustedProxies, VerifyMode, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -62,11 +63,11 @@ pub use self::{
     http::{
         body::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError,
+            ResponseBody, SendError, Trailers,
         },
         forwarded::Forwarded,
         proxy_protocol::{ProxyInfo, ProxySsl, Route, Tlvs},
-        request::{Peer, RawTarget, Request},
+        request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },
     lifecycle::{
@@ -78,7 +79,7 @@ pub use self::{
         Demand, DispatchQueue, GvlEvents, Idle, Next, NextOverdue, Overdue, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
-    server::{Observer, Running, Server, StopPoint, signals::BootGuard},
+    server::{Observer, Running, Server, StopPoint, certificate_report, signals::BootGuard},
     stats::GcFigures,
     sync::{Parker, Unparker},
     sys::{

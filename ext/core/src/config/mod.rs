@@ -4,10 +4,12 @@ mod address;
 mod admin;
 mod cluster;
 mod forwarding;
+mod http2;
 mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
+mod tls;
 mod trusted_proxies;
 mod wire;
 
@@ -20,12 +22,14 @@ pub use self::{
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
     forwarding::{ClientHeader, ForwardedHeaders, Forwarding},
+    http2::Http2,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
+    tls::{CertificateSource, ClientVerification, PemSource, TlsOptions, VerifyMode},
     trusted_proxies::TrustedProxies,
-    wire::{ProxyVersions, TlsOptions, WireOptions},
+    wire::{ProxyVersions, WireOptions},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -65,6 +69,10 @@ pub struct Config {
     /// and the worker is interrupted. `None` is for ever.
     #[serde(deserialize_with = "seconds_or_none")]
     pub request_timeout: Option<Duration>,
+    /// Between two looks at the files of certificates, which are read anew when they have changed; `None`: when the program asks for it
+    /// alone.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub tls_reload_interval: Option<Duration>,
     /// What runs the process.
     pub platform: Platform,
     /// Which clients may ask the admin address for more than a probe.
@@ -79,6 +87,9 @@ pub struct Config {
     /// How much a client may send.
     #[serde(skip)]
     pub limits: Limits,
+    /// How HTTP/2 is spoken.
+    #[serde(skip)]
+    pub http2: Http2,
     /// What is added to requests.
     #[serde(skip)]
     pub added_headers: AddedHeaders,
@@ -111,11 +122,13 @@ impl Default for Config {
             idle_thread_timeout: None,
             time_slice: Some(TIME_SLICE),
             request_timeout: None,
+            tls_reload_interval: Some(Duration::from_secs(10)),
             platform: Platform::default(),
             admin_access: AdminAccess::default(),
             probes: Probes::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            http2: Http2::default(),
             added_headers: AddedHeaders::default(),
             forwarding: Forwarding::default(),
             shutdown: PlanOptions::default(),
@@ -138,6 +151,7 @@ impl Config {
             probes: settings.take()?,
             timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
+            http2: settings.take()?,
             added_headers: settings.take()?,
             forwarding: settings.take()?,
             shutdown: settings.take()?,

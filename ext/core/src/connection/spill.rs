@@ -15,6 +15,8 @@ use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body up to this size is not counted, and goes to hyper whole: a connection's own buffers are larger.
 const SMALL: u64 = 16 * 1024;
+/// The same on a stream, of which a connection may have many.
+const SMALL_ON_STREAM: u64 = 1024;
 
 /// What a connection has in memory of a response beyond the budget.
 const PIECE: usize = 64 * 1024;
@@ -32,6 +34,8 @@ pub(super) struct Spill {
     state: Arc<ConnectionState>,
     /// Taken from the body and not given to hyper yet. Older than what is in the body, newer than what is in the file.
     next: VecDeque<Bytes>,
+    /// The first of these is the rest of a larger chunk.
+    divided: bool,
     overflow: Overflow,
     /// KiB that are being written there.
     under_way: usize,
@@ -41,11 +45,17 @@ pub(super) struct Spill {
 
 impl Spill {
     /// `None` for a body that needs none of this.
-    pub(super) fn of(body: &mut ResponseBody, shared: &Arc<Shared>, state: &Arc<ConnectionState>) -> Option<Box<Self>> {
+    pub(super) fn of(
+        body: &mut ResponseBody,
+        shared: &Arc<Shared>,
+        state: &Arc<ConnectionState>,
+        on_stream: bool,
+    ) -> Option<Box<Self>> {
         let length = body.length();
+        let small = if on_stream { SMALL_ON_STREAM } else { SMALL };
         match body {
             ResponseBody::Empty => return None,
-            _ if length.is_some_and(|length| length <= SMALL) => return None,
+            _ if length.is_some_and(|length| length <= small) => return None,
             ResponseBody::Full(bytes) => *bytes = shared.bounds.bodies.count(std::mem::take(bytes)),
             ResponseBody::Parts(parts) => {
                 parts.iter_mut().for_each(|part| *part = shared.bounds.bodies.count(std::mem::take(part)));
@@ -57,6 +67,7 @@ impl Spill {
             shared: shared.clone(),
             state: state.clone(),
             next: VecDeque::new(),
+            divided: false,
             overflow: Overflow::default(),
             under_way: 0,
             no_file: false,
@@ -123,9 +134,12 @@ impl Spill {
                 end => return Poll::Ready(Some(end)),
             },
         };
+        let divided = std::mem::take(&mut self.divided);
         if first.len() <= PIECE {
-            return Poll::Ready(Some(self.give(first)));
+            let last = if divided { Bytes::copy_from_slice(&first) } else { first };
+            return Poll::Ready(Some(self.give(last)));
         }
+        self.divided = true;
         // A copy, because a slice would keep the whole chunk in memory.
         let piece = Bytes::copy_from_slice(&first[..PIECE]);
         first.advance(PIECE);
@@ -140,6 +154,7 @@ impl Spill {
         if self.no_file || matches!(body, ResponseBody::File(_)) {
             return false;
         }
+        self.divided = false;
         let mut pieces: Vec<Bytes> = self.next.drain(..).collect();
         let mut bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         while self.overflow.unread() + bytes < STREAM_MAX || !matches!(body, ResponseBody::Stream(_)) {

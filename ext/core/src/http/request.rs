@@ -8,6 +8,9 @@ use std::{
 
 use http::{Method, StatusCode, Version, header, request::Parts};
 
+/// The protocol that an extended CONNECT asks for (RFC 8441 §4): in the extensions of the request's head.
+pub use h2::ext::Protocol as ConnectProtocol;
+
 pub use crate::http::guard::RawTarget;
 use crate::{
     http::{

@@ -47,6 +47,13 @@ impl Opening {
     }
 }
 
+impl Opening {
+    /// What the connections are encrypted with, where they are.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+}
+
 /// Opens a connection, and serves it until it is closed.
 pub(crate) async fn open<S: Peek>(
     mut socket: S,
@@ -68,7 +75,7 @@ pub(crate) async fn open<S: Peek>(
     }
     match &opening.tls {
         None => {
-            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain);
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
             live(socket, service, open, false).await;
         }
         Some(tls) => {
@@ -78,7 +85,7 @@ pub(crate) async fn open<S: Peek>(
             };
             drop(opening);
             peer.tls = Some(Box::new(socket.info()));
-            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain);
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
             live(socket, service, open, false).await;
         }
     }
