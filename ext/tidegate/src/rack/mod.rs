@@ -18,4 +18,5 @@ mod response_body;
 mod response_headers;
 pub(crate) mod response_stream;
 pub(crate) mod seats;
+mod tls_env;
 pub(crate) mod trailers;
