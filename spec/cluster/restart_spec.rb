@@ -14,9 +14,8 @@ RSpec.describe "a cluster that restarts", :processes do
   def asking(server)
     failures = Queue.new
     over = false
-    kept = Array.new(4) { server.connect }
     askers = [
-      *kept.map { |wire| -> { wire.get("/").status } },
+      *Array.new(4) { on_kept(server) },
       -> { server.get("/").status }
     ].map { |ask| Thread.new { (status = ask.call) == 200 || failures << status until over || failures.size > 9 } }
     askers.each { |thread| thread.report_on_exception = false }
@@ -24,6 +23,16 @@ RSpec.describe "a cluster that restarts", :processes do
     over = true
     askers.each { |thread| Patience.value_of(thread, "an asker") }
     Array.new(failures.size) { failures.pop }
+  end
+
+  # Asks on one connection for as long as the server keeps it, then on another.
+  def on_kept(server)
+    wire = server.connect
+    lambda do
+      response = wire.get("/")
+      wire = server.connect if response.close?
+      response.status
+    end
   end
 
   def serves(server, text)
