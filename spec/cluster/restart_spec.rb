@@ -15,7 +15,7 @@ RSpec.describe "a cluster that restarts", :processes do
     failures = Queue.new
     over = false
     askers = [
-      *Array.new(4) { on_kept(server) },
+      *Array.new(4) { KeptClient.new(server.address) }.map { |client| -> { client.get("/").status } },
       -> { server.get("/").status }
     ].map { |ask| Thread.new { (status = ask.call) == 200 || failures << status until over || failures.size > 9 } }
     askers.each { |thread| thread.report_on_exception = false }
@@ -23,16 +23,6 @@ RSpec.describe "a cluster that restarts", :processes do
     over = true
     askers.each { |thread| Patience.value_of(thread, "an asker") }
     Array.new(failures.size) { failures.pop }
-  end
-
-  # Asks on one connection for as long as the server keeps it, then on another.
-  def on_kept(server)
-    wire = server.connect
-    lambda do
-      response = wire.get("/")
-      wire = server.connect if response.close?
-      response.status
-    end
   end
 
   def serves(server, text)

@@ -48,9 +48,9 @@ pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Inherited, Interpreter, Limits, LogFormat,
-        Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, TlsOptions, Token,
-        WireOptions,
+        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Http2, Inherited, Interpreter, Limits,
+        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, TlsOptions,
+        Token, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -62,9 +62,9 @@ pub use self::{
     http::{
         body::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError,
+            ResponseBody, SendError, Trailers,
         },
-        request::{Peer, RawTarget, Request},
+        request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },
     lifecycle::{

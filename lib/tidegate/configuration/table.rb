@@ -122,6 +122,16 @@ module Tidegate
         option(:header_fields_limit, :COUNT, 1000, "header fields of a request, at most 10000; more are answered with 431",
                native: true)
       ],
+      "HTTP/2" => [
+        option(:http2, :SWITCH, true, "speak HTTP/2: over TLS where the client asks for it, else where it begins with it",
+               native: true),
+        option(:http2_max_concurrent_streams, :COUNT, 100, "requests under way on a connection; more are refused, and may be sent again",
+               native: true),
+        option(:http2_max_pending_resets, :COUNT, 20, "requests of a connection that their client resets before they were looked at; more end it",
+               native: true),
+        option(:http2_max_error_resets, :COUNT, 1024, "requests of a connection, in all, that break the protocol; more end it",
+               native: true)
+      ],
       "Shutdown" => [
         option(:drain_delay, :SECONDS_OR_AUTO, :auto, "seconds to serve on after TERM; auto: 0 outside Kubernetes", native: true),
         option(:shutdown_timeout, :SECONDS_OR_AUTO, :auto, "seconds after that for requests in flight; auto: the rest",

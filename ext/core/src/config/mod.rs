@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod cluster;
+mod http2;
 mod limits;
 mod settings;
 mod shutdown;
@@ -17,6 +18,7 @@ pub use self::{
     address::{Address, Inherited},
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
+    http2::Http2,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
@@ -75,6 +77,9 @@ pub struct Config {
     /// How much a client may send.
     #[serde(skip)]
     pub limits: Limits,
+    /// How HTTP/2 is spoken.
+    #[serde(skip)]
+    pub http2: Http2,
     /// What is added to requests.
     #[serde(skip)]
     pub added_headers: AddedHeaders,
@@ -109,6 +114,7 @@ impl Default for Config {
             probes: Probes::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            http2: Http2::default(),
             added_headers: AddedHeaders::default(),
             shutdown: PlanOptions::default(),
             cluster: ClusterOptions::default(),
@@ -130,6 +136,7 @@ impl Config {
             probes: settings.take()?,
             timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
+            http2: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
             cluster: settings.take()?,

@@ -54,8 +54,9 @@ impl<S: Socket> TrackedSocket<S> {
         state: Arc<ConnectionState>,
         interim: Arc<Interim>,
         siblings: Option<Arc<Siblings>>,
+        expects_preface: bool,
     ) -> Self {
-        let (inbound, ahead) = (Inbound::new(limits), Bytes::new());
+        let (inbound, ahead) = (Inbound::new(limits, expects_preface), Bytes::new());
         Self { socket, inbound, state, interim, siblings, stays: false, ahead, between_messages: true }
     }
 

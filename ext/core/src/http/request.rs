@@ -8,6 +8,9 @@ use std::{
 
 use http::{Method, StatusCode, Version, header, request::Parts};
 
+/// The protocol that an extended CONNECT asks for (RFC 8441 §4): in the extensions of the request's head.
+pub use h2::ext::Protocol as ConnectProtocol;
+
 pub use crate::http::guard::RawTarget;
 use crate::{
     http::{body::RequestBody, response::Refusal},
@@ -99,7 +102,7 @@ pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
 
 /// A host and perhaps a port, and nothing else (RFC 3986 §3.2.2, §3.2.3): an IPv6 address in brackets, or a name, which may
 /// have whatever a name may have there, underscores too.
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((address, port))) if is_ipv6(address) => (None, port),
         Some(_) => return false,

@@ -63,6 +63,7 @@ use crate::{
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
+    http::date::DateHeader,
     lifecycle::{
         Event, Phase, Retirement, Signal,
         plan::{Clamped, Plan},
@@ -297,6 +298,7 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
+            date: DateHeader::default(),
             siblings: member.clone().map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);

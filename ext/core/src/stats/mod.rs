@@ -4,6 +4,7 @@
 
 pub(crate) mod counter;
 pub(crate) mod figures;
+pub(crate) mod flood;
 pub(crate) mod gc;
 pub(crate) mod handshakes;
 pub(crate) mod histogram;
@@ -20,6 +21,7 @@ pub(crate) use self::{
 };
 use self::{
     counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
+    flood::Flood,
     gc::GcCells,
     handshakes::Handshake,
     refused::Refused,
@@ -153,6 +155,16 @@ declare! {
             "Connections that a worker has handed over to a sibling";
         taken_over: Counter, Connections, MetricsOnly, "tidegate_connections_taken_over",
             "Connections that a worker has taken over from a sibling";
+        http2_connections: Counter, Connections, MetricsOnly, "tidegate_http2_connections",
+            "Connections that have spoken HTTP/2";
+        http2_streams: Counter, Connections, MetricsOnly, "tidegate_http2_streams",
+            "Streams that clients have opened on connections of HTTP/2";
+        http2_resets: Family<By>, Connections, MetricsOnly, "tidegate_http2_resets",
+            "Streams that were reset, by the side that did it";
+        http2_goaways: Counter, Connections, MetricsOnly, "tidegate_http2_goaways",
+            "Connections of HTTP/2 whose clients were told to open no more streams";
+        http2_floods: Family<Flood>, Connections, MetricsOnly, "tidegate_http2_floods",
+            "Connections of HTTP/2 that were ended because their client sent too much that is of no use, by what that was";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
             "Signals that the server has heard";
         told_close: Counter, Drain, StatsToo, "tidegate_told_close",
@@ -177,6 +189,16 @@ labels! {
         QueueTimeout = "queue_timeout",
         /// The server ends.
         Ending = "ending",
+    }
+}
+
+labels! {
+    /// Which side has done something.
+    pub(crate) enum By by "by" {
+        /// The client.
+        Client = "client",
+        /// The server.
+        Server = "server",
     }
 }
 

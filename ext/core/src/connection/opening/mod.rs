@@ -53,7 +53,7 @@ pub(crate) async fn open<S: Socket>(
     let state = |opened| ConnectionState::opened(opened, accepted);
     match &opening.tls {
         None => {
-            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain);
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
             live(socket, service, open, false).await;
         }
         Some(tls) => {
@@ -63,7 +63,7 @@ pub(crate) async fn open<S: Socket>(
             };
             drop(opening);
             peer.tls = Some(Box::new(socket.info()));
-            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain);
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
             live(socket, service, open, false).await;
         }
     }
