@@ -142,6 +142,11 @@ impl Bound {
         }
     }
 
+    /// What comes before HTTP, where anything does.
+    pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
+        self.opening.clone()
+    }
+
     fn is_encrypted(&self) -> bool {
         self.configured.wire().tls.is_some()
     }
