@@ -208,7 +208,10 @@ class HTTP2Wire
     self
   end
 
-  def send_frame(type, **parts) = write(HTTP2Wire.frame(type, **parts))
+  def send_frame(type, **parts)
+    @next_stream = [@next_stream, parts[:stream] + 2].max if type == :headers && parts.fetch(:stream, 0).odd?
+    write(HTTP2Wire.frame(type, **parts))
+  end
 
   def send_settings(pairs = {}) = send_frame(:settings, payload: HTTP2Wire.settings(pairs))
 
@@ -225,7 +228,6 @@ class HTTP2Wire
 
   # HEADERS; +fields+ are pairs or a hash, or the block itself as a text.
   def send_headers(stream, fields, end_stream: true, end_headers: true)
-    @next_stream = [@next_stream, stream + 2].max if stream.odd?
     flags = (end_stream ? END_STREAM : 0) | (end_headers ? END_HEADERS : 0)
     send_frame(:headers, stream:, flags:, payload: fields.is_a?(String) ? fields : HPACK.encode(fields))
   end

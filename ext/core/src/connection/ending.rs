@@ -25,7 +25,7 @@ pub(super) enum Ending {
     ManyFields,
     /// The client is gone, or its socket failed.
     Lost,
-    /// The client of HTTP/2 made the server work for nothing, and was told so.
+    /// The guard in front of h2 does not let pass what came, and the client was told so.
     Flooded,
     /// The app did not finish its response.
     Unfinished,

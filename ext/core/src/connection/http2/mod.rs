@@ -112,8 +112,8 @@ async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
     match frames {
         Ok(Ok(frames)) => {
             let ending = Connection::new(frames, found.clone(), service).drive().await;
-            found.get().map_or(ending, |flood| {
-                service.flooded(*flood);
+            found.get().and_then(|fault| fault.flood()).map_or(ending, |flood| {
+                service.flooded(flood);
                 Ending::Flooded
             })
         }
@@ -178,6 +178,8 @@ enum Task {
     GiveWay,
     /// The client takes too little, or nothing.
     Output(Due),
+    /// The head of a request takes too long to arrive.
+    SlowHead,
     /// The last bytes were not taken.
     GiveUp,
 }
@@ -225,9 +227,7 @@ impl<'a, S: Socket> Connection<'a, S> {
                 evictable = None;
             }
             self.close_when_over();
-            if self.is_to_be_refused() {
-                self.close_saying(Reason::ENHANCE_YOUR_CALM, Ending::Flooded);
-            }
+            self.close_when_refused();
             let gives_way = evictable.is_some();
             if let Some((at, task)) = self.due(phase, gives_way)
                 && now() >= at
@@ -236,6 +236,11 @@ impl<'a, S: Socket> Connection<'a, S> {
                     Task::Depart => self.depart(),
                     Task::GiveWay => evictable = Some(shared.bounds.connections.silent_connection()),
                     Task::Output(Due::Rate) => self.state().check_pace(now(), &shared.settings.timeouts),
+                    Task::SlowHead => {
+                        let reason = Refused::HeadTimeout;
+                        self.service.trace(Refusal::closing(reason.status()), Some(reason), None);
+                        self.close(Ending::Finished);
+                    }
                     Task::Output(_) => return Ending::Stalled,
                     Task::GiveUp => return self.closing.map_or(Ending::Lost, |(_, ending)| ending),
                 }
@@ -280,7 +285,16 @@ impl<'a, S: Socket> Connection<'a, S> {
         last && self.closing.is_none()
     }
 
-    /// Whether the client floods the server, and was not told.
+    /// Tells the client what the guard has found.
+    fn close_when_refused(&mut self) {
+        if self.closing.is_none()
+            && let Some(fault) = self.found.get()
+        {
+            self.close_saying(guarded_stream::reason(*fault), Ending::Flooded);
+        }
+    }
+
+    /// Whether the guard has found something, and the client was not told.
     fn is_to_be_refused(&self) -> bool {
         self.found.get().is_some() && self.closing.is_none()
     }
@@ -302,7 +316,9 @@ impl<'a, S: Socket> Connection<'a, S> {
         let depart = self.departure.due(tell_at).map(|at| (at, Task::Depart));
         let give_way = idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
         let output = self.state().output_due(timeouts).map(|(at, due)| (at, Task::Output(due)));
-        [depart, give_way, stuck, output].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let head =
+            self.found.head_since().zip(timeouts.head_timeout).map(|(since, limit)| (since + limit, Task::SlowHead));
+        [depart, give_way, stuck, head, output].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Tells the client to go, or takes it that it knows.

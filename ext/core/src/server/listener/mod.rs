@@ -28,6 +28,7 @@ use crate::{
     http::request::Peer,
     lifecycle::plan::SETTLE_MAX,
     sys,
+    tls::Tls,
 };
 
 /// The least time in which handshakes under way are let complete, once new ones are refused.
@@ -145,6 +146,11 @@ impl Bound {
     /// What comes before HTTP, where anything does.
     pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
         self.opening.clone()
+    }
+
+    /// What its connections are encrypted with, where they are.
+    pub(super) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.opening.as_ref()?.tls()
     }
 
     fn is_encrypted(&self) -> bool {

@@ -14,22 +14,43 @@ use std::time::{Duration, Instant};
 use self::{
     budget::Budget,
     walk::{
-        CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PING, PRIORITY, PRIORITY_UPDATE, RST_STREAM, SETTINGS,
+        CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PING, PRIORITY, PRIORITY_UPDATE, RST_STREAM, SETTING, SETTINGS,
         WINDOW_UPDATE, Walk,
     },
 };
 use super::PREFACE;
 use crate::stats::flood::Flood;
 
+/// The most bytes that a frame may have (RFC 9113 §4.2): what is longer, h2 refuses.
+const LARGEST_FRAME: usize = 16_384;
 /// A frame of DATA with so many bytes has a use of its own, so that a WINDOW_UPDATE for it has one too.
 const WORTHWHILE_DATA: usize = 64;
 /// A CONTINUATION with so many bytes is what a long header needs. Clients that split a block fill their frames.
 const WORTHWHILE_FRAGMENT: usize = 1024;
-/// The length of a setting (RFC 9113 §6.5.1), and how many of them are one more frame.
-const SETTING: usize = 6;
+/// So many settings are one more frame.
 const SETTINGS_OF_A_FRAME: usize = 10;
 /// The code of ENHANCE_YOUR_CALM, as GOAWAY has it (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: &[u8] = &[0, 0, 0, 11];
+
+/// Why h2 gets nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The client makes the server work for nothing.
+    Flood(Flood),
+    /// A frame has not the length that its type has. h2 would say no more than that the protocol was broken.
+    FrameSize,
+    /// What comes behind the preface is no SETTINGS (RFC 9113 §3.4), which h2 lets pass.
+    NoSettings,
+}
+
+impl Fault {
+    pub(crate) fn flood(self) -> Option<Flood> {
+        match self {
+            Self::Flood(flood) => Some(flood),
+            Self::FrameSize | Self::NoSettings => None,
+        }
+    }
+}
 
 /// What is left of what each kind is allowed.
 #[derive(Debug)]
@@ -69,6 +90,9 @@ const ALLOWED: Allowed = Allowed {
 impl Allowed {
     /// A frame has come.
     fn receive(&mut self, frame: &Frame<'_>, age: Duration) -> Result<(), Flood> {
+        if frame.length > LARGEST_FRAME {
+            return Ok(());
+        }
         match frame.kind {
             DATA if frame.ends_stream() => Ok(()),
             DATA => self.carries_something(frame, age),
@@ -137,34 +161,81 @@ fn blames_client(code: &[u8]) -> bool {
     matches!(code, [0, 0, 0, 1 | 3 | 5 | 6 | 7 | 9 | 11])
 }
 
+/// How far the head of a request has come, which is divided into HEADERS and CONTINUATION (RFC 9113 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// None is arriving.
+    None,
+    /// Its last frame has begun.
+    Last,
+    /// More of its frames have to come.
+    Open,
+}
+
 /// The frames of a connection of HTTP/2, as far as the guard has to know them.
 #[derive(Debug)]
 pub(crate) struct Frames {
     begun: Instant,
+    block: Block,
+    /// Since when a head has been arriving.
+    head_since: Option<Instant>,
     inbound: Walk,
     outbound: Walk,
+    /// SETTINGS have come.
+    opened: bool,
     allowed: Allowed,
 }
 
 impl Frames {
     /// A connection that begins at `now`, with the preface.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { begun: now, inbound: Walk::behind(PREFACE.len()), outbound: Walk::behind(0), allowed: ALLOWED }
+        let (inbound, outbound) = (Walk::behind(PREFACE.len()), Walk::behind(0));
+        let (block, head_since) = (Block::None, None);
+        Self { begun: now, block, head_since, inbound, outbound, opened: false, allowed: ALLOWED }
     }
 
     /// Looks at what has come from the client, in pieces of any size.
     ///
     /// # Errors
     ///
-    /// What the client sends too much of.
-    pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
-        let Self { begun, inbound, allowed, .. } = self;
+    /// What the client sends too much of, or breaks.
+    pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Fault> {
+        let Self { begun, block, head_since, inbound, opened, allowed, .. } = self;
         let age = now.saturating_duration_since(*begun);
         let mut found = Ok(());
-        while let Some(checked) = inbound.next(&mut bytes, |frame| allowed.receive(&frame, age)) {
+        let mut ended = false;
+        let mut look = |frame: Frame<'_>| {
+            if !*opened && !frame.is_settings() {
+                return Err(Fault::NoSettings);
+            }
+            *opened = true;
+            if !frame.has_its_length() {
+                return Err(Fault::FrameSize);
+            }
+            ended |= *block == Block::Last;
+            *block = match frame.kind {
+                HEADERS | CONTINUATION if frame.ends_headers() => Block::Last,
+                HEADERS | CONTINUATION => Block::Open,
+                _ => Block::None,
+            };
+            allowed.receive(&frame, age).map_err(Fault::Flood)
+        };
+        while let Some(checked) = inbound.next(&mut bytes, &mut look) {
             found = found.and(checked);
         }
+        let arriving = match block {
+            Block::Open => true,
+            Block::Last => inbound.is_within(),
+            Block::None => false,
+        };
+        *head_since =
+            if arriving || inbound.is_at_beginning() { head_since.filter(|_| !ended).or(Some(now)) } else { None };
         found
+    }
+
+    /// Since when the head of a request, or a frame that may be one, has been arriving.
+    pub(crate) fn head_since(&self) -> Option<Instant> {
+        self.head_since
     }
 
     /// Looks at what was written to the client.

@@ -22,12 +22,15 @@ impl Connection {
     fn new() -> Self {
         let now = Instant::now();
         let mut frames = Frames::new(now);
-        assert_eq!(frames.received(PREFACE, now), Ok(()));
+        assert_eq!(frames.received(&[PREFACE, &frame(SETTINGS, 0, b"")].concat(), now), Ok(()));
         Self { frames, begun: now, now }
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Result<(), Flood> {
-        self.frames.received(bytes, self.now)
+        self.frames.received(bytes, self.now).map_err(|fault| match fault {
+            Fault::Flood(flood) => flood,
+            fault => panic!("{fault:?}"),
+        })
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), Flood> {
@@ -64,8 +67,8 @@ fn a_frame_that_is_of_use_only_beside_requests_is_allowed_so_often_and_no_more()
         ),
         ("ping flood, CVE-2019-9512", frame(PING, 0, &[0; 8]), 500, Flood::Ping),
         ("a flood of answers to no PING", frame(PING, 1, &[0; 8]), 500, Flood::Ping),
-        ("settings flood, CVE-2019-9515", frame(SETTINGS, 0, &[0, 4, 0, 0, 0, 1]), 100, Flood::Settings),
-        ("a flood of empty SETTINGS", frame(SETTINGS, 0, b""), 100, Flood::Settings),
+        ("settings flood, CVE-2019-9515", frame(SETTINGS, 0, &[0, 4, 0, 0, 0, 1]), 99, Flood::Settings),
+        ("a flood of empty SETTINGS", frame(SETTINGS, 0, b""), 99, Flood::Settings),
         ("SETTINGS of 100 settings each", frame(SETTINGS, 0, &[0; 600]), 9, Flood::Settings),
         ("SETTINGS as large as a frame may be", frame(SETTINGS, 0, &[0; 16_380]), 0, Flood::Settings),
         ("resource loop, CVE-2019-9513", frame(PRIORITY, 0, &[0, 0, 0, 3, 5]), 1000, Flood::Priority),
@@ -115,7 +118,7 @@ fn how_the_bytes_are_cut_makes_no_difference() {
     for step in (1..40).chain([1000, flooding.len()]) {
         let mut connection = Connection::new();
         let refused = flooding.chunks(step).find_map(|piece| connection.receive(piece).err());
-        // One for each SETTINGS: these are used up by the time the hundred-and-first comes, before the empty DATA.
+        // With the SETTINGS that the connection began with, these are used up before the empty DATA.
         assert_eq!(refused, Some(Flood::Settings), "in pieces of {step} bytes");
     }
 }
@@ -124,9 +127,9 @@ fn how_the_bytes_are_cut_makes_no_difference() {
 fn the_preface_may_come_in_pieces_too() {
     let now = Instant::now();
     let mut frames = Frames::new(now);
-    let bytes = [PREFACE, &frame(PING, 0, &[0; 8]).repeat(501)[..]].concat();
+    let bytes = [PREFACE, &frame(SETTINGS, 0, b""), &frame(PING, 0, &[0; 8]).repeat(501)[..]].concat();
     let refused = bytes.chunks(5).find_map(|piece| frames.received(piece, now).err());
-    assert_eq!(refused, Some(Flood::Ping));
+    assert_eq!(refused, Some(Fault::Flood(Flood::Ping)));
 }
 
 #[test]
@@ -223,4 +226,37 @@ fn what_h2_finds_itself_is_known_by_its_goaway() {
     }
     let other = frame(GOAWAY, 0, &[&[0, 0, 0, 1, 0, 0, 0, 1][..], b"too_many_resets"].concat());
     assert_eq!(Connection::new().send(&other), Ok(()));
+}
+
+#[test]
+fn a_frame_has_the_length_of_its_type() {
+    for (kind, flags, lengths) in [
+        (PRIORITY, 0, &[5][..]),
+        (RST_STREAM, 0, &[4]),
+        (WINDOW_UPDATE, 0, &[4]),
+        (SETTINGS, 0, &[0, 6, 12]),
+        (SETTINGS, 1, &[0]),
+        (PING, 0, &[8]),
+        (GOAWAY, 0, &[8, 9, 10, 11, 12]),
+    ] {
+        for length in 0..13 {
+            let mut connection = Connection::new();
+            let taken = connection.frames.received(&frame(kind, flags, &vec![0; length]), connection.now);
+            let expected = if lengths.contains(&length) { Ok(()) } else { Err(Fault::FrameSize) };
+            assert_eq!(taken, expected, "type {kind}, flags {flags}, {length} bytes");
+        }
+    }
+}
+
+#[test]
+fn settings_come_first() {
+    let now = Instant::now();
+    for (first, expected) in [
+        (frame(SETTINGS, 0, b""), Ok(())),
+        (frame(SETTINGS, 1, b""), Err(Fault::NoSettings)),
+        (frame(PING, 0, &[0; 8]), Err(Fault::NoSettings)),
+        (frame(0x42, 0, b"x"), Err(Fault::NoSettings)),
+    ] {
+        assert_eq!(Frames::new(now).received(&[PREFACE, &first].concat(), now), expected);
+    }
 }

@@ -5,6 +5,8 @@
 const HEAD: usize = 9;
 /// How much of a payload may be looked at: what GOAWAY says, and the reason for it.
 const PEEK: usize = 40;
+/// The length of a setting (RFC 9113 §6.5.1).
+pub(super) const SETTING: usize = 6;
 
 pub(super) const DATA: u8 = 0x0;
 pub(super) const HEADERS: u8 = 0x1;
@@ -18,6 +20,7 @@ pub(super) const CONTINUATION: u8 = 0x9;
 /// RFC 9218 §7.1.
 pub(super) const PRIORITY_UPDATE: u8 = 0x10;
 
+const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
@@ -35,6 +38,24 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Whether it says something, and does not only acknowledge.
+    pub(super) fn is_settings(&self) -> bool {
+        self.kind == SETTINGS && self.flags & ACK == 0
+    }
+
+    /// Whether it is as long as its type has to be (RFC 9113 §6).
+    pub(super) fn has_its_length(&self) -> bool {
+        match self.kind {
+            PRIORITY => self.length == 5,
+            RST_STREAM | WINDOW_UPDATE => self.length == 4,
+            SETTINGS if self.flags & ACK != 0 => self.length == 0,
+            SETTINGS => self.length.is_multiple_of(SETTING),
+            PING => self.length == 8,
+            GOAWAY => self.length >= 8,
+            _ => true,
+        }
+    }
+
     /// Of DATA and HEADERS.
     pub(super) fn ends_stream(&self) -> bool {
         self.flags & END_STREAM != 0
@@ -84,6 +105,16 @@ impl Walk {
     /// `preface` bytes come before the first frame.
     pub(super) fn behind(preface: usize) -> Self {
         Self { skip: preface, begun: [0; HEAD + PEEK], have: 0 }
+    }
+
+    /// Whether a frame has begun, and not as much of it has come as is looked at.
+    pub(super) fn is_at_beginning(&self) -> bool {
+        self.have > 0
+    }
+
+    /// Whether the payload of the frame that was taken last is still arriving.
+    pub(super) fn is_within(&self) -> bool {
+        self.skip > 0
     }
 
     /// Takes the next frame out of `bytes`, and leaves what comes behind its beginning there. `None`: all is taken, and more has to come.
