@@ -52,6 +52,19 @@ pub(super) async fn linger<S: Socket>(mut socket: TrackedSocket<S>, shared: &Sha
     deliver(socket, shared).await;
 }
 
+/// Closes on a client that would send for as long as it is read: once its kernel has the last bytes, and without reading what comes
+/// meanwhile, so that the client's own buffers stop it.
+pub(super) async fn dismiss<S: Socket>(mut socket: TrackedSocket<S>, shared: &Shared) {
+    let taken = async {
+        if socket.shut_down().await.is_ok() {
+            while socket.socket().unsent() > 0 && !shared.phase().is_forced() {
+                sleep(DELIVERY_POLL).await;
+            }
+        }
+    };
+    let _ = timeout(LAST_BYTES, taken).await;
+}
+
 /// Closes. When the process is about to end, only after the peer has confirmed every byte: a pod's network
 /// disappears soon after its process, and what the kernel still held is lost.
 pub(super) async fn deliver<S: Socket>(socket: TrackedSocket<S>, shared: &Shared) {

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     ManyFields,
     /// The client is gone, or its socket failed.
     Lost,
+    /// The client of HTTP/2 made the server work for nothing, and was told so.
+    Flooded,
     /// The app did not finish its response.
     Unfinished,
     /// The app speaks to the client itself from now on.
@@ -148,6 +150,7 @@ async fn end<S: Socket>(
             close::refuse(socket, Refusal::closing(StatusCode::BAD_REQUEST), shared).await;
         }
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
+        Ending::Flooded => close::dismiss(socket, shared).await,
         Ending::Refused(reason) => close::refuse(socket, Refusal::closing(reason.status()), shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {

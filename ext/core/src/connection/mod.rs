@@ -20,6 +20,8 @@
 
 mod close;
 mod connection_limit;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod conversation;
 mod deadline_timer;
 mod ending;
 mod framing;

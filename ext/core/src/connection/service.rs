@@ -33,7 +33,7 @@ use crate::{
     },
     log::access,
     pool::Rejected,
-    stats::{Shed, refused::Refused},
+    stats::{Shed, flood::Flood, refused::Refused},
 };
 
 /// Turns hyper's requests into exchanges.
@@ -113,6 +113,12 @@ impl Service {
             record.draining = self.shared.phase().is_stopping();
             access.write(Box::new(record), now);
         }
+    }
+
+    /// Counts a client that was found to flood the server, and tells the operator.
+    pub(super) fn flooded(&self, flood: Flood) {
+        self.shared.services.stats.http2_floods.inc(flood);
+        self.shared.services.warnings.flooded(&self.peer, flood, now());
     }
 
     /// Counts a refusal, and tells the operator where it may come from a mistake in the configuration.

@@ -55,8 +55,9 @@ pub(super) async fn receive(
     }
 }
 
-/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks.
-const ADOPTION_MAX: Duration = Duration::from_secs(1);
+/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks. Siblings that are alive
+/// take it at once, but on an overloaded machine a process may not get to run for a second or two.
+const ADOPTION_MAX: Duration = Duration::from_secs(5);
 const ADOPTION_PAUSE: Duration = Duration::from_millis(5);
 
 /// A worker has served all its connections, and ends. Takes what siblings have sent it all the same; one that `leaves` also sees to it

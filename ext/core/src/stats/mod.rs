@@ -4,6 +4,7 @@
 
 pub(crate) mod counter;
 pub(crate) mod figures;
+pub(crate) mod flood;
 pub(crate) mod gc;
 pub(crate) mod histogram;
 pub(crate) mod refused;
@@ -19,6 +20,7 @@ pub(crate) use self::{
 };
 use self::{
     counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
+    flood::Flood,
     gc::GcCells,
     refused::Refused,
 };
@@ -157,6 +159,8 @@ declare! {
             "Streams that were reset, by the side that did it";
         http2_goaways: Counter, Connections, MetricsOnly, "tidegate_http2_goaways",
             "Connections of HTTP/2 whose clients were told to open no more streams";
+        http2_floods: Family<Flood>, Connections, MetricsOnly, "tidegate_http2_floods",
+            "Connections of HTTP/2 that were ended because their client sent too much that is of no use, by what that was";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
             "Signals that the server has heard";
         told_close: Counter, Drain, StatsToo, "tidegate_told_close",

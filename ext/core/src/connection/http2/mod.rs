@@ -5,6 +5,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `guarded_stream` | the guard in front of h2, which refuses floods |
 //! | `socket` | the socket as h2 reads and writes it |
 //! | `rounds` | the task's parts, which wake one another |
 //! | `head` `incoming` | the request: its head in the form that is common to all, its body as it arrives |
@@ -13,6 +14,7 @@
 //! | `departure` | GOAWAY in two steps |
 
 mod departure;
+mod guarded_stream;
 mod head;
 mod incoming;
 mod outgoing;
@@ -36,6 +38,7 @@ use http::{Method, Request, Response, Uri, header};
 
 use self::{
     departure::{Age, Departure},
+    guarded_stream::{Found, GuardedStream},
     head::Fault,
     incoming::Incoming,
     outgoing::{Piece, Room},
@@ -77,7 +80,7 @@ const GIVES_WAY_AFTER: Duration = Duration::from_millis(200);
 /// How many bytes of one stream h2 may have. `outgoing` keeps it at less.
 const SEND_BUFFER: usize = 128 * 1024;
 
-type Frames<S> = server::Connection<Lent<S>, Piece>;
+type Frames<S> = server::Connection<GuardedStream<Lent<S>>, Piece>;
 
 /// Serves the streams of a connection whose client has begun with HTTP/2. Returns the socket, and why that has ended.
 pub(super) async fn serve_streams<S: Socket>(
@@ -99,13 +102,21 @@ pub(super) async fn serve_streams<S: Socket>(
 async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
     let shared = service.shared();
     let limit = shared.settings.timeouts.head_timeout.unwrap_or(NEVER);
-    let handshake = builder(&shared.settings.http2, &shared.settings.limits).handshake(lent);
+    let found = Found::default();
+    let handshake =
+        builder(&shared.settings.http2, &shared.settings.limits).handshake(GuardedStream::new(lent, found.clone()));
     let frames = tokio::select! {
         frames = tokio::time::timeout(limit, handshake) => frames,
         () = shared.forced() => return Ending::Dismissed,
     };
     match frames {
-        Ok(Ok(frames)) => Connection::new(frames, service).drive().await,
+        Ok(Ok(frames)) => {
+            let ending = Connection::new(frames, found.clone(), service).drive().await;
+            found.get().map_or(ending, |flood| {
+                service.flooded(*flood);
+                Ending::Flooded
+            })
+        }
         Ok(Err(_)) => Ending::Lost,
         Err(_) => Ending::Silent,
     }
@@ -135,6 +146,8 @@ struct Connection<'a, S: Socket> {
     /// Before `frames`, so that it is dropped first.
     streams: FuturesUnordered<Stream>,
     frames: Frames<S>,
+    /// Set once the guard has found the client to flood the server.
+    found: Found,
     room: Arc<Room>,
     age: Age,
     departure: Departure,
@@ -170,13 +183,14 @@ enum Task {
 }
 
 impl<'a, S: Socket> Connection<'a, S> {
-    fn new(frames: Frames<S>, service: &'a Service) -> Self {
+    fn new(frames: Frames<S>, found: Found, service: &'a Service) -> Self {
         let begun = now();
         let in_drain = service.is_one_shot();
         Self {
             service,
             streams: FuturesUnordered::new(),
             frames,
+            found,
             room: Arc::default(),
             age: Age { begun, turn: fastrand::f64(), in_drain, answered: false },
             departure: Departure::None,
@@ -211,6 +225,9 @@ impl<'a, S: Socket> Connection<'a, S> {
                 evictable = None;
             }
             self.close_when_over();
+            if self.is_to_be_refused() {
+                self.close_saying(Reason::ENHANCE_YOUR_CALM, Ending::Flooded);
+            }
             let gives_way = evictable.is_some();
             if let Some((at, task)) = self.due(phase, gives_way)
                 && now() >= at
@@ -229,7 +246,7 @@ impl<'a, S: Socket> Connection<'a, S> {
                 if let Poll::Ready(ending) = rounds.poll(cx, || self.round(&parts)) {
                     return Poll::Ready(Some(ending));
                 }
-                if self.is_over() || gives_way && !self.is_silent() {
+                if self.is_over() || self.is_to_be_refused() || gives_way && !self.is_silent() {
                     return Poll::Ready(None);
                 }
                 timer.poll(self.due(phase, gives_way).map(|(at, _)| at), cx).map(|()| None)
@@ -261,6 +278,11 @@ impl<'a, S: Socket> Connection<'a, S> {
             Rest::Idle { .. } => self.forced || self.departure == Departure::Over,
         };
         last && self.closing.is_none()
+    }
+
+    /// Whether the client floods the server, and was not told.
+    fn is_to_be_refused(&self) -> bool {
+        self.found.get().is_some() && self.closing.is_none()
     }
 
     /// What is due next.
@@ -303,10 +325,14 @@ impl<'a, S: Socket> Connection<'a, S> {
 
     /// Writes what there is to write, with a last GOAWAY, and ends.
     fn close(&mut self, ending: Ending) {
+        self.close_saying(Reason::NO_ERROR, ending);
+    }
+
+    fn close_saying(&mut self, reason: Reason, ending: Ending) {
         if self.departure == Departure::None {
             self.shared().services.stats.http2_goaways.inc();
         }
-        self.frames.abrupt_shutdown(Reason::NO_ERROR);
+        self.frames.abrupt_shutdown(reason);
         let patient = matches!(ending, Ending::Finished) && !self.forced;
         let limit = self.shared().settings.timeouts.write_timeout.filter(|_| patient).unwrap_or(LAST_BYTES);
         self.closing = Some((now() + limit, ending));

@@ -1,6 +1,7 @@
 //! Connections on the wire, byte by byte, with time that stands still unless a test moves it. The test itself plays
 //! the client, the app and the server's lifecycle.
 
+mod corpus;
 mod deadlines;
 mod drain;
 mod exchanges;

@@ -5,6 +5,7 @@
 //! ASCII, `HTTP/1.2` - it rewrites. A pure state machine: bytes in, decisions out. docs/http.md has the list.
 
 mod chunks;
+pub(crate) mod frames;
 mod head;
 mod request_line;
 mod token;

@@ -75,6 +75,9 @@ impl fmt::Display for LogEvent<'_> {
                 place(*source),
                 repeated(*more)
             ),
+            Self::Flooded { source, how, more } => {
+                write!(f, "the HTTP/2 connection of a client at {} was ended: {how}{}", place(*source), repeated(*more))
+            }
             Self::Unattended { silence, waiting, workers, idle } => write!(
                 f,
                 "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",
