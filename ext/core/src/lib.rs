@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | `error` `sys` `sync` | why a server could not be configured or started; the system calls that no safe crate wraps; how threads wake each other and share a task |
 //! | 2 | `config` | the settings, and how they are read by their names |
-//! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
+//! | 3 | `lifecycle` `tls` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument; certificates and keys, and what a handshake agrees on |
 //! | 4 | `stats` | what is counted |
 //! | 5 | `cluster` | what the processes of a cluster share: the table of workers, what they have counted together, and the connections that go from one to another |
 //! | 6 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
@@ -41,6 +41,7 @@ mod server;
 mod stats;
 mod sync;
 mod sys;
+mod tls;
 
 // What the binding names, and what is in the signatures of that.
 pub use self::{
@@ -48,7 +49,8 @@ pub use self::{
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
         About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Http2, Inherited, Interpreter, Limits,
-        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
+        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, TlsOptions,
+        Token, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -82,4 +84,5 @@ pub use self::{
         family::{adopt_orphans, hold_signals, release_signals},
         process::{exit_within, limit_arenas},
     },
+    tls::TlsInfo,
 };

@@ -8,6 +8,7 @@ mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
+mod wire;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,6 +23,7 @@ pub use self::{
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
+    wire::{TlsOptions, WireOptions},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -288,8 +290,8 @@ mod tests {
         assert_eq!(read(json!({ "timeouts": {} })).unwrap_err(), "unknown setting: timeouts");
         let platform = read(json!({ "platform": "Plain" })).unwrap_err();
         assert!(platform.starts_with("platform: unknown variant `Plain`"), "{platform}");
-        let address = read(json!({ "bind": ["ssl://h:443"] })).unwrap_err();
-        assert!(address.starts_with("bind: \"ssl://h:443\" is not an address to listen on"), "{address}");
+        let address = read(json!({ "bind": ["ftp://h:443"] })).unwrap_err();
+        assert!(address.starts_with("bind: \"ftp://h:443\" is not an address to listen on"), "{address}");
     }
 
     #[test]

@@ -137,12 +137,18 @@ async fn end<S: Socket>(
         // The connection does not end with these.
         Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) | Ending::Http2 => {}
         Ending::HandedOver => stats.handed_over.inc(),
-        Ending::Lost => {}
-        Ending::Evicted => stats.gave_way.inc(),
+        // Where only the end tells a whole body from a cut one, there is none.
+        Ending::Lost if state.is_close_delimited() => {}
+        Ending::Lost => close::leave(socket, shared).await,
+        Ending::Evicted => {
+            stats.gave_way.inc();
+            close::leave(socket, shared).await;
+        }
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
                 stats.idle_closed.inc();
             }
+            close::leave(socket, shared).await;
         }
         Ending::Finished if state.client_leaves() && unread.is_empty() => close::part(socket, shared).await,
         // hyper has no answer for some of it, HTTP/2 that was not asked for among them.

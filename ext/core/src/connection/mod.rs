@@ -6,9 +6,10 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `opening` | what comes before HTTP on some addresses |
 //! | `shared` | what all connections share: settings, services, bounds |
 //! | `state` `stage` `output` | what a connection is doing, and when something is due |
-//! | `socket` `tracked_socket` `inbound` | the socket, as hyper reads and writes it, behind the guard |
+//! | `socket` `tls_socket` `tracked_socket` `inbound` | the socket, with TLS or without, as hyper reads and writes it, behind the guard |
 //! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
 //! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
 //! | `http2` | connections that speak HTTP/2: many exchanges at a time |
@@ -29,6 +30,7 @@ mod hijack;
 mod http2;
 mod inbound;
 mod memory_trim;
+mod opening;
 mod output;
 mod response_body;
 mod response_future;
@@ -39,6 +41,7 @@ mod socket;
 mod spill;
 mod stage;
 mod state;
+mod tls_socket;
 mod tracked_socket;
 mod wrong_length;
 
@@ -57,6 +60,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::{
     connection_limit::ConnectionLimit,
+    opening::{Opening, open},
     shared::{ConnectionSettings, Services, Shared},
     siblings::Siblings,
     socket::Socket,
@@ -129,7 +133,8 @@ fn begin<S: Socket>(
     let limits = HeadLimits { bytes: limits.head_limit, fields: limits.header_fields_limit };
     let expects_preface = fresh && shared.settings.http2.http2;
     let socket = TrackedSocket::new(socket, limits, state.clone(), interim.clone(), siblings, expects_preface);
-    (socket, Service::new(shared, state, interim, Arc::new(peer), one_shot))
+    let stays = !socket.can_move();
+    (socket, Service::new(shared, state, interim, Arc::new(peer), (one_shot, stays)))
 }
 
 /// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
@@ -323,7 +328,7 @@ async fn rest<S: Socket>(
             () = evictable.evicted() => return Err(Ending::Evicted),
             () = &mut timer, if due.is_some() => {}
             () = phase_changed(&mut phases) => {}
-            () = adoption_room(shared), if phase.hands_over() => {}
+            () = adoption_room(shared), if phase.hands_over() && socket.can_move() => {}
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Service {
     time_limits: Option<Arc<TimeLimits>>,
     /// The connection came after SIGTERM: every response on it says `close`.
     one_shot: bool,
+    /// No sibling can have the connection.
+    stays: bool,
 }
 
 impl Service {
@@ -55,10 +57,10 @@ impl Service {
         state: Arc<ConnectionState>,
         interim: Arc<Interim>,
         peer: Arc<Peer>,
-        one_shot: bool,
+        (one_shot, stays): (bool, bool),
     ) -> Self {
         let time_limits = shared.settings.request_timeout.map(|_| Arc::default());
-        Self { shared, state, interim, peer, time_limits, one_shot }
+        Self { shared, state, interim, peer, time_limits, one_shot, stays }
     }
 
     /// Of one stream of a connection that has several.
@@ -154,8 +156,8 @@ impl Service {
     /// Whether this response says `close`, so that the client opens its next connection elsewhere.
     pub(super) fn tells_close(&self) -> bool {
         let phase = self.shared.phase();
-        let turned_away =
-            || phase.hands_over() && self.shared.services.siblings.as_ref().is_none_or(|all| all.turns_away());
+        let siblings = &self.shared.services.siblings;
+        let turned_away = || phase.hands_over() && (self.stays || siblings.as_ref().is_none_or(|all| all.turns_away()));
         let probability = if self.one_shot || turned_away() { 1.0 } else { phase.close_probability(now()) };
         probability > 0.0 && fastrand::f64() < probability
     }

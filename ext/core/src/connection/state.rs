@@ -97,6 +97,13 @@ impl ConnectionState {
         Self { forced: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
 
+    /// Of a connection that was `accepted` earlier, and with which HTTP begins only now.
+    pub(super) fn opened(now: Instant, accepted: Instant) -> Self {
+        let state = Self::new(now);
+        state.inner().client.arrival = Some(accepted);
+        state
+    }
+
     /// Of a connection that comes from a sibling. `fresh`: it has had no request yet; `begun`: the head of the next has begun to
     /// come in. The client's timeouts begin anew.
     pub(super) fn taken_over(now: Instant, fresh: bool, begun: bool) -> Self {

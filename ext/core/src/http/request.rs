@@ -12,7 +12,10 @@ use http::{Method, StatusCode, Version, header, request::Parts};
 pub use h2::ext::Protocol as ConnectProtocol;
 
 pub use crate::http::guard::RawTarget;
-use crate::http::{body::RequestBody, response::Refusal};
+use crate::{
+    http::{body::RequestBody, response::Refusal},
+    tls::TlsInfo,
+};
 
 /// A request.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Peer {
     pub local_port: u16,
     /// The client's IP address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
+    /// What its TLS handshake has agreed on; `None` where the connection is not encrypted.
+    pub tls: Option<Box<TlsInfo>>,
 }
 
 impl Peer {
@@ -57,6 +62,7 @@ impl Peer {
             },
             local_port: local.port(),
             source: Some(source),
+            tls: None,
         }
     }
 
@@ -68,6 +74,7 @@ impl Peer {
             local_host: "localhost".into(),
             local_port: 80,
             source: None,
+            tls: None,
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Warnings {
     spool: RateLimit,
     tls: RateLimit,
     flood: RateLimit,
+    handshake: RateLimit,
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
@@ -80,6 +81,11 @@ impl Warnings {
     /// A client of HTTP/2 has flooded the server.
     pub(crate) fn flooded(&self, peer: &Peer, flood: Flood, now: Instant) {
         self.report(&self.flood, now, |more| LogEvent::Flooded { source: peer.source, how: flood.text(), more });
+    }
+
+    /// A TLS handshake has failed, and not because the client has gone.
+    pub(crate) fn handshake_failed(&self, peer: &Peer, why: &str, now: Instant) {
+        self.report(&self.handshake, now, |more| LogEvent::HandshakeFailed { source: peer.source, why, more });
     }
 
     /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.

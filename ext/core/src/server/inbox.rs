@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     acceptor::make_room,
-    listener::{Accepted, Newcomer},
+    listener::{Accepted, AcceptedSocket, Newcomer},
 };
 use crate::{
     admin::{questions::Questions, siblings::answer},
@@ -106,12 +106,13 @@ pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
         shared.services.queue.publish_room();
     }
     let begin = (traits, &read_ahead[..]);
-    match accepted {
-        Accepted::Tcp(socket, peer) => {
+    let Accepted { socket, peer, .. } = accepted;
+    match socket {
+        AcceptedSocket::Tcp(socket) => {
             let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
             shared.tasks.spawn(inline_task::task(serving))
         }
-        Accepted::Unix(socket, peer) => {
+        AcceptedSocket::Unix(socket) => {
             let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
             shared.tasks.spawn(inline_task::task(serving))
         }

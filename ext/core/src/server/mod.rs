@@ -59,7 +59,7 @@ use crate::{
         report::{Own, Report},
     },
     cluster::Member,
-    config::{Address, Config, Inherited},
+    config::{Address, Config, Inherited, WireOptions},
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
@@ -122,6 +122,11 @@ impl Server {
         }
         if bound.is_empty() {
             return Err(Error::configuration("there is no address to listen on"));
+        }
+        if config.admin.as_ref().is_some_and(|admin| *admin.wire() != WireOptions::default()) {
+            return Err(Error::configuration(
+                "the admin address speaks plain HTTP: it is tcp://HOST:PORT or unix:///PATH",
+            ));
         }
         let admin = match &config.admin {
             Some(address) => Bound::open(&address.clone().private(), &config.inherit)?.into_iter().next(),

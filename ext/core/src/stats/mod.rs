@@ -6,6 +6,7 @@ pub(crate) mod counter;
 pub(crate) mod figures;
 pub(crate) mod flood;
 pub(crate) mod gc;
+pub(crate) mod handshakes;
 pub(crate) mod histogram;
 pub(crate) mod refused;
 pub(crate) mod requests;
@@ -22,6 +23,7 @@ use self::{
     counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
     flood::Flood,
     gc::GcCells,
+    handshakes::Handshake,
     refused::Refused,
 };
 use crate::{lifecycle::Signal, sys::shared_memory::atomics_only};
@@ -145,6 +147,8 @@ declare! {
             "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
+        handshakes: Family<Handshake>, Connections, MetricsOnly, "tidegate_tls_handshakes",
+            "TLS handshakes, by how they ended";
         accept_wakeups: Counter, Connections, MetricsOnly, "tidegate_accept_wakeups",
             "Times that a new connection woke this worker of a cluster, whether it was there to accept or not";
         handed_over: Counter, Connections, MetricsOnly, "tidegate_connections_handed_over",

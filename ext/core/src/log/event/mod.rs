@@ -136,6 +136,15 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// A client cannot open an encrypted connection.
+    HandshakeFailed {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// A sentence about the client.
+        why: &'a str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// The liveness probe fails: requests wait, and nothing runs the app.
     Unattended {
         /// For how long.
@@ -212,6 +221,7 @@ impl LogEvent<'_> {
             Self::SpoolFailing { .. } => "spool_failing",
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Flooded { .. } => "flooded",
+            Self::HandshakeFailed { .. } => "handshake_failed",
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
@@ -250,6 +260,7 @@ impl LogEvent<'_> {
             | Self::DrainAsked { .. }
             | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
+            | Self::HandshakeFailed { .. }
             | Self::Unmoved(..) => false,
         }
     }
