@@ -204,7 +204,7 @@ module Tidegate
     # The port of the first TCP address.
     #
     # @return [Integer, nil]
-    def port = addresses.find { |address| address.start_with?("tcp://") }&.slice(/\d+\z/)&.to_i
+    def port = addresses.find { |address| address.match?(%r{\A(?:tcp|ssl)://}) }&.slice(/\d+\z/)&.to_i
 
     # The address that answers the probes.
     #

@@ -28,7 +28,7 @@ RSpec.describe "a client that takes its time", :in_process do
     dropping = Thread.new do
       wire.write("GET / HTTP/1.1\r\nHost: a\r\nX-Drops: ")
       loop do
-        break if wire.socket.wait_readable(0.05)
+        break if wire.raw.wait_readable(0.05)
 
         wire.write("x")
       end

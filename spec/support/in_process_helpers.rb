@@ -6,11 +6,12 @@
 require "rack/lint"
 
 module InProcessHelpers
-  # Starts a server for +app+, or for the block.
-  def run_server(app = nil, lint: true, **options, &block)
+  # Starts a server for +app+, or for the block; an encrypted one where +tls+ says so, or SPEC_TLS for all.
+  def run_server(app = nil, lint: true, tls: ENV.key?("SPEC_TLS"), **options, &block)
     app ||= block
     app = Rack::Lint.new(app) if lint
-    server = Tidegate::Server.new(app, host: "127.0.0.1", port: 0, silent: true, **options).start
+    place = tls ? { bind: Certificates.bind } : { host: "127.0.0.1", port: 0 }
+    server = Tidegate::Server.new(app, **place, silent: true, **options).start
     servers << server
     server
   end

@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
-# A client that sends the very bytes a spec wants and reads what comes back, over TCP or a Unix socket.
+# A client that sends the very bytes a spec wants and reads what comes back, over TCP or a Unix socket, and with TLS (TlsWire).
 
 require "socket"
 
 class Wire
-  # Opens a connection to "tcp://127.0.0.1:4000" or "unix:///tmp/app.sock". A small +receive_buffer+ makes a client
+  # Opens a connection to "tcp://127.0.0.1:4000", "ssl://127.0.0.1:4000" or "unix:///tmp/app.sock". A small +receive_buffer+ makes a client
   # that can be stalled with few bytes.
   def self.open(address, receive_buffer: nil)
-    wire = new(connect(address, receive_buffer))
+    wire = address.match?(%r{\A(?:ssl|https)://}) ? TlsWire.open(address, receive_buffer:) : new(connect(address, receive_buffer))
     return wire unless block_given?
 
     begin
@@ -17,6 +17,9 @@ class Wire
       wire.close
     end
   end
+
+  # The socket of such a connection.
+  def self.raw(address, receive_buffer: nil) = connect(address, receive_buffer)
 
   def self.connect(address, receive_buffer)
     case address
@@ -51,13 +54,16 @@ class Wire
     @buffer = +"".b
   end
 
+  # What the kernel knows of the connection.
+  def raw = @socket
+
   # Sends bytes, all of them.
   def write(bytes)
     deadline = Patience::Deadline.new("room to send #{bytes.bytesize} bytes")
     bytes = bytes.b
     until bytes.empty?
       case sent = @socket.write_nonblock(bytes, exception: false)
-      when :wait_writable then @socket.wait_writable(deadline.left) or deadline.over
+      when :wait_writable then raw.wait_writable(deadline.left) or deadline.over
       else bytes = bytes.byteslice(sent..)
       end
     end
@@ -167,7 +173,7 @@ class Wire
     deadline = Patience::Deadline.new(what)
     loop do
       case got = @socket.read_nonblock(65_536, exception: false)
-      when :wait_readable then @socket.wait_readable(deadline.left) or deadline.over
+      when :wait_readable then raw.wait_readable(deadline.left) or deadline.over
       when nil then return over(:eof)
       else return @buffer << got
       end
