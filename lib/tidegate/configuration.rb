@@ -29,8 +29,17 @@ module Tidegate
       layer = files.layer
       layers = [*said, layer, defaults]
       settle_mode(layers, layer)
-      new(layers, warnings: [*environment.warnings, *files.warnings])
+      new(layers, warnings: [*environment.warnings, *files.warnings], state: state_directory(env))
     end
+
+    # Where this user's programs keep what is the machine's own (the XDG base directories); nil where there is no such place.
+    def self.state_directory(env)
+      given = env["XDG_STATE_HOME"].to_s
+      home = env["HOME"].to_s
+      base = given.start_with?("/") ? given : (File.join(home, ".local/state") if home.start_with?("/"))
+      base && File.join(base, "tidegate", "tls")
+    end
+    private_class_method :state_directory
 
     # Has the blocks evaluated that count with workers only, or without them only. Raises if one of them makes workers of none.
     def self.settle_mode(layers, file)
@@ -77,6 +86,12 @@ module Tidegate
     # The addresses to listen on, as text.
     attr_reader :addresses
 
+    # The same for a line of output: without keys.
+    def shown_addresses = addresses.map { |address| TlsQuery.shown(address) }
+
+    # Whether one of them is encrypted.
+    def tls? = addresses.any? { |address| address.start_with?("ssl:") }
+
     # Sentences for the log about what was given and does nothing.
     attr_reader :warnings
 
@@ -84,14 +99,15 @@ module Tidegate
     attr_reader :findings
 
     # +layers+ from strong to weak.
-    def initialize(layers, warnings: [])
+    def initialize(layers, warnings: [], state: nil)
       @settings = OPTIONS.each_key.to_h { |name| [name, layers.filter_map { |layer| layer[name] }.first] }
       @values = OPTIONS.to_h { |name, option| [name, @settings[name] ? @settings[name].value : option.default] }
-      @addresses = Addresses.new(layers).to_a.freeze
+      addresses = Addresses.new(layers, state:)
+      @addresses = addresses.to_a.freeze
       settle_threads(layers)
       settle_paths
       settle_workers
-      @warnings = [*warnings, *cluster_warnings].freeze
+      @warnings = [*warnings, *addresses.warnings, *cluster_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
 

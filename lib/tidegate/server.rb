@@ -204,7 +204,7 @@ module Tidegate
     # The port of the first TCP address.
     #
     # @return [Integer, nil]
-    def port = addresses.find { |address| address.match?(%r{\A(?:tcp|ssl)://}) }&.slice(/\d+\z/)&.to_i
+    def port = addresses.find { |address| address.start_with?("tcp://", "ssl://") }&.slice(/\d+\z/)&.to_i
 
     # The address that answers the probes.
     #
@@ -226,6 +226,21 @@ module Tidegate
     # @api private
     # @return [void]
     def reopen_logs = @native&.reopen_logs
+
+    # Has the files of the certificates looked at now; what comes of it is in the log. They are looked at every tls_reload_interval
+    # seconds anyway.
+    #
+    # @return [void]
+    def reload_certificates = @native&.reload_certificates
+
+    # The keys by which clients resume TLS sessions, for the next image of the process: a secret.
+    # @api private
+    # @return [String]
+    def ticket_keys = @native.ticket_keys
+
+    # Takes those of the image before this one, before #start.
+    # @api private
+    def adopt_ticket_keys(keys) = @native.adopt_ticket_keys(keys)
 
     # Where the server is in its life.
     #

@@ -80,7 +80,7 @@ RSpec.describe Tidegate::CLI do
     %w[--port] => "--port needs a value",
     %w[-p 99999] => %(-p/--port: port cannot be "99999": it must be a whole number from 0 to 65535),
     %w[--drain-delay soon] => /\A--drain-delay: drain_delay cannot be "soon": it must be a number of seconds, .* or auto\z/,
-    %w[-b ssl://h:1] => %(-b/--bind: bind cannot be "ssl://h:1": TLS is not supported yet),
+    %w[-b ssl://h:1?crt=x] => %(-b/--bind: bind cannot be "ssl://h:1?crt=x": crt is not among its options: did you mean cert?),
     %w[a.ru b.ru] => "one rackup file can be served, and a.ru is followed by b.ru"
   }.each do |argv, message|
     it "refuses #{argv.join(" ")}" do

@@ -88,7 +88,7 @@ RSpec.describe Tidegate::DSL do
     "port :http" => "tidegate.rb:1: port cannot be :http: it must be a whole number from 0 to 65535",
     "max_queue" => "tidegate.rb:1: max_queue needs a value",
     "max_queue 1, 2" => "tidegate.rb:1: max_queue cannot be [1, 2]: it must be a whole number of at least 1",
-    %(bind "ssl://h:1") => %(tidegate.rb:1: bind cannot be "ssl://h:1": TLS is not supported yet),
+    %(ssl_bind "h", 1, crt: "x") => %(tidegate.rb:1: bind cannot be "ssl://h:1?crt=x": crt is not among its options: did you mean cert?),
     %(\nFloat("x")) => /\Athe configuration file tidegate.rb failed: tidegate.rb:2: invalid value .* \(ArgumentError\)\z/,
     %(require "no/such") => /\Athe configuration file tidegate.rb failed: tidegate.rb:1: .* no\/such \(LoadError\)\z/
   }.each do |text, message|

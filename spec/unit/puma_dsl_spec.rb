@@ -127,7 +127,7 @@ RSpec.describe Tidegate::PumaDSL do
   end
 
   it "refuses what cannot be left out" do
-    { "ssl_bind '0.0.0.0', 443" => "TLS is not supported yet", "app { }" => "the app comes from the rackup file",
+    { "inject { }" => "write its content without it", "app { }" => "the app comes from the rackup file",
       "load 'config/other.rb'" => "name each file with -C" }.each do |text, reason|
       expect { resolve("\n#{text}") }
         .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:2: \w+ cannot be left out: #{reason}\z})

@@ -39,7 +39,7 @@ RSpec.describe Tidegate::PumaFlags do
 
   it "says which part of that it cannot have, without the token" do
     lines = said("--control-url", "ssl://127.0.0.1:1?key=x", "--control-token", "short-secret")
-    expect(lines).to match([/--control-url: it does nothing here: TLS is not supported yet\z/,
+    expect(lines).to match([/--control-url: it does nothing here: the admin listener speaks no TLS\z/,
                             /--control-token: the token is left out, so that nothing can be changed over TCP: it must be 16 to/])
     expect(lines.join).not_to include "short-secret"
   end

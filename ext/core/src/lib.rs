@@ -48,9 +48,9 @@ pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Http2, Inherited, Interpreter, Limits,
-        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, TlsOptions,
-        Token, WireOptions,
+        About, AddedHeaders, Address, AdminAccess, CertificateSource, ClientVerification, ClusterOptions, Config,
+        Http2, Inherited, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto, PemSource, PlanOptions, Platform,
+        Probes, SettingsByName, Timeouts, TlsOptions, Token, VerifyMode, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -76,7 +76,7 @@ pub use self::{
         Demand, DispatchQueue, GvlEvents, Idle, Next, NextOverdue, Overdue, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},
     },
-    server::{Observer, Running, Server, StopPoint, signals::BootGuard},
+    server::{Observer, Running, Server, StopPoint, certificate_report, signals::BootGuard},
     stats::GcFigures,
     sync::{Parker, Unparker},
     sys::{

@@ -2,7 +2,7 @@
 
 use std::{io, os::fd::RawFd, sync::Arc};
 
-use magnus::{Error, RArray, RHash, RModule, Ruby, Symbol, TypedData, function, method, prelude::*};
+use magnus::{Error, RArray, RHash, RModule, RString, Ruby, Symbol, TypedData, function, method, prelude::*};
 use tidegate_core::{Cluster as Core, Restart, WorkerView};
 
 use crate::error;
@@ -36,6 +36,16 @@ impl Cluster {
     /// Those descriptors, for the next image.
     fn adoption(&self) -> (RawFd, RawFd) {
         self.core.adoption_descriptors()
+    }
+
+    /// The keys by which the workers resume TLS sessions, for the next image: a secret.
+    fn ticket_keys(ruby: &Ruby, rb_self: &Self) -> RString {
+        ruby.str_from_slice(&rb_self.core.export_ticket_keys())
+    }
+
+    /// Takes those of the image before this one. Before the first fork.
+    fn adopt_ticket_keys(&self, keys: RString) {
+        self.core.import_ticket_keys(&keys.to_bytes());
     }
 
     fn slots(&self) -> usize {
@@ -114,6 +124,8 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_singleton_method("new", function!(Cluster::new, 2))?;
     class.define_method("adoption", method!(Cluster::adoption, 0))?;
+    class.define_method("ticket_keys", method!(Cluster::ticket_keys, 0))?;
+    class.define_method("adopt_ticket_keys", method!(Cluster::adopt_ticket_keys, 1))?;
     class.define_method("slots", method!(Cluster::slots, 0))?;
     class.define_method("reserve", method!(Cluster::reserve, 1))?;
     class.define_method("spawned", method!(Cluster::spawned, 2))?;

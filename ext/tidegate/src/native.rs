@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
-use tidegate_core::{Plan, hold_signals, limit_arenas, release_signals};
+use tidegate_core::{Plan, certificate_report, hold_signals, limit_arenas, release_signals};
 
-use crate::{gvl, settings};
+use crate::{error, gvl, settings};
 
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
@@ -27,6 +27,13 @@ fn plan(ruby: &Ruby, settings: RHash) -> Result<RHash, Error> {
     Ok(hash)
 }
 
+/// Reads the certificates of these settings: a sentence for each, and for what is wrong. It may run a command and take as long.
+fn certificates(ruby: &Ruby, settings: RHash) -> Result<Vec<String>, Error> {
+    let (config, _) = settings::read(ruby, settings)?;
+    let report = gvl::without(ruby, move || certificate_report(&config))?;
+    report.map_err(|wrong| error::raise(ruby, &wrong))
+}
+
 /// How long the request that this thread runs has waited for the GVL so far, in milliseconds.
 fn gvl_wait() -> f64 {
     gvl::events::waited().as_secs_f64() * 1e3
@@ -39,6 +46,7 @@ fn adopt_orphans() -> bool {
 
 pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("plan", function!(plan, 1))?;
+    native.define_singleton_method("certificates", function!(certificates, 1))?;
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("adopt_orphans", function!(adopt_orphans, 0))?;

@@ -27,6 +27,7 @@ module Tidegate
       server = @parts.bind
       server.plan[:clamped].each { |sentence| @log.error(sentence) }
       @parts.share([2 * @configuration.workers + MORE_SLOTS, LEAST_SLOTS].max, @legacy&.fetch(:adoption))
+      Image.ticket_keys(@legacy)&.then { |keys| @parts.cluster.adopt_ticket_keys(keys) }
       server
     end
 

@@ -132,10 +132,13 @@ module Tidegate
       @tried ? replace_when_booted : @supervisor.reconcile
     end
 
-    # Reopens the files of the log, here and in the workers.
+    # Reopens the files of the log, here and in the workers, which look at the files of certificates too.
     def reopen_logs
       redirect = @parts.redirect
-      return @log.info(OtherSignals::SENTENCES.fetch("HUP")) unless redirect
+      return @log.info(OtherSignals::SENTENCES.fetch("HUP")) unless redirect || configuration.tls?
+
+      @log.info("SIGHUP: the files of certificates are looked at anew") if configuration.tls?
+      return @supervisor.reopen_logs unless redirect
 
       @systemd.reloading("opening the log files anew") unless @drain
       @log.info("SIGHUP: the log files are opened anew") if redirect.reopen

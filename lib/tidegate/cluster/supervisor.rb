@@ -107,7 +107,7 @@ module Tidegate
     # Has the program of this process replaced; the workers stay.
     def pass_to(image)
       @nursery.close
-      image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: cluster.begin_phase,
+      image.wish(sockets: @parts.server.sockets, adoption: cluster.adoption, phase: cluster.begin_phase, ticket_keys: cluster.ticket_keys,
                  workers: select { |worker| (worker.serving? || worker.retiring?) && worker.control })
     end
 

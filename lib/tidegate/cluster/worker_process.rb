@@ -65,7 +65,7 @@ module Tidegate
       server.steering = method(:pass_to_master)
       @signals.hand_over(server) { server.start(signals: @signals.names) }
       Process.setproctitle("tidegate: worker #{@index} (#{server.addresses.join(", ")}) [#{@parts.tag}]")
-      reopen_logs_when_asked(server)
+      reopen_when_asked(server)
       say("booted")
       wait(server)
       hooks(:before_worker_shutdown).run(@index)
@@ -78,14 +78,16 @@ module Tidegate
       @log.error(Signals.reclaimed(others)) if others.any? && @index.zero?
     end
 
-    # The master has opened its own anew then, and says so.
-    def reopen_logs_when_asked(server)
-      redirect = @parts.redirect or return
+    # Opens the log files anew, and looks at those of certificates. The master has opened its own files then, and says so.
+    def reopen_when_asked(server)
+      redirect = @parts.redirect
+      return unless redirect || configuration.tls?
 
       asked = 0
       KeptThread.new("tidegate logs", @log) do
         while (asked = server.await_reopen(asked))
-          redirect.reopen(server)
+          redirect&.reopen(server)
+          server.reload_certificates
         end
       end.start
     end

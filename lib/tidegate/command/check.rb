@@ -15,7 +15,7 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
 
-      [listening, *processes, on_term, *clamped].join("\n")
+      [listening, *certificates, *processes, on_term, *clamped].join("\n")
     end
 
     # Whether the shutdown plan is what was asked for.
@@ -25,8 +25,11 @@ module Tidegate
 
     def listening
       admin = @configuration.admin
-      ["listens on #{@configuration.addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
+      ["listens on #{@configuration.shown_addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
     end
+
+    # The certificates with the days that they have left. Raises where the server would not start because of them.
+    def certificates = @configuration.tls? ? Native.certificates(settings) : []
 
     # The workers and where their number comes from; nothing without any.
     def processes
@@ -52,7 +55,9 @@ module Tidegate
 
     def quiet? = @configuration.drain_until_quiet
 
-    def plan = @plan ||= Native.plan(NativeSettings.of(@configuration, @surroundings))
+    def plan = @plan ||= Native.plan(settings)
+
+    def settings = NativeSettings.of(@configuration, @surroundings)
 
     def seconds(number) = format("%.1f s", number)
   end

@@ -54,6 +54,15 @@ module Tidegate
       { legacy: handles, phase: legacy[:phase] }
     end
 
+    # The keys by which the image before this one has let clients resume TLS sessions; nil if there are none.
+    def self.ticket_keys(legacy)
+      descriptor = legacy&.fetch(:tickets, nil) or return
+
+      IO.for_fd(descriptor).then { |pipe| pipe.binmode.read.tap { pipe.close } }
+    rescue SystemCallError
+      nil # each client shakes hands once more
+    end
+
     # Has the workers of the image before this one leave, where this one serves alone.
     def self.release_workers(legacy)
       legacy&.fetch(:workers)&.each do |worker|
@@ -84,9 +93,12 @@ module Tidegate
     end
 
     # Decides that the image is to be replaced, and what the new one is to find.
-    def wish(sockets:, adoption: nil, workers: [], phase: 0)
-      @legacy = { pid: Process.pid, adoption:, phase:, workers: workers.map { |worker| legacy_of(worker) } }
+    # +ticket_keys+ are a secret, and go through a pipe.
+    def wish(sockets:, adoption: nil, workers: [], phase: 0, ticket_keys: "")
+      @tickets = pipe_of(ticket_keys) unless ticket_keys.empty?
+      @legacy = { pid: Process.pid, adoption:, phase:, tickets: @tickets&.fileno, workers: workers.map { |worker| legacy_of(worker) } }
       @env, @descriptors = InheritedSockets.handed_on(sockets)
+      @descriptors[@tickets.fileno] = @tickets.fileno if @tickets
       [*adoption, *workers.map { |worker| worker.control.fileno }].each { |descriptor| @descriptors[descriptor] = descriptor }
     end
 
@@ -109,6 +121,14 @@ module Tidegate
     end
 
     private
+
+    # An end of a pipe from which that can be read once; there is room for it.
+    def pipe_of(bytes)
+      reader, writer = IO.pipe
+      writer.binmode.write(bytes)
+      writer.close
+      reader
+    end
 
     def legacy_of(worker) = { pid: worker.pid, index: worker.index, control: worker.control.fileno, state: worker.state }
   end

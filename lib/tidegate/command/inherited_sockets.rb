@@ -30,12 +30,12 @@ module Tidegate
       # Whether it is the socket of a +configured+ address. A socket on all addresses of one IP version is one on all of the other too:
       # both cannot be bound.
       def serves?(configured)
-        plain = configured.sub(/\?.*/m, "")
+        plain, address = [configured, self.address].map { |text| text.sub(/\?.*/m, "").sub(/\Assl:/, "tcp:") }
         return true if address == plain
         return same_file?(address, plain) if outlives && address.start_with?("unix:") && plain.start_with?("unix:")
         return false unless outlives
 
-        host, port, wanted, wanted_port = [address, configured].flat_map { |text| text.match(%r{\Atcp://(.*):(\d+)}).to_a.drop(1) }
+        host, port, wanted, wanted_port = [address, plain].flat_map { |text| text.match(%r{\Atcp://(.*):(\d+)}).to_a.drop(1) }
         port == wanted_port && (host == wanted || ALIKE.any? { |hosts| [host, wanted].all? { |each| hosts.include?(each) } })
       end
 

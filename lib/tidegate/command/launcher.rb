@@ -72,6 +72,7 @@ module Tidegate
       @configuration = Configuration.resolve(flags: @flags, env: @env, defaults: @defaults)
       @log = @log.for(@configuration)
       redirect_output if @signals.installed?
+      hear_hangup if @signals.installed?
       @configuration.warnings.each { |warning| @log.error(warning) }
       @configuration.findings.each { |finding| @log.info(finding) }
       warn_of_shell
@@ -83,9 +84,23 @@ module Tidegate
     # Before the first line, which is to be in the file. An image that follows another, or only tries to boot, appends.
     def redirect_output
       follows = Image.trial?(@env) || @env.key?(Image::LEGACY)
-      @redirect = Redirect.of(@configuration, @log)&.open(append: follows) or return
+      @redirect = Redirect.of(@configuration, @log)&.open(append: follows)
+    end
 
-      @signals.on_hangup { reopen_logs } unless @configuration.cluster?
+    # Where output goes to files, HUP does not say that a terminal has gone.
+    def hear_hangup
+      return if @configuration.cluster?
+      return unless @redirect || (@configuration.tls? && !OtherSignals.terminal?)
+
+      @signals.on_hangup do
+        reopen_logs if @redirect
+        reload_certificates if @configuration.tls?
+      end
+    end
+
+    def reload_certificates
+      @log.info("SIGHUP: the files of certificates are looked at anew")
+      @server&.reload_certificates
     end
 
     def reopen_logs
@@ -124,7 +139,7 @@ module Tidegate
       @process = Process.pid
       attend do
         @signals = Signals.new(@log).tap(&:install)
-        @signals.on_hangup { reopen_logs } if @redirect
+        hear_hangup
         serve(&block)
       end
     end
@@ -187,9 +202,11 @@ module Tidegate
       loader&.load
       @signals.check
       yield @server if block_given?
+      legacy = Image.legacy(@env)
+      Image.ticket_keys(legacy)&.then { |keys| @server.adopt_ticket_keys(keys) }
       listen
       write_state
-      Image.release_workers(Image.legacy(@env))
+      Image.release_workers(legacy)
       accept_restarts
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)

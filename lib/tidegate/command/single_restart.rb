@@ -43,7 +43,7 @@ module Tidegate
       return if @server.draining?
 
       Hooks.new(:before_restart, @hooks, @log).run
-      @image.wish(sockets: @server.sockets)
+      @image.wish(sockets: @server.sockets, ticket_keys: @server.ticket_keys)
       @server.retire
     end
   end

@@ -3,14 +3,18 @@
 # An address to listen on, as it is written in a `bind`: checked here so that a slip is reported with the place it
 # was made in, then handed to the native side as text.
 
+require_relative "tls_query"
+
 module Tidegate
   class Configuration
     Address = Data.define(:scheme, :place, :query) do
-      # Reads `tcp://HOST:PORT` or `unix://PATH`, either with `?name=value&...`. Throws :invalid with the reason.
+      # Reads `tcp://HOST:PORT`, `ssl://HOST:PORT` (which may be written https:// or tls://) or `unix://PATH`, each with
+      # `?name=value&...`. Throws :invalid with the reason.
       def self.parse(text)
         match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text) or
-          throw :invalid, "an address is written tcp://HOST:PORT or unix://PATH"
-        new(scheme: match[:scheme], place: match[:place], query: match[:query]).tap(&:check)
+          throw :invalid, "an address is written tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH"
+        scheme = %w[https tls].include?(match[:scheme]) ? "ssl" : match[:scheme]
+        new(scheme:, place: match[:place], query: match[:query]).tap(&:check)
       end
 
       # The address that a host and a port make: `::1` gets its brackets, and a path is a Unix socket.
@@ -23,9 +27,26 @@ module Tidegate
 
       def tcp? = scheme == "tcp"
 
-      # The same address with the path of a Unix socket made absolute, so that the file can be found again however
-      # often the application changes directory.
+      def tls? = scheme == "ssl"
+
+      # Whether it is encrypted and does not say with which certificate.
+      def without_certificate? = tls? && !tls.certificate?
+
+      # The same with the certificate for localhost whose authority is kept in +directory+.
+      def for_development(directory) = with(query: tls.with("development", directory))
+
+      # For an address that speaks plain HTTP alone.
+      def refuse_tls
+        throw :invalid, "it speaks no TLS: let it be a Unix socket, or on 127.0.0.1" if tls?
+      end
+
+      # Sentences about options that do nothing.
+      def warnings = tls? ? tls.warnings : []
+
+      # The same address with the path of a Unix socket or of a certificate made absolute, so that the file can be found again
+      # however often the application changes directory.
       def in(directory)
+        return query ? with(query: tls.in(directory)) : self if tls?
         return self if tcp? || place.start_with?("@")
 
         with(place: File.expand_path(place, directory))
@@ -37,13 +58,17 @@ module Tidegate
         case scheme
         when "tcp" then check_tcp
         when "unix" then throw :invalid, "it needs a path, as in unix:///run/app.sock" if place.empty?
-        when "ssl", "https", "tls" then throw :invalid, "TLS is not supported yet"
-        else throw :invalid, "it begins with neither tcp:// nor unix://"
+        when "ssl"
+          check_tcp
+          return tls.check
+        else throw :invalid, "it begins with none of tcp://, ssl:// and unix://"
         end
         check_query(tcp? ? %w[backlog] : %w[backlog mode umask])
       end
 
       private
+
+      def tls = TlsQuery.new(query)
 
       def check_tcp
         port = place[/\A(?:\[[\w:.%]+\]|[^\[\]:]+):(\d+)\z/, 1]

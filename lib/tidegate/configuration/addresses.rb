@@ -12,15 +12,21 @@ require_relative "layer"
 module Tidegate
   class Configuration
     class Addresses
-      # +layers+ from strong to weak.
-      def initialize(layers)
+      # +layers+ from strong to weak. +state+ is the directory in which a certificate for development is kept.
+      def initialize(layers, state: nil)
         @layers = layers
+        @state = state
+      end
+
+      # Sentences about options of addresses that do nothing.
+      def warnings
+        list.flat_map(&:warnings).map { |reason| "#{setting(:bind)&.origin}: #{reason}" }.uniq
       end
 
       # The addresses, as text for the native side; never none.
       def to_a
         directory = File.expand_path(value(:directory) || ".")
-        list.map { |address| address.in(directory).to_s }.uniq
+        list.map { |address| certified(address).in(directory).to_s }.uniq
       end
 
       # Every address of the machine: `[::]`, which takes IPv4 too, needs an IPv6 address that others can reach.
@@ -32,6 +38,15 @@ module Tidegate
       end
 
       private
+
+      # In development an encrypted address may come without a certificate.
+      def certified(address)
+        return address unless address.without_certificate?
+        return address.for_development(@state) if @state && value(:environment) == "development"
+
+        raise ConfigurationError, "#{setting(:bind).origin}: #{address.scheme}://#{address.place} needs cert=FILE and key=FILE: the server " \
+                                  "makes a certificate for localhost in the environment development alone, and this is #{value(:environment)}"
+      end
 
       def list
         layer = @layers.find { |each| each.key?(:bind) || (!each.ambient? && (each.key?(:port) || each.key?(:host))) }

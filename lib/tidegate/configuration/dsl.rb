@@ -7,6 +7,8 @@
 #   port ENV.fetch("PORT", 3000)
 #   drain_delay 5
 
+require_relative "tls_bind"
+
 module Tidegate
   class DSL
     # The hooks that take a key, and then get the Hash that belongs to it.
@@ -44,6 +46,9 @@ module Tidegate
       set(Configuration::OPTIONS[:port], [number])
       set(Configuration::OPTIONS[:host], [host]) if host
     end
+
+    # An encrypted address, as in Puma. In development the options may be left out.
+    def ssl_bind(host, port, options = {}) = bind(Configuration::TlsBind.address(host, port, options))
 
     # What is set in the block counts without workers only. As in Puma, it is evaluated when all files are.
     def single(&block) = later(:single, block)

@@ -53,13 +53,16 @@ module Tidegate
 
       private
 
+      # Keys may be written in an address.
+      def shown(given) = given.is_a?(String) ? TlsQuery.shown(given).inspect : given.inspect
+
       def store(name, value, origin)
         @settings[name] = Setting.new(value.freeze, origin)
       end
 
       def read(option, given, origin)
         option.type.read(given) do |reason|
-          raise ConfigurationError, "#{origin}: #{option.name} cannot be #{option.secret ? "what it is" : given.inspect}: #{reason}"
+          raise ConfigurationError, "#{origin}: #{option.name} cannot be #{option.secret ? "what it is" : shown(given)}: #{reason}"
         end
       end
     end

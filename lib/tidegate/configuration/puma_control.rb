@@ -25,7 +25,7 @@ module Tidegate
     # The address; "auto" is a Unix socket in the directory for temporary files. Returns whether it was set.
     def url(address, umask: nil, &)
       text = address == "auto" ? "unix://#{temporary_path}" : address.to_s
-      return reject("it does nothing here: TLS is not supported yet", &) if text.start_with?("ssl://")
+      return reject("it does nothing here: the admin listener speaks no TLS", &) if text.start_with?("ssl://")
 
       text += "#{text.include?("?") ? "&" : "?"}umask=#{format("%04o", umask)}" if umask && text.start_with?("unix://")
       set(:admin, text)

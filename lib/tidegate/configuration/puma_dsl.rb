@@ -26,7 +26,7 @@ module Tidegate
 
     # What cannot be left out: without it the server would serve something else, or elsewhere, than the file says.
     REFUSED = {
-      ssl_bind: "TLS is not supported yet", clear_binds!: "leave out the binds before it", app: "the app comes from the rackup file",
+      clear_binds!: "leave out the binds before it", app: "the app comes from the rackup file",
       load: "name each file with -C", get: "read the environment instead", inject: "write its content without it"
     }.freeze
 

@@ -16,11 +16,14 @@ module Tidegate
     # Heading => options, in the order of the help.
     GROUPS = {
       "Listening" => [
-        option(:bind, :ADDRESS, [], "address instead of the default one: tcp://HOST:PORT or unix://PATH; repeatable",
+        option(:bind, :ADDRESS, [], "address instead of the default: tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH; repeatable",
                short: "-b", many: true, shown: "tcp at host and port", native: true),
         option(:port, :PORT, 9292, "TCP port of the default address; 0 takes a free one", short: "-p", usual: %w[PORT]),
         option(:host, :TEXT, nil, "host of the default address",
                short: "-o", shown: "[::] if the machine has a public IPv6 address, else 0.0.0.0"),
+        option(:tls_reload_interval, :TIMEOUT_OR_OFF, 10.0,
+               "seconds between two looks whether certificates have changed; 0: on HUP alone",
+               native: true),
         option(:bind_to_activated_sockets, :ACTIVATED, true,
                "systemd's sockets: true: beside the addresses that are set; only: instead; false: if equal"),
         option(:admin, :ADDRESS_OR_NONE, nil, "address for probes, POST /drain, /metrics and /stats: tcp://HOST:PORT or unix://PATH",

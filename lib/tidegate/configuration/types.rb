@@ -126,9 +126,9 @@ module Tidegate
       end
 
       PORT = type("PORT", "a whole number from 0 to 65535") { |given| valid(integer(given)) { |n| n.between?(0, 65_535) } }
-      ADDRESS = type("URI", "tcp://HOST:PORT or unix://PATH") { |given| Address.parse(valid(text(given))) }
+      ADDRESS = type("URI", "tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH") { |given| Address.parse(valid(text(given))) }
       ADDRESS_OR_NONE = type("URI", "tcp://HOST:PORT, unix://PATH, or none") do |given|
-        none?(given) ? nil : Address.parse(valid(text(given)))
+        none?(given) ? nil : Address.parse(valid(text(given))).tap(&:refuse_tls)
       end
 
       HOST = type("NAME", "a host name, without a port") { |given| valid(text(given)) { |it| it.match?(/\A[\w-]+(?:\.[\w-]+)*\z/) } }

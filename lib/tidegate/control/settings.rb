@@ -33,7 +33,7 @@ module Tidegate
 
       # As text, whatever it is.
       def value(option, configuration)
-        value = option.name == :bind ? configuration.addresses : configuration.public_send(option.name)
+        value = option.name == :bind ? configuration.shown_addresses : configuration.public_send(option.name)
         return option.default_text if value.nil? || value == []
         return SECRET if option.secret
         return CODE if option.code

@@ -13,14 +13,13 @@ RSpec.describe Tidegate::Configuration::Address do
   end
 
   {
-    "localhost:3000" => "an address is written tcp://HOST:PORT or unix://PATH",
-    "" => "an address is written tcp://HOST:PORT or unix://PATH",
+    "localhost:3000" => "an address is written tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH",
+    "" => "an address is written tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH",
     "tcp://localhost" => "it needs a host and a port",
     "tcp://:3000" => "it needs a host and a port",
     "tcp://::1:80" => "it needs a host and a port",
     "tcp://h:70000" => "a port is a whole number from 0 to 65535",
-    "ssl://0.0.0.0:443?cert=x" => "TLS is not supported yet",
-    "udp://h:1" => "it begins with neither tcp:// nor unix://",
+    "udp://h:1" => "it begins with none of tcp://, ssl:// and unix://",
     "unix://" => "it needs a path",
     "tcp://h:1?mode=0660" => "mode is not among its options",
     "unix:///x?mod=0660" => "mod is not among its options: did you mean mode?",

@@ -62,6 +62,13 @@ impl Member {
         SharedStats::Mapped(&self.cluster.table.records[self.slot].stats)
     }
 
+    /// Whether no other worker has told this: `what` is its number, which is the same in all of them, and `place` is for what takes each
+    /// other's place.
+    pub(crate) fn tells_first(&self, place: usize, what: u64) -> bool {
+        let told = self.cluster.table.totals.told.as_flattened();
+        told[place % told.len()].swap(what, AcqRel) != what
+    }
+
     // ===== what it publishes =====
 
     /// How far it has come.

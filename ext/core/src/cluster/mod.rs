@@ -39,13 +39,17 @@ pub use self::{
     member::Member,
     table::{Restart, WorkerState},
 };
-use crate::sys::{clock, shared_memory::shared};
+use crate::{
+    sys::{clock, shared_memory::shared},
+    tls::tickets::TicketKeys,
+};
 
 /// What the processes of a cluster share. Made once by the master, before any fork; each worker inherits it.
 #[derive(Debug)]
 pub struct Cluster {
     table: Table,
     drain: &'static DrainCells,
+    tickets: &'static TicketKeys,
     handover: Handover,
 }
 
@@ -112,7 +116,24 @@ impl Cluster {
 
     fn with(slots: usize, adoption: Option<(OwnedFd, OwnedFd)>) -> io::Result<Arc<Self>> {
         let (table, handover) = (Table::create(slots)?, Handover::create(slots, adoption)?);
-        Ok(Arc::new(Self { table, handover, drain: &shared::<DrainCells>(1)?[0] }))
+        let (drain, tickets) = (&shared::<DrainCells>(1)?[0], &shared::<TicketKeys>(1)?[0]);
+        tickets.rotate(clock::unix_seconds());
+        Ok(Arc::new(Self { table, handover, drain, tickets }))
+    }
+
+    /// The keys by which its workers resume each other's TLS sessions.
+    pub(crate) fn ticket_keys(&self) -> &'static TicketKeys {
+        self.tickets
+    }
+
+    /// The same, for the image that follows this one: a secret.
+    pub fn export_ticket_keys(&self) -> Vec<u8> {
+        self.tickets.export()
+    }
+
+    /// Takes the keys of the image before this one. To be called before any worker is forked.
+    pub fn import_ticket_keys(&self, keys: &[u8]) {
+        self.tickets.import(keys);
     }
 
     /// The descriptors that workers which leave put their connections into, and that others take them from. They are close-on-exec.

@@ -22,6 +22,9 @@ use crate::{
 /// The most places there may be: a sum over them is made for each look at the metrics.
 pub(super) const MOST_SLOTS: usize = 4096;
 
+/// How many things one worker may tell for all.
+pub(super) const TOLD: usize = 64;
+
 /// Each part lies in a mapping of its own, so that what siblings look at while they serve is dense.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -139,11 +142,13 @@ pub(crate) struct Totals {
     /// How many phased restarts there have been.
     pub(super) phase: AtomicU32,
     pub(super) restarts: Family<Restart>,
+    /// What was told last of each thing that one worker tells for all: see [`Member::tells_first`](super::Member::tells_first).
+    pub(super) told: [[AtomicU64; TOLD / 2]; 2],
     /// What the workers that have left had counted: two pages, of which the book names one.
     pub(super) departed: [Records; 2],
 }
 
-atomics_only!(Totals { book, started_at, master, phase, restarts, departed });
+atomics_only!(Totals { book, started_at, master, phase, restarts, told, departed });
 
 /// How far a worker has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,14 +45,18 @@ impl Address {
     ///
     /// A sentence that names what is wrong with the address.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let wrong = |why: &str| Error::configuration(format!("{text:?} is not an address to listen on: {why}"));
+        let wrong = |why: &str| {
+            let text = without_pem(text);
+            Error::configuration(format!("{text:?} is not an address to listen on: {why}"))
+        };
         let (scheme, rest) =
             text.split_once("://").ok_or_else(|| wrong("it starts with neither tcp:// nor unix://"))?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut options = Query::parse(query).map_err(|why| wrong(&why))?;
         let backlog = options.take_number("backlog", 10).map_err(|why| wrong(&why))?;
         let backlog = backlog.map_or(BACKLOG, |n| i32::try_from(n).unwrap_or(i32::MAX));
-        let wire = WireOptions::take(matches!(scheme, "ssl" | "tls" | "https"), &mut options);
+        let wire =
+            WireOptions::take(matches!(scheme, "ssl" | "tls" | "https"), &mut options).map_err(|why| wrong(&why))?;
         let address = match scheme {
             "tcp" | "ssl" | "tls" | "https" => {
                 let (host, port) = split_host_port(place)
@@ -75,6 +79,12 @@ impl Address {
 }
 
 impl Address {
+    /// Offers no HTTP/2 when a client asks in its handshake.
+    pub(crate) fn refuse_http2(&mut self) {
+        let (Self::Tcp { wire, .. } | Self::Unix { wire, .. }) = self;
+        wire.tls.iter_mut().for_each(|tls| tls.no_http2 = true);
+    }
+
     /// What comes before HTTP on it.
     pub(crate) fn wire(&self) -> &WireOptions {
         match self {
@@ -159,7 +169,13 @@ impl<'a> Query<'a> {
     fn parse(text: &'a str) -> Result<Self, String> {
         text.split('&')
             .filter(|pair| !pair.is_empty())
-            .map(|pair| pair.split_once('=').ok_or_else(|| format!("{pair:?} has no value")))
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} has no value"))?;
+                match try_decode(value) {
+                    Some(_) => Ok((name, value)),
+                    None => Err(format!("the value of {name} is not written as it has to be (a % is written %25)")),
+                }
+            })
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -167,6 +183,17 @@ impl<'a> Query<'a> {
     pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
         let at = self.0.iter().position(|(key, _)| *key == name)?;
         Some(self.0.remove(at).1)
+    }
+
+    /// The value with its `%XX` decoded.
+    pub(super) fn take_decoded(&mut self, name: &str) -> Option<String> {
+        self.take(name).map(decode)
+    }
+
+    /// All values of these names with their `%XX` decoded, in the order in which they are written, each with its name.
+    pub(super) fn take_any(&mut self, names: &[&str]) -> Vec<(&'a str, String)> {
+        let taken = self.0.extract_if(.., |(key, _)| names.contains(key));
+        taken.map(|(key, value)| (key, decode(value))).collect()
     }
 
     fn take_number(&mut self, name: &str, radix: u32) -> Result<Option<u32>, String> {
@@ -185,10 +212,42 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Decodes each `%XX`; `None` where that is not UTF-8, or a `%` has no two digits behind it.
+fn try_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// For a value that was checked when it was read.
+fn decode(text: &str) -> String {
+    try_decode(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// An address for people: keys that are written in it are left out.
+fn without_pem(text: &str) -> String {
+    let Some((place, query)) = text.split_once('?') else { return text.to_owned() };
+    let pairs: Vec<&str> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some(("key_pem", _)) => "key_pem=...",
+            Some(("cert_pem", _)) => "cert_pem=...",
+            _ => pair,
+        })
+        .collect();
+    format!("{place}?{}", pairs.join("&"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TlsOptions;
 
     fn tcp(host: &str, port: u16, backlog: i32) -> Address {
         Address::Tcp { host: host.into(), port, backlog, wire: WireOptions::default() }
@@ -198,18 +257,13 @@ mod tests {
         Address::Unix { path: path.into(), mode: Some(0o660), backlog: 1024, wire: WireOptions::default() }
     }
 
-    fn encrypted(text: &str) -> TlsOptions {
-        *Address::parse(text).unwrap().wire().tls.clone().unwrap()
-    }
-
     #[test]
     fn reads_encrypted_addresses() {
         for scheme in ["ssl", "tls", "https"] {
-            let options = encrypted(&format!("{scheme}://0.0.0.0:443?cert=a.pem&key=/b.pem"));
-            assert_eq!(options, TlsOptions { cert: Some("a.pem".into()), key: Some("/b.pem".into()) });
+            let address = Address::parse(&format!("{scheme}://h:443?cert=a.pem&key=/b.pem&backlog=1")).unwrap();
+            assert_eq!(address.wire().tls.as_ref().unwrap().certificates.len(), 1);
+            assert_eq!(address.to_string(), "ssl://h:443");
         }
-        assert_eq!(encrypted("ssl://[::1]:0"), TlsOptions::default());
-        assert_eq!(Address::parse("https://h:443?backlog=1").unwrap().to_string(), "ssl://h:443");
     }
 
     #[test]

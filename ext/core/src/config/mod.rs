@@ -8,6 +8,7 @@ mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
+mod tls;
 mod wire;
 
 use std::{path::PathBuf, time::Duration};
@@ -23,7 +24,8 @@ pub use self::{
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
-    wire::{TlsOptions, WireOptions},
+    tls::{CertificateSource, ClientVerification, PemSource, TlsOptions, VerifyMode},
+    wire::WireOptions,
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -63,6 +65,10 @@ pub struct Config {
     /// and the worker is interrupted. `None` is for ever.
     #[serde(deserialize_with = "seconds_or_none")]
     pub request_timeout: Option<Duration>,
+    /// Between two looks at the files of certificates, which are read anew when they have changed; `None`: when the program asks for it
+    /// alone.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub tls_reload_interval: Option<Duration>,
     /// What runs the process.
     pub platform: Platform,
     /// Which clients may ask the admin address for more than a probe.
@@ -109,6 +115,7 @@ impl Default for Config {
             idle_thread_timeout: None,
             time_slice: Some(TIME_SLICE),
             request_timeout: None,
+            tls_reload_interval: Some(Duration::from_secs(10)),
             platform: Platform::default(),
             admin_access: AdminAccess::default(),
             probes: Probes::default(),

@@ -1,8 +1,6 @@
 //! What a connection speaks before HTTP, as the address that it comes to is written.
 
-use std::path::PathBuf;
-
-use super::address::Query;
+use super::{address::Query, tls::TlsOptions};
 
 /// What comes before HTTP on an address. The default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,24 +11,10 @@ pub struct WireOptions {
     pub tls: Option<Box<TlsOptions>>,
 }
 
-/// How the connections of an address are encrypted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// A file with the certificate, and behind it those that it is signed by, in PEM.
-    pub cert: Option<PathBuf>,
-    /// A file with the certificate's private key, in PEM.
-    pub key: Option<PathBuf>,
-}
-
 impl WireOptions {
-    /// Takes its own options out of those of an address.
-    pub(super) fn take(encrypted: bool, query: &mut Query<'_>) -> Self {
-        Self { proxy_protocol: false, tls: encrypted.then(|| Box::new(TlsOptions::take(query))) }
-    }
-}
-
-impl TlsOptions {
-    fn take(query: &mut Query<'_>) -> Self {
-        Self { cert: query.take("cert").map(PathBuf::from), key: query.take("key").map(PathBuf::from) }
+    /// Takes its own options out of those of an address. `Err` is a sentence about what is wrong with one of them.
+    pub(super) fn take(encrypted: bool, query: &mut Query<'_>) -> Result<Self, String> {
+        let tls = if encrypted { Some(Box::new(TlsOptions::take(query)?)) } else { None };
+        Ok(Self { proxy_protocol: false, tls })
     }
 }

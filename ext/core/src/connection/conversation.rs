@@ -134,9 +134,9 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
     let settings = ConnectionSettings {
         timeouts: Timeouts::default(),
         limits,
+        http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
-        http2: Http2::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };

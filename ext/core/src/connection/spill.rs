@@ -34,6 +34,8 @@ pub(super) struct Spill {
     state: Arc<ConnectionState>,
     /// Taken from the body and not given to hyper yet. Older than what is in the body, newer than what is in the file.
     next: VecDeque<Bytes>,
+    /// The first of these is the rest of a larger chunk.
+    divided: bool,
     overflow: Overflow,
     /// KiB that are being written there.
     under_way: usize,
@@ -65,6 +67,7 @@ impl Spill {
             shared: shared.clone(),
             state: state.clone(),
             next: VecDeque::new(),
+            divided: false,
             overflow: Overflow::default(),
             under_way: 0,
             no_file: false,
@@ -131,9 +134,12 @@ impl Spill {
                 end => return Poll::Ready(Some(end)),
             },
         };
+        let divided = std::mem::take(&mut self.divided);
         if first.len() <= PIECE {
-            return Poll::Ready(Some(self.give(first)));
+            let last = if divided { Bytes::copy_from_slice(&first) } else { first };
+            return Poll::Ready(Some(self.give(last)));
         }
+        self.divided = true;
         // A copy, because a slice would keep the whole chunk in memory.
         let piece = Bytes::copy_from_slice(&first[..PIECE]);
         first.advance(PIECE);
@@ -148,6 +154,7 @@ impl Spill {
         if self.no_file || matches!(body, ResponseBody::File(_)) {
             return false;
         }
+        self.divided = false;
         let mut pieces: Vec<Bytes> = self.next.drain(..).collect();
         let mut bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         while self.overflow.unread() + bytes < STREAM_MAX || !matches!(body, ResponseBody::Stream(_)) {

@@ -21,6 +21,7 @@ use super::accept_thread::AcceptThread;
 use super::{
     Message, Observer,
     admin_acceptor::{AdminListener, accept_admin},
+    certificates::Watching,
     control::Control,
     driver::Driver,
     heartbeat::Heartbeat,
@@ -69,6 +70,8 @@ pub(super) struct IoThread {
     /// Yields a byte for each signal, where the process is the server's own, for the driver.
     pub(super) signals: Option<(StdUnixStream, mpsc::Sender<Message>)>,
     pub(super) logs: Logs,
+    /// Ends the thread that looks at certificates.
+    pub(super) _certificates: Option<Watching>,
     /// Wakes the threads that wait for the server's end.
     pub(super) stopped: LatchTrigger,
 }
@@ -127,8 +130,19 @@ impl IoThread {
     }
 
     fn run(self) {
-        let Self { runtime, mut driver, inbox, accepting, admin, heartbeat, time_slicer, signals, logs, stopped } =
-            self;
+        let Self {
+            runtime,
+            mut driver,
+            inbox,
+            accepting,
+            admin,
+            heartbeat,
+            time_slicer,
+            signals,
+            logs,
+            _certificates,
+            stopped,
+        } = self;
         let shared = driver.shared();
         runtime.block_on(async {
             if let Some((stream, messages)) = signals {

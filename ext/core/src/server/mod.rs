@@ -8,6 +8,7 @@
 //! | `control` | what the master of a cluster tells a worker |
 //! | `descriptors` | how many there is room for |
 //! | `signals` | signals, heard by the I/O thread |
+//! | `certificates` | a thread that looks at the certificates' files while the server runs |
 //! | `driver` | feeds the lifecycle and carries out its actions |
 //! | `heartbeat` | tells the master and the siblings of a cluster that the worker lives |
 //! | `in_cluster` | what is different for a worker of a cluster |
@@ -18,6 +19,7 @@
 pub(crate) mod accept_thread;
 pub(crate) mod acceptor;
 pub(crate) mod admin_acceptor;
+mod certificates;
 mod control;
 pub(crate) mod descriptors;
 pub(crate) mod driver;
@@ -43,6 +45,7 @@ pub use crate::log::event::Observer;
 
 use self::{
     admin_acceptor::AdminListener,
+    certificates::{CertificateWatch, Encrypted},
     control::Control,
     driver::Driver,
     heartbeat::Heartbeat,
@@ -73,6 +76,7 @@ use crate::{
     stats::SharedStats,
     sync::{latch::latch, now},
     sys::process::Watchdog,
+    tls::{Tls, tickets::KeyStore, unix_now},
 };
 
 /// Messages that may wait for the driver. Signals come singly; a flood of them loses nothing that matters.
@@ -115,7 +119,10 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::is_bind`] with a sentence that names the address and the reason.
-    pub fn bind(config: Config) -> Result<Self, Error> {
+    pub fn bind(mut config: Config) -> Result<Self, Error> {
+        if !config.http2.http2 {
+            config.bind.iter_mut().for_each(Address::refuse_http2);
+        }
         let mut bound = Vec::new();
         for address in &config.bind {
             bound.append(&mut Bound::open(address, &config.inherit)?);
@@ -132,6 +139,7 @@ impl Server {
             Some(address) => Bound::open(&address.clone().private(), &config.inherit)?.into_iter().next(),
             None => None,
         };
+        share_ticket_keys(&bound);
         let stats = SharedStats::default();
         let queue =
             DispatchQueue::new(config.limits.max_queue, config.limits.queue_timeout, config.max_threads, stats.clone());
@@ -235,6 +243,8 @@ impl Server {
         self.queue.retire_idle(*min_threads, *idle_thread_timeout);
         self.queue.limit_requests(*request_timeout);
         self.stats = member.stats();
+        let keys = KeyStore::Shared(member.cluster().ticket_keys());
+        self.encrypted().iter().for_each(|(_, tls)| tls.share_tickets(keys.clone()));
         self.member = Some((member, Control::new(control)));
         self.share();
     }
@@ -260,6 +270,26 @@ impl Server {
         }
     }
 
+    /// The encrypted addresses, each with what it is encrypted with. Several sockets of one address have it in common.
+    fn encrypted(&self) -> Vec<Encrypted> {
+        let mut all: Vec<Encrypted> = Vec::new();
+        for bound in &self.bound {
+            if let Some(tls) = bound.tls()
+                && !all.iter().any(|(_, other)| Arc::ptr_eq(other, tls))
+            {
+                all.push((bound.address(), tls.clone()));
+            }
+        }
+        all
+    }
+
+    /// Takes the keys by which the image before this one has let clients resume their TLS sessions.
+    pub fn import_ticket_keys(&self, keys: &[u8]) {
+        if let Some((_, tls)) = self.encrypted().first() {
+            tls.ticket_keys().keys().import(keys);
+        }
+    }
+
     /// Where workers get their exchanges; they may wait there already.
     pub fn queue(&self) -> &Arc<DispatchQueue> {
         &self.queue
@@ -281,6 +311,8 @@ impl Server {
         let heard = self.own_process.as_deref().map(SignalListener::open).transpose().map_err(Error::runtime)?;
         let (signal_listener, signals) = heard.unzip();
         let addresses: Vec<String> = self.bound.iter().map(Bound::address).collect();
+        let encrypted = self.encrypted();
+        let ticket_keys = encrypted.first().map(|(_, tls)| tls.ticket_keys());
         let admin_address = self.admin.as_ref().map(Bound::address);
 
         let (messages, inbox) = mpsc::channel(MESSAGE_ROOM);
@@ -320,7 +352,16 @@ impl Server {
         };
         let admin_listener = self.admin.map(Bound::listen).transpose()?;
         drop(entered);
-        let report = report(&self.config, &shared, &self.logs, member.clone());
+        let tls = encrypted.iter().map(|(_, tls)| tls.clone()).collect();
+        let report = report(&self.config, &shared, &self.logs, member.clone(), tls);
+        let watch = CertificateWatch {
+            addresses: encrypted,
+            interval: self.config.tls_reload_interval,
+            observer: observer.clone(),
+            stats: self.stats.clone(),
+            member: member.clone(),
+        };
+        let (certificates, watching) = watch.start()?.unzip();
         let heartbeat =
             member.clone().map(|member| Heartbeat::new(member, report.clone(), self.config.probes.liveness_timeout));
         let steering = Steering {
@@ -359,6 +400,7 @@ impl Server {
             time_slicer,
             signals,
             logs,
+            _certificates: watching,
             stopped: stopped_trigger,
         }
         .spawn()?;
@@ -376,17 +418,43 @@ impl Server {
             signal_listener: Mutex::new(signal_listener),
             control,
             recall,
+            certificates,
+            ticket_keys,
         })
     }
 }
 
 /// Where the server's numbers come from; `member` is its place in a cluster.
-fn report(config: &Config, shared: &Shared, logs: &Logs, member: Option<Member>) -> Arc<Report> {
+fn report(config: &Config, shared: &Shared, logs: &Logs, member: Option<Member>, tls: Vec<Arc<Tls>>) -> Arc<Report> {
     let Services { queue, stats, traffic, phase, access_log, .. } = &shared.services;
     let (connections, bodies) = (shared.bounds.connections.clone(), shared.bounds.bodies.clone());
     let access_log = access_log.as_ref().map(|log| log.lost().clone());
-    let own = Own { connections, bodies, log: logs.clone(), access_log, member };
+    let own = Own { connections, bodies, log: logs.clone(), access_log, member, tls };
     Report::new(stats.clone(), queue.clone(), traffic.clone(), phase.clone(), config.about.clone(), own)
+}
+
+/// A session that was begun on one address is resumed on any other that asks the same of its clients.
+fn share_ticket_keys(bound: &[Bound]) {
+    let mut all = bound.iter().filter_map(Bound::tls);
+    if let Some(keys) = all.next().map(|tls| tls.ticket_keys()) {
+        all.for_each(|tls| tls.share_tickets(keys.clone()));
+    }
+}
+
+/// The certificates of the encrypted addresses of a configuration, without listening on them: a sentence for each, and for what is wrong.
+///
+/// # Errors
+///
+/// [`Error::is_configuration`] where the server would not start because of them.
+pub fn certificate_report(config: &Config) -> Result<Vec<String>, Error> {
+    let mut sentences = Vec::new();
+    for address in &config.bind {
+        if let Some(options) = &address.wire().tls {
+            let said = Tls::load(options)?.report(unix_now());
+            sentences.extend(said.iter().map(|sentence| format!("{address}: {sentence}")));
+        }
+    }
+    Ok(sentences)
 }
 
 /// The admin endpoints on `address`.

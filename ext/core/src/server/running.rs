@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Message,
+    certificates::Asking,
     control::Control,
     signals::{SignalListener, event_of},
 };
@@ -23,6 +24,7 @@ use crate::{
         latch::{Latch, LatchTrigger, latch},
     },
     sys::process::Recall,
+    tls::tickets::KeyStore,
 };
 
 /// A server that serves.
@@ -41,6 +43,9 @@ pub struct Running {
     pub(super) control: Option<Arc<Control>>,
     /// Of what ends the process in time.
     pub(super) recall: Option<Recall>,
+    /// Asks for a look at the files of certificates, where there are any.
+    pub(super) certificates: Option<Asking>,
+    pub(super) ticket_keys: Option<KeyStore>,
 }
 
 /// A point in a server's life that other threads wait for.
@@ -136,6 +141,16 @@ impl Running {
     /// how often it has by then; `None` when `parker` was woken, and in a single process.
     pub fn await_reopen(&self, seen: u64, parker: &Parker) -> Option<u64> {
         self.control.as_ref()?.await_reopen(seen, parker)
+    }
+
+    /// Has the files of certificates looked at now, in a thread of their own, and what comes of it told. Never blocks.
+    pub fn reload_certificates(&self) {
+        self.certificates.iter().for_each(Asking::ask);
+    }
+
+    /// The keys by which clients resume their TLS sessions, for the image that follows this one: a secret. Empty where there are none.
+    pub fn export_ticket_keys(&self) -> Vec<u8> {
+        self.ticket_keys.as_ref().map(|store| store.keys().export()).unwrap_or_default()
     }
 
     /// Whether it is a worker's, which has a master.

@@ -2,6 +2,7 @@
 //! down through their guards. They are for people and their tools: nothing that the server does is decided by a counter. The connection limit goes by two
 //! gauges, because their guards are what an open connection is.
 
+pub(crate) mod certificates;
 pub(crate) mod counter;
 pub(crate) mod figures;
 pub(crate) mod flood;
@@ -14,17 +15,18 @@ pub(crate) mod requests;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 pub use self::gc::GcFigures;
-pub(crate) use self::{
-    counter::{AddUp, Family, Label, Of, Values},
-    histogram::Distribution,
-    requests::{Ending, MethodClass, Requests, Times},
-};
 use self::{
+    certificates::CertificateReload,
     counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
     flood::Flood,
     gc::GcCells,
     handshakes::Handshake,
     refused::Refused,
+};
+pub(crate) use self::{
+    counter::{AddUp, Family, Label, Of, Values},
+    histogram::Distribution,
+    requests::{Ending, MethodClass, Requests, Times},
 };
 use crate::{lifecycle::Signal, sys::shared_memory::atomics_only};
 
@@ -147,6 +149,8 @@ declare! {
             "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
+        certificate_reloads: Family<CertificateReload>, Connections, MetricsOnly, "tidegate_tls_certificate_reloads",
+            "Certificates that were found changed, by what came of it; each worker counts its own";
         handshakes: Family<Handshake>, Connections, MetricsOnly, "tidegate_tls_handshakes",
             "TLS handshakes, by how they ended";
         accept_wakeups: Counter, Connections, MetricsOnly, "tidegate_accept_wakeups",

@@ -3,7 +3,7 @@
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, server::ServerConnection};
 
 /// What a connection's TLS handshake has agreed on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TlsInfo {
     /// `TLSv1.3` or `TLSv1.2`.
     pub version: &'static str,

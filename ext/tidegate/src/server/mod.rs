@@ -192,6 +192,24 @@ impl Server {
         rb_self.logs.reopen().map_err(|cause| Error::new(ruby.exception_io_error(), format!("log: {cause}")))
     }
 
+    /// Has the files of certificates looked at now.
+    fn reload_certificates(&self) {
+        self.running().iter().for_each(|running| running.reload_certificates());
+    }
+
+    /// The keys by which clients resume TLS sessions, for the next image of the process: a secret. Empty where there are none.
+    fn ticket_keys(ruby: &Ruby, rb_self: &Self) -> RString {
+        let keys = rb_self.running().map(|running| running.export_ticket_keys());
+        ruby.str_from_slice(&keys.unwrap_or_default())
+    }
+
+    /// Takes those of the image before this one, before the server listens.
+    fn adopt_ticket_keys(&self, keys: RString) {
+        if let ServerState::Bound(server) = &*self.state() {
+            server.import_ticket_keys(&keys.to_bytes());
+        }
+    }
+
     /// Waits until the log lines are written, for at most [`LOG_FLUSH`].
     fn finish_logs(&self, ruby: &Ruby) {
         let deadline = Instant::now() + LOG_FLUSH;
@@ -336,6 +354,9 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;
+    class.define_method("reload_certificates", method!(Server::reload_certificates, 0))?;
+    class.define_method("ticket_keys", method!(Server::ticket_keys, 0))?;
+    class.define_method("adopt_ticket_keys", method!(Server::adopt_ticket_keys, 1))?;
     class.define_method("reopen_logs", method!(Server::reopen_logs, 0))?;
     class.define_method("sockets", method!(Server::sockets, 0))?;
     class.define_method("exit_status", method!(Server::exit_status, 0))?;

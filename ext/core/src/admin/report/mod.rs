@@ -8,6 +8,7 @@ mod puma_stats;
 mod workers;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -27,6 +28,7 @@ use crate::{
     stats::{AddUp, Of, SharedStats},
     sync::now,
     sys::{clock, memory},
+    tls::Tls,
 };
 
 /// Where the numbers come from.
@@ -50,13 +52,15 @@ pub(crate) struct Own {
     pub(crate) access_log: Option<LostLines>,
     /// Its place in a cluster.
     pub(crate) member: Option<Member>,
+    /// What its addresses are encrypted with.
+    pub(crate) tls: Vec<Arc<Tls>>,
 }
 
 #[cfg(test)]
 impl Default for Own {
     fn default() -> Self {
         let (connections, bodies) = (ConnectionLimit::new(100), Budget::new(Some(1 << 26)));
-        Self { connections, bodies, log: Logs::default(), access_log: None, member: None }
+        Self { connections, bodies, log: Logs::default(), access_log: None, member: None, tls: Vec::new() }
     }
 }
 
@@ -183,6 +187,16 @@ impl Report {
     /// Connections that the server holds, those that are the app's own included.
     pub(crate) fn connections(&self) -> u64 {
         self.records().stats.snapshot().connections
+    }
+
+    /// The names of the certificates that this process shows, each with the end of the first of them that ends.
+    fn certificate_ends(&self) -> BTreeMap<String, i64> {
+        let mut ends = BTreeMap::new();
+        for certificate in self.own.tls.iter().flat_map(|tls| tls.certificates()) {
+            let end = ends.entry(certificate.name().to_owned()).or_insert(certificate.not_after);
+            *end = certificate.not_after.min(*end);
+        }
+        ends
     }
 
     /// When the server started, which in a cluster is when its master did.

@@ -62,6 +62,7 @@ impl Collector for Metrics {
         self.connections(&mut page)?;
         self.drain(&mut page)?;
         self.server(&mut page)?;
+        self.certificates(&mut page)?;
         self.gc(&mut page)?;
         self.report.process(&mut page, &self.figures)?;
         self.report.cluster().map_or(Ok(()), |cluster| super::workers::write(cluster, &mut page))
@@ -211,6 +212,20 @@ impl Metrics {
             "tidegate_build",
             "Which server and which Ruby it is",
             &[("version", about.version.as_str()), ("ruby", ruby)],
+        )
+    }
+
+    /// Until when the certificates are valid, where there are any.
+    fn certificates(&self, page: &mut Page<'_>) -> fmt::Result {
+        let ends = self.report.certificate_ends();
+        if ends.is_empty() {
+            return Ok(());
+        }
+        page.measures(
+            "tidegate_tls_certificate_not_after",
+            "Until when the certificate with this name is valid",
+            &Unit::Seconds,
+            ends.iter().map(|(name, end)| ([("name", name.as_str())], *end as f64)),
         )
     }
 

@@ -4,8 +4,9 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use h2::Reason;
@@ -15,7 +16,37 @@ use super::super::now;
 use crate::http::guard::frames::{Fault, Frames};
 
 /// What the guard has found.
-pub(super) type Found = Arc<OnceLock<Fault>>;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found(Arc<Findings>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    fault: OnceLock<Fault>,
+    /// Since when the head of a request has been arriving.
+    head_since: Mutex<Option<Instant>>,
+}
+
+impl Found {
+    /// Why h2 gets nothing more.
+    pub(super) fn get(&self) -> Option<&Fault> {
+        self.0.fault.get()
+    }
+
+    /// Since when the head of a request has been arriving, if one is.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        *self.head()
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Instant>> {
+        // No code that can panic runs under this lock.
+        self.0.head_since.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn set(&self, fault: Fault) {
+        // The first is what counts.
+        let _ = self.0.fault.set(fault);
+    }
+}
 
 /// What the client is told then.
 pub(super) fn reason(fault: Fault) -> Reason {
@@ -42,8 +73,7 @@ impl<T> GuardedStream<T> {
 
     fn written(&mut self, bytes: &[u8]) {
         if let Err(flood) = self.frames.sent(bytes, now()) {
-            // The first is what counts.
-            let _ = self.found.set(Fault::Flood(flood));
+            self.found.set(Fault::Flood(flood));
         }
     }
 }
@@ -56,8 +86,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for GuardedStream<T> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if let Err(fault) = this.frames.received(&buf.filled()[before..], now()) {
-            let _ = this.found.set(fault);
+        let had_head = this.frames.head_since();
+        let received = this.frames.received(&buf.filled()[before..], now());
+        let head_since = this.frames.head_since();
+        if head_since != had_head {
+            *this.found.head() = head_since;
+        }
+        if let Err(fault) = received {
+            this.found.set(fault);
             buf.set_filled(before);
             return Poll::Pending;
         }

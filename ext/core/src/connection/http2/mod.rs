@@ -178,6 +178,8 @@ enum Task {
     GiveWay,
     /// The client takes too little, or nothing.
     Output(Due),
+    /// The head of a request takes too long to arrive.
+    SlowHead,
     /// The last bytes were not taken.
     GiveUp,
 }
@@ -234,6 +236,11 @@ impl<'a, S: Socket> Connection<'a, S> {
                     Task::Depart => self.depart(),
                     Task::GiveWay => evictable = Some(shared.bounds.connections.silent_connection()),
                     Task::Output(Due::Rate) => self.state().check_pace(now(), &shared.settings.timeouts),
+                    Task::SlowHead => {
+                        let reason = Refused::HeadTimeout;
+                        self.service.trace(Refusal::closing(reason.status()), Some(reason), None);
+                        self.close(Ending::Finished);
+                    }
                     Task::Output(_) => return Ending::Stalled,
                     Task::GiveUp => return self.closing.map_or(Ending::Lost, |(_, ending)| ending),
                 }
@@ -309,7 +316,9 @@ impl<'a, S: Socket> Connection<'a, S> {
         let depart = self.departure.due(tell_at).map(|at| (at, Task::Depart));
         let give_way = idle_since.filter(|_| !gives_way).map(|since| (since + GIVES_WAY_AFTER, Task::GiveWay));
         let output = self.state().output_due(timeouts).map(|(at, due)| (at, Task::Output(due)));
-        [depart, give_way, stuck, output].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let head =
+            self.found.head_since().zip(timeouts.head_timeout).map(|(since, limit)| (since + limit, Task::SlowHead));
+        [depart, give_way, stuck, head, output].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Tells the client to go, or takes it that it knows.

@@ -6,9 +6,10 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use bytes::Bytes;
 use h2::{Reason, RecvStream, server::SendResponse};
 use http::{HeaderMap, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{
@@ -20,7 +21,11 @@ use super::{
     outlet::{Given, Outlet},
     tunnel::Tunnel,
 };
-use crate::{exchange::hijack::HijackRequest, http::written_response::Asked, stats::By};
+use crate::{
+    exchange::hijack::HijackRequest,
+    http::{body::Aborted, written_response::Asked},
+    stats::By,
+};
 
 /// A stream, from the head of its request until all of the response has been given to h2.
 pub(super) struct Stream {
@@ -47,6 +52,8 @@ enum Step {
 struct Sending {
     body: TrackedBody,
     outlet: Outlet,
+    /// What comes behind that, if it is known.
+    ahead: Option<Option<Result<Frame<Bytes>, Aborted>>>,
     /// It answers a request that the drain's end has overtaken.
     late: bool,
 }
@@ -184,7 +191,7 @@ impl Stream {
         };
         let outlet = Outlet::new(stream, self.state().clone(), self.room.clone());
         let late = self.state().is_forced();
-        self.step = Step::Sending(Box::new(Sending { body, outlet, late }));
+        self.step = Step::Sending(Box::new(Sending { body, outlet, ahead: None, late }));
         None
     }
 
@@ -257,16 +264,34 @@ impl Future for Stream {
 }
 
 impl Sending {
+    /// The client takes nothing more for now: the body may have to be put aside, out of memory.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        if self.ahead.is_none()
+            && !self.body.is_end_stream()
+            && let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx)
+        {
+            self.ahead = Some(frame);
+        }
+    }
+
     /// Gives h2 what there is of the body, as far as the client's window and the socket take it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let whole = self.body.is_end_stream();
-            match ready!(self.outlet.poll(cx, whole)) {
-                Given::All => {}
-                Given::Last => return Poll::Ready(End::Given),
-                Given::Nothing => return Poll::Ready(End::Abandoned),
+            let whole = self.ahead.is_none() && self.body.is_end_stream();
+            match self.outlet.poll(cx, whole) {
+                Poll::Ready(Given::All) => {}
+                Poll::Ready(Given::Last) => return Poll::Ready(End::Given),
+                Poll::Ready(Given::Nothing) => return Poll::Ready(End::Abandoned),
+                Poll::Pending => {
+                    self.look_ahead(cx);
+                    return Poll::Pending;
+                }
             }
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            let next = match self.ahead.take() {
+                Some(frame) => Poll::Ready(frame),
+                None => Pin::new(&mut self.body).poll_frame(cx),
+            };
+            let Poll::Ready(frame) = next else {
                 // Where the body waits for all before it to be written, this may tell it so.
                 self.outlet.is_idle();
                 return Poll::Pending;

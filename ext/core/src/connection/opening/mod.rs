@@ -41,6 +41,13 @@ impl Opening {
     }
 }
 
+impl Opening {
+    /// What the connections are encrypted with, where they are.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+}
+
 /// Opens a connection, and serves it until it is closed.
 pub(crate) async fn open<S: Socket>(
     socket: S,

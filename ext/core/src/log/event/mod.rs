@@ -145,6 +145,43 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// The files of an address's certificates have changed, and new connections get these.
+    CertificatesReloaded {
+        /// The address.
+        address: &'a str,
+        /// What is in them now: their names, and until when they are valid.
+        certificates: &'a str,
+    },
+    /// They have changed, and cannot be used.
+    CertificatesRefused {
+        /// The address.
+        address: &'a str,
+        /// A sentence with the name of the file.
+        why: &'a str,
+    },
+    /// Something about the certificates of an address is not as it should be.
+    CertificateWarning {
+        /// The address.
+        address: &'a str,
+        /// A sentence.
+        warning: &'a str,
+    },
+    /// A certificate has expired, is not valid yet or expires soon.
+    CertificateEnds {
+        /// The address.
+        address: &'a str,
+        /// A name that it is for.
+        name: &'a str,
+        /// What is so, as a clause.
+        concern: &'a str,
+    },
+    /// An address shows a certificate that this machine has made for itself.
+    DevelopmentCertificate {
+        /// The address.
+        address: &'a str,
+        /// The file of the authority that has signed it.
+        authority: &'a Path,
+    },
     /// The liveness probe fails: requests wait, and nothing runs the app.
     Unattended {
         /// For how long.
@@ -215,6 +252,11 @@ impl LogEvent<'_> {
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Flooded { .. } => "flooded",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::CertificatesReloaded { .. } => "certificates_reloaded",
+            Self::CertificatesRefused { .. } => "certificates_refused",
+            Self::CertificateWarning { .. } => "certificate_warning",
+            Self::CertificateEnds { .. } => "certificate_ends",
+            Self::DevelopmentCertificate { .. } => "development_certificate",
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
@@ -229,6 +271,9 @@ impl LogEvent<'_> {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Clamped(_)
+            | Self::CertificatesRefused { .. }
+            | Self::CertificateWarning { .. }
+            | Self::CertificateEnds { .. }
             | Self::Extended { .. }
             | Self::Late(_)
             | Self::AcceptFailing(_)
@@ -247,6 +292,8 @@ impl LogEvent<'_> {
             Self::ListenersClosed { lossless, .. } => !lossless,
             Self::Summary(summary) => summary.status != 0,
             Self::Ready { .. }
+            | Self::CertificatesReloaded { .. }
+            | Self::DevelopmentCertificate { .. }
             | Self::AcceptRecovered
             | Self::DrainAsked { .. }
             | Self::CommandAsked { .. }

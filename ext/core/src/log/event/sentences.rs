@@ -81,6 +81,22 @@ impl fmt::Display for LogEvent<'_> {
             Self::HandshakeFailed { source, why, more } => {
                 write!(f, "no TLS connection with a client at {}: {why}{}", place(*source), repeated(*more))
             }
+            Self::CertificatesReloaded { address, certificates } => {
+                write!(f, "{address} has new certificates: {certificates}")
+            }
+            Self::CertificatesRefused { address, why } => {
+                write!(f, "{address} keeps its certificates, as the new ones cannot be used: {why}")
+            }
+            Self::CertificateWarning { address, warning } => write!(f, "{address}: {warning}"),
+            Self::CertificateEnds { address, name, concern } => {
+                write!(f, "the certificate for {name} of {address} {concern}")
+            }
+            Self::DevelopmentCertificate { address, authority } => write!(
+                f,
+                "{address} shows a certificate for localhost, for development alone; to have it accepted trust {} (curl --cacert, \
+                 or once for all programs as docs/tls.md says)",
+                authority.display()
+            ),
             Self::Unattended { silence, waiting, workers, idle } => write!(
                 f,
                 "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",

@@ -28,6 +28,7 @@ use crate::{
     http::request::Peer,
     lifecycle::plan::SETTLE_MAX,
     sys,
+    tls::Tls,
 };
 
 /// The least time in which handshakes under way are let complete, once new ones are refused.
@@ -140,6 +141,11 @@ impl Bound {
             BoundAddress::Tcp(local) => format!("tcp://{}", local.address),
             BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
+    }
+
+    /// What its connections are encrypted with, where they are.
+    pub(super) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.opening.as_ref()?.tls()
     }
 
     fn is_encrypted(&self) -> bool {

@@ -161,10 +161,24 @@ fn blames_client(code: &[u8]) -> bool {
     matches!(code, [0, 0, 0, 1 | 3 | 5 | 6 | 7 | 9 | 11])
 }
 
+/// How far the head of a request has come, which is divided into HEADERS and CONTINUATION (RFC 9113 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// None is arriving.
+    None,
+    /// Its last frame has begun.
+    Last,
+    /// More of its frames have to come.
+    Open,
+}
+
 /// The frames of a connection of HTTP/2, as far as the guard has to know them.
 #[derive(Debug)]
 pub(crate) struct Frames {
     begun: Instant,
+    block: Block,
+    /// Since when a head has been arriving.
+    head_since: Option<Instant>,
     inbound: Walk,
     outbound: Walk,
     /// SETTINGS have come.
@@ -176,7 +190,8 @@ impl Frames {
     /// A connection that begins at `now`, with the preface.
     pub(crate) fn new(now: Instant) -> Self {
         let (inbound, outbound) = (Walk::behind(PREFACE.len()), Walk::behind(0));
-        Self { begun: now, inbound, outbound, opened: false, allowed: ALLOWED }
+        let (block, head_since) = (Block::None, None);
+        Self { begun: now, block, head_since, inbound, outbound, opened: false, allowed: ALLOWED }
     }
 
     /// Looks at what has come from the client, in pieces of any size.
@@ -185,10 +200,11 @@ impl Frames {
     ///
     /// What the client sends too much of, or breaks.
     pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Fault> {
-        let Self { begun, inbound, opened, allowed, .. } = self;
+        let Self { begun, block, head_since, inbound, opened, allowed, .. } = self;
         let age = now.saturating_duration_since(*begun);
         let mut found = Ok(());
-        while let Some(checked) = inbound.next(&mut bytes, |frame| {
+        let mut ended = false;
+        let mut look = |frame: Frame<'_>| {
             if !*opened && !frame.is_settings() {
                 return Err(Fault::NoSettings);
             }
@@ -196,11 +212,30 @@ impl Frames {
             if !frame.has_its_length() {
                 return Err(Fault::FrameSize);
             }
+            ended |= *block == Block::Last;
+            *block = match frame.kind {
+                HEADERS | CONTINUATION if frame.ends_headers() => Block::Last,
+                HEADERS | CONTINUATION => Block::Open,
+                _ => Block::None,
+            };
             allowed.receive(&frame, age).map_err(Fault::Flood)
-        }) {
+        };
+        while let Some(checked) = inbound.next(&mut bytes, &mut look) {
             found = found.and(checked);
         }
+        let arriving = match block {
+            Block::Open => true,
+            Block::Last => inbound.is_within(),
+            Block::None => false,
+        };
+        *head_since =
+            if arriving || inbound.is_at_beginning() { head_since.filter(|_| !ended).or(Some(now)) } else { None };
         found
+    }
+
+    /// Since when the head of a request, or a frame that may be one, has been arriving.
+    pub(crate) fn head_since(&self) -> Option<Instant> {
+        self.head_since
     }
 
     /// Looks at what was written to the client.

@@ -107,6 +107,16 @@ impl Walk {
         Self { skip: preface, begun: [0; HEAD + PEEK], have: 0 }
     }
 
+    /// Whether a frame has begun, and not as much of it has come as is looked at.
+    pub(super) fn is_at_beginning(&self) -> bool {
+        self.have > 0
+    }
+
+    /// Whether the payload of the frame that was taken last is still arriving.
+    pub(super) fn is_within(&self) -> bool {
+        self.skip > 0
+    }
+
     /// Takes the next frame out of `bytes`, and leaves what comes behind its beginning there. `None`: all is taken, and more has to come.
     pub(super) fn next<T>(&mut self, bytes: &mut &[u8], take: impl FnOnce(Frame<'_>) -> T) -> Option<T> {
         let skipped = self.skip.min(bytes.len());
