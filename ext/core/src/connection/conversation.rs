@@ -137,6 +137,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
+        forwarding: Default::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };

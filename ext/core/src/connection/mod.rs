@@ -127,7 +127,9 @@ fn begin<S: Socket>(
     one_shot: bool,
     fresh: bool,
 ) -> (TrackedSocket<S>, Service) {
-    let (state, siblings) = (Arc::new(state), shared.services.siblings.clone());
+    // What a proxy has said of the connection would not go with its socket.
+    let siblings = shared.services.siblings.clone().filter(|_| peer.proxy.is_none());
+    let state = Arc::new(state);
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;
     let limits = HeadLimits { bytes: limits.head_limit, fields: limits.header_fields_limit };

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     http::request::Peer,
     log::event::{LogEvent, Observer},
-    stats::flood::Flood,
+    stats::{flood::Flood, proxied::ProxyRefused},
 };
 
 /// After a line, how long others of its kind are counted and not logged.
@@ -27,6 +27,7 @@ pub(crate) struct Warnings {
     tls: RateLimit,
     flood: RateLimit,
     handshake: RateLimit,
+    proxy: RateLimit,
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
@@ -86,6 +87,15 @@ impl Warnings {
     /// A TLS handshake has failed, and not because the client has gone.
     pub(crate) fn handshake_failed(&self, peer: &Peer, why: &str, now: Instant) {
         self.report(&self.handshake, now, |more| LogEvent::HandshakeFailed { source: peer.source, why, more });
+    }
+
+    /// A connection was refused because of the PROXY protocol.
+    pub(crate) fn proxy_refused(&self, peer: &Peer, reason: ProxyRefused, now: Instant) {
+        self.report(&self.proxy, now, |more| LogEvent::ProxyRefused {
+            source: peer.source,
+            why: reason.sentence(),
+            more,
+        });
     }
 
     /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.

@@ -15,6 +15,7 @@ use self::{chunks::Chunks, head::Scan};
 pub(crate) use self::{
     head::{Framing, Whole},
     request_line::request_line,
+    token::is_token,
 };
 use crate::stats::refused::Refused;
 

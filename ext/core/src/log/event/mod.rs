@@ -145,6 +145,15 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// A connection was refused on an address where connections begin with what a proxy says of them.
+    ProxyRefused {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// A sentence about the connection.
+        why: &'static str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// The files of an address's certificates have changed, and new connections get these.
     CertificatesReloaded {
         /// The address.
@@ -259,6 +268,7 @@ impl LogEvent<'_> {
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Flooded { .. } => "flooded",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::ProxyRefused { .. } => "proxy_refused",
             Self::CertificatesReloaded { .. } => "certificates_reloaded",
             Self::CertificatesRefused { .. } => "certificates_refused",
             Self::CertificateWarning { .. } => "certificate_warning",
@@ -308,6 +318,7 @@ impl LogEvent<'_> {
             | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
             | Self::HandshakeFailed { .. }
+            | Self::ProxyRefused { .. }
             | Self::Unmoved(..) => false,
         }
     }

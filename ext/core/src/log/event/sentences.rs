@@ -81,6 +81,9 @@ impl fmt::Display for LogEvent<'_> {
             Self::HandshakeFailed { source, why, more } => {
                 write!(f, "no TLS connection with a client at {}: {why}{}", place(*source), repeated(*more))
             }
+            Self::ProxyRefused { source, why, more } => {
+                write!(f, "refused a connection from {}: {why}{}", place(*source), repeated(*more))
+            }
             Self::CertificatesReloaded { address, certificates } => {
                 write!(f, "{address} has new certificates: {certificates}")
             }
