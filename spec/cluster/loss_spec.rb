@@ -10,24 +10,21 @@ RSpec.describe "a cluster under load", :processes do
   def asker(server, keeps:)
     Thread.new do
       Thread.current.report_on_exception = false
-      wire = nil
+      client = KeptClient.new(server.address)
       until @over
-        wire ||= Wire.open(server.address)
-        port = wire.socket.local_address.ip_port
+        port = client.wire.socket.local_address.ip_port
         begin
-          status = wire.get("/").status
+          status = client.get("/").status
           @failures << [port, status] unless status == 200
           @asked << true
+          client.close unless keeps
         rescue HTTPResponse::Cut, SystemCallError, IOError => error
           @failures << [port, error.class]
-          keeps_open = false
-        else
-          keeps_open = keeps
+          client.close
         end
-        wire = wire.close unless keeps_open
       end
     ensure
-      wire&.close
+      client&.close
     end
   end
 

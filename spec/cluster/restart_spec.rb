@@ -14,9 +14,8 @@ RSpec.describe "a cluster that restarts", :processes do
   def asking(server)
     failures = Queue.new
     over = false
-    kept = Array.new(4) { server.connect }
     askers = [
-      *kept.map { |wire| -> { wire.get("/").status } },
+      *Array.new(4) { KeptClient.new(server.address) }.map { |client| -> { client.get("/").status } },
       -> { server.get("/").status }
     ].map { |ask| Thread.new { (status = ask.call) == 200 || failures << status until over || failures.size > 9 } }
     askers.each { |thread| thread.report_on_exception = false }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "rack.early_hints", :in_process do
+Protocols.describe("rack.early_hints", :in_process) do
   def hinting(**options)
     run_server(early_hints: true, **options) do |env|
       env["rack.early_hints"].call({ "link" => "</a.css>; rel=preload" })
@@ -9,7 +9,18 @@ RSpec.describe "rack.early_hints", :in_process do
     end
   end
 
-  it "sends a 103 for each call, before the response" do
+  it "sends a 103 for each call, before the response, on its stream", :http2 do
+    client = connect(hinting)
+    2.times do
+      response = client.get("/").response
+
+      expect(response.informational).to eq([[%w[:status 103], ["link", "</a.css>; rel=preload"]],
+                                            [%w[:status 103], ["link", "</b.css>; rel=preload"], ["link", "</c.js>; rel=preload"]]])
+      expect([response.status, response.body]).to eq([200, "body"])
+    end
+  end
+
+  it "sends a 103 for each call, before the response", :http1 do
     wire = connect(hinting)
     2.times do
       wire.request("GET", "/")
@@ -28,13 +39,14 @@ RSpec.describe "rack.early_hints", :in_process do
       [200, { "content-type" => "text/plain" }, ["body"]]
     end
     wire = connect(server)
-    wire.request("GET", "/").read_until("\r\n\r\n")
+    wire.request("GET", "/")
+    http2? ? wire.wire.wait_for(wire.stream, "a 103") { |it| it.informational.any? } : wire.read_until("\r\n\r\n")
     go << true
 
     expect(wire.response.body).to eq("body")
   end
 
-  it "is no error and sends nothing over HTTP/1.0" do
+  it "is no error and sends nothing over HTTP/1.0", :http1 do
     expect(connect(hinting).write("GET / HTTP/1.0\r\nHost: a\r\n\r\n").rest).to start_with("HTTP/1.0 200").or start_with("HTTP/1.1 200")
   end
 

@@ -5,8 +5,10 @@
 RSpec.describe "a request that is no proper HTTP", :in_process do
   let(:server) { run_server { [200, { "content-type" => "text/plain" }, ["ok"]] } }
 
-  it "that speaks HTTP/2 without being asked is refused" do
+  it "that goes on in HTTP/2 is refused" do
     wire = connect(server)
+    wire.write("GET /good HTTP/1.1\r\nHost: a\r\n\r\n")
+    expect(wire.response.status).to eq(200)
     wire.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
     expect(wire.response.status).to eq(505)

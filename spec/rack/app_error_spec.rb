@@ -2,7 +2,7 @@
 
 require "json"
 
-RSpec.describe "an error of the app", :in_process do
+Protocols.describe("an error of the app", :in_process) do
   def raising(error = "a secret", **)
     run_server(**) { |env| env["PATH_INFO"] == "/" ? raise(error) : [200, { "content-type" => "text/plain" }, ["next"]] }
   end

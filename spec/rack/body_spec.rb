@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a response body", :in_process do
+Protocols.describe("a response body", :in_process) do
   # A body that counts how often it is closed, and says so when it is.
   body_class = Class.new do
     attr_reader :closed
@@ -104,9 +104,8 @@ RSpec.describe "a response body", :in_process do
   it "is given back to the collector once it is sent" do
     size = 123_457
     server = run_server { |env| [200, { "content-type" => "text/plain" }, [env["PATH_INFO"] == "/" ? "a" * size : "the end"]] }
-    wire = connect(server)
-    40.times { wire.get("/") }
-    wire.get("/next")
+    40.times { get(server, "/") }
+    get(server, "/next")
     2.times { GC.start }
 
     # What the machine's stacks still seem to refer to is kept a while.
@@ -377,7 +376,20 @@ RSpec.describe "a response body", :in_process do
     end
   end
 
-  it "that raises in each is cut, and not ended as if it were whole" do
+  it "that raises in each is reset, and not ended as if it were whole", :http2 do
+    body = each_body do |&out|
+      out.call("first part")
+      raise "the database is gone"
+    end
+    client = connect(answering(body))
+    client.request("GET", "/")
+
+    expect(client.read_until("first part")).to eq("first part")
+    expect { client.response }.to raise_error(HTTPResponse::Cut, /internal_error/)
+    expect(errors.wait_for(/^tidegate: GET \/ raised RuntimeError: the database is gone, after the response had begun$/)).to be_truthy
+  end
+
+  it "that raises in each is cut, and not ended as if it were whole", :http1 do
     body = each_body do |&out|
       out.call("first part")
       raise "the database is gone"
@@ -390,7 +402,7 @@ RSpec.describe "a response body", :in_process do
     expect(errors.wait_for(/^tidegate: GET \/ raised RuntimeError: the database is gone, after the response had begun$/)).to be_truthy
   end
 
-  it "that raises in each is cut for HTTP/1.0 too, where only a reset can tell" do
+  it "that raises in each is cut for HTTP/1.0 too, where only a reset can tell", :http1 do
     go = Queue.new
     body = each_body do |&out|
       out.call("first part")

@@ -2,7 +2,7 @@
 
 # rack.response_finished and rack.after_reply: each callback exactly once, whatever becomes of the request.
 
-RSpec.describe "the callbacks of a request", :in_process do
+Protocols.describe("the callbacks of a request", :in_process) do
   let(:calls) { Queue.new }
 
   # A server with an app that registers callbacks and then does what the block does.

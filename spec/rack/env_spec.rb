@@ -1,29 +1,30 @@
 # frozen_string_literal: true
 
-RSpec.describe "the Rack env", :in_process do
-  # Serves one request given as bytes, and returns the env that the app got.
-  def env_of(bytes, **options)
+Protocols.describe("the Rack env", :in_process) do
+  # Serves the request that the block makes with the client, and returns the env that the app got.
+  def env_from(**options)
     envs = Queue.new
-    server = run_server(**options) do |env|
+    @server = run_server(**options) do |env|
       envs << env.dup
       [200, { "content-type" => "text/plain" }, ["ok"]]
     end
-    @server = server
-    expect(connect(server).write(bytes).response.status).to eq(200)
+    expect(yield(connect(@server)).status).to eq(200)
     Patience.pop(envs)
   end
 
-  def env_for(target, headers = {}, method: "GET")
-    lines = { "host" => "example.org", **headers }.flat_map { |name, values| Array(values).map { |value| "#{name}: #{value}\r\n".b } }
-    env_of("#{method} #{target} HTTP/1.1\r\n".b + lines.join + "\r\n".b)
+  def env_for(target, headers = {}, method: "GET", body: nil, **)
+    env_from(**) { |client| client.ask(method, target, headers, body:) }
   end
+
+  # Of a request given as bytes of HTTP/1.
+  def env_of(bytes) = env_from { |client| client.write(bytes).response }
 
   it "has what Rack asks for" do
     env = env_for("/")
 
     expect(env).to include(
       "REQUEST_METHOD" => "GET", "SCRIPT_NAME" => "", "PATH_INFO" => "/", "QUERY_STRING" => "",
-      "SERVER_NAME" => "example.org", "SERVER_PORT" => "80", "SERVER_PROTOCOL" => "HTTP/1.1",
+      "SERVER_NAME" => "example.org", "SERVER_PORT" => "80", "SERVER_PROTOCOL" => http2? ? "HTTP/2" : "HTTP/1.1",
       "rack.url_scheme" => "http", "HTTP_HOST" => "example.org"
     )
     expect(env["rack.errors"]).to respond_to(:puts, :write, :flush)
@@ -59,7 +60,7 @@ RSpec.describe "the Rack env", :in_process do
     end
 
     it "for the body's type and length have no HTTP_" do
-      env = env_of("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi")
+      env = env_for("/", { "content-type" => "text/plain" }, method: "POST", body: "hi")
 
       expect(env).to include("CONTENT_TYPE" => "text/plain", "CONTENT_LENGTH" => "2")
       expect(env).not_to include("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH")
@@ -85,18 +86,18 @@ RSpec.describe "the Rack env", :in_process do
 
     # HTTP_VERSION is the protocol's; HTTP_PROXY is "httpoxy".
     it "that would pass for what the server says are dropped" do
-      env = env_of("GET / HTTP/1.1\r\nHost: a\r\nVersion: HTTP/9.9\r\nProxy: http://evil\r\nTransfer_Encoding: chunked\r\n\r\n")
+      env = env_for("/", { "version" => "HTTP/9.9", "proxy" => "http://evil", "transfer_encoding" => "chunked" })
 
-      expect(env["HTTP_VERSION"]).to eq("HTTP/1.1")
+      expect(env["HTTP_VERSION"]).to eq(http2? ? "HTTP/2" : "HTTP/1.1")
       expect(env).not_to include("HTTP_PROXY", "HTTP_TRANSFER_ENCODING")
       expect(env["tidegate.dropped_headers"]).to contain_exactly("version", "proxy", "transfer_encoding")
     end
 
     it "may be empty" do
-      expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n\r\n")["HTTP_X_EMPTY"]).to eq("")
+      expect(env_for("/", { "x-empty" => "" })["HTTP_X_EMPTY"]).to eq("")
     end
 
-    it "lose the spaces around their values, and keep those inside" do
+    it "lose the spaces around their values, and keep those inside", :http1 do
       expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Spaced: \t a  b \t\r\n\r\n")["HTTP_X_SPACED"]).to eq("a  b")
     end
 
@@ -113,22 +114,22 @@ RSpec.describe "the Rack env", :in_process do
     end
 
     it "with underscores are all kept, or all dropped, where that is asked for" do
-      bytes = "GET / HTTP/1.1\r\nHost: a\r\nX_Other: 1\r\nContent_Length: 5\r\n\r\n"
+      headers = { "x_other" => "1", "content_length" => "5" }
 
-      expect(env_of(bytes, allow_underscore_headers: true)).to include("HTTP_X_OTHER" => "1", "tidegate.dropped_headers" => ["content_length"])
-      env = env_of(bytes, allow_underscore_headers: false)
+      expect(env_for("/", headers, allow_underscore_headers: true)).to include("HTTP_X_OTHER" => "1", "tidegate.dropped_headers" => ["content_length"])
+      env = env_for("/", headers, allow_underscore_headers: false)
       expect(env["tidegate.dropped_headers"]).to contain_exactly("x_other", "content_length")
       expect(env).not_to include("HTTP_X_OTHER")
     end
 
     it "cannot set what the server sets" do
-      env = env_of("GET / HTTP/1.1\r\nHost: a\r\nRemote-Addr: 6.6.6.6\r\n\r\n")
+      env = env_for("/", { "remote-addr" => "6.6.6.6" })
 
       expect(env["REMOTE_ADDR"]).to eq("127.0.0.1")
     end
 
     it "that look like the body's type and length with underscores leave no key that Rack forbids" do
-      env = env_of("GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\nContent_Type: a/b\r\n\r\n")
+      env = env_for("/", { "content_length" => "5", "content_type" => "a/b" })
 
       expect(env).not_to include("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE")
     end
@@ -144,14 +145,42 @@ RSpec.describe "the Rack env", :in_process do
       end
     end
 
-    it "is our own address where HTTP/1.0 gives none" do
+    it "is our own address where HTTP/1.0 gives none", :http1 do
       env = env_of("GET / HTTP/1.0\r\n\r\n")
 
       expect(env).to include("SERVER_NAME" => "127.0.0.1", "SERVER_PORT" => @server.port.to_s, "SERVER_PROTOCOL" => "HTTP/1.0")
       expect(env).not_to include("HTTP_HOST")
     end
 
-    it "of an absolute target comes before the header" do
+    it "is asked for, as in HTTP/1.1", :http2 do
+      client = connect(run_server { |_env| [200, { "content-type" => "text/plain" }, ["never"]] })
+      client.wire.send_headers(1, [[":method", "GET"], [":scheme", "http"], [":path", "/"]])
+
+      expect(client.wire.response(1).status).to eq(400)
+    end
+
+    it "of :authority is that of Host, and Host stands in for it", :http2 do
+      both = env_for("/", { "host" => "example.org:81" })
+      host = env_from do |client|
+        client.wire.send_headers(1, [[":method", "GET"], [":scheme", "http"], [":path", "/"], %w[host example.org:82]])
+        client.wire.response(1)
+      end
+
+      expect(both).to include("HTTP_HOST" => "example.org:81", "SERVER_NAME" => "example.org", "SERVER_PORT" => "81")
+      expect(host).to include("HTTP_HOST" => "example.org:82", "SERVER_NAME" => "example.org", "SERVER_PORT" => "82")
+    end
+
+    # A proxy in front has ended TLS, and speaks of the request that it got.
+    it "and the scheme are those of the connection, whatever :scheme says", :http2 do
+      env = env_from do |client|
+        client.wire.send_headers(1, client.wire.fields("GET", "/", scheme: "https"))
+        client.wire.response(1)
+      end
+
+      expect(env).to include("rack.url_scheme" => "http", "SERVER_PORT" => "80", "REQUEST_URI" => "/")
+    end
+
+    it "of an absolute target comes before the header", :http1 do
       env = env_for("http://other.example:81/path?q=1", { "host" => "example.org" })
 
       expect(env).to include(
@@ -170,7 +199,7 @@ RSpec.describe "the Rack env", :in_process do
     "/caf\xE9?q=\xC4\xE3" => ["/caf\xE9", "q=\xC4\xE3"], "/caf\u00E9" => ["/caf\u00E9", ""], "/?`\"<>{}|^\\" => ["/", "`\"<>{}|^\\"],
     "/`\"<>{}|^\\%7b?" => ["/`\"<>{}|^\\%7b", ""]
   }.each do |target, (path, query)|
-    it "has the target's bytes as they came in #{target.b.inspect}" do
+    it "has the target's bytes as they came in #{target.b.inspect}", http1: target != "/caf\u00E9" do
       env = env_for(target.b)
 
       expect(env.values_at("PATH_INFO", "REQUEST_PATH", "QUERY_STRING", "REQUEST_URI")).to eq([path, path, query, target].map(&:b))
@@ -178,7 +207,13 @@ RSpec.describe "the Rack env", :in_process do
     end
   end
 
-  it "has the bytes of an absolute target, too" do
+  it "has the target's bytes as they came, where HTTP/2 lets them pass", :http2 do
+    target = "/caf\u00E9|^\\{}[]%7b?q='\u00E9{}|^\\`"
+
+    expect(env_for(target)).to include("REQUEST_URI" => target.b, "PATH_INFO" => target.b[/[^?]+/], "QUERY_STRING" => target.b[/(?<=\?).*/n])
+  end
+
+  it "has the bytes of an absolute target, too", :http1 do
     env = env_for("http://other.example/caf\xE9?\xC4".b)
 
     expect(env).to include("HTTP_HOST" => "other.example", "PATH_INFO" => "/caf\xE9".b, "QUERY_STRING" => "\xC4".b)
@@ -192,16 +227,16 @@ RSpec.describe "the Rack env", :in_process do
     env = env_for("/")
 
     expect([env["tidegate.queue_wait"], env["puma.request_body_wait"]]).to match([(a_value >= 0).and(be_a(Float)), 0.0])
-    wire_env = env_of("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
-    expect(wire_env["puma.request_body_wait"]).to be_a(Float).and be >= 0
+    posted = env_for("/", method: "POST", body: "x")
+    expect(posted["puma.request_body_wait"]).to be_a(Float).and be >= 0
   end
 
   it "says when the request came, where that is asked for and no proxy has said it" do
     before = (Time.now.to_f * 1000).to_i
-    start = env_of("GET / HTTP/1.1\r\nHost: a\r\n\r\n", request_start: true)["HTTP_X_REQUEST_START"]
+    start = env_for("/", request_start: true)["HTTP_X_REQUEST_START"]
     expect(start).to match(/\At=\d{13}\z/)
     expect(start.delete_prefix("t=").to_i).to be_between(before - 1, (Time.now.to_f * 1000).to_i + 1)
-    expect(env_of("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Start: t=1\r\n\r\n", request_start: true)["HTTP_X_REQUEST_START"]).to eq("t=1")
+    expect(env_for("/", { "x-request-start" => "t=1" }, request_start: true)["HTTP_X_REQUEST_START"]).to eq("t=1")
     expect(env_for("/")).not_to include("HTTP_X_REQUEST_START")
   end
 
@@ -231,7 +266,7 @@ RSpec.describe "the Rack env", :in_process do
     expect(Array.new(10) { Patience.pop(envs) }.map(&:object_id)).not_to include(first.object_id)
   end
 
-  it "of a request over a Unix socket has the loopback address" do
+  it "of a request over a Unix socket has the loopback address", :http1 do
     Dir.mktmpdir do |directory|
       envs = Queue.new
       app = Rack::Lint.new(->(env) { (envs << env.dup) && [200, { "content-type" => "text/plain" }, ["ok"]] })
@@ -244,7 +279,7 @@ RSpec.describe "the Rack env", :in_process do
     end
   end
 
-  it "over IPv6 tells the client's address without brackets" do
+  it "over IPv6 tells the client's address without brackets", :http1 do
     envs = Queue.new
     app = Rack::Lint.new(->(env) { (envs << env.dup) && [200, { "content-type" => "text/plain" }, ["ok"]] })
     server = Tidegate::Server.new(app, bind: "tcp://[::1]:0", silent: true).start

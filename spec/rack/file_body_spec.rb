@@ -7,7 +7,7 @@ require "pathname"
 require "tempfile"
 require "tmpdir"
 
-RSpec.describe "a response body that is a file", :in_process do
+Protocols.describe("a response body that is a file", :in_process) do
   around { |example| Dir.mktmpdir("tidegate") { |directory| (@directory = directory) && example.run } }
 
   def file(content, name = "file") = File.join(@directory, name).tap { |path| File.binwrite(path, content) }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "a response header", :in_process do
+Protocols.describe("a response header", :in_process) do
   def sent(headers, lint: false)
     server = run_server(lint:) { |env| env["PATH_INFO"] == "/" ? [200, headers, ["body"]] : [200, {}, ["next"]] }
     wire = connect(server)
@@ -92,7 +92,14 @@ RSpec.describe "a response header", :in_process do
     expect(sent({ "date" => "Thu, 01 Jan 1970 00:00:00 GMT" }).headers["date"]).to eq(["Thu, 01 Jan 1970 00:00:00 GMT"])
   end
 
-  it "connection: close of the app is kept, and closes" do
+  it "of a connection of HTTP/1 is not sent over HTTP/2", :http2 do
+    headers = sent({ "connection" => "close", "upgrade" => "h2c", "x-one" => "1" }).headers
+
+    expect(headers.keys).to include("x-one")
+    expect(headers.keys & %w[connection upgrade]).to eq([])
+  end
+
+  it "connection: close of the app is kept, and closes", :http1 do
     server = run_server(lint: false) { |_env| [200, { "connection" => "close" }, ["bye"]] }
     wire = connect(server)
 

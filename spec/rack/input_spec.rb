@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "rack.input", :in_process do
+Protocols.describe("rack.input", :in_process) do
   # A server with an app that reads its input with the block and answers with the result.
   def reading(lint: true, **options)
     run_server(lint:, **options) do |env|
@@ -66,7 +66,15 @@ RSpec.describe "rack.input", :in_process do
     expect(connect(server).post("/", "abc").body).to eq('["abc", 0, "abc"]')
   end
 
-  it "has the bytes of a chunked body, its length, and no word of the chunks" do
+  it "has the bytes of a body that comes without a length, and its length", :http2 do
+    server = reading { |env| [env["rack.input"].read, env["CONTENT_LENGTH"], env["HTTP_TRANSFER_ENCODING"]].inspect }
+    client = connect(server)
+    client.request("POST", "/", end_stream: false).write("abc").write("").write("de").half_close
+
+    expect(client.response.body).to eq('["abcde", "5", nil]')
+  end
+
+  it "has the bytes of a chunked body, its length, and no word of the chunks", :http1 do
     server = reading { |env| [env["rack.input"].read, env["CONTENT_LENGTH"], env["HTTP_TRANSFER_ENCODING"]].inspect }
     wire = connect(server)
     wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;extension=1\r\nde\r\n0\r\nTrailer: x\r\n\r\n")
@@ -74,7 +82,7 @@ RSpec.describe "rack.input", :in_process do
     expect(wire.response.body).to eq('["abcde", "5", nil]')
   end
 
-  it "of a chunked body without a byte is empty" do
+  it "of a chunked body without a byte is empty", :http1 do
     server = reading { |env| env["rack.input"].read.inspect }
     wire = connect(server)
 
@@ -134,7 +142,16 @@ RSpec.describe "rack.input", :in_process do
       expect(connect(server).post("/", body).body).to eq("true")
     end
 
-    it "is chunked" do
+    it "comes without a length", :http2 do
+      server = reading(body_memory_limit: 1000, lint: false) { |env| [input_class(env), env["CONTENT_LENGTH"], env["rack.input"].read.hash].inspect }
+      client = connect(server)
+      client.request("POST", "/", end_stream: false)
+      client.wire.send_body(client.stream, body)
+
+      expect(client.response.body).to eq(["file", "300000", body.hash].inspect)
+    end
+
+    it "is chunked", :http1 do
       server = reading(body_memory_limit: 1000, lint: false) { |env| [input_class(env), env["CONTENT_LENGTH"], env["rack.input"].read.hash].inspect }
       wire = connect(server)
       wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # For Rack 2, which rewinds its input, all of it is kept first: what is about arriving piece by piece is not for it.
-RSpec.describe "rack.input with stream_input", :in_process do
+Protocols.describe("rack.input with stream_input", :in_process) do
   # A server with an app that reads its input with the block and answers with what it makes of it.
   def reading(lint: true, **options)
     run_server(lint:, stream_input: true, **options) do |env|
@@ -9,10 +9,22 @@ RSpec.describe "rack.input with stream_input", :in_process do
     end
   end
 
-  # Sends the head of a chunked request, and is asked for its chunks.
+  # Begins a request whose body has no length, and is asked for its pieces; an empty one is its end.
   def chunked(wire)
+    if http2?
+      wire.request("POST", "/", end_stream: false)
+      return ->(*pieces) { pieces.each { |piece| piece.empty? ? wire.half_close : wire.write(piece) } }
+    end
+
     wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     ->(*chunks) { chunks.each { |chunk| wire.write("#{chunk.bytesize.to_s(16)}\r\n#{chunk}\r\n") } }
+  end
+
+  # Begins a request with a body of ten bytes, and sends four.
+  def half(wire)
+    if http2? then wire.request("POST", "/", { "content-length" => "10" }, end_stream: false).write("half")
+    else wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    end
   end
 
   # A client that has sent half of its body, and the thread of the app that waits for the rest. It is waited for, because
@@ -24,7 +36,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
       input.read
     end
     wire = connect(server)
-    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    half(wire)
     thread = Patience.pop(entered)
     Patience.until_true("the thread to wait") { thread.backtrace&.first&.include?("next") }
     [wire, thread]
@@ -48,9 +60,9 @@ RSpec.describe "rack.input with stream_input", :in_process do
       seen << error.class << input.readpartial(100)
     end
     wire = connect(server)
-    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    half(wire)
     expect(Patience.pop(seen)).to eq("h")
-    wire.close
+    http2? ? wire.abort : wire.close
 
     expect([Patience.pop(seen), Patience.pop(seen)]).to eq([Tidegate::BodyCut, "alf"])
   end
@@ -91,7 +103,18 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(wire.read_until("TWO\n")).to end_with("TWO\n")
   end
 
-  it "tells the length where the client does, and that there are chunks where it does not" do
+  # Rails parses no body without a length and without chunks.
+  it "tells the length where the client does, and calls it chunked where it does not, although HTTP/2 has no chunks", :http2 do
+    server = reading { |_, env| env.values_at("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING").inspect }
+    client = connect(server)
+    expect(client.post("/", "abc").body).to eq('["3", nil]')
+    chunked(client).call("abc", "")
+
+    expect(client.response.body).to eq('[nil, "chunked"]')
+    expect(client.get("/").body).to eq("[nil, nil]")
+  end
+
+  it "tells the length where the client does, and that there are chunks where it does not", :http1 do
     server = reading { |_, env| env.values_at("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING").inspect }
     wire = connect(server)
     expect(wire.post("/", "abc").body).to eq('["3", nil]')
@@ -130,7 +153,21 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(connect(server).post("/", body, { "content-type" => "multipart/form-data; boundary=b" }).body).to eq('["a.bin", 300000]')
   end
 
-  it "asks a client that waits with its body only when the app reads it" do
+  it "asks a client that waits with its body only when the app reads it", :http2 do
+    server = reading(lint: false) { |input, env| env["PATH_INFO"] == "/no" ? "refused" : input.read }
+    client = connect(server)
+    expect_continue = { "expect" => "100-continue", "content-length" => "2" }
+    client.request("POST", "/", expect_continue, end_stream: false)
+    asked = client.wire.wait_for(client.stream, "100") { |it| it.informational.any? }
+    expect(asked.informational).to eq([[%w[:status 100]]])
+    expect(client.write("ok").half_close.response.body).to eq("ok")
+    client.request("POST", "/no", expect_continue, end_stream: false)
+
+    response = client.response.response
+    expect([response.body, response.informational]).to eq(["refused", []])
+  end
+
+  it "asks a client that waits with its body only when the app reads it", :http1 do
     server = reading(lint: false) { |input, env| env["PATH_INFO"] == "/no" ? "refused" : input.read }
     wire = connect(server)
     expect_continue = { "expect" => "100-continue", "content-length" => "2" }
@@ -151,7 +188,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
       raise
     end
     wire = connect(server)
-    wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+    half(wire)
     wait_for_stat(server, :in_flight, 1)
     wire.abort
 
@@ -166,7 +203,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
     end
     wire = connect(server)
 
-    expect(wire.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").response.body).to end_with("the client has stopped sending its request")
+    expect(half(wire).response.body).to end_with("the client has stopped sending its request")
   end
 
   it "is refused where it is known to be too long, and raises where that shows later" do
@@ -183,7 +220,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
   end
 
   # Any client could fill the log with backtraces of the app, which had done nothing wrong, and was told 500.
-  describe "of which the app does not rescue that it breaks off" do
+  describe "of which the app does not rescue that it breaks off", :http1 do
     def refused(server, reason)
       wait_for_stat(server, :in_flight, 0)
       Wire.open(server.admin_address) { |wire| wire.get("/metrics").body }[/tidegate_requests_refused_total\{reason="#{reason}"\} (\d+)/, 1]
@@ -291,8 +328,20 @@ RSpec.describe "rack.input with stream_input", :in_process do
     expect(connect(server).get("/third").body).to eq("/third") # closed instead, which is as good
   end
 
+  it "that breaks off is refused where the app does not rescue it, and the connection goes on", :http2 do
+    [[{ body_timeout: 0.05 }, 408, "abc"], [{ http_content_length_limit: 5 }, 413, "12345678"]].each do |options, status, sent|
+      server = run_server(lint: false, stream_input: true, **options) { |env| [200, {}, [env["rack.input"].read]] }
+      client = connect(server)
+      chunked(client).call(sent)
+
+      expect(client.response.status).to eq(status)
+      expect(client.get("/").status).to eq(200)
+      expect(errors.to_a).to eq([])
+    end
+  end
+
   # What is left of a body must never be taken for the next request, whatever the app does after its response.
-  it "that the app leaves unread while it is busy with a callback is no request, however long that takes" do
+  it "that the app leaves unread while it is busy with a callback is no request, however long that takes", :http1 do
     go = Queue.new
     paths = Queue.new
     server = run_server(lint: false, stream_input: true, persistent_timeout: 0.2) do |env|
@@ -324,7 +373,7 @@ RSpec.describe "rack.input with stream_input", :in_process do
     thread.kill
 
     expect(wire.response.status).to eq(500)
-    expect(wire).to be_ended
+    expect(wire).to be_ended unless http2?
   end
 
   it "read after the request raises" do

@@ -17,13 +17,17 @@ class HTTPResponse
     end
   end
 
-  # Reads one response. +head+ when it answers a HEAD request and has no body whatever it says.
-  def self.read(source, head: false)
+  # What came behind the last chunk: names to values, joined.
+  attr_reader :trailers
+
+  # Reads one response. +head+ when it answers a HEAD request and has no body whatever it says; +trailers+ when something may come
+  # behind the last chunk.
+  def self.read(source, head: false, trailers: false)
     status_line = source.line
     match = %r{\AHTTP/(?<version>1\.[01]) (?<status>\d{3}) (?<reason>.*)\z}.match(status_line)
     raise "not a status line: #{status_line.inspect}" unless match
 
-    new(match[:version], match[:status].to_i, match[:reason], read_headers(source)).tap { |it| it.read_body(source, head) }
+    new(match[:version], match[:status].to_i, match[:reason], read_headers(source)).tap { |it| it.read_body(source, head, trailers) }
   end
 
   def self.read_headers(source)
@@ -37,7 +41,6 @@ class HTTPResponse
     headers.default = nil
     headers
   end
-  private_class_method :read_headers
 
   def initialize(version, status, reason, headers)
     @version = version
@@ -54,11 +57,12 @@ class HTTPResponse
 
   def chunked? = self["transfer-encoding"]&.downcase == "chunked"
 
-  def read_body(source, head)
+  def read_body(source, head, trailers = false)
     return if head || status == 204 || status == 304 || status < 200
     raise "both transfer-encoding and content-length: #{headers}" if chunked? && self["content-length"]
 
-    if chunked? then read_chunks(source)
+    @trailers = {}
+    if chunked? then read_chunks(source, trailers)
     elsif self["content-length"] then take(source, length)
     else @body << source.rest
     end
@@ -71,9 +75,11 @@ class HTTPResponse
     text.match?(/\A\d+\z/) ? text.to_i : raise("not a length: #{text.inspect}")
   end
 
-  def read_chunks(source)
+  def read_chunks(source, trailers)
     loop do
       size = Integer(line(source)[/\A\h+/] || raise("not a chunk size"), 16)
+      return @trailers = self.class.read_headers(source).transform_values { |values| values.join(", ") } if size.zero? && trailers
+
       take(source, size)
       ending = line(source)
       raise "a chunk of #{size} bytes is followed by #{ending.inspect}" unless ending.empty?

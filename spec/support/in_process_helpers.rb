@@ -15,15 +15,22 @@ module InProcessHelpers
     server
   end
 
-  # Opens a connection that is closed after the example.
-  def connect(server, **)
-    wire = Wire.open(server.addresses.first, **)
+  # Opens a connection that is closed after the example: over the protocol that the example is run over (see Protocols), unless
+  # +client+ says otherwise.
+  def connect(server, client: self.client, **)
+    wire = client.open(server.addresses.first, **)
     wires << wire
     wire
   end
 
   # A whole exchange on a connection of its own.
-  def get(server, target, headers = {}) = Wire.open(server.addresses.first) { |wire| wire.get(target, headers) }
+  def get(server, target, headers = {}) = client.open(server.addresses.first) { |wire| wire.get(target, headers) }
+
+  # The class of the example's client.
+  def client = Protocols.client(@metadata)
+
+  # Whether the example is run over HTTP/2.
+  def http2? = client == HTTP2Client
 
   # Returns when the server has seen everything that was sent to it before; see ServerProcess#catch_up.
   def catch_up(server) = Wire.open(server.addresses.first) { |wire| wire.write("GET / HTTP/1.1\r\n\r\n").response }
@@ -62,6 +69,7 @@ RSpec.configure do |config|
   config.include InProcessHelpers, :in_process
 
   config.around(:each, :in_process) do |example|
+    @metadata = example.metadata
     keep_errors { example.run }
   end
 

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 1 | `error` `sys` `sync` | why a server could not be configured or started; the system calls that no safe crate wraps; how threads wake each other and share a task |
 //! | 2 | `config` | the settings, and how they are read by their names |
-//! | 3 | `lifecycle` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument |
+//! | 3 | `lifecycle` `tls` | the phases of a server's life and the plan of its shutdown: pure values, time is an argument; certificates and keys, and what a handshake agrees on |
 //! | 4 | `stats` | what is counted |
 //! | 5 | `cluster` | what the processes of a cluster share: the table of workers, what they have counted together, and the connections that go from one to another |
 //! | 6 | `http` | heads and bodies in both directions, the guard in front of hyper, the probes' answers |
@@ -41,14 +41,16 @@ mod server;
 mod stats;
 mod sync;
 mod sys;
+mod tls;
 
 // What the binding names, and what is in the signatures of that.
 pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Inherited, Interpreter, Limits, LogFormat,
-        Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, Token,
+        About, AddedHeaders, Address, AdminAccess, ClusterOptions, Config, Http2, Inherited, Interpreter, Limits,
+        LogFormat, Logging, MinRate, OrAuto, PlanOptions, Platform, Probes, SettingsByName, Timeouts, TlsOptions,
+        Token, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -60,9 +62,9 @@ pub use self::{
     http::{
         body::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError,
+            ResponseBody, SendError, Trailers,
         },
-        request::{Peer, RawTarget, Request},
+        request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },
     lifecycle::{
@@ -82,4 +84,5 @@ pub use self::{
         family::{adopt_orphans, hold_signals, release_signals},
         process::{exit_within, limit_arenas},
     },
+    tls::TlsInfo,
 };

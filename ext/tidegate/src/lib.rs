@@ -17,6 +17,7 @@
 //! | `rack::{response, response_headers, response_body, response_stream}` | a Rack response as the core's |
 //! | `rack::lent_string` | strings that a connection reads while Ruby keeps them |
 //! | `rack::{exchange, hijack, early_hints}` | the response on its way, `rack.hijack`, `rack.early_hints` |
+//! | `rack::protocol_change` `rack::trailers` | extended CONNECT as the app sees it; what is behind a body, in both directions |
 //! | `rack::failure` | an exception of the app, or the end of its thread |
 //! | `rack::app` | one exchange: env, `app.call`, delivery, callbacks |
 //! | `server` | the Ruby class; its start in `boot`, the loop of a worker's thread in `worker` |
@@ -54,6 +55,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     rack::request_stream::define(ruby, native)?;
     rack::lent_string::define(ruby, native)?;
     rack::response_stream::define(ruby, native)?;
+    rack::trailers::define(ruby, native)?;
     look_classes_up(ruby);
     Ok(())
 }
@@ -71,6 +73,7 @@ fn look_classes_up(ruby: &Ruby) {
         rack::request_stream::RequestStream::class,
         rack::lent_string::LentStrings::class,
         rack::response_stream::ResponseStream::class,
+        rack::trailers::SendTrailers::class,
     ];
     for class in classes {
         class(ruby);

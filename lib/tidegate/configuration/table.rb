@@ -92,6 +92,7 @@ module Tidegate
         option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]", native: true)
       ],
       "Timeouts" => [
+        option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header", native: true),
         option(:first_data_timeout, :TIMEOUT, 30.0, "seconds until a new connection sends its first byte", native: true),
         option(:head_timeout, :TIMEOUT, 30.0, "seconds from a request's first byte to the end of its headers", native: true),
         option(:body_timeout, :TIMEOUT, 60.0, "seconds without a byte of the request body", native: true),
@@ -119,6 +120,16 @@ module Tidegate
         option(:head_limit, :BYTES, 112 * 1024, "bytes of a request's line and headers; more are answered with 431", shown: "112K",
                native: true),
         option(:header_fields_limit, :COUNT, 1000, "header fields of a request, at most 10000; more are answered with 431",
+               native: true)
+      ],
+      "HTTP/2" => [
+        option(:http2, :SWITCH, true, "speak HTTP/2: over TLS where the client asks for it, else where it begins with it",
+               native: true),
+        option(:http2_max_concurrent_streams, :COUNT, 100, "requests under way on a connection; more are refused, and may be sent again",
+               native: true),
+        option(:http2_max_pending_resets, :COUNT, 20, "requests of a connection that their client resets before they were looked at; more end it",
+               native: true),
+        option(:http2_max_error_resets, :COUNT, 1024, "requests of a connection, in all, that break the protocol; more end it",
                native: true)
       ],
       "Shutdown" => [

@@ -6,17 +6,19 @@
 
 module Tidegate
   class StreamInput
-    # The input for +stream+, a Native::RequestStream. Rack 2 apps rewind their input, so that theirs keeps what was read.
-    def self.open(stream)
-      input = new(stream)
+    # The input for +stream+, a Native::RequestStream. Rack 2 apps rewind their input, so that theirs keeps what was read. What comes
+    # behind the body is put into +trailers+, a Hash, when that has been read to its end.
+    def self.open(stream, trailers)
+      input = new(stream, trailers)
       return input unless RackEnv.rewindable?
 
       require "rack/rewindable_input"
       Rack::RewindableInput.new(input)
     end
 
-    def initialize(stream)
+    def initialize(stream, trailers)
       @stream = stream
+      @trailers = trailers
       @buffer = String.new(encoding: Encoding::BINARY)
     end
 
@@ -90,11 +92,16 @@ module Tidegate
 
       until @over || yield
         piece = @stream.next
-        if piece.nil? then @over = true
+        if piece.nil? then end_with_trailers
         elsif @buffer.empty? then @buffer = piece
         else @buffer << piece
         end
       end
+    end
+
+    def end_with_trailers
+      @over = true
+      @stream.fill_trailers(@trailers)
     end
 
     # Takes in all of the rest, or what comes of it, and joins the pieces once: a buffer that grows with each piece would be copied

@@ -4,13 +4,15 @@ use std::{fmt, os::fd::RawFd, path::PathBuf};
 
 use serde::Deserialize;
 
+use super::wire::WireOptions;
 use crate::error::Error;
 
 /// An address to listen on.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub enum Address {
-    /// `tcp://HOST:PORT`, the host a name or an IP address (`[::1]` for IPv6), port 0 for any free port.
+    /// `tcp://HOST:PORT`, the host a name or an IP address (`[::1]` for IPv6), port 0 for any free port. `ssl://`, `tls://` and
+    /// `https://` are encrypted.
     Tcp {
         /// Without brackets.
         host: String,
@@ -18,6 +20,8 @@ pub enum Address {
         port: u16,
         /// Connections the kernel may keep for us; the system's own maximum caps it.
         backlog: i32,
+        /// What comes before HTTP.
+        wire: WireOptions,
     },
     /// `unix:///path`, or `unix://@name` for Linux's abstract namespace.
     Unix {
@@ -27,13 +31,15 @@ pub enum Address {
         mode: Option<u32>,
         /// As for TCP.
         backlog: i32,
+        /// As for TCP.
+        wire: WireOptions,
     },
 }
 
 const BACKLOG: i32 = 1024;
 
 impl Address {
-    /// Reads `tcp://host:port?backlog=N` or `unix:///path?mode=0660&umask=0117&backlog=N`.
+    /// Reads `tcp://host:port?backlog=N`, `ssl://host:port?cert=FILE&key=FILE` or `unix:///path?mode=0660&umask=0117&backlog=N`.
     ///
     /// # Errors
     ///
@@ -46,11 +52,12 @@ impl Address {
         let mut options = Query::parse(query).map_err(|why| wrong(&why))?;
         let backlog = options.take_number("backlog", 10).map_err(|why| wrong(&why))?;
         let backlog = backlog.map_or(BACKLOG, |n| i32::try_from(n).unwrap_or(i32::MAX));
+        let wire = WireOptions::take(matches!(scheme, "ssl" | "tls" | "https"), &mut options);
         let address = match scheme {
-            "tcp" => {
+            "tcp" | "ssl" | "tls" | "https" => {
                 let (host, port) = split_host_port(place)
                     .ok_or_else(|| wrong("it needs a host and a port, as in tcp://0.0.0.0:9292"))?;
-                Self::Tcp { host, port, backlog }
+                Self::Tcp { host, port, backlog, wire }
             }
             "unix" => {
                 if place.is_empty() {
@@ -58,9 +65,9 @@ impl Address {
                 }
                 let mode = options.take_number("mode", 8).map_err(|why| wrong(&why))?;
                 let umask = options.take_number("umask", 8).map_err(|why| wrong(&why))?;
-                Self::Unix { path: place.into(), mode: mode.or(umask.map(|mask| 0o777 & !mask)), backlog }
+                Self::Unix { path: place.into(), mode: mode.or(umask.map(|mask| 0o777 & !mask)), backlog, wire }
             }
-            other => return Err(wrong(&format!("{other}:// is not supported; use tcp:// or unix://"))),
+            other => return Err(wrong(&format!("{other}:// is not supported; use tcp://, ssl:// or unix://"))),
         };
         options.finish().map_err(|why| wrong(&why))?;
         Ok(address)
@@ -68,6 +75,22 @@ impl Address {
 }
 
 impl Address {
+    /// What comes before HTTP on it.
+    pub(crate) fn wire(&self) -> &WireOptions {
+        match self {
+            Self::Tcp { wire, .. } | Self::Unix { wire, .. } => wire,
+        }
+    }
+
+    /// Where it is, whatever is spoken there.
+    fn place(&self) -> String {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => format!("{host}:{port}"),
+            Self::Unix { path, .. } => format!("unix://{}", path.display()),
+        }
+    }
+
     /// The same for a listener whose clients may change the server: where nothing else was said, a Unix socket is for this
     /// user's processes alone.
     pub(crate) fn private(mut self) -> Self {
@@ -93,7 +116,7 @@ pub struct Inherited {
 impl Inherited {
     /// Whether it is a socket of `address`, whatever options that is written with.
     pub(crate) fn is_of(&self, address: &Address) -> bool {
-        self.address.to_string() == address.to_string()
+        self.address.place() == address.place()
     }
 }
 
@@ -107,11 +130,12 @@ impl TryFrom<String> for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
-            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
-        }
+        let scheme = match self {
+            Self::Tcp { wire: WireOptions { tls: Some(_), .. }, .. } => "ssl://",
+            Self::Tcp { .. } => "tcp://",
+            Self::Unix { .. } => "",
+        };
+        write!(f, "{scheme}{}", self.place())
     }
 }
 
@@ -129,7 +153,7 @@ fn split_host_port(place: &str) -> Option<(String, u16)> {
 }
 
 /// The `key=value` pairs behind an address; each is taken once and none may be left over.
-struct Query<'a>(Vec<(&'a str, &'a str)>);
+pub(super) struct Query<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Query<'a> {
     fn parse(text: &'a str) -> Result<Self, String> {
@@ -140,9 +164,13 @@ impl<'a> Query<'a> {
             .map(Self)
     }
 
+    pub(super) fn take(&mut self, name: &str) -> Option<&'a str> {
+        let at = self.0.iter().position(|(key, _)| *key == name)?;
+        Some(self.0.remove(at).1)
+    }
+
     fn take_number(&mut self, name: &str, radix: u32) -> Result<Option<u32>, String> {
-        let Some(at) = self.0.iter().position(|(key, _)| *key == name) else { return Ok(None) };
-        let (_, value) = self.0.remove(at);
+        let Some(value) = self.take(name) else { return Ok(None) };
         match u32::from_str_radix(value, radix) {
             Ok(number) => Ok(Some(number)),
             Err(_) => Err(format!("{name}={value} is not a number")),
@@ -160,23 +188,44 @@ impl<'a> Query<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TlsOptions;
 
     fn tcp(host: &str, port: u16, backlog: i32) -> Address {
-        Address::Tcp { host: host.into(), port, backlog }
+        Address::Tcp { host: host.into(), port, backlog, wire: WireOptions::default() }
+    }
+
+    fn unix(path: &str) -> Address {
+        Address::Unix { path: path.into(), mode: Some(0o660), backlog: 1024, wire: WireOptions::default() }
+    }
+
+    fn encrypted(text: &str) -> TlsOptions {
+        *Address::parse(text).unwrap().wire().tls.clone().unwrap()
+    }
+
+    #[test]
+    fn reads_encrypted_addresses() {
+        for scheme in ["ssl", "tls", "https"] {
+            let options = encrypted(&format!("{scheme}://0.0.0.0:443?cert=a.pem&key=/b.pem"));
+            assert_eq!(options, TlsOptions { cert: Some("a.pem".into()), key: Some("/b.pem".into()) });
+        }
+        assert_eq!(encrypted("ssl://[::1]:0"), TlsOptions::default());
+        assert_eq!(Address::parse("https://h:443?backlog=1").unwrap().to_string(), "ssl://h:443");
+    }
+
+    #[test]
+    fn a_socket_stays_the_same_when_another_protocol_is_spoken_there() {
+        let address = Address::parse("tcp://h:443").unwrap();
+        let inherited = Inherited { address, descriptor: 3, outlives_us: false };
+        assert!(inherited.is_of(&Address::parse("ssl://h:443?cert=a&key=b").unwrap()));
+        assert!(!inherited.is_of(&Address::parse("tcp://h:444").unwrap()));
     }
 
     #[test]
     fn reads_addresses() {
         assert_eq!(Address::parse("tcp://0.0.0.0:9292").unwrap(), tcp("0.0.0.0", 9292, 1024));
         assert_eq!(Address::parse("tcp://[::1]:0?backlog=16").unwrap(), tcp("::1", 0, 16));
-        assert_eq!(
-            Address::parse("unix:///run/app.sock?mode=0660").unwrap(),
-            Address::Unix { path: "/run/app.sock".into(), mode: Some(0o660), backlog: 1024 }
-        );
-        assert_eq!(
-            Address::parse("unix://app.sock?umask=0117").unwrap(),
-            Address::Unix { path: "app.sock".into(), mode: Some(0o660), backlog: 1024 }
-        );
+        assert_eq!(Address::parse("unix:///run/app.sock?mode=0660").unwrap(), unix("/run/app.sock"));
+        assert_eq!(Address::parse("unix://app.sock?umask=0117").unwrap(), unix("app.sock"));
     }
 
     #[test]
@@ -193,7 +242,8 @@ mod tests {
             ("tcp://localhost", "needs a host and a port"),
             ("tcp://::1:80", "needs a host and a port"),
             ("tcp://h:70000", "needs a host and a port"),
-            ("ssl://h:443", "ssl:// is not supported"),
+            ("ftp://h:21", "ftp:// is not supported"),
+            ("tcp://h:443?cert=a", "no option \"cert\""),
             ("unix://", "needs a path"),
             ("unix:///x?mode=9", "mode=9 is not a number"),
             ("tcp://h:1?mode=0660", "no option \"mode\""),

@@ -3,10 +3,12 @@
 mod address;
 mod admin;
 mod cluster;
+mod http2;
 mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
+mod wire;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,10 +18,12 @@ pub use self::{
     address::{Address, Inherited},
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
+    http2::Http2,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
+    wire::{TlsOptions, WireOptions},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -73,6 +77,9 @@ pub struct Config {
     /// How much a client may send.
     #[serde(skip)]
     pub limits: Limits,
+    /// How HTTP/2 is spoken.
+    #[serde(skip)]
+    pub http2: Http2,
     /// What is added to requests.
     #[serde(skip)]
     pub added_headers: AddedHeaders,
@@ -107,6 +114,7 @@ impl Default for Config {
             probes: Probes::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            http2: Http2::default(),
             added_headers: AddedHeaders::default(),
             shutdown: PlanOptions::default(),
             cluster: ClusterOptions::default(),
@@ -128,6 +136,7 @@ impl Config {
             probes: settings.take()?,
             timeouts: Timeouts { min_data_rate: settings.take::<DataRateSettings>()?.into(), ..settings.take()? },
             limits: settings.take()?,
+            http2: settings.take()?,
             added_headers: settings.take()?,
             shutdown: settings.take()?,
             cluster: settings.take()?,
@@ -281,8 +290,8 @@ mod tests {
         assert_eq!(read(json!({ "timeouts": {} })).unwrap_err(), "unknown setting: timeouts");
         let platform = read(json!({ "platform": "Plain" })).unwrap_err();
         assert!(platform.starts_with("platform: unknown variant `Plain`"), "{platform}");
-        let address = read(json!({ "bind": ["ssl://h:443"] })).unwrap_err();
-        assert!(address.starts_with("bind: \"ssl://h:443\" is not an address to listen on"), "{address}");
+        let address = read(json!({ "bind": ["ftp://h:443"] })).unwrap_err();
+        assert!(address.starts_with("bind: \"ftp://h:443\" is not an address to listen on"), "{address}");
     }
 
     #[test]

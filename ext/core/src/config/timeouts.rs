@@ -13,6 +13,10 @@ pub struct Timeouts {
     /// From accept to the first byte of the first request. The connection is closed without a response.
     #[serde(deserialize_with = "seconds_or_none")]
     pub first_data_timeout: Option<Duration>,
+    /// From accept to the end of what comes before HTTP: a PROXY header, a TLS handshake. The connection is closed without a
+    /// response. [`first_data_timeout`](Self::first_data_timeout) begins behind it.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub handshake_timeout: Option<Duration>,
     /// From the first byte of a head to its end, a deadline that no trickle of bytes extends. Answered with 408.
     #[serde(deserialize_with = "seconds_or_none")]
     pub head_timeout: Option<Duration>,
@@ -93,6 +97,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             first_data_timeout: Some(Duration::from_secs(30)),
+            handshake_timeout: Some(Duration::from_secs(10)),
             head_timeout: Some(Duration::from_secs(30)),
             body_timeout: Some(Duration::from_secs(60)),
             persistent_timeout: Some(Duration::from_secs(65)),

@@ -13,11 +13,12 @@ use tokio::{
 
 use super::{ConnectionSettings, Services, Shared, serve};
 use crate::{
-    config::{Limits, Probes, Timeouts},
+    config::{Http2, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::Exchange,
     http::{
         body::{NextPiece, ReadError, RequestBody, ResponseBody, channel},
+        date::DateHeader,
         request::{Peer, RawTarget},
         response::Response,
     },
@@ -135,6 +136,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         limits,
         probes: Probes::default(),
         added_headers: Default::default(),
+        http2: Http2::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };
@@ -144,6 +146,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         phase: phases,
         traffic: Arc::new(Traffic::new(false)),
         access_log: None,
+        date: DateHeader::default(),
         warnings: Arc::new(Warnings::reported_to(Arc::new(|_| {}))),
         siblings: None,
     };

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     ManyFields,
     /// The client is gone, or its socket failed.
     Lost,
+    /// The client of HTTP/2 made the server work for nothing, and was told so.
+    Flooded,
     /// The app did not finish its response.
     Unfinished,
     /// The app speaks to the client itself from now on.
@@ -33,6 +35,8 @@ pub(super) enum Ending {
     Resting,
     /// A request has begun that the sibling in this slot would run at once.
     Elsewhere(usize),
+    /// The client speaks HTTP/2, and has said so without being asked (RFC 9113 §3.3).
+    Http2,
     /// The connection is a sibling's.
     HandedOver,
     /// Nothing came in for as long as is allowed, which in a drain is not long.
@@ -131,14 +135,20 @@ async fn end<S: Socket>(
     };
     match ending {
         // The connection does not end with these.
-        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) => {}
+        Ending::Hijacked(_) | Ending::Resting | Ending::ManyFields | Ending::Elsewhere(_) | Ending::Http2 => {}
         Ending::HandedOver => stats.handed_over.inc(),
-        Ending::Lost => {}
-        Ending::Evicted => stats.gave_way.inc(),
+        // Where only the end tells a whole body from a cut one, there is none.
+        Ending::Lost if state.is_close_delimited() => {}
+        Ending::Lost => close::leave(socket, shared).await,
+        Ending::Evicted => {
+            stats.gave_way.inc();
+            close::leave(socket, shared).await;
+        }
         Ending::Silent | Ending::Dismissed => {
             if shared.phase().is_stopping() {
                 stats.idle_closed.inc();
             }
+            close::leave(socket, shared).await;
         }
         Ending::Finished if state.client_leaves() && unread.is_empty() => close::part(socket, shared).await,
         // hyper has no answer for some of it, HTTP/2 that was not asked for among them.
@@ -146,6 +156,7 @@ async fn end<S: Socket>(
             close::refuse(socket, Refusal::closing(StatusCode::BAD_REQUEST), shared).await;
         }
         Ending::Finished | Ending::Malformed => close::linger(socket, shared).await,
+        Ending::Flooded => close::dismiss(socket, shared).await,
         Ending::Refused(reason) => close::refuse(socket, Refusal::closing(reason.status()), shared).await,
         Ending::SlowHead => close::refuse(socket, Refusal::closing(StatusCode::REQUEST_TIMEOUT), shared).await,
         Ending::RefusedHead => {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 
 use super::{
     Shared,
@@ -13,6 +13,14 @@ use crate::http::{
     body::ResponseBody,
     response::{MOST_HEADER_NAMES, Response},
 };
+
+/// What HTTP/2 has frames for, or does without (RFC 9113 §8.2.2).
+const CONNECTION_FIELDS: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// What the response to a request may look like.
 #[derive(Debug)]
@@ -47,6 +55,11 @@ impl Framing {
         Self { target: Some(Target::of(head)), ..Self::of_probe(head) }
     }
 
+    /// Whether it goes out on a stream of HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.version == Version::HTTP_2
+    }
+
     /// Frames a response, and tells the operator of a length that is wrong.
     pub(super) fn frame(&mut self, mut response: Response, shared: &Arc<Shared>) -> Framed {
         if response.headers.keys_len() > MOST_HEADER_NAMES {
@@ -78,6 +91,17 @@ impl Framing {
         let close_delimited =
             matches!(body, ResponseBody::Stream(_)) && declared.is_none() && self.version < Version::HTTP_11;
         let length = if bodiless { None } else { declared };
+        if self.is_http2() {
+            for name in CONNECTION_FIELDS {
+                headers.remove(name);
+            }
+            if !bodiless
+                && declared.is_none()
+                && let Some(length) = body.length()
+            {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+            }
+        }
         Framed { status, headers, body, length, unsure, close_delimited }
     }
 

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 
 use super::{stage::Interruption, state::ConnectionState};
-use crate::http::guard::{Guard, HeadLimits, Whole, request_line};
+use crate::http::guard::{Guard, HeadLimits, Preface, Whole, request_line};
 
 /// How many header fields hyper has room for without asking for memory.
 pub(super) const USUAL_FIELDS: usize = 100;
@@ -26,10 +26,15 @@ pub(super) struct Inbound {
     refused: bool,
     /// hyper was told that there is nothing, because what is held has to wait for the exchange under way.
     waits: bool,
+    /// What comes first may be HTTP/2.
+    expects_preface: bool,
+    /// It was HTTP/2: hyper is not to get it.
+    is_http2: bool,
 }
 
 impl Inbound {
-    pub(super) fn new(limits: HeadLimits) -> Self {
+    /// `expects_preface`: HTTP/2 is let through, where the client begins with it.
+    pub(super) fn new(limits: HeadLimits, expects_preface: bool) -> Self {
         Self {
             passed: Bytes::new(),
             held: BytesMut::new(),
@@ -38,6 +43,8 @@ impl Inbound {
             needed: 0,
             refused: false,
             waits: false,
+            expects_preface,
+            is_http2: false,
         }
     }
 
@@ -47,12 +54,12 @@ impl Inbound {
 
     /// Whether hyper gets nothing more: the connection's task looks for why, and goes on with another hyper connection or with none.
     pub(super) fn is_closed(&self) -> bool {
-        self.refused || self.needed > self.room
+        self.refused || self.needed > self.room || self.is_http2
     }
 
     /// Whether bytes are held that may not pass for now.
     pub(super) fn is_held_back(&self) -> bool {
-        self.refused || self.waits
+        self.refused || self.waits || self.is_http2
     }
 
     /// Whether the next byte that comes is the first of a head.
@@ -81,7 +88,7 @@ impl Inbound {
     /// Lets everything pass from now on, as it came.
     pub(super) fn lift_guard(&mut self) {
         self.guard.lift();
-        (self.needed, self.waits) = (0, false);
+        (self.needed, self.waits, self.is_http2) = (0, false, false);
         let held = std::mem::take(&mut self.held).freeze();
         self.passed = join(std::mem::take(&mut self.passed), held);
     }
@@ -135,6 +142,17 @@ impl Inbound {
         self.waits = exchanging;
         if exchanging {
             return Ok(Step::Hold);
+        }
+        if self.expects_preface {
+            match Preface::of(bytes) {
+                Preface::Whole => {
+                    self.is_http2 = true;
+                    state.interrupt(Interruption::Http2);
+                    return Ok(Step::Hold);
+                }
+                Preface::Begun => return Ok(Step::Hold),
+                Preface::No => self.expects_preface = false,
+            }
         }
         let whole = match self.guard.head(bytes) {
             Ok(Some(whole)) => whole,
@@ -241,7 +259,7 @@ mod tests {
     /// Each resting connection held the 8 KiB that hyper had read its last request into.
     #[test]
     fn nothing_put_back_holds_no_buffer() {
-        let mut inbound = Inbound::new(HeadLimits { bytes: 1024, fields: 10 });
+        let mut inbound = Inbound::new(HeadLimits { bytes: 1024, fields: 10 }, false);
         let held = Arc::new(());
         inbound.put_back(Bytes::from_owner(Buffer { _held: held.clone() }));
         assert_eq!(Arc::strong_count(&held), 1);

@@ -6,11 +6,13 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `opening` | what comes before HTTP on some addresses |
 //! | `shared` | what all connections share: settings, services, bounds |
 //! | `state` `stage` `output` | what a connection is doing, and when something is due |
-//! | `socket` `tracked_socket` `inbound` | the socket, as hyper reads and writes it, behind the guard |
+//! | `socket` `tls_socket` `tracked_socket` `inbound` | the socket, with TLS or without, as hyper reads and writes it, behind the guard |
 //! | `service` `response_future` | from hyper's request to an exchange, and from its answer to hyper's response |
 //! | `framing` `wrong_length` | how the response is framed, and lengths that are wrong |
+//! | `http2` | connections that speak HTTP/2: many exchanges at a time |
 //! | `response_body` `spill` | the body as hyper takes it, and what a slow client leaves unsent |
 //! | `siblings` | the other workers of a cluster, to which a connection may go between two requests |
 //! | `deadline_timer` | the timer |
@@ -25,8 +27,10 @@ mod deadline_timer;
 mod ending;
 mod framing;
 mod hijack;
+mod http2;
 mod inbound;
 mod memory_trim;
+mod opening;
 mod output;
 mod response_body;
 mod response_future;
@@ -37,6 +41,7 @@ mod socket;
 mod spill;
 mod stage;
 mod state;
+mod tls_socket;
 mod tracked_socket;
 mod wrong_length;
 
@@ -55,6 +60,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::{
     connection_limit::ConnectionLimit,
+    opening::{Opening, open},
     shared::{ConnectionSettings, Services, Shared},
     siblings::Siblings,
     socket::Socket,
@@ -94,7 +100,7 @@ pub(crate) fn serve<S: Socket>(
     open: OpenConnection,
 ) -> impl Future<Output = ()> + Send {
     let accepted_in_drain = shared.phase().is_stopping();
-    let (socket, service) = begin(socket, peer, shared, ConnectionState::new(now()), accepted_in_drain);
+    let (socket, service) = begin(socket, peer, shared, ConnectionState::new(now()), accepted_in_drain, true);
     live(socket, service, open, false)
 }
 
@@ -108,7 +114,7 @@ pub(crate) fn take_over<S: Socket>(
 ) -> impl Future<Output = ()> + Send + use<S> {
     let state = ConnectionState::taken_over(now(), traits.fresh, !read_ahead.is_empty());
     let one_shot = traits.one_shot || traits.fresh && shared.phase().is_stopping();
-    let (mut socket, service) = begin(socket, peer, shared, state, one_shot);
+    let (mut socket, service) = begin(socket, peer, shared, state, one_shot, traits.fresh);
     socket.taken_over(traits, read_ahead);
     live(socket, service, open, !traits.for_request && read_ahead.is_empty())
 }
@@ -119,13 +125,16 @@ fn begin<S: Socket>(
     shared: Arc<Shared>,
     state: ConnectionState,
     one_shot: bool,
+    fresh: bool,
 ) -> (TrackedSocket<S>, Service) {
     let (state, siblings) = (Arc::new(state), shared.services.siblings.clone());
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;
     let limits = HeadLimits { bytes: limits.head_limit, fields: limits.header_fields_limit };
-    let socket = TrackedSocket::new(socket, limits, state.clone(), interim.clone(), siblings);
-    (socket, Service::new(shared, state, interim, Arc::new(peer), one_shot))
+    let expects_preface = fresh && shared.settings.http2.http2;
+    let socket = TrackedSocket::new(socket, limits, state.clone(), interim.clone(), siblings, expects_preface);
+    let stays = !socket.can_move();
+    (socket, Service::new(shared, state, interim, Arc::new(peer), (one_shot, stays)))
 }
 
 /// Has hyper work, lets the connection rest without hyper, and so on until it ends. The futures of the work are boxed, so that a
@@ -161,6 +170,13 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 if socket.hand_over(Some(sibling), service.is_one_shot()) {
                     break (Ending::HandedOver, Bytes::new());
                 }
+            }
+            Ending::Http2 => {
+                socket.inbound_mut().put_back(unread);
+                let served = Box::pin(http2::serve_streams(socket, &service)).await;
+                let Some((back, ending)) = served else { return };
+                socket = back;
+                break (ending, Bytes::new());
             }
             // The next hyper connection is built with room for more fields.
             Ending::ManyFields => socket.inbound_mut().put_back(unread),
@@ -321,7 +337,7 @@ async fn rest<S: Socket>(
             () = evictable.evicted() => return Err(Ending::Evicted),
             () = &mut timer, if due.is_some() => {}
             () = phase_changed(&mut phases) => {}
-            () = adoption_room(shared), if phase.hands_over() => {}
+            () = adoption_room(shared), if phase.hands_over() && socket.can_move() => {}
         }
     }
 }

@@ -67,6 +67,10 @@ impl Output {
         self.progress == WriteProgress::Written
     }
 
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.progress, WriteProgress::Blocked { .. })
+    }
+
     /// hyper gets something to write.
     pub(super) fn queued(&mut self) {
         if self.progress == WriteProgress::Written {

@@ -104,7 +104,10 @@ impl Body for TrackedBody {
                 return this.poll_cut(cx);
             }
             (None, Some(left)) if *left > 0 => return this.poll_cut(cx),
-            (None, _) => None,
+            (None, _) => match &mut this.source {
+                ResponseBody::Stream(stream) => stream.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),
+                _ => None,
+            },
             (Some(Ok(chunk)), None) => Some(Ok(Frame::data(chunk))),
             (Some(Ok(mut chunk)), Some(left)) => {
                 // What goes past the declared length would be read as the next response.
@@ -129,7 +132,7 @@ impl Body for TrackedBody {
                 meter.sent(length);
             }
         }
-        if frame.is_none() || this.is_end_stream() {
+        if frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) || this.is_end_stream() {
             this.is_whole();
         }
         Poll::Ready(frame)

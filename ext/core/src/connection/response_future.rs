@@ -233,11 +233,16 @@ impl ResponseFuture {
             headers.entry(added_headers::REQUEST_ID).or_insert(id);
         }
         let probed = matches!(self.state, ResponseState::Probed(_));
-        let told = !probed && self.service.tells_close();
+        // A connection of HTTP/2 ends otherwise.
+        let http2 = self.framing.is_http2();
+        let told = !http2 && !probed && self.service.tells_close();
         if told {
             self.service.shared().services.stats.told_close.inc();
         }
-        if told || probed || close_delimited {
+        if http2 {
+            let shared = self.service.shared();
+            headers.entry(header::DATE).or_insert_with(|| shared.services.date.now());
+        } else if told || probed || close_delimited {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.response_begun(close_delimited);
@@ -249,7 +254,7 @@ impl ResponseFuture {
         }
         let (shared, state) = (self.service.shared(), self.service.state());
         let mut tracked = TrackedBody {
-            spill: Spill::of(&mut body, shared, state),
+            spill: Spill::of(&mut body, shared, state, http2),
             source: body,
             left: length,
             declared: unsure,
@@ -266,7 +271,7 @@ impl ResponseFuture {
     fn message(&self, status: StatusCode, headers: http::HeaderMap, body: TrackedBody) -> http::Response<TrackedBody> {
         let mut message = http::Response::new(body);
         let reason = response::reason(status);
-        if status.canonical_reason() != Some(reason) {
+        if !self.framing.is_http2() && status.canonical_reason() != Some(reason) {
             // hyper would say "<none>", or a name that is out of date.
             message.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
         }

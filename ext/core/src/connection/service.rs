@@ -2,12 +2,14 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
+use bytes::Bytes;
 use http::{StatusCode, Version, header, request::Parts};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -31,7 +33,7 @@ use crate::{
     },
     log::access,
     pool::Rejected,
-    stats::{Shed, refused::Refused},
+    stats::{Shed, flood::Flood, refused::Refused},
 };
 
 /// Turns hyper's requests into exchanges.
@@ -45,6 +47,8 @@ pub(super) struct Service {
     time_limits: Option<Arc<TimeLimits>>,
     /// The connection came after SIGTERM: every response on it says `close`.
     one_shot: bool,
+    /// No sibling can have the connection.
+    stays: bool,
 }
 
 impl Service {
@@ -53,10 +57,20 @@ impl Service {
         state: Arc<ConnectionState>,
         interim: Arc<Interim>,
         peer: Arc<Peer>,
-        one_shot: bool,
+        (one_shot, stays): (bool, bool),
     ) -> Self {
         let time_limits = shared.settings.request_timeout.map(|_| Arc::default());
-        Self { shared, state, interim, peer, time_limits, one_shot }
+        Self { shared, state, interim, peer, time_limits, one_shot, stays }
+    }
+
+    /// Of one stream of a connection that has several.
+    pub(super) fn of_stream(&self, state: Arc<ConnectionState>) -> Self {
+        let time_limits = self.time_limits.as_ref().map(|_| Arc::default());
+        Self { state, interim: Arc::default(), time_limits, ..self.clone() }
+    }
+
+    pub(super) fn interim(&self) -> &Arc<Interim> {
+        &self.interim
     }
 
     pub(super) fn state(&self) -> &Arc<ConnectionState> {
@@ -103,6 +117,12 @@ impl Service {
         }
     }
 
+    /// Counts a client that was found to flood the server, and tells the operator.
+    pub(super) fn flooded(&self, flood: Flood) {
+        self.shared.services.stats.http2_floods.inc(flood);
+        self.shared.services.warnings.flooded(&self.peer, flood, now());
+    }
+
     /// Counts a refusal, and tells the operator where it may come from a mistake in the configuration.
     pub(super) fn refused(&self, reason: Refused, now: Instant) {
         self.shared.services.stats.refused.inc(reason);
@@ -136,8 +156,8 @@ impl Service {
     /// Whether this response says `close`, so that the client opens its next connection elsewhere.
     pub(super) fn tells_close(&self) -> bool {
         let phase = self.shared.phase();
-        let turned_away =
-            || phase.hands_over() && self.shared.services.siblings.as_ref().is_none_or(|all| all.turns_away());
+        let siblings = &self.shared.services.siblings;
+        let turned_away = || phase.hands_over() && (self.stays || siblings.as_ref().is_none_or(|all| all.turns_away()));
         let probability = if self.one_shot || turned_away() { 1.0 } else { phase.close_probability(now()) };
         probability > 0.0 && fastrand::f64() < probability
     }
@@ -162,7 +182,7 @@ impl Service {
     }
 
     /// Has the app read the body while it arrives.
-    fn stream(&self, head: Parts, incoming: Incoming, terms: BodyLimits, received: Instant) -> ResponseState {
+    fn stream<B: IncomingBody>(&self, head: Parts, incoming: B, terms: BodyLimits, received: Instant) -> ResponseState {
         let waits_for_continue = head.headers.contains_key(header::EXPECT);
         match RequestBody::stream(incoming, terms, waits_for_continue) {
             Ok(body) => {
@@ -176,12 +196,15 @@ impl Service {
     }
 
     /// Receives the whole body before the app is called.
-    fn receive(&self, head: Parts, incoming: Incoming, terms: BodyLimits) -> ResponseState {
+    fn receive<B: IncomingBody>(&self, mut head: Parts, incoming: B, terms: BodyLimits) -> ResponseState {
         let shared = self.shared.clone();
         ResponseState::Receiving(Box::pin(async move {
             let spool_directory = &shared.settings.spool_directory;
             match RequestBody::receive(incoming, terms, spool_directory).await {
-                Ok(body) => Ok((head, body)),
+                Ok((body, trailers)) => {
+                    trailers.map(|trailers| head.extensions.insert(trailers));
+                    Ok((head, body))
+                }
                 Err(Unreceived::Refused(refusal)) => Err(refusal),
                 Err(Unreceived::Unwritten(error)) => {
                     shared.services.warnings.spool_failed(&error, spool_directory, now());
@@ -190,20 +213,16 @@ impl Service {
             }
         }))
     }
-}
 
-impl hyper::service::Service<http::Request<Incoming>> for Service {
-    type Response = http::Response<TrackedBody>;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn call(&self, request: http::Request<Incoming>) -> ResponseFuture {
-        let received = now();
-        let (mut head, incoming) = request.into_parts();
-        let Begun { head_since, arrival, target } = self.state.request_begun(request::wants_keep_alive(&head));
-        if let Some(target) = target {
-            head.extensions.insert(target);
-        }
+    /// The response to a request whose head is complete.
+    pub(super) fn respond<B: IncomingBody>(
+        &self,
+        mut head: Parts,
+        incoming: B,
+        begun: Begun,
+        received: Instant,
+    ) -> ResponseFuture {
+        let Begun { head_since, arrival, .. } = begun;
         self.interim.request_begun();
         let Shared { settings, services, .. } = &*self.shared;
         if let Some(response) = self.shared.answer_probe(&head, received) {
@@ -233,5 +252,25 @@ impl hyper::service::Service<http::Request<Incoming>> for Service {
             Ok(()) => self.receive(head, incoming, self.terms(receive_deadline)),
         };
         ResponseFuture::new(self.clone(), state, framing, received, Trace { id, line, meter })
+    }
+}
+
+/// The body of a request, as hyper or the stream gives it.
+pub(super) trait IncomingBody: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin + Send + 'static> IncomingBody for B {}
+
+impl hyper::service::Service<http::Request<Incoming>> for Service {
+    type Response = http::Response<TrackedBody>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn call(&self, request: http::Request<Incoming>) -> ResponseFuture {
+        let (mut head, incoming) = request.into_parts();
+        let mut begun = self.state.request_begun(request::wants_keep_alive(&head));
+        if let Some(target) = begun.target.take() {
+            head.extensions.insert(target);
+        }
+        self.respond(head, incoming, begun, now())
     }
 }

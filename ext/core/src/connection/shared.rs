@@ -13,10 +13,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, siblings::Siblings};
 use crate::{
-    config::{AddedHeaders, Config, Limits, Probes, Timeouts},
+    config::{AddedHeaders, Config, Http2, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::hijack::HijackGuard,
-    http::{body::Budget, probe, response::Response},
+    http::{body::Budget, date::DateHeader, probe, response::Response},
     lifecycle::Phase,
     log::{access::AccessLog, warnings::Warnings},
     pool::DispatchQueue,
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
 pub(crate) struct ConnectionSettings {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    pub(crate) http2: Http2,
     pub(crate) probes: Probes,
     pub(crate) added_headers: AddedHeaders,
     /// How long the app may have a request.
@@ -50,10 +51,11 @@ pub(crate) struct ConnectionSettings {
 
 impl ConnectionSettings {
     pub(crate) fn of(config: &Config) -> Self {
-        let Config { timeouts, limits, probes, added_headers, request_timeout, spool_directory, .. } = config;
+        let Config { timeouts, limits, http2, probes, added_headers, request_timeout, spool_directory, .. } = config;
         Self {
             timeouts: *timeouts,
             limits: *limits,
+            http2: *http2,
             probes: probes.clone(),
             added_headers: *added_headers,
             request_timeout: *request_timeout,
@@ -76,6 +78,8 @@ pub(crate) struct Services {
     pub(crate) access_log: Option<AccessLog>,
     /// Tells the operator what there is to mend.
     pub(crate) warnings: Arc<Warnings>,
+    /// The `Date` of responses that hyper does not send.
+    pub(crate) date: DateHeader,
     /// The other workers; `None` where the process is the only one.
     pub(crate) siblings: Option<Arc<Siblings>>,
 }

@@ -26,6 +26,12 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The descriptor, where there is one that another process can have.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 
+    /// Whether the stream has an end of its own, to be sent ahead of the socket's: without it the peer takes the stream for one that
+    /// was cut.
+    fn has_end_of_its_own(&self) -> bool {
+        false
+    }
+
     /// The socket itself, for the app; one that has none is given back.
     fn release(self) -> io::Result<Released<Self>>
     where

@@ -15,6 +15,8 @@ use crate::http::body::{Aborted, Budget, Failed, Overflow, ResponseBody};
 
 /// A body up to this size is not counted, and goes to hyper whole: a connection's own buffers are larger.
 const SMALL: u64 = 16 * 1024;
+/// The same on a stream, of which a connection may have many.
+const SMALL_ON_STREAM: u64 = 1024;
 
 /// What a connection has in memory of a response beyond the budget.
 const PIECE: usize = 64 * 1024;
@@ -41,11 +43,17 @@ pub(super) struct Spill {
 
 impl Spill {
     /// `None` for a body that needs none of this.
-    pub(super) fn of(body: &mut ResponseBody, shared: &Arc<Shared>, state: &Arc<ConnectionState>) -> Option<Box<Self>> {
+    pub(super) fn of(
+        body: &mut ResponseBody,
+        shared: &Arc<Shared>,
+        state: &Arc<ConnectionState>,
+        on_stream: bool,
+    ) -> Option<Box<Self>> {
         let length = body.length();
+        let small = if on_stream { SMALL_ON_STREAM } else { SMALL };
         match body {
             ResponseBody::Empty => return None,
-            _ if length.is_some_and(|length| length <= SMALL) => return None,
+            _ if length.is_some_and(|length| length <= small) => return None,
             ResponseBody::Full(bytes) => *bytes = shared.bounds.bodies.count(std::mem::take(bytes)),
             ResponseBody::Parts(parts) => {
                 parts.iter_mut().for_each(|part| *part = shared.bounds.bodies.count(std::mem::take(part)));

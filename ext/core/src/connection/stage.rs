@@ -40,6 +40,8 @@ pub(super) enum Stage {
     Flushing { close_delimited: bool },
     /// The response is written; nothing has come in since.
     Idle { since: Instant },
+    /// It speaks HTTP/2: what there is to say of its requests is each stream's.
+    Streams,
 }
 
 /// A head on its way through the guard to hyper.
@@ -68,6 +70,8 @@ pub(super) enum Interruption {
     Refused(Refused),
     /// The head has more fields than this hyper has room for.
     ManyFields,
+    /// It is no head, but the beginning of HTTP/2.
+    Http2,
     /// The sibling in this slot would run the request at once.
     Elsewhere(usize),
 }
@@ -106,7 +110,7 @@ impl Stage {
     /// Whether a request is under way, so that what comes in behind it has to wait.
     pub(super) fn is_exchanging(&self) -> bool {
         match self {
-            Self::Exchange | Self::Hijack(_) | Self::Response { .. } | Self::Flushing { .. } => true,
+            Self::Exchange | Self::Hijack(_) | Self::Response { .. } | Self::Flushing { .. } | Self::Streams => true,
             Self::Fresh { .. } | Self::Head(_) | Self::Idle { .. } => false,
         }
     }
@@ -120,7 +124,7 @@ impl Stage {
                 limit.map(|limit| (head.since + limit, Due::Head))
             }
             Self::Idle { since } => timeouts.persistent_timeout.map(|limit| (*since + limit, Due::Idle)),
-            Self::Exchange | Self::Hijack(_) | Self::Response { .. } | Self::Flushing { .. } => None,
+            Self::Exchange | Self::Hijack(_) | Self::Response { .. } | Self::Flushing { .. } | Self::Streams => None,
         }
     }
 

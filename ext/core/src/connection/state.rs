@@ -97,6 +97,13 @@ impl ConnectionState {
         Self { forced: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
 
+    /// Of a connection that was `accepted` earlier, and with which HTTP begins only now.
+    pub(super) fn opened(now: Instant, accepted: Instant) -> Self {
+        let state = Self::new(now);
+        state.inner().client.arrival = Some(accepted);
+        state
+    }
+
     /// Of a connection that comes from a sibling. `fresh`: it has had no request yet; `begun`: the head of the next has begun to
     /// come in. The client's timeouts begin anew.
     pub(super) fn taken_over(now: Instant, fresh: bool, begun: bool) -> Self {
@@ -110,6 +117,15 @@ impl ConnectionState {
             (false, true) => Stage::Fresh { since: now },
             (false, false) => Stage::Idle { since: now },
         };
+        drop(inner);
+        state
+    }
+
+    /// Of a stream of HTTP/2, which is one exchange. What it has to write is what its window and its connection take.
+    pub(super) fn of_stream(now: Instant) -> Self {
+        let state = Self::new(now);
+        let mut inner = state.inner();
+        (inner.stage, inner.client.arrival) = (Stage::Exchange, None);
         drop(inner);
         state
     }
@@ -223,6 +239,43 @@ impl ConnectionState {
         self.inner().stage = Stage::Hijack(request);
     }
 
+    /// Takes what the app has asked for with [`hijack`](Self::hijack).
+    pub(super) fn take_hijack(&self) -> Option<HijackRequest> {
+        let mut inner = self.inner();
+        if !matches!(inner.stage, Stage::Hijack(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut inner.stage, Stage::Exchange) {
+            Stage::Hijack(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The connection speaks HTTP/2 from now on.
+    pub(super) fn streams_begin(&self) {
+        self.inner().stage = Stage::Streams;
+    }
+
+    /// The server stops to wait for the app.
+    pub(super) fn force(&self) {
+        self.forced.store(true, Relaxed);
+    }
+
+    /// When the connection came, until that [counts as traffic](Self::counts_as_traffic).
+    pub(super) fn arrival(&self) -> Option<Instant> {
+        self.inner().client.arrival
+    }
+
+    /// When the write timeout ends, or the client's pace is to be looked at.
+    pub(super) fn output_due(&self, timeouts: &Timeouts) -> Option<(Instant, Due)> {
+        self.inner().output.due(timeouts)
+    }
+
+    /// Whether the socket, or the window, has taken nothing when it was last tried.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.inner().output.is_blocked()
+    }
+
     /// The server no longer waits for the app. Takes no lock.
     pub(super) fn is_forced(&self) -> bool {
         self.forced.load(Relaxed)
@@ -284,7 +337,7 @@ impl ConnectionState {
                 Stage::Response { .. } => return Err(Ending::Cut),
                 // `ResponseFuture` sees this and answers with 503.
                 Stage::Exchange => self.forced.store(true, Relaxed),
-                Stage::Hijack(_) | Stage::Flushing { .. } => {}
+                Stage::Hijack(_) | Stage::Flushing { .. } | Stage::Streams => {}
             }
         }
         if phase.hands_over() && inner.stage.is_silent() {
@@ -352,7 +405,7 @@ impl ConnectionState {
         match &self.inner().stage {
             Stage::Fresh { .. } | Stage::Exchange | Stage::Hijack(_) => false,
             Stage::Head(head) => head.answered,
-            Stage::Response { .. } | Stage::Flushing { .. } | Stage::Idle { .. } => true,
+            Stage::Response { .. } | Stage::Flushing { .. } | Stage::Idle { .. } | Stage::Streams => true,
         }
     }
 
@@ -386,6 +439,7 @@ impl Inner {
                 Some(Interruption::Refused(reason)) => Err(Ending::Refused(reason)),
                 Some(Interruption::ManyFields) => Err(Ending::ManyFields),
                 Some(Interruption::Elsewhere(sibling)) => Err(Ending::Elsewhere(sibling)),
+                Some(Interruption::Http2) => Err(Ending::Http2),
                 None => Ok(()),
             },
             _ => Ok(()),

@@ -54,8 +54,9 @@ impl<S: Socket> TrackedSocket<S> {
         state: Arc<ConnectionState>,
         interim: Arc<Interim>,
         siblings: Option<Arc<Siblings>>,
+        expects_preface: bool,
     ) -> Self {
-        let (inbound, ahead) = (Inbound::new(limits), Bytes::new());
+        let (inbound, ahead) = (Inbound::new(limits, expects_preface), Bytes::new());
         Self { socket, inbound, state, interim, siblings, stays: false, ahead, between_messages: true }
     }
 
@@ -116,6 +117,11 @@ impl<S: Socket> TrackedSocket<S> {
         }
     }
 
+    /// Whether a sibling could have the connection.
+    pub(super) fn can_move(&self) -> bool {
+        self.socket.descriptor().is_some()
+    }
+
     /// The socket's descriptor, unless something was read from it that the app has to get first.
     pub(super) fn try_release(self) -> io::Result<Released<Self>> {
         if !self.inbound.is_empty() {
@@ -149,7 +155,13 @@ impl<S: Socket> TrackedSocket<S> {
 
     /// Writes a last message past hyper.
     pub(super) async fn write_last(&mut self, message: &[u8]) -> io::Result<()> {
-        self.socket.write_all(message).await
+        self.socket.write_all(message).await?;
+        self.socket.flush().await
+    }
+
+    /// Has all that was written go out.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush().await
     }
 
     pub(super) async fn shut_down(&mut self) -> io::Result<()> {
@@ -292,7 +304,12 @@ impl<S: Socket> AsyncWrite for TrackedSocket<S> {
         }
         this.between_messages = true;
         ready!(this.poll_ahead(cx))?;
-        ready!(Pin::new(&mut this.socket).poll_flush(cx))?;
+        let flushed = Pin::new(&mut this.socket).poll_flush(cx);
+        if flushed.is_pending() {
+            // What TLS has encrypted waits for the client, and no write comes behind it.
+            this.state.write_blocked(|| this.socket.unsent());
+        }
+        ready!(flushed)?;
         this.state.flushed();
         if this.inbound.waits() && !this.state.is_exchanging() {
             // hyper was told that there is nothing to read, and would not ask again.

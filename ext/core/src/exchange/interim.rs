@@ -1,5 +1,6 @@
 //! Interim responses (RFC 9110 §15.2: 103 Early Hints) on their way past hyper, which has none for servers. They may go
-//! out only between two messages: the socket writes them when hyper has nothing left to write, before the response.
+//! out only between two messages: the socket writes them when hyper has nothing left to write, before the response. A stream of
+//! HTTP/2 sends them itself, and `100 Continue` too, which hyper sends for HTTP/1.
 
 use std::sync::{
     Mutex, MutexGuard,
@@ -15,6 +16,15 @@ use crate::http::response::write_headers;
 /// How many bytes may wait for a client. Hints beyond that are dropped, as hints may be.
 const ROOM: usize = 64 * 1024;
 
+/// What a hint begins with.
+const EARLY_HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\n";
+
+/// What it ends with.
+const END: &[u8] = b"\r\n";
+
+/// What a field takes beside its name and its value.
+const FIELD: usize = 4;
+
 /// What one connection has to send ahead of its current response.
 #[derive(Debug, Default)]
 pub(crate) struct Interim {
@@ -26,7 +36,11 @@ pub(crate) struct Interim {
 
 #[derive(Debug, Default)]
 struct Hints {
-    bytes: Vec<u8>,
+    waiting: Vec<HeaderMap>,
+    /// Bytes of all that wait.
+    bytes: usize,
+    /// The client is to be told to send the body.
+    wants_body: bool,
     /// The response has begun, and hints come too late.
     late: bool,
 }
@@ -39,11 +53,23 @@ impl Interim {
 
     /// Queues a 103 with these headers, and has the connection send it.
     pub(crate) fn hint(&self, headers: &HeaderMap) {
-        let mut message = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
-        write_headers(&mut message, headers);
+        let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD).sum();
+        let length = EARLY_HINTS.len() + fields + END.len();
         let mut hints = self.hints();
-        if !hints.late && hints.bytes.len() + message.len() <= ROOM {
-            hints.bytes.append(&mut message);
+        if !hints.late && hints.bytes + length <= ROOM {
+            hints.waiting.push(headers.clone());
+            hints.bytes += length;
+            self.pending.store(true, SeqCst);
+            drop(hints);
+            self.task.wake();
+        }
+    }
+
+    /// Has the stream tell its client to send the body, unless it has answered.
+    pub(crate) fn want_body(&self) {
+        let mut hints = self.hints();
+        if !hints.late {
+            hints.wants_body = true;
             self.pending.store(true, SeqCst);
             drop(hints);
             self.task.wake();
@@ -55,7 +81,7 @@ impl Interim {
     /// Nothing of an earlier request's is left to be sent.
     pub(crate) fn request_begun(&self) {
         if self.is_pending() {
-            self.clear();
+            self.take();
         }
         // No worker hints for the request that has ended: its responder is gone.
         self.hints().late = false;
@@ -77,22 +103,31 @@ impl Interim {
 
     /// What goes out now, before the first byte of what hyper writes next.
     pub(crate) fn before_write(&self) -> Bytes {
-        let mut hints = self.hints();
-        self.pending.store(false, SeqCst);
-        std::mem::take(&mut hints.bytes).into()
+        let mut message = Vec::new();
+        for headers in self.take().0 {
+            message.extend_from_slice(EARLY_HINTS);
+            write_headers(&mut message, &headers);
+        }
+        message.into()
     }
 
     /// The hints to send after a flush. None once the response has begun.
     pub(crate) fn after_flush(&self) -> Bytes {
         if self.hints().late {
-            self.clear();
+            self.take();
             return Bytes::new();
         }
         self.before_write()
     }
 
-    fn clear(&self) {
-        drop(self.before_write());
+    // ===== the stream asks =====
+
+    /// What goes out now, ahead of the response: hints, and before them whether the client is to send the body.
+    pub(crate) fn take(&self) -> (Vec<HeaderMap>, bool) {
+        let mut hints = self.hints();
+        self.pending.store(false, SeqCst);
+        hints.bytes = 0;
+        (std::mem::take(&mut hints.waiting), std::mem::take(&mut hints.wants_body))
     }
 }
 

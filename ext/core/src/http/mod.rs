@@ -2,7 +2,9 @@
 
 pub(crate) mod added_headers;
 pub(crate) mod body;
+pub(crate) mod date;
 pub(crate) mod guard;
 pub(crate) mod probe;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod written_response;

@@ -8,8 +8,14 @@ use std::{
 
 use http::{Method, StatusCode, Version, header, request::Parts};
 
+/// The protocol that an extended CONNECT asks for (RFC 8441 §4): in the extensions of the request's head.
+pub use h2::ext::Protocol as ConnectProtocol;
+
 pub use crate::http::guard::RawTarget;
-use crate::http::{body::RequestBody, response::Refusal};
+use crate::{
+    http::{body::RequestBody, response::Refusal},
+    tls::TlsInfo,
+};
 
 /// A request.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub struct Peer {
     pub local_port: u16,
     /// The client's IP address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
+    /// What its TLS handshake has agreed on; `None` where the connection is not encrypted.
+    pub tls: Option<Box<TlsInfo>>,
 }
 
 impl Peer {
@@ -54,6 +62,7 @@ impl Peer {
             },
             local_port: local.port(),
             source: Some(source),
+            tls: None,
         }
     }
 
@@ -65,6 +74,7 @@ impl Peer {
             local_host: "localhost".into(),
             local_port: 80,
             source: None,
+            tls: None,
         }
     }
 }
@@ -92,7 +102,7 @@ pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
 
 /// A host and perhaps a port, and nothing else (RFC 3986 §3.2.2, §3.2.3): an IPv6 address in brackets, or a name, which may
 /// have whatever a name may have there, underscores too.
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
         Some(Some((address, port))) if is_ipv6(address) => (None, port),
         Some(_) => return false,

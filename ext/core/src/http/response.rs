@@ -57,22 +57,33 @@ pub fn http1_head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
 pub(crate) struct Refusal {
     status: StatusCode,
     closes: bool,
+    /// What there is to say beside the status.
+    why: &'static str,
 }
 
 impl Refusal {
     /// The request was not read to its end, or its framing cannot be trusted: the connection is closed after it.
     pub(crate) fn closing(status: StatusCode) -> Self {
-        Self { status, closes: true }
+        Self { status, closes: true, why: "" }
+    }
+
+    /// The client speaks plain HTTP, and the address is for encrypted connections.
+    pub(crate) fn unencrypted() -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            closes: true,
+            why: ": this port speaks HTTPS, and the request was sent without encryption",
+        }
     }
 
     /// There is no room for the request now. The client may try again later, or elsewhere.
     pub(crate) fn busy() -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, closes: false }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, closes: false, why: "" }
     }
 
     /// The app has taken too long. The connection stays, unless it `closes` because the request was not read to its end.
     pub(crate) fn timed_out(closes: bool) -> Self {
-        Self { status: StatusCode::GATEWAY_TIMEOUT, closes }
+        Self { status: StatusCode::GATEWAY_TIMEOUT, closes, why: "" }
     }
 
     /// The server ends and the request was not begun.
@@ -93,7 +104,7 @@ impl Refusal {
     /// The response a client gets.
     pub(crate) fn into_response(self) -> Response {
         let reason = reason(self.status);
-        let mut response = Response::text(self.status, format!("{} {reason}\n", self.status.as_u16()));
+        let mut response = Response::text(self.status, format!("{} {reason}{}\n", self.status.as_u16(), self.why));
         if self.closes {
             response.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

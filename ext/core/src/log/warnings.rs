@@ -11,6 +11,7 @@ use std::{
 use crate::{
     http::request::Peer,
     log::event::{LogEvent, Observer},
+    stats::flood::Flood,
 };
 
 /// After a line, how long others of its kind are counted and not logged.
@@ -24,6 +25,8 @@ pub(crate) struct Warnings {
     observer: Option<Observer>,
     spool: RateLimit,
     tls: RateLimit,
+    flood: RateLimit,
+    handshake: RateLimit,
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
@@ -72,6 +75,16 @@ impl Warnings {
     /// A client has begun a TLS handshake on an address that has none.
     pub(crate) fn tls_met(&self, peer: &Peer, now: Instant) {
         self.report(&self.tls, now, |more| LogEvent::TlsOnPlain { source: peer.source, more });
+    }
+
+    /// A client of HTTP/2 has flooded the server.
+    pub(crate) fn flooded(&self, peer: &Peer, flood: Flood, now: Instant) {
+        self.report(&self.flood, now, |more| LogEvent::Flooded { source: peer.source, how: flood.text(), more });
+    }
+
+    /// A TLS handshake has failed, and not because the client has gone.
+    pub(crate) fn handshake_failed(&self, peer: &Peer, why: &str, now: Instant) {
+        self.report(&self.handshake, now, |more| LogEvent::HandshakeFailed { source: peer.source, why, more });
     }
 
     /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.

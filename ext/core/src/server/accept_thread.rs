@@ -258,7 +258,9 @@ impl Accepting {
 
     /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
     fn pass(&self, incoming: Incoming) {
+        // What comes before HTTP is for the process that accepts.
         if let Incoming::Accepted(newcomer) = &incoming
+            && newcomer.is_plain()
             && self.siblings.would_help()
             && let Some(sibling) = self.siblings.idle_one()
         {

@@ -19,7 +19,7 @@ use super::{Observer, inbox};
 use crate::{
     connection::{self, Shared},
     log::event::LogEvent,
-    server::listener::{Accepted, Listener, gone_already},
+    server::listener::{Accepted, AcceptedSocket, Listener, gone_already},
     sync::{inline_task, now},
 };
 
@@ -152,12 +152,19 @@ impl Acceptor {
     fn spawn(&self, accepted: Accepted) {
         let open = self.shared.services.stats.connection_accepted();
         let shared = self.shared.clone();
-        match accepted {
-            Accepted::Tcp(socket, peer) => {
+        let Accepted { socket, peer, opening } = accepted;
+        match (socket, opening) {
+            (AcceptedSocket::Tcp(socket), None) => {
                 self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
             }
-            Accepted::Unix(socket, peer) => {
+            (AcceptedSocket::Unix(socket), None) => {
                 self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
+            }
+            (AcceptedSocket::Tcp(socket), Some(opening)) => {
+                self.shared.tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
+            }
+            (AcceptedSocket::Unix(socket), Some(opening)) => {
+                self.shared.tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
             }
         };
     }

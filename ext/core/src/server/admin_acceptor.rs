@@ -10,7 +10,7 @@ use super::acceptor::is_exhausted;
 use crate::{
     admin::{self, Admin, AdminClient},
     connection::ConnectionLimit,
-    server::listener::{Accepted, Listener, gone_already},
+    server::listener::{AcceptedSocket, Listener, gone_already},
 };
 
 /// How long to wait before trying again to accept, when this process cannot, and before connections are counted again.
@@ -42,14 +42,14 @@ pub(super) async fn accept_admin(admin: AdminListener, clients: Arc<ConnectionLi
             }
         };
         make_room(&admin_clients, &tasks).await;
-        match accepted {
-            Accepted::Tcp(socket, _) => {
+        match accepted.socket {
+            AcceptedSocket::Tcp(socket) => {
                 // A client that has gone already needs no answer.
                 let Ok(peer) = socket.peer_addr() else { continue };
                 let client = AdminClient::Tcp(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
                 tasks.spawn(admin::serve(socket, client, admin.clone(), admin_clients.clone()))
             }
-            Accepted::Unix(socket, _) => {
+            AcceptedSocket::Unix(socket) => {
                 let client = AdminClient::Unix(socket.peer_cred().ok());
                 tasks.spawn(admin::serve(socket, client, admin.clone(), admin_clients.clone()))
             }

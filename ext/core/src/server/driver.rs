@@ -374,7 +374,7 @@ pub(super) fn ready<T>(
     plan: Plan,
     tell: impl FnOnce(&LogEvent<'_>) -> T,
 ) -> T {
-    let url = |address: &str| address.replacen("tcp://", "http://", 1);
+    let url = |address: &str| address.replacen("tcp://", "http://", 1).replacen("ssl://", "https://", 1);
     let addresses: Vec<String> = addresses.iter().map(|address| url(address)).collect();
     tell(&LogEvent::Ready { addresses: &addresses, admin: admin.map(url).as_deref(), workers, max_threads, plan })
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     acceptor::make_room,
-    listener::{Accepted, Newcomer},
+    listener::{Accepted, AcceptedSocket, Newcomer},
 };
 use crate::{
     admin::{questions::Questions, siblings::answer},
@@ -55,8 +55,9 @@ pub(super) async fn receive(
     }
 }
 
-/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks.
-const ADOPTION_MAX: Duration = Duration::from_secs(1);
+/// How long a worker that leaves waits for its siblings to take what it has given them, and how often it looks. Siblings that are alive
+/// take it at once, but on an overloaded machine a process may not get to run for a second or two.
+const ADOPTION_MAX: Duration = Duration::from_secs(5);
 const ADOPTION_PAUSE: Duration = Duration::from_millis(5);
 
 /// A worker has served all its connections, and ends. Takes what siblings have sent it all the same; one that `leaves` also sees to it
@@ -105,12 +106,13 @@ pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
         shared.services.queue.publish_room();
     }
     let begin = (traits, &read_ahead[..]);
-    match accepted {
-        Accepted::Tcp(socket, peer) => {
+    let Accepted { socket, peer, .. } = accepted;
+    match socket {
+        AcceptedSocket::Tcp(socket) => {
             let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
             shared.tasks.spawn(inline_task::task(serving))
         }
-        Accepted::Unix(socket, peer) => {
+        AcceptedSocket::Unix(socket) => {
             let serving = connection::take_over(socket, peer, shared.clone(), open, begin);
             shared.tasks.spawn(inline_task::task(serving))
         }

@@ -59,10 +59,11 @@ use crate::{
         report::{Own, Report},
     },
     cluster::Member,
-    config::{Address, Config, Inherited},
+    config::{Address, Config, Inherited, WireOptions},
     connection::{ConnectionLimit, ConnectionSettings, Services, Shared, Siblings},
     drain::Traffic,
     error::Error,
+    http::date::DateHeader,
     lifecycle::{
         Event, Phase, Retirement, Signal,
         plan::{Clamped, Plan},
@@ -121,6 +122,11 @@ impl Server {
         }
         if bound.is_empty() {
             return Err(Error::configuration("there is no address to listen on"));
+        }
+        if config.admin.as_ref().is_some_and(|admin| *admin.wire() != WireOptions::default()) {
+            return Err(Error::configuration(
+                "the admin address speaks plain HTTP: it is tcp://HOST:PORT or unix:///PATH",
+            ));
         }
         let admin = match &config.admin {
             Some(address) => Bound::open(&address.clone().private(), &config.inherit)?.into_iter().next(),
@@ -292,6 +298,7 @@ impl Server {
             traffic: Arc::new(Traffic::new(self.plan.drain_until_quiet)),
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
+            date: DateHeader::default(),
             siblings: member.clone().map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);

@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use crate::{
         lifecycle::Signal,
-        stats::{Shed, refused::Refused},
+        stats::{Shed, handshakes::Handshake, refused::Refused},
     };
 
     fn has_its_places<L: Label>() {
@@ -295,6 +295,7 @@ mod tests {
     fn every_label_has_a_counter_of_its_own() {
         has_its_places::<Shed>();
         has_its_places::<Refused>();
+        has_its_places::<Handshake>();
         has_its_places::<Signal>();
         let family = Family::<Shed>::default();
         family.inc(Shed::Ending);

@@ -4,7 +4,9 @@
 
 pub(crate) mod counter;
 pub(crate) mod figures;
+pub(crate) mod flood;
 pub(crate) mod gc;
+pub(crate) mod handshakes;
 pub(crate) mod histogram;
 pub(crate) mod refused;
 pub(crate) mod requests;
@@ -19,7 +21,9 @@ pub(crate) use self::{
 };
 use self::{
     counter::{Counter, Counts, Gauge, Shows, adds_up, labels},
+    flood::Flood,
     gc::GcCells,
+    handshakes::Handshake,
     refused::Refused,
 };
 use crate::{lifecycle::Signal, sys::shared_memory::atomics_only};
@@ -143,12 +147,24 @@ declare! {
             "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",
             "Bytes of responses that their clients had not confirmed when the server gave them up, in a drain";
+        handshakes: Family<Handshake>, Connections, MetricsOnly, "tidegate_tls_handshakes",
+            "TLS handshakes, by how they ended";
         accept_wakeups: Counter, Connections, MetricsOnly, "tidegate_accept_wakeups",
             "Times that a new connection woke this worker of a cluster, whether it was there to accept or not";
         handed_over: Counter, Connections, MetricsOnly, "tidegate_connections_handed_over",
             "Connections that a worker has handed over to a sibling";
         taken_over: Counter, Connections, MetricsOnly, "tidegate_connections_taken_over",
             "Connections that a worker has taken over from a sibling";
+        http2_connections: Counter, Connections, MetricsOnly, "tidegate_http2_connections",
+            "Connections that have spoken HTTP/2";
+        http2_streams: Counter, Connections, MetricsOnly, "tidegate_http2_streams",
+            "Streams that clients have opened on connections of HTTP/2";
+        http2_resets: Family<By>, Connections, MetricsOnly, "tidegate_http2_resets",
+            "Streams that were reset, by the side that did it";
+        http2_goaways: Counter, Connections, MetricsOnly, "tidegate_http2_goaways",
+            "Connections of HTTP/2 whose clients were told to open no more streams";
+        http2_floods: Family<Flood>, Connections, MetricsOnly, "tidegate_http2_floods",
+            "Connections of HTTP/2 that were ended because their client sent too much that is of no use, by what that was";
         signals: Family<Signal>, Drain, MetricsOnly, "tidegate_signals",
             "Signals that the server has heard";
         told_close: Counter, Drain, StatsToo, "tidegate_told_close",
@@ -173,6 +189,16 @@ labels! {
         QueueTimeout = "queue_timeout",
         /// The server ends.
         Ending = "ending",
+    }
+}
+
+labels! {
+    /// Which side has done something.
+    pub(crate) enum By by "by" {
+        /// The client.
+        Client = "client",
+        /// The server.
+        Server = "server",
     }
 }
 

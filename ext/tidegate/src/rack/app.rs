@@ -11,11 +11,13 @@ use tidegate_core::{Answered, Request, Responder, Response};
 use crate::{
     rack::{
         env::{EnvBuilder, Times},
-        exchange::Exchange,
+        exchange::{Asked, Exchange},
         failure::{exception, is_exception, tolerate},
         input::InputClasses,
+        protocol_change::{ProtocolChange, takes_trailers},
         response::Parts,
         seats::Seats,
+        trailers::ResponseTrailers,
     },
     settings::AppSettings,
 };
@@ -100,8 +102,12 @@ impl App {
             Ok(env) => env,
             Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
         };
-        let (bodiless, upgrades) = (head.method == Method::HEAD, head.version >= Version::HTTP_11);
-        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.sockets, bodiless, upgrades);
+        let asked = Asked {
+            bodiless: head.method == Method::HEAD,
+            change: ProtocolChange::of(&head),
+            trailers: takes_trailers(&head).then(|| ResponseTrailers::new(head.version < Version::HTTP_2)),
+        };
+        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.sockets, asked);
         let _answer = AnswerOnDrop(exchange);
         let _taken = self.seats.take(worker, exchange, since);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
@@ -130,7 +136,10 @@ impl App {
         };
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
             Ok(parts) => parts,
-            Err(error) if is_exception(&error) => return self.tell_delivery(ruby, "app_raised", exchange, error),
+            Err(error) if is_exception(&error) => {
+                exchange.forget_trailers();
+                return self.tell_delivery(ruby, "app_raised", exchange, error);
+            }
             Err(ended) => return Err(self.unfinished_by(exchange, ended)),
         };
         // An array need not be closed. Where there are no callbacks either, Ruby's `ensure` has nothing to do.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
-use tidegate_core::{Peer, RawTarget};
+use tidegate_core::{Peer, RawTarget, Trailers};
 
 use crate::rack::{
     early_hints::EarlyHints,
@@ -13,6 +13,8 @@ use crate::rack::{
     hash_builder::HashBuilder,
     header_keys::{HeaderKeys, Underscores, is_reserved},
     input::Input,
+    protocol_change::{WEB_SOCKET_KEY, connect_protocol, is_web_socket},
+    trailers::{self, SendTrailers},
 };
 
 /// Makes the envs of a server.
@@ -60,7 +62,11 @@ impl EnvBuilder {
         put(keys.script_name, shared(keys.empty))?;
         self.put_target(ruby, &mut builder, head)?;
         let mut put = |key: Opaque<RString>, value: RString| builder.put(ruby.get_inner(key), value);
-        let protocol = shared(if head.version == Version::HTTP_10 { keys.http_1_0 } else { keys.http_1_1 });
+        let protocol = shared(match head.version {
+            Version::HTTP_10 => keys.http_1_0,
+            Version::HTTP_2 => keys.http_2,
+            _ => keys.http_1_1,
+        });
         put(keys.server_protocol, protocol)?;
         // Rack 3.1 has dropped this entry, but Rails 7.2 still decides by it what to stream.
         put(keys.http_version, protocol)?;
@@ -74,12 +80,15 @@ impl EnvBuilder {
         builder.put(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
         self.put_host(ruby, &mut builder, head, peer)?;
         self.put_protocols(ruby, &mut builder, head)?;
+        self.put_trailers(ruby, &mut builder, head, input)?;
         if let Some((length, io)) = input.parts() {
             builder.put(ruby.get_inner(keys.rack_input), io)?;
             if let Some(length) = length {
                 builder.put(ruby.get_inner(keys.content_length), bytes(&length.to_string()))?;
-            } else if head.headers.contains_key(header::TRANSFER_ENCODING) {
-                // The only sign of a body when its length is not known yet.
+            } else if head.headers.contains_key(header::TRANSFER_ENCODING)
+                || head.version == Version::HTTP_2 && !head.headers.contains_key(header::CONTENT_LENGTH)
+            {
+                // The only sign of a body when its length is not known yet. HTTP/2 has none, and Rails parses no body without.
                 builder.put(ruby.get_inner(keys.http_transfer_encoding), shared(keys.chunked))?;
             }
         }
@@ -87,7 +96,8 @@ impl EnvBuilder {
         Ok(env)
     }
 
-    /// Adds what belongs to the exchange: `rack.hijack`, `rack.early_hints` if hints may be sent, and the lists of callbacks.
+    /// Adds what belongs to the exchange: `rack.hijack`, `rack.early_hints` if hints may be sent, `tidegate.send_trailers` if the client
+    /// takes trailers, and the lists of callbacks.
     pub(crate) fn add_exchange(
         &self,
         ruby: &Ruby,
@@ -103,6 +113,9 @@ impl EnvBuilder {
         if hints {
             builder.put(ruby.get_inner(keys.rack_early_hints), ruby.obj_wrap(EarlyHints::new(exchange)))?;
         }
+        if let Some(trailers) = exchange.trailers() {
+            builder.put(ruby.get_inner(keys.send_trailers), ruby.obj_wrap(SendTrailers(trailers.clone())))?;
+        }
         builder.flush()
     }
 
@@ -114,9 +127,23 @@ impl EnvBuilder {
         })
     }
 
-    /// The protocols that the client offers to change to (RFC 9110 §7.8).
+    /// The protocols that the client offers to change to (RFC 9110 §7.8, RFC 8441 §4).
     fn put_protocols(&self, ruby: &Ruby, builder: &mut HashBuilder<'_>, head: &Parts) -> Result<(), Error> {
-        if head.version < Version::HTTP_11 || !head.headers.contains_key(header::UPGRADE) {
+        let keys = &self.keys;
+        if let Some(protocol) = connect_protocol(head) {
+            if is_web_socket(protocol) {
+                builder.put(ruby.get_inner(keys.http_upgrade), ruby.get_inner(keys.websocket))?;
+                builder.put(ruby.get_inner(keys.http_connection), ruby.get_inner(keys.upgrade))?;
+                builder.put(ruby.get_inner(keys.http_sec_websocket_key), ruby.str_new(WEB_SOCKET_KEY))?;
+            }
+            let offered = ruby.ary_new();
+            offered.push(ruby.str_from_slice(protocol.as_bytes()))?;
+            return builder.put(ruby.get_inner(keys.rack_protocol), offered);
+        }
+        if head.version == Version::HTTP_2
+            || head.version < Version::HTTP_11
+            || !head.headers.contains_key(header::UPGRADE)
+        {
             return Ok(());
         }
         let offered = ruby.ary_new();
@@ -128,6 +155,26 @@ impl EnvBuilder {
             }
         }
         builder.put(ruby.get_inner(self.keys.rack_protocol), offered)
+    }
+
+    /// What came behind the body. Where that is still arriving, the hash is filled when the app has read it to its end.
+    fn put_trailers(
+        &self,
+        ruby: &Ruby,
+        builder: &mut HashBuilder<'_>,
+        head: &Parts,
+        input: &Input,
+    ) -> Result<(), Error> {
+        let hash = match (input, head.extensions.get::<Trailers>()) {
+            (Input::Stream { trailers, .. }, _) => *trailers,
+            (_, Some(Trailers(fields))) => {
+                let hash = ruby.hash_new();
+                trailers::fill(ruby, hash, fields)?;
+                hash
+            }
+            (_, None) => return Ok(()),
+        };
+        builder.put(ruby.get_inner(self.keys.trailers), hash)
     }
 
     /// Path and query, byte for byte as the client sent them, also where hyper has them in another form.
@@ -157,6 +204,8 @@ impl EnvBuilder {
             http::Method::GET => ruby.get_inner(self.keys.get),
             http::Method::POST => ruby.get_inner(self.keys.post),
             http::Method::HEAD => ruby.get_inner(self.keys.head),
+            // The GET of the handshake as which it is shown.
+            http::Method::CONNECT if connect_protocol(head).is_some_and(is_web_socket) => ruby.get_inner(self.keys.get),
             ref other => ruby.str_from_slice(other.as_str().as_bytes()),
         }
     }
@@ -215,7 +264,7 @@ impl EnvBuilder {
 }
 
 /// All values of a header as one, as CGI has it: cookies are joined as a client joins them, other values to a list.
-fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
+pub(super) fn joined(ruby: &Ruby, name: &HeaderName, headers: &HeaderMap) -> Value {
     let mut values = headers.get_all(name).iter();
     let first = ruby.str_from_slice(values.next().map_or(b"", |value| value.as_bytes()));
     let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use magnus::{
     DataTypeFunctions, Error, Module, RArray, RHash, RModule, Ruby, TypedData, Value,
     gc::Marker,
@@ -25,9 +25,11 @@ use crate::{
     rack::{
         failure::is_exception,
         hijack,
+        protocol_change::ProtocolChange,
         response::{Parts, ResponseHead},
         response_body::{self, Body, Kind},
         response_stream::{BodyWriter, ResponseStream},
+        trailers::ResponseTrailers,
     },
 };
 
@@ -44,15 +46,21 @@ pub(crate) struct Exchange {
     delivered: Mutex<Delivered>,
     /// Of the app's time; none where that has no limit.
     time_limit: Option<TimeLimit>,
-    /// The request is a HEAD: the body is not sent.
-    bodiless: bool,
-    /// The client speaks HTTP/1.1 or newer, and so knows upgrades.
-    upgrades: bool,
+    asked: Asked,
     env: Opaque<RHash>,
     /// The `Tidegate::Delivery` of this server.
     delivery: Opaque<Value>,
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
     sockets: Opaque<Value>,
+}
+
+/// What the request says of the response.
+pub(crate) struct Asked {
+    /// The request is a HEAD: the body is not sent.
+    pub(crate) bodiless: bool,
+    pub(crate) change: ProtocolChange,
+    /// What goes out behind the body, where the client takes that.
+    pub(crate) trailers: Option<ResponseTrailers>,
 }
 
 /// How far an exchange has come.
@@ -100,13 +108,12 @@ impl Exchange {
         env: RHash,
         delivery: Opaque<Value>,
         sockets: Opaque<Value>,
-        bodiless: bool,
-        upgrades: bool,
+        asked: Asked,
     ) -> Obj<Self> {
         let time_limit = responder.time_limit().cloned();
         let answer = Answer::Open(responder);
         let delivered = Mutex::new(Delivered { answer, returned: false, body_closed: false, write_error: None });
-        ruby.obj_wrap(Self { delivered, time_limit, bodiless, upgrades, env: env.into(), delivery, sockets })
+        ruby.obj_wrap(Self { delivered, time_limit, asked, env: env.into(), delivery, sockets })
     }
 
     // Under this lock Ruby must not be called and no Ruby object allocated: the garbage collector takes it to mark.
@@ -175,9 +182,19 @@ impl Exchange {
         matches!(self.delivered().answer, Answer::Hijacked(_))
     }
 
-    /// Whether the client knows upgrades.
-    pub(crate) fn knows_upgrades(&self) -> bool {
-        self.upgrades
+    /// How the request can change to another protocol.
+    pub(crate) fn change(&self) -> ProtocolChange {
+        self.asked.change
+    }
+
+    /// What goes out behind the body, where the client takes that.
+    pub(crate) fn trailers(&self) -> Option<&ResponseTrailers> {
+        self.asked.trailers.as_ref()
+    }
+
+    /// The response that the trailers belong to is not sent.
+    pub(crate) fn forget_trailers(&self) {
+        self.trailers().inspect(|trailers| trailers.reset());
     }
 
     /// The `Tidegate::Hijacked` that makes sockets of descriptors.
@@ -193,6 +210,7 @@ impl Exchange {
     }
 
     fn answer(&self, head: ResponseHead, body: ResponseBody) -> Option<Answered> {
+        self.trailers().inspect(|trailers| trailers.end("the response is over"));
         let responder = self.take_responder()?;
         Some(responder.answer(Response { status: head.status, headers: head.headers, body }))
     }
@@ -203,7 +221,11 @@ impl Exchange {
     ///
     /// What the app raises, or what is wrong with the parts; also a panic of this crate.
     pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
-        error::catching(ruby, || self.send(ruby, parts))
+        let delivered = error::catching(ruby, || self.send(ruby, parts));
+        if delivered.is_err() {
+            self.forget_trailers();
+        }
+        delivered
     }
 
     fn send(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
@@ -216,7 +238,7 @@ impl Exchange {
         // A response without content leaves the app nothing to write: as in Puma it does not get the connection.
         if let Some(hijack) = head.hijack.take()
             && !no_content
-            && !self.bodiless
+            && !self.asked.bodiless
         {
             let io = hijack::hijack(ruby, self, Some(head))?;
             return hijack.funcall::<_, _, Value>("call", (io,)).map(|_| None);
@@ -224,12 +246,23 @@ impl Exchange {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return hijack::switch_protocols(ruby, self, head, parts).map(|()| None);
         }
+        if self.change() == ProtocolChange::Connect && head.status.is_success() {
+            // To the client it would say that the app speaks the other protocol from here on.
+            return Ok(self.take_responder().map(|responder| {
+                responder.answer(Response::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented\n"))
+            }));
+        }
         // The response to a HEAD has the content-length of an array, although the array is not sent.
-        let unsent = self.bodiless && RArray::from_value(parts.body).is_none();
+        let unsent = self.asked.bodiless && RArray::from_value(parts.body).is_none();
         if unsent || no_content {
             return Ok(self.answer(head, ResponseBody::Empty));
         }
-        let Body { kind, closed } = response_body::read(ruby, parts.body, &mut head)?;
+        let trailers = self.trailers().filter(|trailers| trailers.is_given() && !self.asked.bodiless);
+        if trailers.is_some() {
+            // Nothing can come behind a body that the head measures.
+            head.headers.remove(header::CONTENT_LENGTH);
+        }
+        let Body { kind, closed } = response_body::read(ruby, parts.body, &mut head, trailers.is_some())?;
         self.delivered().body_closed = closed;
         match kind {
             Kind::Whole(body) => Ok(self.answer(head, body)),
@@ -252,13 +285,20 @@ impl Exchange {
     fn stream(
         &self,
         ruby: &Ruby,
-        head: ResponseHead,
+        mut head: ResponseHead,
         head_delay: Duration,
         write: impl FnOnce(BodyWriter) -> Result<Value, Error>,
     ) -> Result<Option<Answered>, Error> {
+        match self.trailers() {
+            Some(trailers) if head.headers.contains_key(header::CONTENT_LENGTH) => {
+                trailers.end("the response declares a length, and so nothing can come behind its body");
+            }
+            Some(trailers) => trailers.begin(ruby, &mut head.headers)?,
+            None => {}
+        }
         let Some(responder) = self.take_responder() else { return Ok(None) };
         let (sender, recall) = responder.stream(head.status, head.headers, head_delay);
-        let writer = BodyWriter::new(sender, head.chunked);
+        let writer = BodyWriter::new(sender, head.chunked, self.trailers().cloned());
         // A panic must not leave the response open either: the stream that the app has may be collected much later.
         let written = error::catching(ruby, || {
             write(writer.clone())?;

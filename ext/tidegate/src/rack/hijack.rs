@@ -23,9 +23,9 @@ pub(crate) fn switch_protocols(
     head: ResponseHead,
     parts: &Parts,
 ) -> Result<(), Error> {
-    if !exchange.knows_upgrades() || !parts.body.respond_to("call", false)? {
-        let why =
-            if exchange.knows_upgrades() { "a body that cannot be called" } else { "a client that speaks HTTP/1.0" };
+    let obstacle = exchange.change().obstacle();
+    if obstacle.is_some() || !parts.body.respond_to("call", false)? {
+        let why = obstacle.unwrap_or("a body that cannot be called");
         let message = format!("the app returned the status 101 with {why}");
         return Err(Error::new(ruby.exception_type_error(), message));
     }

@@ -3,7 +3,7 @@
 use std::os::fd::IntoRawFd;
 
 use magnus::{
-    Error, Module, RClass, RModule, Ruby, Value,
+    Error, Module, RClass, RHash, RModule, Ruby, Value,
     gc::Marker,
     typed_data::Obj,
     value::{Opaque, ReprValue},
@@ -29,8 +29,8 @@ pub(crate) enum Input {
     Memory(Value, u64),
     /// The body is in an unlinked temporary file, which the server closes when the request is over.
     File(Value, u64),
-    /// The body is still arriving: what the app reads, and where that gets it from.
-    Stream(Value, Obj<RequestStream>),
+    /// The body is still arriving: what the app reads, where that gets it from, and where its trailers will be.
+    Stream { io: Value, stream: Obj<RequestStream>, trailers: RHash },
 }
 
 impl InputClasses {
@@ -63,8 +63,9 @@ impl InputClasses {
             }
             RequestBody::Stream(stream) => {
                 let stream = ruby.obj_wrap(RequestStream::new(stream));
-                let io = ruby.get_inner(self.stream).funcall("open", (stream,))?;
-                Ok(Input::Stream(io, stream))
+                let trailers = ruby.hash_new();
+                let io = ruby.get_inner(self.stream).funcall("open", (stream, trailers))?;
+                Ok(Input::Stream { io, stream, trailers })
             }
         }
     }
@@ -76,13 +77,13 @@ impl Input {
         match self {
             Self::None => None,
             Self::Memory(io, len) | Self::File(io, len) => Some((Some(*len), *io)),
-            Self::Stream(io, _) => Some((None, *io)),
+            Self::Stream { io, .. } => Some((None, *io)),
         }
     }
 
     /// Stops receiving the rest of the body. Calls no Ruby, because the thread may be ending.
     pub(crate) fn release(&self) {
-        if let Self::Stream(_, stream) = self {
+        if let Self::Stream { stream, .. } = self {
             stream.close();
         }
     }
@@ -91,7 +92,7 @@ impl Input {
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),
-            Self::Stream(..) => {
+            Self::Stream { .. } => {
                 self.release();
                 Ok(())
             }

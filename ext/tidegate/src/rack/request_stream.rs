@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use magnus::{Error, Module, RModule, RString, Ruby, method, prelude::*};
+use magnus::{Error, Module, RHash, RModule, RString, Ruby, method, prelude::*};
 use tidegate_core::{NextPiece, Parker};
 
-use crate::{error, gvl};
+use crate::{error, gvl, rack::trailers};
 
 /// The Ruby object.
 #[magnus::wrap(class = "Tidegate::Native::RequestStream", free_immediately)]
@@ -40,6 +40,12 @@ impl RequestStream {
         }
     }
 
+    /// Puts what came behind the body into a hash, once `next` has returned nil.
+    fn fill_trailers(ruby: &Ruby, rb_self: &Self, hash: RHash) -> Result<(), Error> {
+        let fields = rb_self.stream().as_ref().and_then(|stream| stream.take_trailers());
+        fields.map_or(Ok(()), |fields| trailers::fill(ruby, hash, &fields))
+    }
+
     /// Stops receiving the body.
     pub(crate) fn close(&self) {
         drop(self.stream().take());
@@ -50,5 +56,6 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("RequestStream", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_method("next", method!(RequestStream::next, 0))?;
+    class.define_method("fill_trailers", method!(RequestStream::fill_trailers, 1))?;
     class.define_method("close", method!(RequestStream::close, 0))
 }

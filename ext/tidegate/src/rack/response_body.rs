@@ -36,13 +36,16 @@ pub(crate) struct Body {
     pub(crate) closed: bool,
 }
 
-/// Finds out how the body `value` is consumed.
+/// Finds out how the body `value` is consumed. What has something behind it is `streamed`.
 ///
 /// # Errors
 ///
 /// `TypeError` for what is no body, and what the app's own objects raise.
-pub(crate) fn read(ruby: &Ruby, value: Value, head: &mut ResponseHead) -> Result<Body, Error> {
+pub(crate) fn read(ruby: &Ruby, value: Value, head: &mut ResponseHead, streamed: bool) -> Result<Body, Error> {
     let open = |kind| Ok(Body { kind, closed: false });
+    if streamed && value.respond_to("each", false)? {
+        return open(Kind::Each(value));
+    }
     if let Some(array) = RArray::from_value(value) {
         return open(Kind::Whole(if head.chunked { unchunked(ruby, array)? } else { whole(array)? }));
     }

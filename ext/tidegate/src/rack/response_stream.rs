@@ -16,7 +16,7 @@ use tidegate_core::{BodySender, Dechunker, Parker, Recall, Responder, SendError}
 
 use crate::{
     error, gvl,
-    rack::{lent_string, response::string},
+    rack::{lent_string, response::string, trailers::ResponseTrailers},
 };
 
 /// Writes the body of one response. The exchange and the stream that the app has share it.
@@ -28,13 +28,15 @@ struct Writing {
     sender: Option<Arc<BodySender>>,
     /// Set if the app frames its body itself.
     chunks: Option<Dechunker>,
+    /// What goes out behind the body, where the client takes that.
+    trailers: Option<ResponseTrailers>,
 }
 
 impl BodyWriter {
     /// `chunked`: the app writes its body in chunks, and the writer sends the content of them.
-    pub(crate) fn new(sender: BodySender, chunked: bool) -> Self {
+    pub(crate) fn new(sender: BodySender, chunked: bool, trailers: Option<ResponseTrailers>) -> Self {
         let chunks = chunked.then(Dechunker::default);
-        Self(Arc::new(Mutex::new(Writing { sender: Some(Arc::new(sender)), chunks })))
+        Self(Arc::new(Mutex::new(Writing { sender: Some(Arc::new(sender)), chunks, trailers })))
     }
 
     // Ruby must not be called under this lock.
@@ -90,9 +92,13 @@ impl BodyWriter {
         }
         let whole = state.chunks.as_ref().map_or(Ok(()), Dechunker::finish);
         let sender = if whole.is_ok() { state.sender.take() } else { None };
+        let trailers = if whole.is_ok() { state.trailers.take() } else { None };
         drop(state);
         if let Some(sender) = sender.and_then(Arc::into_inner) {
-            sender.finish();
+            match trailers {
+                Some(trailers) => sender.finish_with_trailers(trailers.take()),
+                None => sender.finish(),
+            }
         }
         whole.map_err(|bad| error::not_in_chunks(ruby, bad))
     }

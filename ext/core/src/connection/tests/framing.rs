@@ -1,6 +1,7 @@
 //! Response bodies on the wire: none is longer or shorter than its head says, and a cut one never looks whole.
 
 use super::*;
+use crate::http::body::Trailers;
 
 #[tokio::test(start_paused = true)]
 async fn sends_each_chunk_before_the_next_is_made() {
@@ -17,6 +18,53 @@ async fn sends_each_chunk_before_the_next_is_made() {
     client.send(GET).await;
     harness.answer(ok("x")).await;
     client.expect(&with_length("x")).await;
+}
+
+fn trailers() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_go_behind_the_last_chunk_to_a_client_that_takes_them() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n").await;
+    let sender = harness.answer_with_stream(&[("trailer", "x-sum")]).await;
+    push(&sender, "a");
+    sender.finish_with_trailers(trailers());
+    let head = "HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.expect(&format!("{head}1\r\na\r\n0\r\nx-sum: 1\r\n\r\n")).await;
+    client.send(GET).await;
+    let sender = harness.answer_with_stream(&[("trailer", "x-sum")]).await;
+    sender.finish_with_trailers(trailers());
+    client.expect(&format!("{head}0\r\n\r\n")).await;
+    harness.round(&mut client, &with_length("x")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_are_left_out_where_the_head_declares_a_length() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n").await;
+    let sender = harness.answer_with_stream(&[("content-length", "1"), ("trailer", "x-sum")]).await;
+    push(&sender, "a");
+    sender.finish_with_trailers(trailers());
+    client.expect("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntrailer: x-sum\r\n\r\na").await;
+    harness.round(&mut client, &with_length("x")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_of_a_chunked_request_come_with_it() {
+    let harness = Harness::new();
+    let mut client = harness.connect();
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n")
+        .await;
+    let Exchange { request, responder } = harness.take().await;
+    assert_eq!(request.head.extensions.get::<Trailers>().unwrap().0, trailers());
+    responder.send(ok("x")).unwrap();
+    client.expect(&with_length("x")).await;
+    harness.round(&mut client, &with_length("x")).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ mod exchanges;
 mod framing;
 mod guard;
 mod hijack;
+mod http2;
 mod siblings;
 mod slow_clients;
 mod spill;
@@ -32,7 +33,7 @@ use tokio::{
 use super::{ConnectionSettings, Services, Shared, Siblings, now, serve, take_over};
 use crate::{
     cluster::Member,
-    config::{Limits, Probes, Timeouts},
+    config::{Http2, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::{
         Exchange,
@@ -40,6 +41,7 @@ use crate::{
     },
     http::{
         body::{BodySender, ResponseBody, channel},
+        date::DateHeader,
         request::Peer,
         response::Response,
     },
@@ -89,6 +91,7 @@ impl Harness {
         let settings = ConnectionSettings {
             timeouts,
             limits,
+            http2: Http2::default(),
             probes: Probes::default(),
             added_headers: Default::default(),
             request_timeout,
@@ -101,6 +104,7 @@ impl Harness {
             traffic: Arc::new(Traffic::new(false)),
             access_log: None,
             warnings: Arc::new(Warnings::reported_to(observer)),
+            date: DateHeader::default(),
             siblings,
         };
         Self { shared: Shared::new(settings, services, 1000), phase, worker, told }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::Body;
 
 use super::{
@@ -85,13 +85,18 @@ impl RequestBody {
         Ok(Self::Stream(RequestStream::of(incoming, terms, waits_for_continue)))
     }
 
-    /// Receives `incoming` to its end; what is too large for memory in a file of `spool_directory`.
+    /// Receives `incoming` to its end; what is too large for memory in a file of `spool_directory`. Behind it are its trailers,
+    /// where the client has sent some.
     ///
     /// # Errors
     ///
     /// 413 when it is longer than the limit, 408 when it arrives too slowly or too late, 400 when its framing
     /// is broken or the client left; what the system says when there is no room for it.
-    pub(crate) async fn receive<B>(incoming: B, terms: BodyLimits, spool_directory: &Path) -> Result<Self, Unreceived>
+    pub(crate) async fn receive<B>(
+        incoming: B,
+        terms: BodyLimits,
+        spool_directory: &Path,
+    ) -> Result<(Self, Option<Trailers>), Unreceived>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
@@ -112,14 +117,20 @@ impl RequestBody {
                 account.goes_to_file(!due);
             }
         }
+        let trailers = pieces.take_trailers().map(Trailers);
         if spool.is_none() && pieces.received() <= memory {
             let body = batch.into_bytes();
-            return Ok(if body.is_empty() { Self::Empty } else { Self::Memory(account.until_dropped(body)) });
+            let body = if body.is_empty() { Self::Empty } else { Self::Memory(account.until_dropped(body)) };
+            return Ok((body, trailers));
         }
         let spool = Spool::append(spool, spool_directory, &mut batch).await?;
-        Ok(Self::File { file: spool.into_file(), len: pieces.received() })
+        Ok((Self::File { file: spool.into_file(), len: pieces.received() }, trailers))
     }
 }
+
+/// What the client has sent behind a body that has arrived whole (RFC 9110 §6.5): in the extensions of the request's head.
+#[derive(Clone, Debug)]
+pub struct Trailers(pub HeaderMap);
 
 /// Why a body is not there.
 #[derive(Debug)]
@@ -177,7 +188,7 @@ mod tests {
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
-        RequestBody::receive(incoming, terms, &std::env::temp_dir()).await
+        RequestBody::receive(incoming, terms, &std::env::temp_dir()).await.map(|(body, _)| body)
     }
 
     fn status(unreceived: Unreceived) -> StatusCode {
@@ -211,6 +222,19 @@ mod tests {
         assert!(matches!(body, RequestBody::Memory(bytes) if bytes == "abcde"));
         let body = receive(chunked(&[]), limits(10, None)).await.unwrap();
         assert!(matches!(body, RequestBody::Empty));
+    }
+
+    #[tokio::test]
+    async fn keeps_what_comes_behind_the_body() {
+        for pieces in [&["ab", "cd"][..], &[]] {
+            let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())]);
+            let body = http_body_util::BodyExt::with_trailers(chunked(pieces), async move { Some(Ok(trailers)) });
+            let body = http_body_util::BodyExt::boxed_unsync(body);
+            let received = RequestBody::receive(body, limits(10, None), &std::env::temp_dir()).await.unwrap();
+            assert_eq!(received.1.unwrap().0["x-sum"], "1");
+        }
+        let received = RequestBody::receive(chunked(&["ab"]), limits(10, None), &std::env::temp_dir()).await.unwrap();
+        assert!(received.1.is_none());
     }
 
     #[tokio::test]

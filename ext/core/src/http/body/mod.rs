@@ -24,7 +24,7 @@ pub(crate) use self::{
     spool::Spool,
 };
 pub use self::{
-    buffered::RequestBody,
+    buffered::{RequestBody, Trailers},
     chunked::{BadChunks, Dechunker},
     file::FileBody,
     pieces::ReadError,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
 use super::buffered::BodyLimits;
@@ -57,9 +57,10 @@ impl ReadError {
     }
 }
 
-/// The data frames of a body.
+/// The data frames of a body, and the fields behind them.
 pub(super) struct Pieces<B> {
     incoming: B,
+    trailers: Option<HeaderMap>,
     http_content_length_limit: Option<u64>,
     body_timeout: Option<Duration>,
     /// When the body has to be whole; later by all the time in which nothing was asked of the client.
@@ -102,6 +103,7 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         let &BodyLimits { http_content_length_limit, body_timeout, receive_deadline, .. } = terms;
         Self {
             incoming,
+            trailers: None,
             http_content_length_limit,
             body_timeout,
             receive_deadline,
@@ -116,6 +118,11 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         self.received
     }
 
+    /// What the client has sent behind the body (RFC 9110 §6.5), once `next` has come to the end.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take().filter(|trailers| !trailers.is_empty())
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors
@@ -125,7 +132,13 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         loop {
             let Some(frame) = self.frame().await? else { return Ok(None) };
             let frame = frame.map_err(|error| ReadError::of(&error))?;
-            let Ok(piece) = frame.into_data() else { continue };
+            let piece = match frame.into_data() {
+                Ok(piece) => piece,
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok().or(self.trailers.take());
+                    continue;
+                }
+            };
             self.received += piece.len() as u64;
             if let Some(pace) = &mut self.pace {
                 pace.received += piece.len() as u64;

@@ -5,6 +5,7 @@
 //! ASCII, `HTTP/1.2` - it rewrites. A pure state machine: bytes in, decisions out. docs/http.md has the list.
 
 mod chunks;
+pub(crate) mod frames;
 mod head;
 mod request_line;
 mod token;
@@ -16,6 +17,30 @@ pub(crate) use self::{
     request_line::request_line,
 };
 use crate::stats::refused::Refused;
+
+/// What a connection begins with that speaks HTTP/2 (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much of the beginning of HTTP/2 a connection's first bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preface {
+    Whole,
+    /// More has to come.
+    Begun,
+    No,
+}
+
+impl Preface {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        if bytes.starts_with(PREFACE) {
+            Self::Whole
+        } else if PREFACE.starts_with(bytes) {
+            Self::Begun
+        } else {
+            Self::No
+        }
+    }
+}
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -127,6 +127,24 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// A connection of HTTP/2 was ended, because its client made the server work for nothing.
+    Flooded {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// What the client did: the end of a sentence about it.
+        how: &'a str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
+    /// A client cannot open an encrypted connection.
+    HandshakeFailed {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// A sentence about the client.
+        why: &'a str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// The liveness probe fails: requests wait, and nothing runs the app.
     Unattended {
         /// For how long.
@@ -195,6 +213,8 @@ impl LogEvent<'_> {
             Self::CommandRefused { .. } => "command_refused",
             Self::SpoolFailing { .. } => "spool_failing",
             Self::TlsOnPlain { .. } => "tls_on_plain",
+            Self::Flooded { .. } => "flooded",
+            Self::HandshakeFailed { .. } => "handshake_failed",
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
@@ -217,6 +237,7 @@ impl LogEvent<'_> {
             | Self::DrainRefused { .. }
             | Self::CommandRefused { .. }
             | Self::SpoolFailing { .. }
+            | Self::Flooded { .. }
             | Self::Unattended { .. }
             | Self::LinesLost(_)
             | Self::WrongLength { .. }
@@ -230,6 +251,7 @@ impl LogEvent<'_> {
             | Self::DrainAsked { .. }
             | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
+            | Self::HandshakeFailed { .. }
             | Self::Unmoved(..) => false,
         }
     }

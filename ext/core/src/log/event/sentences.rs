@@ -75,6 +75,12 @@ impl fmt::Display for LogEvent<'_> {
                 place(*source),
                 repeated(*more)
             ),
+            Self::Flooded { source, how, more } => {
+                write!(f, "the HTTP/2 connection of a client at {} was ended: {how}{}", place(*source), repeated(*more))
+            }
+            Self::HandshakeFailed { source, why, more } => {
+                write!(f, "no TLS connection with a client at {}: {why}{}", place(*source), repeated(*more))
+            }
             Self::Unattended { silence, waiting, workers, idle } => write!(
                 f,
                 "/livez fails: {} waited for up to {} and no thread is in the app ({}, {idle} asleep)",

@@ -10,6 +10,7 @@ use std::{
         self,
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     },
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +23,7 @@ use tokio::{
 use self::socket_file::SocketFile;
 use crate::{
     config::{Address, Inherited},
+    connection::Opening,
     error::Error,
     http::request::Peer,
     lifecycle::plan::SETTLE_MAX,
@@ -48,6 +50,8 @@ pub(crate) struct Bound {
     backlog: i32,
     /// As it was configured.
     configured: Address,
+    /// What comes before HTTP, where anything does.
+    opening: Option<Arc<Opening>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +75,12 @@ impl Bound {
         for inherited in inherited.iter().filter(|inherited| inherited.is_of(address)) {
             bound.push(Self::inherited(address, inherited)?);
         }
-        if bound.is_empty() { Self::bind(address) } else { Ok(bound) }
+        if bound.is_empty() {
+            bound = Self::bind(address)?;
+        }
+        let opening = Opening::of(address.wire())?;
+        bound.iter_mut().for_each(|bound| bound.opening.clone_from(&opening));
+        Ok(bound)
     }
 
     fn inherited(address: &Address, inherited: &Inherited) -> Result<Self, Error> {
@@ -99,7 +108,7 @@ impl Bound {
         };
         // The length of the queue was set by what keeps it, and can't be asked for: the system's own bound stays.
         let backlog = if outlives_us { i32::MAX } else { backlog };
-        Ok(Self { socket, bound_address, backlog, configured: address.clone() })
+        Ok(Self { socket, bound_address, backlog, configured: address.clone(), opening: None })
     }
 
     /// What another process needs to inherit the socket.
@@ -114,11 +123,12 @@ impl Bound {
     /// Binds all that `address` names: `localhost` is one address per IP version.
     pub(crate) fn bind(address: &Address) -> Result<Vec<Self>, Error> {
         match address {
-            Address::Tcp { host, port, backlog } => bind_tcp(address, host, *port, *backlog),
-            Address::Unix { path, mode, backlog } => {
+            Address::Tcp { host, port, backlog, .. } => bind_tcp(address, host, *port, *backlog),
+            Address::Unix { path, mode, backlog, .. } => {
                 let (socket, file) = SocketFile::bind(address, path, *mode)?;
                 let bound_address = BoundAddress::Unix(file);
-                Ok(vec![Self { socket, bound_address, backlog: *backlog, configured: address.clone() }])
+                let (backlog, configured) = (*backlog, address.clone());
+                Ok(vec![Self { socket, bound_address, backlog, configured, opening: None }])
             }
         }
     }
@@ -126,9 +136,14 @@ impl Bound {
     /// The address as a client writes it, with the port the kernel chose.
     pub(crate) fn address(&self) -> String {
         match &self.bound_address {
+            BoundAddress::Tcp(local) if self.is_encrypted() => format!("ssl://{}", local.address),
             BoundAddress::Tcp(local) => format!("tcp://{}", local.address),
             BoundAddress::Unix(file) => format!("unix://{}", file.path().display()),
         }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.configured.wire().tls.is_some()
     }
 
     /// Several processes serve on the socket: dropping this leaves it to them.
@@ -149,10 +164,11 @@ impl Bound {
     pub(crate) fn listen_shared(mut self) -> Result<SharedListener, Error> {
         self.share();
         self.socket.listen(self.backlog).map_err(|cause| Error::bind(self.address(), cause))?;
-        Ok(match self.bound_address {
-            BoundAddress::Tcp(local) => SharedListener::Tcp(self.socket.into(), local),
-            BoundAddress::Unix(file) => SharedListener::Unix(self.socket.into(), file),
-        })
+        let socket = match self.bound_address {
+            BoundAddress::Tcp(local) => SharedSocket::Tcp(self.socket.into(), local),
+            BoundAddress::Unix(file) => SharedSocket::Unix(self.socket.into(), file),
+        };
+        Ok(SharedListener { socket, opening: self.opening })
     }
 
     /// Another owner of the same socket, as a forked process is one.
@@ -162,8 +178,8 @@ impl Bound {
             BoundAddress::Tcp(local) => BoundAddress::Tcp(*local),
             BoundAddress::Unix(file) => BoundAddress::Unix(file.twin()),
         };
-        let configured = self.configured.clone();
-        Self { socket: self.socket.try_clone().unwrap(), bound_address, backlog: self.backlog, configured }
+        let (socket, configured) = (self.socket.try_clone().unwrap(), self.configured.clone());
+        Self { socket, bound_address, backlog: self.backlog, configured, opening: self.opening.clone() }
     }
 
     /// Lets clients connect. Needs the runtime.
@@ -171,16 +187,17 @@ impl Bound {
         let address = self.address();
         let failed = |cause| Error::bind(&address, cause);
         self.socket.listen(self.backlog).map_err(failed)?;
-        Ok(match self.bound_address {
+        let socket = match self.bound_address {
             BoundAddress::Tcp(local) => {
                 let socket = TcpListener::from_std(self.socket.into()).map_err(failed)?;
-                Listener::Tcp(socket, local)
+                ListeningSocket::Tcp(socket, local)
             }
             BoundAddress::Unix(file) => {
                 let socket = UnixListener::from_std(self.socket.into()).map_err(failed)?;
-                Listener::Unix(socket, file)
+                ListeningSocket::Unix(socket, file)
             }
-        })
+        };
+        Ok(Listener { socket, opening: self.opening })
     }
 }
 
@@ -205,7 +222,7 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
         match bind_tcp_socket(target) {
             Ok((socket, local)) => {
                 let bound_address = BoundAddress::Tcp(Local { address: local, outlives_us: false });
-                bound.push(Bound { socket, bound_address, backlog, configured: address.clone() });
+                bound.push(Bound { socket, bound_address, backlog, configured: address.clone(), opening: None });
             }
             // A machine without IPv6 has a localhost all the same.
             Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
@@ -236,16 +253,28 @@ fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
 
 // ===== listening =====
 
-/// A listening socket.
+/// A listening socket, with what comes before HTTP on its connections, where anything does.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub(crate) struct Listener {
+    socket: ListeningSocket,
+    opening: Option<Arc<Opening>>,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
     Tcp(TcpListener, Local),
     Unix(UnixListener, SocketFile),
 }
 
 /// A listening socket that other processes accept from too. Not of the runtime: a thread of its own waits for it.
 #[derive(Debug)]
-pub(crate) enum SharedListener {
+pub(crate) struct SharedListener {
+    socket: SharedSocket,
+    opening: Option<Arc<Opening>>,
+}
+
+#[derive(Debug)]
+enum SharedSocket {
     Tcp(net::TcpListener, Local),
     Unix(os::unix::net::UnixListener, SocketFile),
 }
@@ -256,38 +285,46 @@ impl SharedListener {
     pub(crate) fn accept(&self) -> io::Result<Newcomer> {
         // One call; the standard library needs another, to say that the socket is not to be waited for.
         let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-        Ok(match self {
-            Self::Tcp(listener, local) => {
+        let socket = match &self.socket {
+            SharedSocket::Tcp(listener, local) => {
                 let (socket, remote) = rustix::net::acceptfrom_with(listener, flags)?;
                 let remote = remote.and_then(|remote| SocketAddr::try_from(remote).ok());
                 // A client without an address has gone.
-                Newcomer::Tcp(socket.into(), remote.ok_or(io::ErrorKind::ConnectionAborted)?, local.address)
+                NewSocket::Tcp(socket.into(), remote.ok_or(io::ErrorKind::ConnectionAborted)?, local.address)
             }
-            Self::Unix(listener, _) => Newcomer::Unix(rustix::net::accept_with(listener, flags)?.into()),
-        })
+            SharedSocket::Unix(listener, _) => NewSocket::Unix(rustix::net::accept_with(listener, flags)?.into()),
+        };
+        Ok(Newcomer { socket, opening: self.opening.clone() })
     }
 
     /// The runtime waits for it from now on, to close it.
     pub(crate) fn into_listener(self) -> io::Result<Listener> {
-        Ok(match self {
-            Self::Tcp(listener, local) => Listener::Tcp(TcpListener::from_std(listener)?, local),
-            Self::Unix(listener, file) => Listener::Unix(UnixListener::from_std(listener)?, file),
-        })
+        let socket = match self.socket {
+            SharedSocket::Tcp(listener, local) => ListeningSocket::Tcp(TcpListener::from_std(listener)?, local),
+            SharedSocket::Unix(listener, file) => ListeningSocket::Unix(UnixListener::from_std(listener)?, file),
+        };
+        Ok(Listener { socket, opening: self.opening })
     }
 }
 
 impl AsFd for SharedListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener, _) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
+        match &self.socket {
+            SharedSocket::Tcp(listener, _) => listener.as_fd(),
+            SharedSocket::Unix(listener, _) => listener.as_fd(),
         }
     }
 }
 
 /// A connection that the runtime does not know yet.
 #[derive(Debug)]
-pub(crate) enum Newcomer {
+pub(crate) struct Newcomer {
+    socket: NewSocket,
+    opening: Option<Arc<Opening>>,
+}
+
+#[derive(Debug)]
+enum NewSocket {
     /// With the client's address and that of the listener.
     Tcp(net::TcpStream, SocketAddr, SocketAddr),
     Unix(os::unix::net::UnixStream),
@@ -299,64 +336,80 @@ impl Newcomer {
         let socket = Socket::from(socket);
         let local = socket.local_addr()?;
         if local.is_unix() {
-            return Ok(Self::Unix(socket.into()));
+            return Ok(Self { socket: NewSocket::Unix(socket.into()), opening: None });
         }
         let remote = socket.peer_addr()?.as_socket();
         let (local, remote) = local.as_socket().zip(remote).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self::Tcp(socket.into(), remote, local))
+        Ok(Self { socket: NewSocket::Tcp(socket.into(), remote, local), opening: None })
+    }
+
+    /// Whether HTTP begins with its first byte.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.opening.is_none()
     }
 
     /// Has the runtime wait for it.
     pub(crate) fn accepted(self) -> io::Result<Accepted> {
-        Ok(match self {
-            Self::Tcp(socket, remote, local) => Accepted::tcp(TcpStream::from_std(socket)?, remote, local),
-            Self::Unix(socket) => Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()),
-        })
+        let (socket, peer) = match self.socket {
+            NewSocket::Tcp(socket, remote, local) => accepted(TcpStream::from_std(socket)?, remote, local),
+            NewSocket::Unix(socket) => (AcceptedSocket::Unix(UnixStream::from_std(socket)?), Peer::unix()),
+        };
+        Ok(Accepted { socket, peer, opening: self.opening })
     }
 }
 
 impl AsFd for Newcomer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket, ..) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
+        match &self.socket {
+            NewSocket::Tcp(socket, ..) => socket.as_fd(),
+            NewSocket::Unix(socket) => socket.as_fd(),
         }
     }
 }
 
 /// A connection, just accepted.
 #[derive(Debug)]
-pub(crate) enum Accepted {
-    Tcp(TcpStream, Peer),
-    Unix(UnixStream, Peer),
+pub(crate) struct Accepted {
+    pub(crate) socket: AcceptedSocket,
+    pub(crate) peer: Peer,
+    /// What comes before HTTP, where anything does.
+    pub(crate) opening: Option<Arc<Opening>>,
+}
+
+/// Its socket.
+#[derive(Debug)]
+pub(crate) enum AcceptedSocket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 impl Accepted {
     /// How long the client's handshake took; zero where there was none.
     pub(crate) fn round_trip(&self) -> Duration {
-        match self {
-            Self::Tcp(socket, _) => sys::round_trip(socket.as_fd()).unwrap_or_default(),
-            Self::Unix(..) => Duration::ZERO,
+        match &self.socket {
+            AcceptedSocket::Tcp(socket) => sys::round_trip(socket.as_fd()).unwrap_or_default(),
+            AcceptedSocket::Unix(_) => Duration::ZERO,
         }
     }
+}
 
-    fn tcp(socket: TcpStream, remote: SocketAddr, listening: SocketAddr) -> Self {
-        // Our end is the listener's address, unless that listens on all.
-        let local = if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening };
-        Self::Tcp(socket, Peer::tcp(remote, local))
-    }
+fn accepted(socket: TcpStream, remote: SocketAddr, listening: SocketAddr) -> (AcceptedSocket, Peer) {
+    // Our end is the listener's address, unless that listens on all.
+    let local = if listening.ip().is_unspecified() { socket.local_addr().unwrap_or(listening) } else { listening };
+    (AcceptedSocket::Tcp(socket), Peer::tcp(remote, local))
 }
 
 impl Listener {
     /// Waits for the next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
-        match self {
-            Self::Tcp(listener, local) => {
+        let (socket, peer) = match &self.socket {
+            ListeningSocket::Tcp(listener, local) => {
                 let (socket, remote) = listener.accept().await?;
-                Ok(Accepted::tcp(socket, remote, local.address))
+                accepted(socket, remote, local.address)
             }
-            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0, Peer::unix())),
-        }
+            ListeningSocket::Unix(listener, _) => (AcceptedSocket::Unix(listener.accept().await?.0), Peer::unix()),
+        };
+        Ok(Accepted { socket, peer, opening: self.opening.clone() })
     }
 
     /// Refuses new connections, takes in those on their way and those in the queue, and closes. Calls `take` for
@@ -365,22 +418,24 @@ impl Listener {
     /// those in the queue are taken by the one or the other. A socket that outlives this process refuses none: those that come after the
     /// queue was emptied wait for the next process.
     pub(crate) async fn close(self, round_trip: Duration, mut take: impl FnMut(Accepted)) -> bool {
-        match self {
-            Self::Unix(listener, file) => {
+        let Self { socket, opening } = self;
+        let mut take = |(socket, peer)| take(Accepted { socket, peer, opening: opening.clone() });
+        match socket {
+            ListeningSocket::Unix(listener, file) => {
                 file.remove();
                 empty(
                     listener.into_std(),
                     |listener| listener.accept().map(|(socket, _)| socket),
                     |socket| {
                         socket.set_nonblocking(true)?;
-                        take(Accepted::Unix(UnixStream::from_std(socket)?, Peer::unix()));
+                        take((AcceptedSocket::Unix(UnixStream::from_std(socket)?), Peer::unix()));
                         Ok(())
                     },
                 )
                 .await;
                 true
             }
-            Self::Tcp(listener, local) => {
+            ListeningSocket::Tcp(listener, local) => {
                 let lossless = local.outlives_us || sys::unlisten(listener.as_fd()).is_ok();
                 if lossless && !local.outlives_us {
                     settle(&listener, local, round_trip, &mut take).await;
@@ -390,7 +445,7 @@ impl Listener {
                     |listener| listener.accept(),
                     |(socket, remote)| {
                         socket.set_nonblocking(true)?;
-                        take(Accepted::tcp(TcpStream::from_std(socket)?, remote, local.address));
+                        take(accepted(TcpStream::from_std(socket)?, remote, local.address));
                         Ok(())
                     },
                 )
@@ -403,12 +458,17 @@ impl Listener {
 
 /// Accepts while handshakes that had begun come to their end: several round trips, of the slowest client seen before and of
 /// those that do.
-async fn settle(listener: &TcpListener, local: Local, round_trip: Duration, take: &mut impl FnMut(Accepted)) {
+async fn settle(
+    listener: &TcpListener,
+    local: Local,
+    round_trip: Duration,
+    take: &mut impl FnMut((AcceptedSocket, Peer)),
+) {
     let begun = Instant::now();
     let mut limit = (4 * round_trip).clamp(SETTLE_MIN, SETTLE_MAX);
-    while let Ok(accepted) = tokio::time::timeout_at(begun + limit, listener.accept()).await {
-        let (socket, remote) = match accepted {
-            Ok(accepted) => accepted,
+    while let Ok(next) = tokio::time::timeout_at(begun + limit, listener.accept()).await {
+        let (socket, remote) = match next {
+            Ok(next) => next,
             Err(error) if gone_already(&error) => continue,
             // Out of descriptors: the connections that wait are taken when the queue is emptied.
             Err(_) => return tokio::time::sleep_until(begun + limit).await,
@@ -416,7 +476,7 @@ async fn settle(listener: &TcpListener, local: Local, round_trip: Duration, take
         if let Ok(round_trip) = sys::round_trip(socket.as_fd()) {
             limit = limit.max(4 * round_trip).min(SETTLE_MAX);
         }
-        take(Accepted::tcp(socket, remote, local.address));
+        take(accepted(socket, remote, local.address));
     }
 }
 

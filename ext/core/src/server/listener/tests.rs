@@ -25,7 +25,7 @@ async fn binds_port_zero_and_says_which_it_got() {
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused, "bound is not listening");
     let listener = bound.listen().unwrap();
     let client = tokio::net::TcpStream::connect(&address).await.unwrap();
-    let Accepted::Tcp(_, peer) = listener.accept().await.unwrap() else { panic!() };
+    let Accepted { peer, .. } = listener.accept().await.unwrap();
     assert_eq!(peer.remote_port, client.local_addr().unwrap().port());
 }
 
@@ -114,7 +114,7 @@ fn knock_and_stay(path: &Path) -> io::Result<Socket> {
 #[tokio::test]
 async fn closes_without_losing_the_queue() {
     let listener = Bound::bind(&parse("tcp://127.0.0.1:0")).unwrap().remove(0).listen().unwrap();
-    let Listener::Tcp(_, local) = &listener else { panic!() };
+    let ListeningSocket::Tcp(_, local) = &listener.socket else { panic!() };
     let address = local.address;
     let queued: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
     let mut taken = Vec::new();

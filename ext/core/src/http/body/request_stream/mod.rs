@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::Body;
 
 use super::{
@@ -44,6 +45,8 @@ struct Stream {
     pieces: VecDeque<Bytes>,
     bytes: usize,
     end: Option<Result<(), ReadError>>,
+    /// What came behind the body.
+    trailers: Option<HeaderMap>,
     /// The app has asked for the first piece.
     wanted: bool,
     /// The app wants no more.
@@ -107,6 +110,12 @@ impl RequestStream {
         }
         NextPiece::Piece(piece)
     }
+
+    /// What the client has sent behind the body (RFC 9110 §6.5), once [`next`](Self::next) has said that it is whole; only once.
+    pub fn take_trailers(&self) -> Option<HeaderMap> {
+        let mut state = lock(&self.0);
+        if state.pieces.is_empty() && state.end == Some(Ok(())) { state.trailers.take() } else { None }
+    }
 }
 
 /// Ends a body with its connection. To hyper's body, a connection that is dropped looks like the end of the request.
@@ -158,7 +167,10 @@ where
             () = closed(stream) => return Err(ReadError::Lost),
         };
         match received? {
-            None => return Ok(()),
+            None => {
+                lock(stream).trailers = pieces.take_trailers();
+                return Ok(());
+            }
             Some(piece) if piece.is_empty() => {}
             Some(piece) => {
                 let mut state = lock(stream);

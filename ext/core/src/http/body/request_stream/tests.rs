@@ -59,6 +59,17 @@ async fn passes_pieces_on_as_they_come_and_ends_with_the_body() {
 }
 
 #[tokio::test]
+async fn what_comes_behind_the_body_is_there_once_that_is_read() {
+    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())]);
+    let body = http_body_util::BodyExt::with_trailers(Full::new(Bytes::from("one")), async { Some(Ok(trailers)) });
+    let stream = RequestStream::of(http_body_util::BodyExt::boxed_unsync(body), terms(), false);
+    assert!(stream.take_trailers().is_none());
+    assert_eq!(next(&stream).await, NextPiece::Piece("one".into()));
+    assert_eq!(next(&stream).await, NextPiece::Whole);
+    assert_eq!(stream.take_trailers().unwrap()["x-sum"], "1");
+}
+
+#[tokio::test]
 async fn holds_back_a_client_that_is_faster_than_the_app() {
     let (sender, body) = scripted();
     let stream = RequestStream::of(body, terms(), false);

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 pub(crate) use self::receiver::{BodyReceiver, Start};
 pub use self::sender::{BodySender, SendError};
@@ -35,6 +36,8 @@ struct Stream {
     chunks: VecDeque<Bytes>,
     bytes: usize,
     end: End,
+    /// What goes out behind the body.
+    trailers: Option<HeaderMap>,
     reader: Reader,
     /// What the chunks are counted in, once the response has begun.
     budget: Option<Arc<Budget>>,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{End, Expected, Reader, STREAM_WINDOW, Stream, lock, tell};
 use crate::{
@@ -76,6 +77,12 @@ impl BodyReceiver {
         let senders = std::mem::take(&mut state.senders);
         drop(state);
         senders.iter().for_each(Unparker::unpark);
+    }
+
+    /// What goes out behind the body, once that is over; only once.
+    pub(crate) fn take_trailers(&mut self) -> Option<HeaderMap> {
+        let mut state = lock(&self.0);
+        if state.end == End::Finished && state.chunks.is_empty() { state.trailers.take() } else { None }
     }
 
     /// The next chunk; `None` after a finished body.

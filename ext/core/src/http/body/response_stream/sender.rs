@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{EXCESS, End, Reader, Stream, lock, tell, wake_reader};
 use crate::sync::Unparker;
@@ -94,6 +95,15 @@ impl BodySender {
 
     /// Ends the body: it is whole.
     pub fn finish(mut self) {
+        self.end(End::Finished);
+    }
+
+    /// Ends the body: it is whole, and these fields are sent behind it (RFC 9110 §6.5) if the client's HTTP has room for them there.
+    /// That is not so in HTTP/1 where the head declares a length, or does not name them in `Trailer`.
+    pub fn finish_with_trailers(mut self, trailers: HeaderMap) {
+        if let Some(stream) = &self.0 {
+            lock(stream).trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        }
         self.end(End::Finished);
     }
 

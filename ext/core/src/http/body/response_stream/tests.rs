@@ -25,6 +25,18 @@ async fn streams_chunks_in_order_and_ends_when_finished() {
 }
 
 #[tokio::test]
+async fn trailers_are_there_behind_the_last_chunk() {
+    let (sender, mut receiver) = channel();
+    sender.try_send("one".into(), &Parker::new().unparker()).unwrap();
+    sender.finish_with_trailers(HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())]));
+    assert!(receiver.take_trailers().is_none());
+    assert_eq!(next(&mut receiver).await.unwrap().unwrap(), "one");
+    assert!(next(&mut receiver).await.is_none());
+    assert_eq!(receiver.take_trailers().unwrap()["x-sum"], "1");
+    assert!(next(&mut receiver).await.is_none() && receiver.take_trailers().is_none());
+}
+
+#[tokio::test]
 async fn a_sender_dropped_unfinished_aborts() {
     let (sender, mut receiver) = channel();
     sender.try_send("half".into(), &Parker::new().unparker()).unwrap();

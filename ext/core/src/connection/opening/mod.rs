@@ -1,0 +1,130 @@
+//! What a connection begins with before HTTP, in its own task: nothing on most addresses, and on others the header of a proxy, a TLS
+//! handshake, or both. It counts as open meanwhile, and may be closed to make room for a new one.
+
+mod failure;
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::time::sleep_until;
+use tokio_rustls::TlsAcceptor;
+
+use self::failure::Failure;
+use super::{
+    Shared, Socket, begin, close, live,
+    state::ConnectionState,
+    tls_socket::{Encrypted, TlsSocket},
+};
+use crate::{
+    config::WireOptions,
+    error::Error,
+    http::{request::Peer, response::Refusal},
+    stats::{OpenConnection, handshakes::Handshake},
+    sync::now,
+    tls::Tls,
+};
+
+/// What comes before HTTP on the connections of an address.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    tls: Option<Arc<Tls>>,
+}
+
+impl Opening {
+    /// Reads what the connections of an address need; `None` where nothing comes before HTTP.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_configuration`] for a certificate or key that cannot be used.
+    pub(crate) fn of(wire: &WireOptions) -> Result<Option<Arc<Self>>, Error> {
+        let Some(options) = &wire.tls else { return Ok(None) };
+        Ok(Some(Arc::new(Self { tls: Some(Tls::load(options)?) })))
+    }
+}
+
+/// Opens a connection, and serves it until it is closed.
+pub(crate) async fn open<S: Socket>(
+    socket: S,
+    mut peer: Peer,
+    opening: Arc<Opening>,
+    shared: Arc<Shared>,
+    open: OpenConnection,
+) {
+    let (accepted, accepted_in_drain) = (now(), shared.phase().is_stopping());
+    let state = |opened| ConnectionState::opened(opened, accepted);
+    match &opening.tls {
+        None => {
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
+            live(socket, service, open, false).await;
+        }
+        Some(tls) => {
+            let Some(socket) = Box::pin(shake_hands(socket, tls, &peer, accepted, &shared)).await else {
+                drop(open);
+                return shared.bounds.connections.connection_closed();
+            };
+            drop(opening);
+            peer.tls = Some(Box::new(socket.info()));
+            let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);
+            live(socket, service, open, false).await;
+        }
+    }
+}
+
+/// Shakes hands, within the time that there is for it. `None` where that failed: the connection is closed.
+async fn shake_hands<S: Socket>(
+    socket: S,
+    tls: &Tls,
+    peer: &Peer,
+    accepted: Instant,
+    shared: &Shared,
+) -> Option<TlsSocket<S>> {
+    let handshake = TlsAcceptor::from(tls.server_config()).accept(Encrypted::new(socket)).into_fallible();
+    let failed = match in_time(handshake, accepted, shared).await {
+        Ok(Ok(stream)) => {
+            let socket = TlsSocket::new(stream);
+            let kind = if socket.is_resumed() { Handshake::Resumed } else { Handshake::Complete };
+            shared.services.stats.handshakes.inc(kind);
+            return Some(socket);
+        }
+        Ok(Err((error, socket))) => {
+            let failure = Failure::of(&error);
+            let answer = failure.is_unencrypted().then(Refusal::unencrypted);
+            failure.report(peer, shared);
+            close::turn_away(socket.socket, answer.as_ref(), shared).await;
+            return None;
+        }
+        Err(failed) => failed,
+    };
+    shared.services.stats.handshakes.inc(failed);
+    None
+}
+
+/// Waits for what opens a connection, as long as it may take.
+///
+/// # Errors
+///
+/// Why it is not waited for any longer.
+async fn in_time<T>(opening: impl Future<Output = T>, accepted: Instant, shared: &Shared) -> Result<T, Handshake> {
+    let mut evictable = shared.bounds.connections.silent_connection();
+    let limit = shared.settings.timeouts.handshake_timeout;
+    let deadline = async {
+        match limit {
+            Some(limit) => sleep_until((accepted + limit).into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ending = async {
+        shared.refuses_new().await;
+        tokio::time::sleep(close::LAST_BYTES).await;
+    };
+    tokio::select! {
+        biased;
+        opened = opening => Ok(opened),
+        () = evictable.evicted() => {
+            shared.services.stats.gave_way.inc();
+            Err(Handshake::GaveWay)
+        }
+        () = deadline => Err(Handshake::Timeout),
+        () = ending => Err(Handshake::Timeout),
+        () = shared.forced() => Err(Handshake::Timeout),
+    }
+}
