@@ -25,6 +25,7 @@ pub(crate) struct EnvBuilder {
     keys: EnvKeys,
     header_keys: HeaderKeys,
     underscores: Underscores,
+    tls: TlsEnv,
 }
 
 impl EnvBuilder {
@@ -34,6 +35,7 @@ impl EnvBuilder {
             keys: EnvKeys::new(ruby),
             header_keys: HeaderKeys::default(),
             underscores,
+            tls: TlsEnv::default(),
         })
     }
 
@@ -41,6 +43,7 @@ impl EnvBuilder {
         marker.mark(self.template);
         self.keys.mark(marker);
         self.header_keys.mark(marker);
+        self.tls.mark(marker);
     }
 
     /// Makes the env of a request, all but what belongs to its exchange.
@@ -71,7 +74,7 @@ impl EnvBuilder {
         put(keys.server_protocol, protocol)?;
         // Rack 3.1 has dropped this entry, but Rails 7.2 still decides by it what to stream.
         put(keys.http_version, protocol)?;
-        put(keys.rack_url_scheme, shared(keys.http))?;
+        put(keys.rack_url_scheme, shared(if peer.tls.is_some() { keys.scheme_https } else { keys.http }))?;
         put(keys.remote_addr, bytes(&peer.remote_addr))?;
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
         self.put_headers(ruby, &mut builder, &head.headers)?;
@@ -80,6 +83,9 @@ impl EnvBuilder {
         let body_wait = times.queued.saturating_duration_since(times.received);
         builder.put(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
         self.put_host(ruby, &mut builder, head, peer)?;
+        if let Some(info) = &peer.tls {
+            self.put_tls(ruby, &mut builder, info)?;
+        }
         self.put_protocols(ruby, &mut builder, head)?;
         self.put_trailers(ruby, &mut builder, head, input)?;
         if let Some((length, io)) = input.parts() {
@@ -239,6 +245,18 @@ impl EnvBuilder {
         }
     }
 
+    /// That the connection is encrypted, and how.
+    fn put_tls(&self, ruby: &Ruby, builder: &mut HashBuilder<'_>, info: &TlsInfo) -> Result<(), Error> {
+        let keys = &self.keys;
+        builder.put(ruby.get_inner(keys.https), ruby.get_inner(keys.on))?;
+        let entries = self.tls.entries(ruby, info)?;
+        builder.put(ruby.get_inner(keys.tls), ruby.get_inner(entries.info))?;
+        match entries.certificate {
+            Some(certificate) => builder.put(ruby.get_inner(keys.peercert), ruby.get_inner(certificate)),
+            None => Ok(()),
+        }
+    }
+
     /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: an absolute target before `Host`
     /// (RFC 9112 §3.2.2), and the address that the server listens on where there is neither.
     fn put_host(&self, ruby: &Ruby, builder: &mut HashBuilder<'_>, head: &Parts, peer: &Peer) -> Result<(), Error> {
@@ -252,8 +270,8 @@ impl EnvBuilder {
         match host.map(split_port) {
             Some((host, number)) if !host.is_empty() => {
                 builder.put(name, ruby.str_from_slice(host))?;
-                let number =
-                    number.map_or_else(|| ruby.get_inner(self.keys.port_80), |number| ruby.str_from_slice(number));
+                let usual = if peer.tls.is_some() { self.keys.port_443 } else { self.keys.port_80 };
+                let number = number.map_or_else(|| ruby.get_inner(usual), |number| ruby.str_from_slice(number));
                 builder.put(port, number)
             }
             _ => {

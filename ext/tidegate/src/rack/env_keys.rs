@@ -57,6 +57,8 @@ keys! {
     rack_after_reply = "rack.after_reply",
     empty = "",
     http = "http",
+    scheme_https = "https",
+    port_443 = "443",
     http_1_1 = "HTTP/1.1",
     http_1_0 = "HTTP/1.0",
     http_2 = "HTTP/2",
