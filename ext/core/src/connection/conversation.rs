@@ -137,7 +137,6 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
-        http2: Http2::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };
@@ -149,7 +148,6 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         access_log: None,
         date: DateHeader::default(),
         warnings: Arc::new(Warnings::reported_to(Arc::new(|_| {}))),
-        date: DateHeader::default(),
         siblings: None,
     };
     (Shared::new(settings, services, 1000), phase)
