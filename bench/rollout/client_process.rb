@@ -1,12 +1,13 @@
 # frozen_string_literal: true
 
-# The program of the process that holds the clients: `ruby client_process.rb HOST PORT RATE [KINDS]`, where KINDS are
+# The program of the process that holds the clients: `ruby client_process.rb [--tls] HOST PORT RATE [KINDS]`, where KINDS are
 # names of Client::KINDS with commas between them; without them all.
 # Writes one line per request (client, failure or "-", began at, ended at, the client's port if it had one; tab-separated) and
 # stops when its standard input ends.
 require_relative "client"
 
 Thread.abort_on_exception = true
+Rollout::Connection.encrypted = !ARGV.delete("--tls").nil?
 host, port, rate, kinds = ARGV
 lines = Queue.new
 stop = Queue.new

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "openssl"
 require "socket"
 require_relative "response"
 
@@ -17,13 +18,24 @@ module Rollout
   end
 
   class Connection
+    class << self
+      # Whether all connections from now on are encrypted.
+      attr_accessor :encrypted
+    end
+
+    # One for all, because to make it costs as much as a handshake. Nothing here is about who the server is.
+    CONTEXT = OpenSSL::SSL::SSLContext.new.tap do |context|
+      context.verify_mode = OpenSSL::SSL::VERIFY_NONE
+      context.alpn_protocols = %w[http/1.1]
+    end
+
     # Connects before `within` seconds are over. A small receive buffer makes a reader that the server has to wait for.
     def self.open(host, port, within:, receive_buffer: nil)
       target = Addrinfo.tcp(host, port)
       socket = Socket.new(target.afamily, Socket::SOCK_STREAM)
       socket.setsockopt(:SOCKET, :RCVBUF, receive_buffer) if receive_buffer
       establish(socket, target, within)
-      new(socket)
+      encrypted ? new(socket, encrypt(socket, within)) : new(socket)
     rescue SystemCallError, Failed => error
       socket&.close
       raise error if error.is_a?(Failed)
@@ -43,16 +55,35 @@ module Rollout
     end
     private_class_method :establish
 
-    def initialize(socket)
+    # The socket with TLS. A handshake that the other side ends is told apart from one that it does not take up.
+    def self.encrypt(socket, within)
+      limit = Process.clock_gettime(Process::CLOCK_MONOTONIC) + within
+      encrypted = OpenSSL::SSL::SSLSocket.new(socket, CONTEXT)
+      encrypted.sync_close = true
+      encrypted.hostname = "localhost"
+      while (wanted = encrypted.connect_nonblock(exception: false)).is_a?(Symbol)
+        left = [limit - Process.clock_gettime(Process::CLOCK_MONOTONIC), 0].max
+        ready = wanted == :wait_readable ? socket.wait_readable(left) : socket.wait_writable(left)
+        raise Failed, "timeout in handshake" unless ready
+      end
+      encrypted
+    rescue OpenSSL::SSL::SSLError, Errno::ECONNRESET, Errno::EPIPE
+      raise Failed, "cut in handshake"
+    end
+    private_class_method :encrypt
+
+    # `socket` is what is read and written, and `raw` what the kernel knows: the same where nothing is encrypted.
+    def initialize(raw, socket = raw)
+      @raw = raw
       @socket = socket
-      @socket.setsockopt(:TCP, :NODELAY, true)
+      @raw.setsockopt(:TCP, :NODELAY, true)
       @buffer = String.new(encoding: Encoding::BINARY)
       self.limit = 5.0
     end
 
     # The client's own port; nil when the connection has ended already.
     def local_port
-      @socket.local_address.ip_port
+      @raw.local_address.ip_port
     rescue SystemCallError
       nil
     end
@@ -83,10 +114,10 @@ module Rollout
     def write(bytes)
       until bytes.empty?
         written = @socket.write_nonblock(bytes, exception: false)
-        written.is_a?(Integer) ? bytes = bytes.byteslice(written..) : await { |left| @socket.wait_writable(left) }
+        written.is_a?(Integer) ? bytes = bytes.byteslice(written..) : await { |left| @raw.wait_writable(left) }
       end
       true
-    rescue Errno::EPIPE, Errno::ECONNRESET
+    rescue Errno::EPIPE, Errno::ECONNRESET, OpenSSL::SSL::SSLError
       @cut = true
       false
     end
@@ -129,12 +160,19 @@ module Rollout
     end
 
     # Waits for so many seconds at most, and not once something has come; whether it has.
-    def input?(seconds) = !@buffer.empty? || !@socket.wait_readable([seconds, 0].max).nil?
+    def input?(seconds)
+      limit = now + seconds
+      while @buffer.empty? && !came?
+        left = limit - now
+        return false unless left.positive? && @raw.wait_readable(left)
+      end
+      true
+    end
 
     # Whether the other side has closed it while nothing was asked: seen before a request is sent, as clients do.
     def stale?
       @socket.read_nonblock(1, exception: false) != :wait_readable
-    rescue SystemCallError
+    rescue SystemCallError, OpenSSL::SSL::SSLError
       true
     end
 
@@ -145,6 +183,17 @@ module Rollout
     private
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    # Whether there is something to read, or the end: of what is encrypted not all is for us.
+    def came?
+      return !@raw.wait_readable(0).nil? if @raw.equal?(@socket)
+
+      bytes = @socket.read_nonblock(65_536, exception: false)
+      @buffer << bytes if bytes.is_a?(String)
+      bytes != :wait_readable
+    rescue SystemCallError, OpenSSL::SSL::SSLError
+      true
+    end
 
     def read_until(mark)
       fill until (found = @buffer.index(mark))
@@ -171,10 +220,12 @@ module Rollout
         bytes = @socket.read_nonblock(65_536, exception: false)
         return bytes unless bytes == :wait_readable
 
-        await { |left| @socket.wait_readable(left) }
+        await { |left| @raw.wait_readable(left) }
       end
     rescue Errno::ECONNRESET, Errno::EPIPE
       raise Failed, @begun ? "truncated" : "reset"
+    rescue OpenSSL::SSL::SSLError # the end came without close_notify
+      raise Failed, @begun ? "truncated" : "cut before response"
     end
 
     def await

@@ -23,24 +23,25 @@ module Rollout
 
     module_function
 
-    def build(name, place:, tidegate:)
+    # With a certificate the proxies encrypt on both sides; those that pass bytes on need none.
+    def build(name, place:, tidegate:, certificate: nil)
       case name
       when "picker" then Picker.new(place:)
-      when "haproxy" then HAProxy.new(place:)
-      when "haproxy-retries" then HAProxy.new(place:, retries: 3)
-      when "haproxy-probe" then probing(place, tidegate)
-      when "nginx" then Nginx.new(place:)
-      when "nginx-no-retry" then Nginx.new(place:, next_upstream: false)
+      when "haproxy" then HAProxy.new(place:, certificate:)
+      when "haproxy-retries" then HAProxy.new(place:, certificate:, retries: 3)
+      when "haproxy-probe" then probing(place, tidegate, certificate)
+      when "nginx" then Nginx.new(place:, certificate:)
+      when "nginx-no-retry" then Nginx.new(place:, certificate:, next_upstream: false)
       when "kube-proxy" then KubeProxy.new(place:)
       else raise Rig::Unavailable, "unknown data plane #{name.inspect}: #{NAMES.keys.join(', ')}"
       end
     end
 
     # Tidegate has a path for load balancers; of any other server the app is asked.
-    def probing(place, tidegate)
-      return HAProxy.new(place:, probe: "/readyz", &:admin_port) if tidegate
+    def probing(place, tidegate, certificate)
+      return HAProxy.new(place:, certificate:, probe: "/readyz", &:admin_port) if tidegate
 
-      HAProxy.new(place:, probe: "/", &:port)
+      HAProxy.new(place:, certificate:, probe: "/", &:port)
     end
   end
 end

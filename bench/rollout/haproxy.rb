@@ -16,10 +16,11 @@ module Rollout
 
     attr_reader :address
 
-    # `retries` to connect, the last of them to another pod; `probe`: the path and a block from pod to port of the health check.
-    def initialize(place:, retries: 0, probe: nil, &probe_port)
+    # `retries` to connect, the last of them to another pod; `probe`: the path and a block from pod to port of the health check. With a
+    # `certificate` clients encrypt, and so does haproxy towards the pods.
+    def initialize(place:, retries: 0, probe: nil, certificate: nil, &probe_port)
       program = Programs.find("haproxy")
-      @retries, @probe, @probe_port = retries, probe, probe_port
+      @retries, @probe, @probe_port, @certificate = retries, probe, probe_port, certificate
       @dir = Dir.mktmpdir("rollout")
       @runtime = File.join(@dir, "runtime.sock")
       @slots = {}
@@ -83,6 +84,9 @@ module Rollout
       sockets&.each(&:close)
     end
 
+    # The probe is the admin listener's, which is not encrypted.
+    def encrypted = (" ssl verify none no-check-ssl" if @certificate)
+
     def state(pod, state) = tell("set server pods/s#{@slots.fetch(pod)} state #{state}")
 
     def tell(command)
@@ -101,7 +105,7 @@ module Rollout
     end
 
     def configuration(front, runtime)
-      servers = (1..SLOTS).map { |n| "  server s#{n} 127.0.0.1:1 disabled#{' check inter 1s fall 2 rise 1' if @probe}" }.join("\n")
+      servers = (1..SLOTS).map { |n| "  server s#{n} 127.0.0.1:1 disabled#{encrypted}#{' check inter 1s fall 2 rise 1' if @probe}" }.join("\n")
       <<~CONFIG
         global
           stats socket fd@#{runtime} level admin
@@ -116,7 +120,7 @@ module Rollout
           timeout server 10s
           timeout http-keep-alive 30s
         frontend clients
-          bind #{front}
+          bind #{front}#{" ssl crt #{@certificate.both}" if @certificate}
           default_backend pods
         backend pods
           balance roundrobin

@@ -9,11 +9,12 @@ module Rollout
   class Load
     PROGRAM = File.expand_path("client_process.rb", __dir__)
 
-    # `inside` is put before the command, to run it in a network of ours; `clients` are the kinds of them, nil for all.
-    def initialize(host:, port:, rate:, inside: [], clients: nil, &report)
+    # `inside` is put before the command, to run it in a network of ours; `clients` are the kinds of them, nil for all; with `tls`
+    # they encrypt.
+    def initialize(host:, port:, rate:, inside: [], clients: nil, tls: false, &report)
       theirs, @stdin = IO.pipe
       @complaints = []
-      command = [*inside, RbConfig.ruby, PROGRAM, host, port.to_s, rate.to_s, *clients&.join(",")]
+      command = [*inside, RbConfig.ruby, PROGRAM, *("--tls" if tls), host, port.to_s, rate.to_s, *clients&.join(",")]
       @child = Rig::Child.new(command, name: "clients", redirects: { in: theirs }, keep: 10) { |line| take(line, report) }
       theirs.close
     end

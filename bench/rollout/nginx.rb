@@ -15,9 +15,9 @@ module Rollout
     attr_reader :address
 
     # `next_upstream`: whether another pod is asked when one fails, as nginx does by default.
-    def initialize(place:, next_upstream: true)
+    def initialize(place:, next_upstream: true, certificate: nil)
       program = Programs.find("nginx")
-      @next_upstream = next_upstream
+      @next_upstream, @certificate = next_upstream, certificate
       @dir = Dir.mktmpdir("rollout")
       File.chmod(0o755, @dir) # a worker that gave up root looks into it
       @address = [place.client_host, place.port(place.client_host, 8000)]
@@ -101,7 +101,8 @@ module Rollout
           map $http_upgrade $connection_upgrade { default upgrade; '' close; }
           #{upstream}
           server {
-            listen #{@address.join(':')} backlog=1024;
+            listen #{@address.join(':')} backlog=1024#{' ssl' if @certificate};
+            #{"ssl_certificate #{@certificate.cert}; ssl_certificate_key #{@certificate.key};" if @certificate}
             location / { #{location} }
           }
         }
@@ -117,7 +118,7 @@ module Rollout
     def location
       return "return 503;" if @pods.empty?
 
-      ["proxy_pass http://pods;", "proxy_http_version 1.1;", "proxy_buffering off;",
+      ["proxy_pass http#{'s' if @certificate}://pods;", "proxy_http_version 1.1;", "proxy_buffering off;",
        "proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $connection_upgrade;",
        ("proxy_next_upstream off;" unless @next_upstream)].compact.join(" ")
     end

@@ -9,6 +9,7 @@ require_relative "place"
 require_relative "scenario"
 require_relative "settings"
 require_relative "tally"
+require_relative "../support/certificate"
 
 # One run: pods behind a data plane, clients in front of it, a scenario in the middle; and its result.
 module Rollout
@@ -61,7 +62,8 @@ module Rollout
 
     def build
       @place = Place.new(@settings.apart? ? Network.new(delay: @settings.rtt / 2) : nil)
-      @data_plane = DataPlanes.build(@settings.data_plane, place: @place, tidegate: @settings.tidegate?)
+      encrypt if @settings.tls
+      @data_plane = DataPlanes.build(@settings.data_plane, place: @place, tidegate: @settings.tidegate?, certificate: @certificate)
       @prober = @place.apart? ? ProbeProcess.new(inside: @place.inside(:pods)) : Probe
       @endpoints = EndpointController.new(@data_plane, lag: @settings.lag) { |pods| @deployment.told(pods) }
       @deployment = Deployment.new(
@@ -70,9 +72,16 @@ module Rollout
       )
     end
 
+    # The pods have a certificate, and so has a proxy.
+    def encrypt
+      @certificate = Rig::Certificate.new
+      @kind = @kind.dup
+      @kind.command = @kind.command.map { |word| word == "tcp://{host}:{port}" ? @certificate.bind("{host}:{port}") : word }
+    end
+
     # Whatever fails of it, the rest is done too.
     def tear_down
-      [@deployment, @endpoints, @prober, @data_plane, @place].compact.each do |part|
+      [@deployment, @endpoints, @prober, @data_plane, @place, @certificate].compact.each do |part|
         part.stop
       rescue StandardError => error
         @say.call("could not stop all: #{error.message}")
@@ -82,9 +91,8 @@ module Rollout
     def under_load
       host, port = @data_plane.address
       held = Held.new(@tally)
-      load = Load.new(host:, port:, rate: @settings.rate, inside: @place.inside(:clients), clients: @settings.clients) do |outcome|
-        held.add(outcome)
-      end
+      load = Load.new(host:, port:, rate: @settings.rate, inside: @place.inside(:clients), clients: @settings.clients,
+                      tls: @settings.tls) { |outcome| held.add(outcome) }
       yield.tap { @tally.wait_for(@settings.requests, within: 60 + @settings.requests / @settings.rate) }
     ensure
       load&.stop

@@ -19,13 +19,13 @@ module Rollout
 
   Settings = Struct.new(:server, :data_plane, :scenario, :preset, :pods, :workers, :rolls, :loop, :lag, :rtt, :drain_delay, :grace,
                         :prestop, :readiness, :readiness_period, :failure_threshold, :boot, :slow, :clients, :expected, :requests, :rate,
-                        :svg, :json, :quiet, keyword_init: true) do
+                        :svg, :json, :quiet, :tls, keyword_init: true) do
     # The defaults, but for what the preset says and for what is given.
     def self.with(**changes)
       preset = changes[:preset] ? Presets.find(changes[:preset]).settings : {}
       new(server: "tidegate", data_plane: "haproxy", scenario: "rolling", pods: 2, workers: 0, rolls: 1, loop: false, lag: 2.0, rtt: 0.0,
           drain_delay: 3.0, grace: 30.0, prestop: 0.0, readiness_period: 1.0, failure_threshold: 3, boot: 0.0, slow: 1.5,
-          requests: 2000, rate: 260.0, json: false, quiet: false, **preset, **changes)
+          requests: 2000, rate: 260.0, json: false, quiet: false, tls: false, **preset, **changes)
     end
 
     def self.parse(argv)
@@ -69,7 +69,8 @@ module Rollout
     # Raises what is wrong with it.
     def validate
       complaint =
-        if !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
+        if tls && !tidegate? then "only Tidegate's pods speak TLS here"
+        elsif !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
         elsif (strangers = Array(clients) - Client::KINDS.map(&:slug)).any? then "no kind of client: #{strangers.join(', ')}"
         elsif !workers.between?(0, 16) then "a pod has 0 to 16 workers"
         elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
@@ -108,6 +109,7 @@ module Rollout
 
     def self.cluster(flag, d)
       flag.("--lag S", Float, "seconds until the load balancer hears of a change (#{d.lag})", :lag)
+      flag.("--tls", "clients encrypt, and a proxy does towards the pods as well", :tls)
       flag.("--rtt S", Float, "round trip between clients and pods, in seconds; needs root (#{d.rtt})", :rtt)
       flag.("--drain-delay S", Float, "given to Tidegate, or a command's {drain_delay} (#{d.drain_delay})", :drain_delay)
       flag.("--grace S", Float, "seconds from the deletion until KILL (#{d.grace})", :grace)

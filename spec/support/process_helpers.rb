@@ -5,10 +5,14 @@
 
 module ProcessHelpers
   # What makes servers the same wherever the specs run: in a container, the platform's time limit would cut delays.
-  USUAL = ["-C", "-", "--termination-grace", 3600].freeze
+  USUAL = ["-p", 0, "-o", "127.0.0.1", "-C", "-", "--termination-grace", 3600].freeze
 
-  # A free port; an encrypted one with SPEC_TLS.
-  def self.place = ENV.key?("SPEC_TLS") ? ["-b", Certificates.bind] : ["-p", 0, "-o", "127.0.0.1"]
+  # The same on an encrypted port, where +tls+ says so, or SPEC_TLS for all.
+  def self.usual(tls: nil)
+    return USUAL unless tls.nil? ? ENV.key?("SPEC_TLS") : tls
+
+    ["-b", Certificates.bind, *USUAL.drop(4)]
+  end
 
   # Starts `tidegate` with a rackup file of spec/fixtures and waits until it serves on a free port.
   def serve(fixture, *arguments, **)
@@ -16,15 +20,15 @@ module ProcessHelpers
   end
 
   # The same without the waiting.
-  def boot(fixture, *arguments, env: {}, **)
-    start(*ProcessHelpers.place, *USUAL, *arguments, fixture(fixture), env: rendezvous.env.merge(env), **)
+  def boot(fixture, *arguments, env: {}, tls: nil, **)
+    start(*ProcessHelpers.usual(tls:), *arguments, fixture(fixture), env: rendezvous.env.merge(env), **)
   end
 
   # The same as a process with a controlling terminal of its own, or, as a service, without any.
   def boot_with_terminal(fixture, *arguments, terminal: true, **)
     require "pty"
     _, slave = @terminal = PTY.open
-    command = ["setsid", *("-c" if terminal), *ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", *ProcessHelpers.place, *USUAL, *arguments, fixture(fixture)]
+    command = ["setsid", *("-c" if terminal), *ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", *ProcessHelpers.usual, *arguments, fixture(fixture)]
     track(ServerProcess.new(command.map(&:to_s), pgroup: nil, in: terminal ? slave : File::NULL, **))
   end
 

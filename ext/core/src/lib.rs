@@ -17,6 +17,7 @@
 //! | 9 | `connection` | one task for each connection: its state, deadlines and close |
 //! | 10 | `admin` | the admin listener's endpoints |
 //! | 11 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
+//! | 12 | `fuzzing` | what `fuzz` feeds with any bytes; not there without the feature of that name |
 //!
 //! # What takes part
 //!
@@ -33,6 +34,8 @@ mod connection;
 mod drain;
 mod error;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod log;

@@ -30,7 +30,8 @@ module Tidegate
       # Whether it is the socket of a +configured+ address. A socket on all addresses of one IP version is one on all of the other too:
       # both cannot be bound.
       def serves?(configured)
-        plain, address = [configured, self.address].map { |text| text.sub(/\?.*/m, "").sub(/\Assl:/, "tcp:") }
+        # Whatever is spoken there. With port 0 there may be one of each.
+        plain, address = [configured, self.address].map { |text| text.sub(/\?.*/m, "").sub(%r{\Assl:(?!.*:0\z)}, "tcp:") }
         return true if address == plain
         return same_file?(address, plain) if outlives && address.start_with?("unix:") && plain.start_with?("unix:")
         return false unless outlives

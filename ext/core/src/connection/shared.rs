@@ -11,7 +11,7 @@ use http::request::Parts;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, siblings::Siblings};
+use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, opening::HandshakeThread, siblings::Siblings};
 use crate::{
     config::{AddedHeaders, Config, Forwarding, Http2, Limits, Probes, Timeouts},
     drain::Traffic,
@@ -95,6 +95,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: Arc<ConnectionLimit>,
     /// How many bytes of bodies may be in memory.
     pub(crate) bodies: Arc<Budget>,
+    /// Where handshakes are computed.
+    pub(super) handshakes: HandshakeThread,
     /// Has memory given back after a rush.
     pub(crate) memory: MemoryTrim,
 }
@@ -106,6 +108,7 @@ impl Shared {
         let bounds = Bounds {
             connections: ConnectionLimit::new(limits.max_connections.value().map_or(room, |limit| limit as u64)),
             bodies: Budget::new(limits.buffer_limit),
+            handshakes: HandshakeThread::default(),
             memory: MemoryTrim::default(),
         };
         Arc::new(Self {

@@ -13,6 +13,7 @@ use std::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::opening::Opening;
 use crate::{
     cluster::{
         Member,
@@ -35,6 +36,8 @@ pub(crate) struct Siblings {
     /// No sibling has taken what is in the adoption queue: this worker serves its connections to their end.
     alone: AtomicBool,
     queue: Arc<DispatchQueue>,
+    /// What comes before HTTP on each of the listeners.
+    openings: Vec<Option<Arc<Opening>>>,
 }
 
 /// A request that has run for so long may well run for longer. To hand a connection over takes some 50 microseconds, of two workers.
@@ -42,14 +45,24 @@ const LONG: Duration = Duration::from_millis(1);
 
 impl Siblings {
     /// Of the worker with this place and this queue.
-    pub(crate) fn new(member: Member, queue: Arc<DispatchQueue>, hands_over: bool) -> Self {
+    pub(crate) fn new(
+        member: Member,
+        queue: Arc<DispatchQueue>,
+        hands_over: bool,
+        openings: Vec<Option<Arc<Opening>>>,
+    ) -> Self {
         let (turned_away, alone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { member, queue, hands_over, adoption_room: OnceLock::new(), turned_away, alone }
+        Self { member, queue, hands_over, adoption_room: OnceLock::new(), turned_away, alone, openings }
     }
 
     /// This worker's own place.
     pub(crate) fn member(&self) -> &Member {
         &self.member
+    }
+
+    /// What comes before HTTP on the listener in that place, if there is one and anything does.
+    pub(crate) fn opening(&self, listener: u8) -> Option<&Arc<Opening>> {
+        self.openings.get(usize::from(listener))?.as_ref()
     }
 
     /// Where siblings put connections for this worker.

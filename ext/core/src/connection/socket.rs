@@ -110,7 +110,7 @@ impl Socket for UnixStream {
 }
 
 /// In-memory connections of the wire tests.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Socket for tokio::io::DuplexStream {
     fn unread(&self) -> usize {
         0

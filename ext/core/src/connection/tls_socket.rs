@@ -6,6 +6,7 @@ use std::{
     os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use rustls::{HandshakeKind, server::ServerConnection};
@@ -13,12 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::socket::{Released, Socket};
-use crate::tls::TlsInfo;
+use crate::{sync::now, tls::TlsInfo};
 
 /// The most plaintext in a record, and how many bytes more its ciphertext has at most: header, content type and tag, or in TLS 1.2
 /// header, nonce and tag.
 const RECORD: usize = 16 * 1024;
 const OVERHEAD: u64 = 29;
+/// A record that has come in part is something that comes in, for so long: a client could keep the connection with it.
+const RECORD_TAKES: Duration = Duration::from_secs(2);
 
 /// A socket whose handshake is complete. In a box, because it is moved and rustls' state is large.
 pub(super) struct TlsSocket<S> {
@@ -71,7 +74,7 @@ impl<S: Socket> Socket for TlsSocket<S> {
     /// More than what the app will see: alerts, and what a record has beside its content, are among it.
     fn unread(&self) -> usize {
         let decrypted = usize::from(!self.session().wants_read());
-        let begun = usize::from(self.socket().records.is_within());
+        let begun = usize::from(self.socket().record_since.is_some_and(|since| now() < since + RECORD_TAKES));
         self.socket().socket.unread() + decrypted + begun
     }
 
@@ -145,6 +148,8 @@ pub(super) struct Encrypted<S> {
     /// Bytes written.
     written: u64,
     records: Records,
+    /// When the record came of which the rest is still to come.
+    record_since: Option<Instant>,
     began: bool,
 }
 
@@ -162,7 +167,7 @@ impl std::error::Error for Unencrypted {}
 
 impl<S> Encrypted<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, written: 0, records: Records::default(), began: false }
+        Self { socket, written: 0, records: Records::default(), record_since: None, began: false }
     }
 }
 
@@ -176,6 +181,7 @@ impl<S: Socket> AsyncRead for Encrypted<S> {
             return Poll::Ready(Err(io::Error::other(Unencrypted)));
         }
         this.records.came(new);
+        this.record_since = this.records.is_within().then(|| this.record_since.unwrap_or_else(now));
         Poll::Ready(Ok(()))
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Warnings {
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
+    unsendable: RateLimit,
 }
 
 impl fmt::Debug for Warnings {
@@ -123,6 +124,11 @@ impl Warnings {
             actual,
             unsaid,
         });
+    }
+
+    /// What the app wrote to a stream that it has hijacked cannot be sent.
+    pub(crate) fn unsendable(&self, why: &str, now: Instant) {
+        self.report_within(APP_INTERVAL, &self.unsendable, now, |more| LogEvent::Unsendable { why, more });
     }
 
     fn report<'a>(&self, limit: &RateLimit, now: Instant, event: impl FnOnce(u64) -> LogEvent<'a>) {

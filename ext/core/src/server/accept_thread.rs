@@ -167,7 +167,7 @@ impl Accepting {
             return mem::take(&mut self.listeners);
         }
         // The kernel wakes no other worker for a connection that it has woken this one for.
-        self.sources().for_each(|source| drop(self.take(source).map(|incoming| self.pass(incoming))));
+        self.sources().for_each(|source| drop(self.take(source).map(|incoming| self.pass(source, incoming))));
         Vec::new()
     }
 
@@ -235,7 +235,7 @@ impl Accepting {
                 if self.failing.recovered() {
                     (self.observer)(&LogEvent::AcceptRecovered);
                 }
-                self.pass(incoming);
+                self.pass(source, incoming);
             }
             // Another worker was quicker, or the client has gone. What is no message is closed.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || gone_already(&error) => {}
@@ -257,16 +257,17 @@ impl Accepting {
     }
 
     /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
-    fn pass(&self, incoming: Incoming) {
-        // What comes before HTTP is for the process that accepts.
+    fn pass(&self, source: u64, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
-            && newcomer.is_plain()
             && self.siblings.would_help()
             && let Some(sibling) = self.siblings.idle_one()
         {
             let one_shot = self.shared.phase().is_stopping();
-            let traits = Traits { fresh: true, for_request: true, one_shot, ..Traits::default() };
-            if self.siblings.send(sibling, newcomer.as_fd(), traits, &[]).is_ok() {
+            let opens = !newcomer.is_plain();
+            let traits = Traits { fresh: true, for_request: true, one_shot, opens, ..Traits::default() };
+            let listener = [u8::try_from(source).unwrap_or(u8::MAX)];
+            let said = if opens { &listener[..] } else { &[] };
+            if self.siblings.send(sibling, newcomer.as_fd(), traits, said).is_ok() {
                 self.shared.services.stats.accepted.inc();
                 return;
             }

@@ -20,6 +20,7 @@ use crate::{
     connection::{self, Shared},
     log::event::LogEvent,
     server::listener::{Accepted, AcceptedSocket, Listener, gone_already},
+    stats::OpenConnection,
     sync::{inline_task, now},
 };
 
@@ -150,24 +151,28 @@ impl Acceptor {
     }
 
     fn spawn(&self, accepted: Accepted) {
-        let open = self.shared.services.stats.connection_accepted();
-        let shared = self.shared.clone();
-        let Accepted { socket, peer, opening } = accepted;
-        match (socket, opening) {
-            (AcceptedSocket::Tcp(socket), None) => {
-                self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
-            }
-            (AcceptedSocket::Unix(socket), None) => {
-                self.shared.tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
-            }
-            (AcceptedSocket::Tcp(socket), Some(opening)) => {
-                self.shared.tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
-            }
-            (AcceptedSocket::Unix(socket), Some(opening)) => {
-                self.shared.tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
-            }
-        };
+        spawn(accepted, self.shared.services.stats.connection_accepted(), &self.shared);
     }
+}
+
+/// Serves a connection in a task of its own.
+pub(super) fn spawn(accepted: Accepted, open: OpenConnection, shared: &Arc<Shared>) {
+    let Accepted { socket, peer, opening } = accepted;
+    let (tasks, shared) = (&shared.tasks, shared.clone());
+    match (socket, opening) {
+        (AcceptedSocket::Tcp(socket), None) => {
+            tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
+        }
+        (AcceptedSocket::Unix(socket), None) => {
+            tasks.spawn(inline_task::task(connection::serve(socket, peer, shared, open)))
+        }
+        (AcceptedSocket::Tcp(socket), Some(opening)) => {
+            tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
+        }
+        (AcceptedSocket::Unix(socket), Some(opening)) => {
+            tasks.spawn(inline_task::task(connection::open(socket, peer, opening, shared, open)))
+        }
+    };
 }
 
 /// Returns when there is room for the connection that was accepted: a silent one is told to close; where none is silent, this

@@ -9,7 +9,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    acceptor::make_room,
+    acceptor::{self, make_room},
     listener::{Accepted, AcceptedSocket, Newcomer},
 };
 use crate::{
@@ -101,9 +101,19 @@ pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
     }
     let Ok(accepted) = Newcomer::of_descriptor(socket).and_then(Newcomer::accepted) else { return };
     let open = shared.services.stats.connection_taken_over();
-    if read_ahead.is_empty() {
+    if read_ahead.is_empty() || traits.opens {
         // It may have nothing to say yet: what its sender has claimed is there for others.
         shared.services.queue.publish_room();
+    }
+    if traits.opens {
+        let listener = read_ahead.first().copied();
+        let siblings = shared.services.siblings.as_ref();
+        // There is no such listener where the sender was of another image of the cluster.
+        let opening = listener.zip(siblings).and_then(|(listener, siblings)| siblings.opening(listener)).cloned();
+        if opening.is_some() {
+            acceptor::spawn(Accepted { opening, ..accepted }, open, shared);
+        }
+        return;
     }
     let begin = (traits, &read_ahead[..]);
     let Accepted { socket, peer, .. } = accepted;

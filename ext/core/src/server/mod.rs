@@ -323,6 +323,7 @@ impl Server {
         let room = descriptors::room_for_connections(self.queue.max_threads());
         let (member, control) = self.member.unzip();
         let hand_over = self.config.cluster.hand_over;
+        let openings = self.bound.iter().map(Bound::opening).collect();
         let services = Services {
             queue: self.queue.clone(),
             stats: self.stats.clone(),
@@ -331,7 +332,9 @@ impl Server {
             access_log: self.access,
             warnings: Arc::new(Warnings::reported_to(observer.clone())),
             date: DateHeader::default(),
-            siblings: member.clone().map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over))),
+            siblings: member
+                .clone()
+                .map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over, openings))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
 use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
-use tidegate_core::{Peer, RawTarget, Trailers};
+use tidegate_core::{Peer, RawTarget, TlsInfo, Trailers};
 
 use crate::rack::{
     early_hints::EarlyHints,
@@ -26,6 +26,7 @@ pub(crate) struct EnvBuilder {
     keys: EnvKeys,
     header_keys: HeaderKeys,
     underscores: Underscores,
+    tls: TlsEnv,
 }
 
 impl EnvBuilder {
@@ -35,6 +36,7 @@ impl EnvBuilder {
             keys: EnvKeys::new(ruby),
             header_keys: HeaderKeys::default(),
             underscores,
+            tls: TlsEnv::default(),
         })
     }
 
@@ -42,6 +44,7 @@ impl EnvBuilder {
         marker.mark(self.template);
         self.keys.mark(marker);
         self.header_keys.mark(marker);
+        self.tls.mark(marker);
     }
 
     /// Makes the env of a request, all but what belongs to its exchange.

@@ -47,6 +47,8 @@ pub(crate) struct Traits {
     pub(crate) for_request: bool,
     /// Its next response says `close`.
     pub(crate) one_shot: bool,
+    /// Nothing was read from it, and HTTP does not come first: the place of its listener among all is what comes along as read ahead.
+    pub(crate) opens: bool,
     /// It is none: the socket is for the reply to a question, and the question is what was read ahead.
     pub(crate) question: bool,
 }
@@ -56,6 +58,7 @@ impl Traits {
     const FOR_REQUEST: u8 = 2;
     const ONE_SHOT: u8 = 4;
     const QUESTION: u8 = 8;
+    const OPENS: u8 = 16;
 
     fn to_byte(self) -> u8 {
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
@@ -63,6 +66,7 @@ impl Traits {
             | bit(self.for_request, Self::FOR_REQUEST)
             | bit(self.one_shot, Self::ONE_SHOT)
             | bit(self.question, Self::QUESTION)
+            | bit(self.opens, Self::OPENS)
     }
 
     fn of_byte(byte: u8) -> Self {
@@ -72,6 +76,7 @@ impl Traits {
             for_request: has(Self::FOR_REQUEST),
             one_shot: has(Self::ONE_SHOT),
             question: has(Self::QUESTION),
+            opens: has(Self::OPENS),
         }
     }
 }

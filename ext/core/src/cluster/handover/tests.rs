@@ -11,16 +11,18 @@ fn handover() -> Handover {
     Handover::create(2, None).unwrap()
 }
 
-const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, question: false };
+const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false };
 
 #[test]
 fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
     let handover = handover();
     let inbox = handover.inbox(1);
     let (mut client, socket) = UnixStream::pair().unwrap();
-    for traits in
-        [FOR_REQUEST, Traits { fresh: true, for_request: false, one_shot: true, question: false }, Traits::default()]
-    {
+    for traits in [
+        FOR_REQUEST,
+        Traits { fresh: true, for_request: false, one_shot: true, opens: true, question: false },
+        Traits::default(),
+    ] {
         assert!(!inbox.holds_messages());
         inbox.send(socket.as_fd(), traits, b"GET / HT").unwrap();
         assert!(inbox.holds_messages() || cfg!(not(target_os = "linux")));

@@ -2,6 +2,7 @@
 //! handshake, or both. It counts as open meanwhile, and may be closed to make room for a new one.
 
 mod failure;
+mod handshake_thread;
 mod proxy;
 
 use std::{sync::Arc, time::Instant};
@@ -10,6 +11,7 @@ use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
 
 use self::failure::Failure;
+pub(super) use self::handshake_thread::HandshakeThread;
 use super::{
     Shared, Socket, begin, close, live,
     socket::Peek,
@@ -100,20 +102,22 @@ async fn shake_hands<S: Socket>(
     shared: &Shared,
 ) -> Option<TlsSocket<S>> {
     let handshake = TlsAcceptor::from(tls.server_config()).accept(Encrypted::new(socket)).into_fallible();
-    let failed = match in_time(handshake, accepted, shared).await {
-        Ok(Ok(stream)) => {
+    let failed = match in_time(shared.bounds.handshakes.run(handshake), accepted, shared).await {
+        Ok(Ok(Ok(stream))) => {
             let socket = TlsSocket::new(stream);
             let kind = if socket.is_resumed() { Handshake::Resumed } else { Handshake::Complete };
             shared.services.stats.handshakes.inc(kind);
             return Some(socket);
         }
-        Ok(Err((error, socket))) => {
+        Ok(Ok(Err((error, socket)))) => {
             let failure = Failure::of(&error);
             let answer = failure.is_unencrypted().then(Refusal::unencrypted);
             failure.report(peer, shared);
             close::turn_away(socket.socket, answer.as_ref(), shared).await;
             return None;
         }
+        // The thread has gone with the server, or rustls has panicked.
+        Ok(Err(_)) => Handshake::ClientGone,
         Err(failed) => failed,
     };
     shared.services.stats.handshakes.inc(failed);

@@ -14,6 +14,7 @@ mod siblings;
 mod slow_clients;
 mod spill;
 mod state;
+mod tls;
 
 use std::{
     pin::Pin,
@@ -83,7 +84,7 @@ impl Harness {
             None => DispatchQueue::new(limits.max_queue, limits.queue_timeout, 1, stats.clone()),
         };
         queue.limit_requests(request_timeout);
-        let siblings = member.map(|member| Arc::new(Siblings::new(member, queue.clone(), true)));
+        let siblings = member.map(|member| Arc::new(Siblings::new(member, queue.clone(), true, Vec::new())));
         let (phase, phases) = watch::channel(Phase::Ready);
         let worker = queue.register();
         let told = Arc::new(Mutex::new(Vec::new()));

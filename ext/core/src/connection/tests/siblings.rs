@@ -116,7 +116,7 @@ async fn received(sibling: &Member) -> Message {
     }
 }
 
-const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, question: false };
+const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false };
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_would_wait_goes_with_its_connection_to_an_idle_sibling() {

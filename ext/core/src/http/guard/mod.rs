@@ -129,8 +129,11 @@ impl Guard {
     }
 }
 
-#[cfg(test)]
-mod agreement;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod agreement;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod reading;
 
 #[cfg(test)]
 mod tests;

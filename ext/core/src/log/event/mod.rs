@@ -217,6 +217,13 @@ pub enum LogEvent<'a> {
         /// How many more there have been since the last line of this kind.
         unsaid: u64,
     },
+    /// An app has hijacked a stream of HTTP/2, and what it wrote there cannot be sent.
+    Unsendable {
+        /// Why not: the end of a sentence about it.
+        why: &'a str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// A request has exceeded `request_timeout`, and its thread does not come back from the app.
     Stuck {
         /// The request's method.
@@ -270,6 +277,7 @@ impl LogEvent<'_> {
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
+            Self::Unsendable { .. } => "unsendable",
             Self::Stuck { .. } => "stuck",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
@@ -296,6 +304,7 @@ impl LogEvent<'_> {
             | Self::Unattended { .. }
             | Self::LinesLost(_)
             | Self::WrongLength { .. }
+            | Self::Unsendable { .. }
             | Self::Stuck { .. }
             | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),

@@ -113,6 +113,11 @@ impl fmt::Display for LogEvent<'_> {
             Self::WrongLength { method, path, declared, actual, unsaid } => {
                 wrong_length(f, [method, path], [*declared, *actual], *unsaid)
             }
+            Self::Unsendable { why, more } => write!(
+                f,
+                "the app has hijacked a stream of HTTP/2, and what it wrote there cannot be sent: {why}{}",
+                repeated(*more)
+            ),
             Self::Stuck { method, path, held } => write!(
                 f,
                 "{method} {path}: the app has had it for {}, and its thread does not come back although it was interrupted \

@@ -143,6 +143,11 @@ impl Bound {
         }
     }
 
+    /// What comes before HTTP, where anything does.
+    pub(crate) fn opening(&self) -> Option<Arc<Opening>> {
+        self.opening.clone()
+    }
+
     /// What its connections are encrypted with, where they are.
     pub(super) fn tls(&self) -> Option<&Arc<Tls>> {
         self.opening.as_ref()?.tls()
