@@ -108,7 +108,7 @@ async fn a_connection_that_ends_before_its_header_is_no_fault() {
         serving.await.unwrap();
     }
     assert_eq!(harness.told(), Vec::<String>::new());
-    assert_eq!(harness.shared.services.stats.proxy_refused.total(), 0);
+    assert_eq!(harness.shared.services.stats.snapshot().proxy_refused, 0);
 }
 
 #[tokio::test]
