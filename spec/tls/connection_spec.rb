@@ -88,6 +88,22 @@ RSpec.describe "a TLS connection", :in_process do
     end
   end
 
+  it "is told with the client's certificate, where the client shows one" do
+    authority = File.join(Certificates::DIRECTORY, "authority.pem")
+    File.write(authority, Certificates.authority.certificate.to_pem)
+    app = ->(env) { [200, {}, [[env["puma.peercert"].class, env["puma.peercert"]&.subject, env["tidegate.tls"][:client_certificates].size].inspect]] }
+    server = Tidegate::Server.new(app, bind: "#{Certificates.bind}&verify_mode=peer&ca=#{authority}", silent: true).start
+    servers << server
+    certificate, key = Certificates.authority.sign("a client")
+    with = connect_tls(server) do |context|
+      context.cert = certificate
+      context.key = key
+    end
+
+    expect(Array.new(2) { with.get("/").body }).to all(match(/\A\[OpenSSL::X509::Certificate, #<.*CN=a client.*>, 1\]\z/))
+    expect(connect_tls(server).get("/").body).to eq("[NilClass, nil, 0]")
+  end
+
   it "goes on with the session of an earlier one" do
     server = serve(admin: "tcp://127.0.0.1:0") { |env| [200, {}, [env["tidegate.tls"][:resumed].to_s]] }
     sessions = []

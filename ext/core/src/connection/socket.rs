@@ -109,6 +109,14 @@ impl Socket for UnixStream {
     }
 }
 
+/// No header of a proxy comes in memory.
+#[cfg(test)]
+impl Peek for tokio::io::DuplexStream {
+    async fn peek(&self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
 /// In-memory connections of the wire tests.
 #[cfg(any(test, feature = "fuzzing"))]
 impl Socket for tokio::io::DuplexStream {

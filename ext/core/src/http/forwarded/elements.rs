@@ -50,8 +50,11 @@ fn is_escaped(before: &[u8]) -> bool {
     before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
+/// A name and its value, without the quotes.
+pub(super) type NameAndValue<'a> = (&'a [u8], Cow<'a, [u8]>);
+
 /// The pairs of an element: `for=192.0.2.1;proto=https;by="[2001:db8::1]"`.
-pub(super) fn pairs(element: &[u8]) -> Result<Vec<(&[u8], Cow<'_, [u8]>)>, Malformed> {
+pub(super) fn pairs(element: &[u8]) -> Result<Vec<NameAndValue<'_>>, Malformed> {
     let (mut pairs, mut rest) = (Vec::with_capacity(4), element);
     loop {
         let (name, value, behind) = pair(rest.trim_ascii_start())?;

@@ -152,8 +152,11 @@ fn read_forwarded(headers: &HeaderMap, forwarding: &Forwarding) -> Result<Forwar
     Ok(told)
 }
 
-/// What one proxy told: where the request came to it from, unless it hides that, by which scheme, and for which host.
-fn hop(element: &[u8]) -> Result<(Option<SocketAddr>, Option<bool>, Option<String>), Malformed> {
+/// What one proxy told: where the request came to it from, unless it hides that, whether encrypted, and for which host.
+type Hop = (Option<SocketAddr>, Option<bool>, Option<String>);
+
+/// Reads what one proxy told.
+fn hop(element: &[u8]) -> Result<Hop, Malformed> {
     let [mut from, mut proto, mut host, mut by] = [const { None }; 4];
     for (name, value) in pairs(element)? {
         let field = match name.to_ascii_lowercase().as_slice() {

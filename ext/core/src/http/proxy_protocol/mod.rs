@@ -52,14 +52,17 @@ impl ProxyInfo {
     }
 }
 
+/// A header with its length, or `None` where more bytes are needed.
+type Reading = Result<Option<(usize, ProxyInfo)>, ProxyRefused>;
+
 /// Reads the header at the beginning of `bytes`. Returns it with its length, or `None` where more bytes are needed; then all
 /// that there are belong to the header.
 ///
 /// # Errors
 ///
 /// Why the connection is to be refused.
-pub(crate) fn read(bytes: &[u8], versions: ProxyVersions) -> Result<Option<(usize, ProxyInfo)>, ProxyRefused> {
-    let (read, spoken): (fn(&[u8]) -> Result<Option<(usize, ProxyInfo)>, ProxyRefused>, _) = match bytes.first() {
+pub(crate) fn read(bytes: &[u8], versions: ProxyVersions) -> Reading {
+    let (read, spoken): (fn(&[u8]) -> Reading, _) = match bytes.first() {
         None => return Ok(None),
         Some(_) if begins(bytes, v1::PREFIX) => (v1::read, versions != ProxyVersions::V2),
         Some(_) if begins(bytes, v2::SIGNATURE) => (v2::read, versions != ProxyVersions::V1),
