@@ -7,7 +7,7 @@ Dir[File.join(__dir__, "conformance/*.rb")].each { |file| require file }
 
 RSpec.describe "conformance of HTTP/2", :in_process do
   let(:server) do
-    run_server(lint: false) do |env|
+    run_server(lint: false, tls:) do |env|
       case env["PATH_INFO"]
       when "/path", "/env" then [200, {}, [env["PATH_INFO"] == "/path" ? env["REQUEST_URI"] || env["PATH_INFO"] : "#{env["REQUEST_METHOD"]} #{env["PATH_INFO"]}"]]
       when "/echo" then [200, {}, [env["rack.input"].read]]
@@ -39,6 +39,7 @@ RSpec.describe "conformance of HTTP/2", :in_process do
 
   after { later.close }
 
+  verbs = { connection_error: "ends the connection: ", stream_error: "refuses: ", any_error: "refuses: ", refused: "refuses: ", closed: "closes: ", fine: "" }
   sections = Conformance.cases.group_by(&:section)
 
   it "has the cases that it should" do
@@ -46,12 +47,27 @@ RSpec.describe "conformance of HTTP/2", :in_process do
     expect(Conformance.cases.map { |it| [it.section, it.name] }.tally.select { |_, count| count > 1 }).to be_empty
   end
 
-  sections.each do |section, cases|
-    describe section do
-      cases.each do |kase|
-        verb = { connection_error: "ends the connection: ", stream_error: "refuses: ", any_error: "refuses: ", refused: "refuses: ", closed: "closes: ", fine: "" }.fetch(kase.expect)
-        it "#{verb}#{kase.name}" do
-          expect(Conformance.fault(kase, server.addresses.first)).to be_nil
+  context "without TLS" do
+    let(:tls) { false }
+
+    it "RFC 9113 3.1: HTTP/2 that is asked for by Upgrade is not spoken" do
+      asked = { "connection" => "Upgrade, HTTP2-Settings", "upgrade" => "h2c", "http2-settings" => "AAMAAABkAAQAAP__" }
+
+      expect(get(server, "/", asked).status).to eq(200)
+    end
+  end
+
+  { "without TLS" => false, "over TLS" => true }.each do |where, encrypted|
+    context where do
+      let(:tls) { encrypted }
+
+      sections.each do |section, cases|
+        describe section do
+          cases.each do |kase|
+            it "#{verbs.fetch(kase.expect)}#{kase.name}" do
+              expect(Conformance.fault(kase, server.addresses.first)).to be_nil
+            end
+          end
         end
       end
     end

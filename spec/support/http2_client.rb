@@ -47,6 +47,9 @@ class HTTP2Client
     @read = Hash.new(0)
   end
 
+  # Another client on the same connection, which has requests and streams of its own.
+  def sibling = self.class.new(wire)
+
   def socket = wire.wire.socket
 
   # As Wire#request; +host+ among the headers is the authority.
@@ -144,9 +147,9 @@ class HTTP2Client
   # Whether nothing has come of its body that was not taken, and it has not ended.
   def quiet? = wire.settled? && wire.stream(stream).body.bytesize == @read[stream] && !wire.stream(stream).over?
 
-  # Gives up all that was asked for.
+  # Gives up all that was asked for and not read.
   def abort
-    @asked.each { |stream| wire.send_rst_stream(stream) }
+    wire.send_rst_stream(@asked.shift) until @asked.empty?
   end
 
   def close = wire.close

@@ -3,9 +3,6 @@
 # An HTTP/2 client that sends the very frames a spec wants, right or wrong, and reads what comes back frame by frame; with the
 # few comforts of a proper client for specs that only want a response. Over TCP, a Unix socket or TLS.
 
-require "forwardable"
-require "openssl"
-
 class HTTP2Wire
   PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".b.freeze
 
@@ -97,51 +94,10 @@ class HTTP2Wire
     values.empty? ? nil : values.join(", ")
   end
 
-  # A TLS socket with what Wire asks of a socket.
-  class TLSSocket
-    extend Forwardable
-
-    def_delegators :@tls, :close, :alpn_protocol, :ssl_version, :cipher, :peer_cert, :session_reused?, :session
-    def_delegators :@plain, :setsockopt, :wait_readable, :wait_writable
-
-    # Shakes hands on a connected socket; +options+ are those of OpenSSL::SSL::SSLContext#set_params.
-    def initialize(plain, alpn:, host: nil, **options)
-      @plain = plain
-      context = OpenSSL::SSL::SSLContext.new
-      context.set_params(verify_mode: OpenSSL::SSL::VERIFY_NONE, **options)
-      context.alpn_protocols = alpn if alpn
-      @tls = OpenSSL::SSL::SSLSocket.new(plain, context)
-      @tls.hostname = host if host
-      @tls.sync_close = true
-      shake_hands
-    end
-
-    def read_nonblock(...) = @tls.read_nonblock(...)
-
-    def write_nonblock(...) = @tls.write_nonblock(...)
-
-    # The end of our side: close_notify, with the connection still open.
-    def shutdown(_how) = @tls.stop
-
-    private
-
-    def shake_hands
-      deadline = Patience::Deadline.new("a TLS handshake")
-      loop do
-        case @tls.connect_nonblock(exception: false)
-        when :wait_readable then @plain.wait_readable(deadline.left) or deadline.over
-        when :wait_writable then @plain.wait_writable(deadline.left) or deadline.over
-        else return
-        end
-      end
-    end
-  end
-
-  # Connects, and sends and takes what opens an HTTP/2 connection, unless +handshake+ is false. +address+ is as in Wire.open;
-  # +tls+ is true, or a hash for TLSSocket. +settings+ are ours.
-  def self.open(address, tls: nil, receive_buffer: nil, handshake: true, settings: {})
-    wire = Wire.open(address, receive_buffer:)
-    wire = Wire.new(TLSSocket.new(wire.socket, alpn: ["h2"], **(tls == true ? {} : tls))) if tls
+  # Connects, and sends and takes what opens an HTTP/2 connection, unless +handshake+ is false. +address+ is as in Wire.open; over TLS,
+  # "h2" is what both have to agree on. +settings+ are ours.
+  def self.open(address, receive_buffer: nil, handshake: true, settings: {})
+    wire = address.match?(%r{\A(?:ssl|https)://}) ? open_tls(address, receive_buffer) : Wire.open(address, receive_buffer:)
     client = new(wire)
     client.handshake(settings) if handshake
     return client unless block_given?
@@ -152,6 +108,15 @@ class HTTP2Wire
       client.close
     end
   end
+
+  def self.open_tls(address, receive_buffer)
+    wire = TlsWire.open(address, receive_buffer:) { |context| context.alpn_protocols = ["h2"] }
+    chosen = wire.socket.alpn_protocol
+    raise "the server chose #{chosen.inspect}" unless chosen == "h2"
+
+    wire
+  end
+  private_class_method :open_tls
 
   # The Wire below; what the server has said in its SETTINGS; the GOAWAYs that have come; all frames that have come; the number of
   # the stream that begins next.

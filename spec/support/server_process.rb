@@ -67,11 +67,11 @@ class ServerProcess
   # Where the probes are answered.
   def admin = wait_for_line(/#{READY}.*?probes on (?<admin>[^ ;]+)/)[:admin]
 
-  # Opens a connection, for the block or until the end of the example.
-  def connect(**, &)
-    return Wire.open(address, **, &) if block_given?
+  # Opens a connection, for the block or until the end of the example. +client+ may be HTTP2Client.
+  def connect(client: Wire, **, &)
+    return client.open(address, **, &) if block_given?
 
-    Wire.open(address, **).tap { |wire| @wires << wire }
+    client.open(address, **).tap { |wire| @wires << wire }
   end
 
   # A whole exchange on a connection of its own.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# The client's side of a WebSocket (RFC 6455), over a Wire: as little as the specs need, and strict about what comes.
+# The client's side of a WebSocket, over a Wire (RFC 6455) or on a stream of an HTTP2Client (RFC 8441): as little as the specs need,
+# and strict about what comes.
 
 require "digest"
 require "json"
@@ -20,17 +21,25 @@ class WebSocket
 
   # Opens one on +wire+ and makes sure that the server agrees.
   def self.open(wire, path, protocol: nil, headers: {})
+    headers = { "sec-websocket-version" => "13", **(protocol ? { "sec-websocket-protocol" => protocol } : {}), **headers }
+    wire.is_a?(HTTP2Client) ? connect(wire, path, headers) : upgrade(wire, path, headers)
+    new(wire)
+  end
+
+  def self.upgrade(wire, path, headers)
     key = SecureRandom.base64(16)
-    wire.request("GET", path, {
-      "connection" => "Upgrade", "upgrade" => "websocket", "sec-websocket-version" => "13", "sec-websocket-key" => key,
-      **(protocol ? { "sec-websocket-protocol" => protocol } : {}), **headers
-    })
+    wire.request("GET", path, { "connection" => "Upgrade", "upgrade" => "websocket", "sec-websocket-key" => key, **headers })
     head = wire.read_until("\r\n\r\n")
     accept = head[/^sec-websocket-accept: (.*)\r$/i, 1]
     raise "not a WebSocket: #{head}" unless head.start_with?("HTTP/1.1 101 ") && accept == Digest::SHA1.base64digest(key + GUID)
-
-    new(wire)
   end
+
+  def self.connect(client, path, headers)
+    head = client.connect("websocket", path, headers).head
+    agreed = head.status == 200 && head["sec-websocket-protocol"] == headers["sec-websocket-protocol"]
+    raise "not a WebSocket: #{head.status} #{head.headers}" unless agreed && !head["sec-websocket-accept"]
+  end
+  private_class_method :upgrade, :connect
 
   def initialize(wire)
     @wire = wire

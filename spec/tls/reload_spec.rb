@@ -71,7 +71,7 @@ RSpec.describe "certificates that are replaced", :processes do
   end
 
   it "do not end the sessions that clients resume after a restart of the process" do
-    server = serve
+    server = boot("hello.ru", "-b", "ssl://127.0.0.1:0?#{pair}").ready
     session = nil
     options = { session_new_cb: ->((_, new)) { session = new }, session_cache_mode: OpenSSL::SSL::SSLContext::SESSION_CACHE_CLIENT }
     CertificateFiles.connect(server.port, **options) { |socket| CertificateFiles.get(socket) }

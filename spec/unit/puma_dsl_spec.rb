@@ -51,6 +51,20 @@ RSpec.describe Tidegate::PumaDSL do
     expect(resolve("silence_fork_callback_warning\non_worker_boot { 1 }").warnings.size).to eq(1)
   end
 
+  it "takes the client from a header where Puma does, but from proxies that are near only" do
+    configuration = resolve(%(set_remote_address header: "X-Real-IP"))
+    expect(configuration).to have_attributes(forwarded_headers: ["X-Real-IP"], trusted_proxies: %w[loopback private unix])
+    expect(configuration.warnings.last).to end_with("X-Real-IP counts from loopback and private addresses; trusted_proxies names others")
+    named = resolve(%(trusted_proxies "10.0.0.0/8"\nset_remote_address header: "X-Real-IP"))
+    expect(named).to have_attributes(trusted_proxies: ["10.0.0.0/8"])
+    expect(resolve("set_remote_address :socket").warnings.size).to eq(1)
+  end
+
+  it "serves no address without the PROXY protocol that is to have it" do
+    expect { resolve("set_remote_address proxy_protocol: :v1") }
+      .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:1: set_remote_address proxy_protocol: is written with the address here})
+  end
+
   it "takes all that Puma has for workers" do
     configuration = resolve(<<~RUBY)
       workers ENV.fetch("NO_SUCH_VARIABLE", 2)

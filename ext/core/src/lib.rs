@@ -17,6 +17,7 @@
 //! | 9 | `connection` | one task for each connection: its state, deadlines and close |
 //! | 10 | `admin` | the admin listener's endpoints |
 //! | 11 | `server` | the listeners, the runtime, and the driver that feeds the lifecycle and carries out its actions |
+//! | 12 | `fuzzing` | what `fuzz` feeds with any bytes; not there without the feature of that name |
 //!
 //! # What takes part
 //!
@@ -33,6 +34,8 @@ mod connection;
 mod drain;
 mod error;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod log;
@@ -48,9 +51,10 @@ pub use self::{
     admin::questions::{NextQuestion, Questions, Reply},
     cluster::{Cluster, DrainFigures, Member, Restart, WorkerState, WorkerView},
     config::{
-        About, AddedHeaders, Address, AdminAccess, CertificateSource, ClientVerification, ClusterOptions, Config,
-        Http2, Inherited, Interpreter, Limits, LogFormat, Logging, MinRate, OrAuto, PemSource, PlanOptions, Platform,
-        Probes, SettingsByName, Timeouts, TlsOptions, Token, VerifyMode, WireOptions,
+        About, AddedHeaders, Address, AdminAccess, CertificateSource, ClientHeader, ClientVerification, ClusterOptions,
+        Config, ForwardedHeaders, Forwarding, Http2, Inherited, Interpreter, Limits, LogFormat, Logging, MinRate,
+        OrAuto, PemSource, PlanOptions, Platform, Probes, ProxyVersions, SettingsByName, Timeouts, TlsOptions, Token,
+        TrustedProxies, VerifyMode, WireOptions,
     },
     drain::arrivals::{Arrivals, EPSILON},
     error::Error,
@@ -64,6 +68,8 @@ pub use self::{
             BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
             ResponseBody, SendError, Trailers,
         },
+        forwarded::Forwarded,
+        proxy_protocol::{ProxyInfo, ProxySsl, Route, Tlvs},
         request::{ConnectProtocol, Peer, RawTarget, Request},
         response::{MOST_HEADER_NAMES, Response, http1_head},
     },

@@ -30,7 +30,8 @@ module Tidegate
       # Whether it is the socket of a +configured+ address. A socket on all addresses of one IP version is one on all of the other too:
       # both cannot be bound.
       def serves?(configured)
-        plain, address = [configured, self.address].map { |text| plain(text) }
+        # Whatever is spoken there. With port 0 there may be one of each.
+        plain, address = [configured, self.address].map { |text| text.sub(/\?.*/m, "").sub(%r{\Assl:(?!.*:0\z)}, "tcp:") }
         return true if address == plain
         return same_file?(address, plain) if outlives && address.start_with?("unix:") && plain.start_with?("unix:")
         return false unless outlives
@@ -40,13 +41,6 @@ module Tidegate
       end
 
       private
-
-      # An address without its options, and what is spoken there: the socket stays the same when that changes. Of ports that the kernel
-      # chooses there may be several, which nothing else tells apart.
-      def plain(text)
-        text = text.sub(/\?.*/m, "").sub(/\A(?:ssl|tls|https):/, "ssl:")
-        text.end_with?(":0") ? text : text.sub(/\Assl:/, "tcp:")
-      end
 
       # /var/run is /run.
       def same_file?(*addresses)

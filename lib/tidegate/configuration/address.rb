@@ -63,7 +63,7 @@ module Tidegate
           return tls.check
         else throw :invalid, "it begins with none of tcp://, ssl:// and unix://"
         end
-        check_query(tcp? ? %w[backlog] : %w[backlog mode umask])
+        check_query(tcp? ? %w[backlog proxy_protocol] : %w[backlog proxy_protocol mode umask])
       end
 
       private
@@ -80,9 +80,15 @@ module Tidegate
         query.to_s.split("&").each do |pair|
           name, value = pair.split("=", 2)
           throw :invalid, "#{name} is not among its options: #{Nearest.hint(name, names)}" unless names.include?(name)
+          next check_proxy_protocol(value) if name == "proxy_protocol"
+
           digits = name == "backlog" ? /\A\d+\z/ : /\A[0-7]{3,4}\z/
           throw :invalid, "#{name}=#{value} is not a number that it can have" unless digits.match?(value.to_s)
         end
+      end
+
+      def check_proxy_protocol(value)
+        throw :invalid, "proxy_protocol is true, v1, v2 or false" unless %w[true v1 v2 false].include?(value)
       end
     end
   end

@@ -20,7 +20,7 @@ module Tidegate
 
     # What Puma has and Tidegate does not, yet.
     MISSING = %i[
-      log_formatter custom_logger set_remote_address rack_url_scheme idle_timeout enable_keep_alives max_keep_alive
+      log_formatter custom_logger rack_url_scheme idle_timeout enable_keep_alives max_keep_alive
       supported_http_methods fiber_per_request clean_thread_locals force_shutdown_after
     ].freeze
 
@@ -29,6 +29,10 @@ module Tidegate
       clear_binds!: "leave out the binds before it", app: "the app comes from the rackup file",
       load: "name each file with -C", get: "read the environment instead", inject: "write its content without it"
     }.freeze
+
+    PROXY_PROTOCOL = "set_remote_address proxy_protocol: is written with the address here, as in " \
+                     "bind \"tcp://0.0.0.0:9292?proxy_protocol=v1\", and trusted_proxies names the proxies"
+    private_constant :PROXY_PROTOCOL
 
     # Sentences about what does nothing.
     attr_reader :warnings
@@ -57,6 +61,20 @@ module Tidegate
       return ignore("plugin :solid_queue", "run its jobs as a process of their own: bin/jobs") if name.to_s == "solid_queue"
 
       ignore("plugin :#{name}", "plugins are not there yet")
+    end
+
+    # Puma believes a header of any client; here it counts from proxies on this machine and on private networks, unless others are named.
+    # Where it would take a PROXY header from every client, the address has to say so.
+    def set_remote_address(value = :socket)
+      return if value == :socket
+      raise ConfigurationError, "#{here}: #{PROXY_PROTOCOL}" if value.is_a?(Hash) && value.key?(:proxy_protocol)
+      return ignore("set_remote_address", "Tidegate has no fixed address to give") unless value.is_a?(Hash) && value.key?(:header)
+
+      forwarded_headers(value[:header].to_s)
+      return if @layer.key?(:trusted_proxies)
+
+      trusted_proxies("loopback", "private", "unix")
+      @warnings << "#{here}: set_remote_address: #{value[:header]} counts from loopback and private addresses; trusted_proxies names others"
     end
 
     # Puma's name for `host`.

@@ -33,6 +33,13 @@ module Tidegate
         option(:admin_token_file, :PATH, nil, "file with the Bearer token that POST /drain takes over TCP; read at boot"),
         option(:admin_hosts, :HOST, [], "name of admin for browsers and POST /drain, beside IP addresses and localhost; repeatable",
                many: true, shown: "none", native: true),
+        option(:trusted_proxies, :NETWORK, [],
+               "proxy that is believed: IP address, network, loopback, private or unix; repeatable",
+               many: true, shown: "none", native: true),
+        option(:forwarded_headers, :HEADER, [],
+               "header of these that counts, such as Forwarded or X-Forwarded-For; repeatable",
+               many: true, shown: "none", native: true),
+        option(:strip_forwarded, :SWITCH, false, "take such headers away from requests that no trusted proxy sends", native: true),
         option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too",
                native: true),
         option(:liveness_timeout, :TIMEOUT_OR_OFF, 60.0,
@@ -95,7 +102,8 @@ module Tidegate
         option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]", native: true)
       ],
       "Timeouts" => [
-        option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header", native: true),
+        option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header",
+               native: true),
         option(:first_data_timeout, :TIMEOUT, 30.0, "seconds until a new connection sends its first byte", native: true),
         option(:head_timeout, :TIMEOUT, 30.0, "seconds from a request's first byte to the end of its headers", native: true),
         option(:body_timeout, :TIMEOUT, 60.0, "seconds without a byte of the request body", native: true),

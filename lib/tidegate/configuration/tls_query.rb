@@ -7,9 +7,9 @@ module Tidegate
   class Configuration
     class TlsQuery
       PATHS = %w[cert key ca crl].freeze
-      SWITCHES = %w[no_tlsv1 no_tlsv1_1 low_latency http2 proxy_protocol].freeze
+      SWITCHES = %w[no_tlsv1 no_tlsv1_1 low_latency http2].freeze
       NAMES = (PATHS + SWITCHES + %w[cert_pem key_pem key_password_command verify_mode verification_flags min_version ssl_cipher_filter
-                                     ssl_ciphersuites reuse backlog]).freeze
+                                     ssl_ciphersuites reuse backlog proxy_protocol]).freeze
 
       # Not for a line of output.
       SECRET = %w[key_pem cert_pem key_password_command].freeze
@@ -102,6 +102,7 @@ module Tidegate
       def words(name)
         case name
         when *SWITCHES then %w[true false]
+        when "proxy_protocol" then %w[true v1 v2 false]
         when "verify_mode" then %w[none peer force_peer]
         when "min_version" then %w[1.2 1.3]
         when "backlog" then /\A\d+\z/

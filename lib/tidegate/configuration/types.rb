@@ -132,6 +132,10 @@ module Tidegate
       end
 
       HOST = type("NAME", "a host name, without a port") { |given| valid(text(given)) { |it| it.match?(/\A[\w-]+(?:\.[\w-]+)*\z/) } }
+      NETWORK = type("NETWORK", "an IP address, a network such as 10.0.0.0/8, loopback, private or unix") do |given|
+        valid(text(given)) { |it| it.match?(%r{\A(?:loopback|private|unix|[\h.:]*[.:][\h.:]*(?:/\d{1,3})?)\z}) }
+      end
+      HEADER = type("NAME", "the name of a header") { |given| valid(text(given)) { |it| it.match?(/\A[\w-]+\z/) } }
       # A secret that fits into a header and is too long to guess.
       SECRET = type("TOKEN", "16 to 4096 letters, digits and signs, without spaces") do |given|
         none?(given) ? nil : valid(text(given)) { |it| it.match?(/\A[!-~]{16,4096}\z/) }

@@ -165,11 +165,3 @@ Conformance.section "RFC 9113 8.5" do
     nil
   end
 end
-
-Conformance.section "RFC 9113 8.6" do
-  fine "h2c that is asked for by Upgrade is not spoken", handshake: false do |c|
-    c.wire.request("GET", "/", { "connection" => "Upgrade, HTTP2-Settings", "upgrade" => "h2c", "http2-settings" => "AAMAAABkAAQAAP__" })
-    status = c.wire.response.status
-    status == 200 ? :over : "status #{status}"
-  end
-end

@@ -3,12 +3,14 @@
 mod address;
 mod admin;
 mod cluster;
+mod forwarding;
 mod http2;
 mod limits;
 mod settings;
 mod shutdown;
 mod timeouts;
 mod tls;
+mod trusted_proxies;
 mod wire;
 
 use std::{path::PathBuf, time::Duration};
@@ -19,13 +21,15 @@ pub use self::{
     address::{Address, Inherited},
     admin::{AdminAccess, Token},
     cluster::ClusterOptions,
+    forwarding::{ClientHeader, ForwardedHeaders, Forwarding},
     http2::Http2,
     limits::Limits,
     settings::{OrAuto, SettingsByName},
     shutdown::{PlanOptions, Platform},
     timeouts::{MinRate, Timeouts},
     tls::{CertificateSource, ClientVerification, PemSource, TlsOptions, VerifyMode},
-    wire::WireOptions,
+    trusted_proxies::TrustedProxies,
+    wire::{ProxyVersions, WireOptions},
 };
 use self::{
     settings::{milliseconds_or_none, seconds_or_none},
@@ -89,6 +93,9 @@ pub struct Config {
     /// What is added to requests.
     #[serde(skip)]
     pub added_headers: AddedHeaders,
+    /// What proxies are believed.
+    #[serde(skip)]
+    pub forwarding: Forwarding,
     /// The shutdown's delays and budget.
     #[serde(skip)]
     pub shutdown: PlanOptions,
@@ -123,6 +130,7 @@ impl Default for Config {
             limits: Limits::default(),
             http2: Http2::default(),
             added_headers: AddedHeaders::default(),
+            forwarding: Forwarding::default(),
             shutdown: PlanOptions::default(),
             cluster: ClusterOptions::default(),
             logging: Logging::default(),
@@ -145,13 +153,30 @@ impl Config {
             limits: settings.take()?,
             http2: settings.take()?,
             added_headers: settings.take()?,
+            forwarding: settings.take()?,
             shutdown: settings.take()?,
             cluster: settings.take()?,
             logging: settings.take()?,
             ..settings.take()?
         };
         settings.finish()?;
+        config.check_proxies()?;
         Ok(config)
+    }
+
+    /// An address where every connection begins with what a proxy says needs a proxy that is believed.
+    fn check_proxies(&self) -> Result<(), Error> {
+        let takes_header = |address: &&Address| address.wire().proxy_protocol.is_some();
+        if let Some(address) = self.admin.iter().find(takes_header) {
+            return Err(Error::configuration(format!("admin: {address} cannot have the PROXY protocol")));
+        }
+        match self.bind.iter().find(takes_header) {
+            Some(address) if self.forwarding.trusted_proxies.is_empty() => Err(Error::configuration(format!(
+                "bind: {address} takes connections with the PROXY protocol from trusted_proxies alone, and these are not set: they are the addresses \
+                 that the proxy connects from, such as 10.0.0.0/8, loopback, private or unix"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -299,6 +324,23 @@ mod tests {
         assert!(platform.starts_with("platform: unknown variant `Plain`"), "{platform}");
         let address = read(json!({ "bind": ["ftp://h:443"] })).unwrap_err();
         assert!(address.starts_with("bind: \"ftp://h:443\" is not an address to listen on"), "{address}");
+    }
+
+    #[test]
+    fn the_proxy_protocol_needs_a_proxy_that_is_trusted() {
+        let with = |proxies: Value| {
+            read(json!({ "bind": ["tcp://h:80?proxy_protocol=v2"], "trusted_proxies": proxies })).map(|_| ())
+        };
+        assert!(with(json!(["private"])).is_ok());
+        assert!(
+            with(json!([]))
+                .unwrap_err()
+                .starts_with("bind: tcp://h:80 takes connections with the PROXY protocol from trusted_proxies")
+        );
+        assert!(with(json!(["10.0.0.1/8"])).unwrap_err().starts_with("trusted_proxies: "));
+        let admin =
+            read(json!({ "admin": "tcp://h:80?proxy_protocol=true", "trusted_proxies": ["private"] })).unwrap_err();
+        assert!(admin.starts_with("admin: tcp://h:80 cannot have"), "{admin}");
     }
 
     #[test]

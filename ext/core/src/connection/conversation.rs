@@ -1,6 +1,9 @@
 //! A connection with a client that is bytes, and with a stand-in for the app, in a runtime of its own: what `spec/corpus` says is
 //! held against it, and `fuzz` plays it with anything. Time stands still, so that no deadline has a part in it.
 
+// What goes wrong here fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -55,11 +58,7 @@ pub(crate) struct Heard {
 
 /// Sends `pieces`, each when the server has had time to read the one before, and perhaps `ends` the client's side behind them.
 pub(crate) fn converse(pieces: &[&[u8]], ends: bool, limits: Limits) -> Conversation {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap_or_else(|error| panic!("no runtime: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let (shared, _phase) = shared(limits);
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -123,7 +122,7 @@ pub(crate) fn converse(pieces: &[&[u8]], ends: bool, limits: Limits) -> Conversa
         }
         let times = |reason: &Refused| usize::try_from(stats.refused.get(*reason)).unwrap_or(usize::MAX);
         let refused = Refused::ALL.iter().flat_map(|reason| vec![reason.name(); times(reason)]).collect();
-        let heard = std::mem::take(&mut *heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
         Conversation { heard, answered, waits, refused }
     })
 }
@@ -137,6 +136,7 @@ fn shared(limits: Limits) -> (Arc<Shared>, watch::Sender<Phase>) {
         http2: Http2::default(),
         probes: Probes::default(),
         added_headers: Default::default(),
+        forwarding: Default::default(),
         request_timeout: None,
         spool_directory: std::env::temp_dir(),
     };
@@ -168,9 +168,7 @@ async fn answer(exchange: Exchange, heard: &Mutex<Vec<Heard>>) {
         Ok(body) => body,
         Err(error) => return responder.refuse(error),
     };
-    if let Ok(mut heard) = heard.lock() {
-        heard.push(Heard { method, target, body });
-    }
+    heard.lock().unwrap().push(Heard { method, target, body });
     let status = path.strip_prefix("/status/").and_then(|code| code.parse::<u16>().ok());
     let status = status.and_then(|code| StatusCode::from_u16(code).ok()).filter(|status| status.as_u16() >= 200);
     if let Some(status) = status {

@@ -82,7 +82,7 @@ use crate::{
     http::{guard::HeadLimits, request::Peer},
     lifecycle::Phase,
     stats::OpenConnection,
-    sync::now,
+    sync::{look_at_sockets, now},
 };
 
 /// How much hyper reads at a time where a lot is coming in, and gathers before it writes. More would make no difference to
@@ -127,7 +127,9 @@ fn begin<S: Socket>(
     one_shot: bool,
     fresh: bool,
 ) -> (TrackedSocket<S>, Service) {
-    let (state, siblings) = (Arc::new(state), shared.services.siblings.clone());
+    // What a proxy has said of the connection would not go with its socket.
+    let siblings = shared.services.siblings.clone().filter(|_| peer.proxy.is_none());
+    let state = Arc::new(state);
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;
     let limits = HeadLimits { bytes: limits.head_limit, fields: limits.header_fields_limit };
@@ -232,6 +234,8 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
     let mut deadline_timer = DeadlineTimer::new(timer);
     // While a head takes long, the connection may be closed to make room.
     let mut evictable = None;
+    // What was due when the sockets were last looked at for its sake.
+    let mut looked = None;
     loop {
         let phase = *phases.borrow_and_update();
         let Wait { due, in_head } = match state.check(timeouts, phase, evictable.is_some()) {
@@ -248,7 +252,14 @@ async fn drive<S: Socket>(http: &mut Http<S>, state: &ConnectionState, shared: &
                 // hyper tries to write when it is polled.
                 Due::Rate => state.check_pace(now(), timeouts),
                 Due::Evictable => evictable = Some(shared.bounds.connections.slow_head()),
-                due => return Ending::overdue(due),
+                due if looked == Some((at, due)) || !due.is_the_clients() => return Ending::overdue(due),
+                due => {
+                    looked = Some((at, due));
+                    look_at_sockets().await;
+                    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(http.poll_without_shutdown(cx))).await {
+                        return Ending::of_hyper(result, state);
+                    }
+                }
             }
             continue;
         }

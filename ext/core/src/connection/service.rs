@@ -28,6 +28,7 @@ use crate::{
     exchange::{Answer, Awaited, Exchange, interim::Interim, time_limit::TimeLimits},
     http::{
         body::{BodyLimits, RequestBody, Unreceived},
+        forwarded::{self, Forwarded},
         request::{self, Peer, Request},
         response::Refusal,
     },
@@ -162,6 +163,25 @@ impl Service {
         probability > 0.0 && fastrand::f64() < probability
     }
 
+    /// The same for one request: its client may be the one that trusted proxies tell of.
+    fn of_request(&self, head: &mut Parts) -> Self {
+        let mut service = self.clone();
+        let forwarding = &self.shared.settings.forwarding;
+        if !forwarding.is_needed() {
+            return service;
+        }
+        if !forwarding.trusted_proxies.contains(self.peer.sender()) {
+            if forwarding.strip_forwarded {
+                forwarded::strip(&mut head.headers, forwarding);
+            }
+        } else if let Ok(told) = forwarded::read(&head.headers, forwarding)
+            && told != Forwarded::default()
+        {
+            service.peer = Arc::new(self.peer.told_of(told));
+        }
+        service
+    }
+
     /// Puts a request into the queue, or refuses it where there is no room.
     pub(super) fn submit(&self, head: Parts, body: RequestBody, received: Instant, queued: Instant) -> ResponseState {
         let interim = (head.version >= Version::HTTP_11).then(|| self.interim.clone());
@@ -233,25 +253,27 @@ impl Service {
         }
         if let Some(at) = arrival
             && !settings.probes.is_probe(&head)
+            && !self.peer.is_proxy_itself()
         {
             self.state.counts_as_traffic();
             services.traffic.arrived(self.peer.source, at);
         }
+        let service = self.of_request(&mut head);
         let meter = Meter::start(self.shared.clone(), &head.method, received);
         let id = settings.added_headers.add_to(&mut head.headers);
         let logged = services.access_log.is_some();
-        let line = logged.then(|| Line::new(&head, self.peer.clone(), self.shared.clone(), received));
+        let line = logged.then(|| Line::new(&head, service.peer.clone(), self.shared.clone(), received));
         let framing = Framing::of_request(&head);
         let receive_deadline = settings.timeouts.receive_timeout.map(|limit| head_since.unwrap_or(received) + limit);
         let state = match request::check(&head) {
             Err(refusal) => ResponseState::Refused(refusal),
-            Ok(()) if incoming.is_end_stream() => self.submit(head, RequestBody::Empty, received, received),
+            Ok(()) if incoming.is_end_stream() => service.submit(head, RequestBody::Empty, received, received),
             Ok(()) if settings.limits.stream_input => {
-                self.stream(head, incoming, self.terms(receive_deadline), received)
+                service.stream(head, incoming, service.terms(receive_deadline), received)
             }
-            Ok(()) => self.receive(head, incoming, self.terms(receive_deadline)),
+            Ok(()) => service.receive(head, incoming, service.terms(receive_deadline)),
         };
-        ResponseFuture::new(self.clone(), state, framing, received, Trace { id, line, meter })
+        ResponseFuture::new(service, state, framing, received, Trace { id, line, meter })
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{connection_limit::ConnectionLimit, memory_trim::MemoryTrim, opening::HandshakeThread, siblings::Siblings};
 use crate::{
-    config::{AddedHeaders, Config, Http2, Limits, Probes, Timeouts},
+    config::{AddedHeaders, Config, Forwarding, Http2, Limits, Probes, Timeouts},
     drain::Traffic,
     exchange::hijack::HijackGuard,
     http::{body::Budget, date::DateHeader, probe, response::Response},
@@ -43,6 +43,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) http2: Http2,
     pub(crate) probes: Probes,
     pub(crate) added_headers: AddedHeaders,
+    pub(crate) forwarding: Forwarding,
     /// How long the app may have a request.
     pub(crate) request_timeout: Option<Duration>,
     /// Where bodies wait that are too large for memory.
@@ -51,13 +52,16 @@ pub(crate) struct ConnectionSettings {
 
 impl ConnectionSettings {
     pub(crate) fn of(config: &Config) -> Self {
-        let Config { timeouts, limits, http2, probes, added_headers, request_timeout, spool_directory, .. } = config;
+        let Config {
+            timeouts, limits, http2, probes, added_headers, forwarding, request_timeout, spool_directory, ..
+        } = config;
         Self {
             timeouts: *timeouts,
             limits: *limits,
             http2: *http2,
             probes: probes.clone(),
             added_headers: *added_headers,
+            forwarding: forwarding.clone(),
             request_timeout: *request_timeout,
             spool_directory: spool_directory.clone(),
         }

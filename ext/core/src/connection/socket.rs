@@ -5,8 +5,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use rustix::net::{RecvFlags, recv};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, Interest},
     net::{TcpStream, UnixStream},
 };
 
@@ -41,6 +42,25 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn release(self) -> io::Result<Released<Self>>
     where
         Self: Sized;
+}
+
+/// A socket that tells what has come before it is read, so that nothing is read that is for another layer.
+pub(crate) trait Peek: Socket {
+    /// Waits until something is there, and copies as much of it as fits; 0 is the end.
+    fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+}
+
+impl Peek for TcpStream {
+    async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::peek(self, buffer).await
+    }
+}
+
+impl Peek for UnixStream {
+    async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (_, length) = self.async_io(Interest::READABLE, || Ok(recv(self, &mut *buffer, RecvFlags::PEEK)?)).await?;
+        Ok(length)
+    }
 }
 
 /// A socket that the app is to have.
@@ -94,8 +114,16 @@ impl Socket for UnixStream {
     }
 }
 
-/// In-memory connections of the wire tests.
+/// No header of a proxy comes in memory.
 #[cfg(test)]
+impl Peek for tokio::io::DuplexStream {
+    async fn peek(&self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+/// In-memory connections of the wire tests.
+#[cfg(any(test, feature = "fuzzing"))]
 impl Socket for tokio::io::DuplexStream {
     fn unread(&self) -> usize {
         0

@@ -93,6 +93,14 @@ pub(super) enum Due {
     Rest,
 }
 
+impl Due {
+    /// Whether it comes of the client's silence, which what is in the socket may have broken. A connection that rests or that is
+    /// closed is looked at by those who do that.
+    pub(super) fn is_the_clients(self) -> bool {
+        matches!(self, Self::Head | Self::Write)
+    }
+}
+
 impl Stage {
     /// Whether nothing of a request has come in since the last response.
     pub(super) fn is_silent(&self) -> bool {

@@ -119,7 +119,7 @@ impl<S: Socket> TrackedSocket<S> {
 
     /// Whether a sibling could have the connection.
     pub(super) fn can_move(&self) -> bool {
-        self.socket.descriptor().is_some()
+        self.siblings.is_some() && self.socket.descriptor().is_some()
     }
 
     /// The socket's descriptor, unless something was read from it that the app has to get first.

@@ -3,8 +3,10 @@
 pub(crate) mod added_headers;
 pub(crate) mod body;
 pub(crate) mod date;
+pub(crate) mod forwarded;
 pub(crate) mod guard;
 pub(crate) mod probe;
+pub(crate) mod proxy_protocol;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod written_response;

@@ -13,7 +13,12 @@ pub use h2::ext::Protocol as ConnectProtocol;
 
 pub use crate::http::guard::RawTarget;
 use crate::{
-    http::{body::RequestBody, response::Refusal},
+    http::{
+        body::RequestBody,
+        forwarded::Forwarded,
+        proxy_protocol::{ProxyInfo, Route},
+        response::Refusal,
+    },
     tls::TlsInfo,
 };
 
@@ -43,10 +48,14 @@ pub struct Peer {
     pub local_host: String,
     /// The server's port; 80 on a Unix socket, as the client is a proxy that took the request on its own port.
     pub local_port: u16,
-    /// The client's IP address; `None` on a Unix socket.
+    /// The IP address of the socket's other end, which is a proxy's where one is in between; `None` on a Unix socket.
     pub source: Option<IpAddr>,
     /// What its TLS handshake has agreed on; `None` where the connection is not encrypted.
     pub tls: Option<Box<TlsInfo>>,
+    /// What a proxy has said of the connection by the PROXY protocol; the ends above are then those that it has named.
+    pub proxy: Option<Box<ProxyInfo>>,
+    /// What trusted proxies have told of this request by headers; the client above is then the one that they have named.
+    pub forwarded: Option<Box<Forwarded>>,
 }
 
 impl Peer {
@@ -63,6 +72,8 @@ impl Peer {
             local_port: local.port(),
             source: Some(source),
             tls: None,
+            proxy: None,
+            forwarded: None,
         }
     }
 
@@ -75,7 +86,52 @@ impl Peer {
             local_port: 80,
             source: None,
             tls: None,
+            proxy: None,
+            forwarded: None,
         }
+    }
+
+    /// The same connection with the ends that a proxy has named.
+    pub(crate) fn introduced_by(self, proxy: ProxyInfo) -> Self {
+        let ends = match &proxy.route {
+            Some(Route::Tcp { source, destination }) => Self::tcp(*source, *destination),
+            Some(Route::Unix { .. }) => Self::unix(),
+            None => self.clone(),
+        };
+        Self { source: self.source, proxy: Some(Box::new(proxy)), ..ends }
+    }
+
+    /// The same for a request of which trusted proxies have told something.
+    pub(crate) fn told_of(&self, told: Forwarded) -> Self {
+        let mut peer = self.clone();
+        if let Some(client) = told.client {
+            (peer.remote_addr, peer.remote_port) = (client.ip().to_string(), client.port());
+        }
+        peer.forwarded = Some(Box::new(told));
+        peer
+    }
+
+    /// The address that requests are sent from, as far as the connection tells; `None` is a Unix socket.
+    pub(crate) fn sender(&self) -> Option<IpAddr> {
+        match self.proxy.as_ref().and_then(|proxy| proxy.route.as_ref()) {
+            None => self.source,
+            Some(Route::Tcp { source, .. }) => Some(source.ip().to_canonical()),
+            Some(Route::Unix { .. }) => None,
+        }
+    }
+
+    /// Whether the proxy has opened the connection for itself, as for a health check.
+    pub(crate) fn is_proxy_itself(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.local)
+    }
+
+    /// Whether the client came by https: to the server, or to a proxy that is trusted.
+    pub fn is_https(&self) -> bool {
+        let proxied = || {
+            self.tls.is_some()
+                || self.proxy.as_ref().and_then(|proxy| proxy.tlvs.ssl.as_ref()).is_some_and(|ssl| ssl.tls)
+        };
+        self.forwarded.as_ref().and_then(|told| told.https).unwrap_or_else(proxied)
     }
 }
 
@@ -156,6 +212,7 @@ pub(crate) fn wants_keep_alive(head: &Parts) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::ProxyVersions, http::proxy_protocol};
     use http::HeaderValue;
 
     fn head(method: &str, target: &str, version: Version, headers: &[(&str, &str)]) -> Parts {
@@ -250,6 +307,34 @@ mod tests {
         assert!(!stays(Version::HTTP_11, &[("connection", "Upgrade, Close")]));
         assert!(!stays(Version::HTTP_10, &[]));
         assert!(stays(Version::HTTP_10, &[("connection", "keep-alive")]));
+    }
+
+    fn proxied(line: &[u8]) -> Peer {
+        let (_, info) = proxy_protocol::read(line, ProxyVersions::Any).unwrap().unwrap();
+        Peer::tcp("10.0.0.1:5000".parse().unwrap(), "10.0.0.2:80".parse().unwrap()).introduced_by(info)
+    }
+
+    #[test]
+    fn a_proxy_names_the_ends_and_remains_the_source_of_the_connection() {
+        let peer = proxied(b"PROXY TCP6 2001:db8::1 ::1 4000 443\r\n");
+        assert_eq!((peer.remote_addr.as_str(), peer.remote_port), ("2001:db8::1", 4000));
+        assert_eq!((peer.local_host.as_str(), peer.local_port), ("[::1]", 443));
+        assert_eq!(peer.source, Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(peer.sender(), Some("2001:db8::1".parse().unwrap()));
+        let peer = proxied(b"PROXY UNKNOWN\r\n");
+        assert_eq!((peer.remote_addr.as_str(), peer.remote_port, peer.local_port), ("10.0.0.1", 5000, 80));
+        assert_eq!(peer.sender(), peer.source);
+    }
+
+    #[test]
+    fn what_proxies_tell_of_a_request_is_of_that_request_alone() {
+        let peer = Peer::tcp("10.0.0.1:5000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+        let told =
+            Forwarded { client: Some("192.0.2.1:4000".parse().unwrap()), https: Some(true), ..Default::default() };
+        let of_request = peer.told_of(told);
+        assert_eq!((of_request.remote_addr.as_str(), of_request.remote_port), ("192.0.2.1", 4000));
+        assert!(of_request.is_https() && !peer.is_https());
+        assert_eq!(of_request.sender(), peer.sender());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     http::request::Peer,
     log::event::{LogEvent, Observer},
-    stats::flood::Flood,
+    stats::{flood::Flood, proxied::ProxyRefused},
 };
 
 /// After a line, how long others of its kind are counted and not logged.
@@ -27,9 +27,11 @@ pub(crate) struct Warnings {
     tls: RateLimit,
     flood: RateLimit,
     handshake: RateLimit,
+    proxy: RateLimit,
     crowded: RateLimit,
     spill: RateLimit,
     length: RateLimit,
+    unsendable: RateLimit,
 }
 
 impl fmt::Debug for Warnings {
@@ -87,6 +89,15 @@ impl Warnings {
         self.report(&self.handshake, now, |more| LogEvent::HandshakeFailed { source: peer.source, why, more });
     }
 
+    /// A connection was refused because of the PROXY protocol.
+    pub(crate) fn proxy_refused(&self, peer: &Peer, reason: ProxyRefused, now: Instant) {
+        self.report(&self.proxy, now, |more| LogEvent::ProxyRefused {
+            source: peer.source,
+            why: reason.sentence(),
+            more,
+        });
+    }
+
     /// A thread does not come back from the app. Not rate-limited: there can be only as many as there are threads.
     pub(crate) fn stuck(&self, method: &str, path: &str, held: Duration) {
         if let Some(observer) = &self.observer {
@@ -113,6 +124,11 @@ impl Warnings {
             actual,
             unsaid,
         });
+    }
+
+    /// What the app wrote to a stream that it has hijacked cannot be sent.
+    pub(crate) fn unsendable(&self, why: &str, now: Instant) {
+        self.report_within(APP_INTERVAL, &self.unsendable, now, |more| LogEvent::Unsendable { why, more });
     }
 
     fn report<'a>(&self, limit: &RateLimit, now: Instant, event: impl FnOnce(u64) -> LogEvent<'a>) {

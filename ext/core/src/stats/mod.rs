@@ -9,6 +9,7 @@ pub(crate) mod flood;
 pub(crate) mod gc;
 pub(crate) mod handshakes;
 pub(crate) mod histogram;
+pub(crate) mod proxied;
 pub(crate) mod refused;
 pub(crate) mod requests;
 
@@ -21,6 +22,7 @@ use self::{
     flood::Flood,
     gc::GcCells,
     handshakes::Handshake,
+    proxied::ProxyRefused,
     refused::Refused,
 };
 pub(crate) use self::{
@@ -145,6 +147,8 @@ declare! {
             "Connections without a whole request closed because new ones needed their places";
         too_slow: Counter, Connections, MetricsOnly, "tidegate_responses_too_slow",
             "Responses cut because their clients took them too slowly, or not at all";
+        proxy_refused: Family<ProxyRefused>, Connections, MetricsOnly, "tidegate_proxy_protocol_refused",
+            "Connections refused because of the PROXY protocol, by reason";
         lingered: Counter, Connections, MetricsOnly, "tidegate_connections_lingered",
             "Connections closed without the client's end, which did not come within lingering_timeout";
         unacked_bytes: Counter, Connections, MetricsOnly, "tidegate_unacked_bytes",

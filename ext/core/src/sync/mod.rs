@@ -20,3 +20,9 @@ pub(crate) mod interleave;
 pub(crate) fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
 }
+
+/// Has the runtime look at its sockets before the task goes on. A process that has stood still for longer than a time limit hears of
+/// its timers first, and of what has come meanwhile only then: who ends something for want of bytes asks again after this.
+pub(crate) async fn look_at_sockets() {
+    tokio::task::yield_now().await;
+}

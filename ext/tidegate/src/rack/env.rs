@@ -14,6 +14,7 @@ use crate::rack::{
     header_keys::{HeaderKeys, Underscores, is_reserved},
     input::Input,
     protocol_change::{WEB_SOCKET_KEY, connect_protocol, is_web_socket},
+    proxy_env,
     tls_env::TlsEnv,
     trailers::{self, SendTrailers},
 };
@@ -74,7 +75,7 @@ impl EnvBuilder {
         put(keys.server_protocol, protocol)?;
         // Rack 3.1 has dropped this entry, but Rails 7.2 still decides by it what to stream.
         put(keys.http_version, protocol)?;
-        put(keys.rack_url_scheme, shared(if peer.tls.is_some() { keys.scheme_https } else { keys.http }))?;
+        put(keys.rack_url_scheme, shared(if peer.is_https() { keys.scheme_https } else { keys.http }))?;
         put(keys.remote_addr, bytes(&peer.remote_addr))?;
         put(keys.remote_port, bytes(&peer.remote_port.to_string()))?;
         self.put_headers(ruby, &mut builder, &head.headers)?;
@@ -83,8 +84,14 @@ impl EnvBuilder {
         let body_wait = times.queued.saturating_duration_since(times.received);
         builder.put(ruby.get_inner(keys.request_body_wait), milliseconds(body_wait))?;
         self.put_host(ruby, &mut builder, head, peer)?;
+        if peer.is_https() {
+            builder.put(ruby.get_inner(keys.https), ruby.get_inner(keys.on))?;
+        }
         if let Some(info) = &peer.tls {
             self.put_tls(ruby, &mut builder, info)?;
+        }
+        if let Some(said) = &peer.proxy {
+            builder.put(ruby.get_inner(keys.proxy), proxy_env::hash(ruby, said)?)?;
         }
         self.put_protocols(ruby, &mut builder, head)?;
         self.put_trailers(ruby, &mut builder, head, input)?;
@@ -245,10 +252,9 @@ impl EnvBuilder {
         }
     }
 
-    /// That the connection is encrypted, and how.
+    /// How the connection is encrypted.
     fn put_tls(&self, ruby: &Ruby, builder: &mut HashBuilder<'_>, info: &TlsInfo) -> Result<(), Error> {
         let keys = &self.keys;
-        builder.put(ruby.get_inner(keys.https), ruby.get_inner(keys.on))?;
         let entries = self.tls.entries(ruby, info)?;
         builder.put(ruby.get_inner(keys.tls), ruby.get_inner(entries.info))?;
         match entries.certificate {
@@ -257,10 +263,14 @@ impl EnvBuilder {
         }
     }
 
-    /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: an absolute target before `Host`
-    /// (RFC 9112 §3.2.2), and the address that the server listens on where there is neither.
+    /// `SERVER_NAME` and `SERVER_PORT`, from what the client asked for: what trusted proxies tell before an absolute target, that
+    /// before `Host` (RFC 9112 §3.2.2), and the address that the server listens on where there is neither.
     fn put_host(&self, ruby: &Ruby, builder: &mut HashBuilder<'_>, head: &Parts, peer: &Peer) -> Result<(), Error> {
-        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let told = peer.forwarded.as_deref();
+        let told_host = told.and_then(|told| told.host.as_deref());
+        let told_port = told.and_then(|told| told.port);
+        let authority = told_host.or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
+        let authority = authority.map(str::as_bytes);
         if let Some(authority) = authority {
             builder.put(ruby.get_inner(self.keys.http_host), ruby.str_from_slice(authority))?;
         }
@@ -270,8 +280,12 @@ impl EnvBuilder {
         match host.map(split_port) {
             Some((host, number)) if !host.is_empty() => {
                 builder.put(name, ruby.str_from_slice(host))?;
-                let usual = if peer.tls.is_some() { self.keys.port_443 } else { self.keys.port_80 };
-                let number = number.map_or_else(|| ruby.get_inner(usual), |number| ruby.str_from_slice(number));
+                let usual = if peer.is_https() { self.keys.port_443 } else { self.keys.port_80 };
+                let number = match (number, told_port) {
+                    (number, Some(told)) if number.is_none() || told_host.is_none() => ruby.str_new(&told.to_string()),
+                    (Some(number), _) => ruby.str_from_slice(number),
+                    (None, _) => ruby.get_inner(usual),
+                };
                 builder.put(port, number)
             }
             _ => {

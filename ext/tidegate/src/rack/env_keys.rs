@@ -41,6 +41,7 @@ keys! {
     chunked = "chunked",
     queue_wait = "tidegate.queue_wait",
     request_body_wait = "puma.request_body_wait",
+    proxy = "tidegate.proxy",
     tls = "tidegate.tls",
     peercert = "puma.peercert",
     https = "HTTPS",

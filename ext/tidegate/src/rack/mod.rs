@@ -12,6 +12,7 @@ pub(crate) mod hijack;
 mod input;
 pub(crate) mod lent_string;
 mod protocol_change;
+mod proxy_env;
 pub(crate) mod request_stream;
 mod response;
 mod response_body;

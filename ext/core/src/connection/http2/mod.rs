@@ -107,7 +107,7 @@ async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
         builder(&shared.settings.http2, &shared.settings.limits).handshake(GuardedStream::new(lent, found.clone()));
     let frames = tokio::select! {
         frames = tokio::time::timeout(limit, handshake) => frames,
-        () = shared.forced() => return Ending::Dismissed,
+        () = shared.forced() => return Ending::Lost,
     };
     match frames {
         Ok(Ok(frames)) => {

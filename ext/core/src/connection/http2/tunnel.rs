@@ -20,14 +20,14 @@ use tokio::{
 };
 
 use super::{
-    super::{Shared, state::ConnectionState},
+    super::{Shared, now, state::ConnectionState},
     outgoing::{Piece, Room},
     outlet::{Given, Outlet},
     stream::{End, inform},
 };
 use crate::{
     exchange::hijack::{Family, HijackRequest, Taken},
-    http::written_response::{Asked, Written, WrittenResponse},
+    http::written_response::{Asked, Unsendable, Written, WrittenResponse},
 };
 
 /// Bytes read from the app at a time.
@@ -174,7 +174,7 @@ impl Outward {
                 }
                 (None, Some(outlet)) if self.response.is_whole() => return Poll::Ready(outlet.finish(None)),
                 (None, _) => {
-                    if let Some(end) = ready!(self.poll_app(app, cx)) {
+                    if let Some(end) = ready!(self.poll_app(app, shared, cx)) {
                         return Poll::Ready(end);
                     }
                 }
@@ -183,7 +183,7 @@ impl Outward {
     }
 
     /// Reads what the app has written; resolves to the stream's end where that was the last.
-    fn poll_app(&mut self, app: &mut UnixStream, cx: &mut Context<'_>) -> Poll<Option<End>> {
+    fn poll_app(&mut self, app: &mut UnixStream, shared: &Shared, cx: &mut Context<'_>) -> Poll<Option<End>> {
         let mut chunk = [0; CHUNK];
         let mut buf = ReadBuf::new(&mut chunk);
         let read = match Pin::new(app).poll_read(cx, &mut buf) {
@@ -208,7 +208,11 @@ impl Outward {
         match (fault, read.is_empty(), &mut self.outlet) {
             (None, true, Some(outlet)) => return Poll::Ready(Some(outlet.finish(None))),
             (None, false, _) => {}
-            (Some(_), ..) | (None, true, None) => self.broken = true,
+            (fault, _, _) => {
+                self.broken = true;
+                let why = fault.unwrap_or(Unsendable::Unfinished).to_string();
+                shared.services.warnings.unsendable(&why, now());
+            }
         }
         Poll::Ready(None)
     }

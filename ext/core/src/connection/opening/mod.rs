@@ -3,6 +3,7 @@
 
 mod failure;
 mod handshake_thread;
+mod proxy;
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,11 +14,12 @@ use self::failure::Failure;
 pub(super) use self::handshake_thread::HandshakeThread;
 use super::{
     Shared, Socket, begin, close, live,
+    socket::Peek,
     state::ConnectionState,
     tls_socket::{Encrypted, TlsSocket},
 };
 use crate::{
-    config::WireOptions,
+    config::{ProxyVersions, WireOptions},
     error::Error,
     http::{request::Peer, response::Refusal},
     stats::{OpenConnection, handshakes::Handshake},
@@ -28,6 +30,7 @@ use crate::{
 /// What comes before HTTP on the connections of an address.
 #[derive(Debug)]
 pub(crate) struct Opening {
+    proxy_protocol: Option<ProxyVersions>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -38,8 +41,11 @@ impl Opening {
     ///
     /// [`Error::is_configuration`] for a certificate or key that cannot be used.
     pub(crate) fn of(wire: &WireOptions) -> Result<Option<Arc<Self>>, Error> {
-        let Some(options) = &wire.tls else { return Ok(None) };
-        Ok(Some(Arc::new(Self { tls: Some(Tls::load(options)?) })))
+        if *wire == WireOptions::default() {
+            return Ok(None);
+        }
+        let tls = wire.tls.as_ref().map(|options| Tls::load(options)).transpose()?;
+        Ok(Some(Arc::new(Self { proxy_protocol: wire.proxy_protocol, tls })))
     }
 }
 
@@ -51,8 +57,8 @@ impl Opening {
 }
 
 /// Opens a connection, and serves it until it is closed.
-pub(crate) async fn open<S: Socket>(
-    socket: S,
+pub(crate) async fn open<S: Peek>(
+    mut socket: S,
     mut peer: Peer,
     opening: Arc<Opening>,
     shared: Arc<Shared>,
@@ -60,6 +66,15 @@ pub(crate) async fn open<S: Socket>(
 ) {
     let (accepted, accepted_in_drain) = (now(), shared.phase().is_stopping());
     let state = |opened| ConnectionState::opened(opened, accepted);
+    if let Some(versions) = opening.proxy_protocol {
+        match Box::pin(proxy::introduce(&mut socket, versions, &peer, accepted, &shared)).await {
+            Some(said) => peer = peer.introduced_by(said),
+            None => {
+                drop((socket, open));
+                return shared.bounds.connections.connection_closed();
+            }
+        }
+    }
     match &opening.tls {
         None => {
             let (socket, service) = begin(socket, peer, shared, state(now()), accepted_in_drain, true);

@@ -9,6 +9,7 @@ mod framing;
 mod guard;
 mod hijack;
 mod http2;
+mod proxied;
 mod siblings;
 mod slow_clients;
 mod spill;
@@ -95,6 +96,7 @@ impl Harness {
             http2: Http2::default(),
             probes: Probes::default(),
             added_headers: Default::default(),
+            forwarding: Default::default(),
             request_timeout,
             spool_directory: std::env::temp_dir(),
         };

@@ -15,7 +15,14 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
 use super::buffered::BodyLimits;
-use crate::{config::MinRate, http::response::Refusal, sync::now};
+use crate::{
+    config::MinRate,
+    http::response::Refusal,
+    sync::{look_at_sockets, now},
+};
+
+/// A timer that fires so much too late tells of a process that has stood still: its clients' pace is not to be judged by that.
+const OVERSLEPT: Duration = Duration::from_secs(1);
 
 /// Why the rest of a body will not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,14 +165,25 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         let timeout = self.body_timeout.map(|limit| begun + limit);
         let end = [timeout, self.receive_deadline].into_iter().flatten().min();
         let mut since = begun;
+        // Where the time is up: whether what is in the socket is looked at for that, or was.
+        let (mut look_first, mut looked) = (false, false);
         loop {
+            if std::mem::take(&mut look_first) {
+                look_at_sockets().await;
+            }
             let look = self.pace.as_ref().map(|pace| pace.end(since));
             let frame = poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx));
-            let frame = match [end, look].into_iter().flatten().min() {
+            let at = [end, look].into_iter().flatten().min();
+            let frame = match at {
                 None => Some(frame.await),
                 Some(at) => tokio::time::timeout_at(at.into(), frame).await.ok(),
             };
             let now = now();
+            if let (Some(pace), Some(at)) = (&mut self.pace, at)
+                && now > at + OVERSLEPT
+            {
+                (pace.waited, pace.received, since) = (Duration::ZERO, 0, now);
+            }
             self.unasked = self.receive_deadline.map(|_| now);
             let late = match frame {
                 Some(_) => self.receive_deadline.is_some_and(|receive_deadline| now >= receive_deadline),
@@ -176,6 +194,9 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
             match frame {
                 // The end is not to be had any sooner.
                 Some(None) => return Ok(None),
+                None if late && !std::mem::replace(&mut looked, true) => {
+                    (look_first, since) = (true, now);
+                }
                 _ if late || slow => return Err(ReadError::Late),
                 Some(frame) => return Ok(frame),
                 None => since = now,

@@ -1,5 +1,11 @@
-//! The guard and hyper agree about where a message ends: random requests, right and wrong, are read by both. hyper may refuse
-//! what the guard lets pass; it must never see another message, or another body.
+//! The guard and hyper agree about where a message ends: the same bytes are read by both. hyper may refuse what the guard lets pass;
+//! it must never see another message, or another body. `random` makes up requests, right and wrong; `fuzz` goes by what they run through.
+
+// What goes wrong in a check fails the test.
+#![allow(clippy::unwrap_used)]
+
+#[cfg(test)]
+mod random;
 
 use std::{
     convert::Infallible,
@@ -10,21 +16,20 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use proptest::prelude::*;
 use tokio::io::AsyncWriteExt;
 
 use super::{
     HeadLimits,
-    tests::{Message, read},
+    reading::{Message, read},
 };
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 8192, fields: 100 };
+pub(crate) const LIMITS: HeadLimits = HeadLimits { bytes: 8192, fields: 100 };
 
 /// A request that hyper has heard: its method and target, and its body where that was whole.
-type Heard = (String, Option<Vec<u8>>);
+pub(crate) type Heard = (String, Option<Vec<u8>>);
 
 /// What hyper makes of bytes.
-fn read_by_hyper(bytes: &[u8]) -> Vec<Heard> {
+pub(crate) fn read_by_hyper(bytes: &[u8]) -> Vec<Heard> {
     let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let requests = heard.clone();
@@ -55,7 +60,7 @@ fn read_by_hyper(bytes: &[u8]) -> Vec<Heard> {
 }
 
 /// The body without its framing, read with no care at all: the guard has seen that it is right.
-fn unframed(message: &Message) -> Vec<u8> {
+pub(crate) fn unframed(message: &Message) -> Vec<u8> {
     let head = String::from_utf8_lossy(&message.head).to_ascii_lowercase();
     if !head.contains("\r\ntransfer-encoding:") {
         return message.body.clone();
@@ -74,21 +79,32 @@ fn unframed(message: &Message) -> Vec<u8> {
 }
 
 /// Fails unless hyper reads the messages that the guard has passed, and no other, with the guard and without it.
-fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
+///
+/// # Errors
+///
+/// What they read in two ways.
+pub(crate) fn check_agreement(bytes: &[u8]) -> Result<(), String> {
     let (messages, refused) = read(bytes, LIMITS, 16);
     let passed: Vec<u8> =
         messages.iter().flat_map(|message| [&message.head[..], &message.body[..]]).flatten().copied().collect();
     let heard = read_by_hyper(&passed);
-    prop_assert!(heard.len() <= messages.len(), "hyper heard {heard:?} in {messages:?}");
+    if heard.len() > messages.len() {
+        return Err(format!("hyper heard {heard:?} in {messages:?}"));
+    }
     for (at, (message, (line, body))) in messages.iter().zip(&heard).enumerate() {
         let head = String::from_utf8_lossy(&message.head).into_owned();
         let words: Vec<_> = head.split_ascii_whitespace().take(2).collect();
         // hyper writes the scheme and the host of a URL in its own way.
-        if words[1].starts_with('/') {
-            prop_assert_eq!(line, &words.join(" "));
+        if words[1].starts_with('/') && *line != words.join(" ") {
+            return Err(format!("hyper heard {line:?}, and the guard {words:?}"));
         }
         let whole = message.whole.then(|| unframed(message));
-        prop_assert_eq!(body, &whole, "message {} of {}", at, bytes.escape_ascii());
+        if *body != whole {
+            return Err(format!(
+                "hyper heard {body:?}, and the guard {whole:?}: message {at} of {}",
+                bytes.escape_ascii()
+            ));
+        }
     }
     // Where hyper stopped before the guard did, it has refused something, or the client has asked for an end.
     if let Some(next) = messages.get(heard.len())
@@ -103,92 +119,17 @@ fn check_agreement(bytes: &[u8]) -> Result<(), TestCaseError> {
             || before.contains("http/1.0")
             || before.contains("upgrade")
             || before.contains("connect");
-        prop_assert!(may_stop, "hyper refuses {:?} in {}", String::from_utf8_lossy(&next.head), bytes.escape_ascii());
+        if !may_stop {
+            let refused = String::from_utf8_lossy(&next.head);
+            return Err(format!("hyper refuses {refused:?} in {}", bytes.escape_ascii()));
+        }
     }
     // And without rewriting, the bytes themselves are what both read: nothing is heard that did not pass.
     if refused.is_none() && messages.iter().all(|message| message.target.is_none()) {
         let directly = read_by_hyper(bytes);
-        prop_assert!(directly.len() <= messages.len(), "hyper heard {directly:?} in {}", bytes.escape_ascii());
+        if directly.len() > messages.len() {
+            return Err(format!("hyper heard {directly:?} in {}", bytes.escape_ascii()));
+        }
     }
     Ok(())
-}
-
-fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
-    prop::sample::select(texts).prop_map(|text| text.as_bytes().to_vec())
-}
-
-/// A request of likely and unlikely parts.
-fn request() -> impl Strategy<Value = Vec<u8>> {
-    let line_end = prop_oneof![20 => one_of(&["\r\n"]), 1 => one_of(&["\n", "\r", "\r\r\n", "\n\r\n", " \r\n"])];
-    let method = prop_oneof![10 => one_of(&["GET", "POST", "PUT", "HEAD"]), 1 => one_of(&["CONNECT", "OPTIONS", "get", "", "G T"])];
-    let target = prop_oneof![
-        10 => one_of(&["/", "/a?b=c", "/a/b", "*", "http://h/x", "/a%20b"]),
-        2 => prop::collection::vec(any::<u8>(), 0..6).prop_map(|tail| [b"/".to_vec(), tail].concat()),
-        1 => one_of(&["//x", "a:1", "http://", "ftp://x/", "/#", "", "/a b"])
-    ];
-    let version =
-        prop_oneof![20 => one_of(&["HTTP/1.1"]), 2 => one_of(&["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", ""])];
-    let field = prop_oneof![
-        4 => one_of(&["Host: a", "X: y", "Connection: keep-alive", "Connection: close", "Expect: 100-continue", "A:", "Upgrade: x"]),
-        4 => one_of(&["Content-Length: 3", "content-length: 0", "Content-Length: 5", "Transfer-Encoding: chunked", "TRANSFER-ENCODING:\tChunked "]),
-        1 => one_of(&["Content-Length: 3, 3", "Content-Length: +3", "Content-Length: 03", "Content-Length:", "Transfer-Encoding: chunked, chunked",
-            "Transfer-Encoding: gzip, chunked", "Transfer-Encoding: identity", "Transfer-Encoding:\x0bchunked", "Transfer-Encoding : chunked",
-            " Content-Length: 3", "X: a\0b", "Content_Length: 3", "X y", "Transfer-Encoding: chunked\r\n x"]),
-        1 => prop::collection::vec(any::<u8>(), 0..8)
-    ];
-    let body = prop_oneof![
-        4 => one_of(&["", "abc", "abcde"]),
-        4 => one_of(&["3\r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "0\r\nX: y\r\n\r\n", "1;a=b\r\nx\r\n00\r\n\r\n", "3;a=\"\\\"\"\r\nabc\r\n0;c\r\n\r\n"]),
-        2 => one_of(&["3 \r\nabc\r\n0\r\n\r\n", "3;\r\nabc\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "0\r\nX: y\n\r\n", "0\r\nX: y\n\n", "4\r\nabc\r\n0\r\n\r\n",
-            "2\r\nabc\r\n0\r\n\r\n", "0\r\n\n", "0\r\nGET / HTTP/1.1\r\n\r\n", "0\n\n", "FFFFFFFFFFFFFFFFF\r\n"]),
-        1 => prop::collection::vec(any::<u8>(), 0..8)
-    ];
-    (method, target, version, prop::collection::vec((field, line_end.clone()), 0..4), line_end, body).prop_map(
-        |(method, target, version, fields, end, body)| {
-            let mut bytes = [&method[..], b" ", &target, b" ", &version, b"\r\n"].concat();
-            for (field, end) in fields {
-                bytes.extend([field, end].concat());
-            }
-            bytes.extend([end, body].concat());
-            bytes
-        },
-    )
-}
-
-/// Several requests, and sometimes a byte in them that is another, that is gone, or that is there twice.
-fn requests() -> impl Strategy<Value = Vec<u8>> {
-    let change = (any::<prop::sample::Index>(), 0..4u8, any::<u8>());
-    (prop::collection::vec(request(), 1..4), prop::option::of(change)).prop_map(|(requests, change)| {
-        let mut bytes = requests.concat();
-        if let Some((at, how, byte)) = change
-            && !bytes.is_empty()
-        {
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => drop(bytes.remove(at)),
-                2 => bytes.insert(at, byte),
-                _ => bytes.insert(at, bytes[at]),
-            }
-        }
-        bytes
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn where_one_says_that_a_message_ends_the_other_does_too(bytes in requests()) {
-        check_agreement(&bytes)?;
-    }
-}
-
-/// The same for as long as one likes: `FUZZ_CASES=1000000 cargo test -p tidegate-core --release -- --ignored agreement`.
-#[test]
-#[ignore = "runs for as long as it is told to"]
-fn agreement_at_length() {
-    let cases = std::env::var("FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100_000);
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(bytes in requests())| check_agreement(&bytes)?);
 }

@@ -15,6 +15,7 @@ use self::{chunks::Chunks, head::Scan};
 pub(crate) use self::{
     head::{Framing, Whole},
     request_line::request_line,
+    token::is_token,
 };
 use crate::stats::refused::Refused;
 
@@ -128,8 +129,11 @@ impl Guard {
     }
 }
 
-#[cfg(test)]
-mod agreement;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod agreement;
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod reading;
 
 #[cfg(test)]
 mod tests;

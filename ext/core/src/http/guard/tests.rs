@@ -2,60 +2,12 @@
 
 use http::{Method, Uri};
 
-use super::*;
+use super::{
+    reading::{Message, read},
+    *,
+};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 112 * 1024, fields: 1000 };
-
-/// What came of a message.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Message {
-    /// As hyper gets it.
-    pub(super) head: Vec<u8>,
-    pub(super) target: Option<RawTarget>,
-    /// With its framing.
-    pub(super) body: Vec<u8>,
-    pub(super) whole: bool,
-}
-
-/// Has a guard read `bytes`, `step` at a time, as the socket does; what passed, and how it ended.
-pub(super) fn read(bytes: &[u8], limits: HeadLimits, step: usize) -> (Vec<Message>, Option<Refused>) {
-    let mut guard = Guard::new(limits);
-    let mut messages: Vec<Message> = Vec::new();
-    let (mut from, mut to) = (0, 0);
-    loop {
-        if guard.expects_head() {
-            match guard.head(&bytes[from..to]) {
-                Err(reason) => return (messages, Some(reason)),
-                Ok(Some(whole)) => {
-                    let head = bytes[from..from + whole.length].to_vec();
-                    from += whole.length;
-                    let (head, target) = match whole.rewritten {
-                        Some(rewritten) => (rewritten.head.to_vec(), rewritten.target),
-                        None => (head, None),
-                    };
-                    messages.push(Message { head, target, body: Vec::new(), whole: whole.body == Framing::None });
-                    continue;
-                }
-                Ok(None) => {}
-            }
-        } else if from < to {
-            match guard.body(&bytes[from..to]) {
-                Err(reason) => return (messages, Some(reason)),
-                Ok(length) => {
-                    let message = messages.last_mut().unwrap();
-                    message.body.extend_from_slice(&bytes[from..from + length]);
-                    message.whole = guard.expects_head();
-                    from += length;
-                    continue;
-                }
-            }
-        }
-        if to == bytes.len() {
-            return (messages, None);
-        }
-        to = (to + step).min(bytes.len());
-    }
-}
 
 /// The same in one piece and in many: how it arrives must not matter.
 fn read_alike(bytes: &[u8], limits: HeadLimits) -> (Vec<Message>, Option<Refused>) {

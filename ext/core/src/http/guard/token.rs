@@ -13,7 +13,7 @@ static TOKEN: [bool; 256] = {
 };
 
 /// Whether a method, a name and a token may have this byte (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 

@@ -145,6 +145,15 @@ pub enum LogEvent<'a> {
         /// How often that has happened since it was told last.
         more: u64,
     },
+    /// A connection was refused on an address where connections begin with what a proxy says of them.
+    ProxyRefused {
+        /// From where; `None` for a Unix socket.
+        source: Option<IpAddr>,
+        /// A sentence about the connection.
+        why: &'static str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// The files of an address's certificates have changed, and new connections get these.
     CertificatesReloaded {
         /// The address.
@@ -208,6 +217,13 @@ pub enum LogEvent<'a> {
         /// How many more there have been since the last line of this kind.
         unsaid: u64,
     },
+    /// An app has hijacked a stream of HTTP/2, and what it wrote there cannot be sent.
+    Unsendable {
+        /// Why not: the end of a sentence about it.
+        why: &'a str,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// A request has exceeded `request_timeout`, and its thread does not come back from the app.
     Stuck {
         /// The request's method.
@@ -252,6 +268,7 @@ impl LogEvent<'_> {
             Self::TlsOnPlain { .. } => "tls_on_plain",
             Self::Flooded { .. } => "flooded",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::ProxyRefused { .. } => "proxy_refused",
             Self::CertificatesReloaded { .. } => "certificates_reloaded",
             Self::CertificatesRefused { .. } => "certificates_refused",
             Self::CertificateWarning { .. } => "certificate_warning",
@@ -260,6 +277,7 @@ impl LogEvent<'_> {
             Self::Unattended { .. } => "unattended",
             Self::LinesLost(_) => "lines_lost",
             Self::WrongLength { .. } => "wrong_length",
+            Self::Unsendable { .. } => "unsendable",
             Self::Stuck { .. } => "stuck",
             Self::Unmoved(..) => "unmoved",
             Self::Summary(_) => "drained",
@@ -286,6 +304,7 @@ impl LogEvent<'_> {
             | Self::Unattended { .. }
             | Self::LinesLost(_)
             | Self::WrongLength { .. }
+            | Self::Unsendable { .. }
             | Self::Stuck { .. }
             | Self::Overdue { .. } => true,
             Self::Entered { phase, .. } => phase.is_forced(),
@@ -299,6 +318,7 @@ impl LogEvent<'_> {
             | Self::CommandAsked { .. }
             | Self::TlsOnPlain { .. }
             | Self::HandshakeFailed { .. }
+            | Self::ProxyRefused { .. }
             | Self::Unmoved(..) => false,
         }
     }

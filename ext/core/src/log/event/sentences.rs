@@ -81,6 +81,9 @@ impl fmt::Display for LogEvent<'_> {
             Self::HandshakeFailed { source, why, more } => {
                 write!(f, "no TLS connection with a client at {}: {why}{}", place(*source), repeated(*more))
             }
+            Self::ProxyRefused { source, why, more } => {
+                write!(f, "refused a connection from {}: {why}{}", place(*source), repeated(*more))
+            }
             Self::CertificatesReloaded { address, certificates } => {
                 write!(f, "{address} has new certificates: {certificates}")
             }
@@ -110,6 +113,11 @@ impl fmt::Display for LogEvent<'_> {
             Self::WrongLength { method, path, declared, actual, unsaid } => {
                 wrong_length(f, [method, path], [*declared, *actual], *unsaid)
             }
+            Self::Unsendable { why, more } => write!(
+                f,
+                "the app has hijacked a stream of HTTP/2, and what it wrote there cannot be sent: {why}{}",
+                repeated(*more)
+            ),
             Self::Stuck { method, path, held } => write!(
                 f,
                 "{method} {path}: the app has had it for {}, and its thread does not come back although it was interrupted \

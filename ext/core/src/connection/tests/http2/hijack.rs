@@ -57,8 +57,11 @@ async fn an_app_that_hijacks_a_stream_writes_a_response_of_http_1() {
     assert_eq!(text(response).await, (200, "raw".into()));
     let response = get(&mut sender, "/").await;
     let (app, _guard) = hijacked(&harness, b"").await;
+    assert!(harness.told().is_empty());
     drop(app);
     assert_eq!(text(response).await, (500, "".into()));
+    let told = harness.told();
+    assert!(told.len() == 1 && told[0].contains("what it wrote there cannot be sent: it ended before"), "{told:?}");
 }
 
 #[tokio::test]
