@@ -102,7 +102,8 @@ module Tidegate
         option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]", native: true)
       ],
       "Timeouts" => [
-        option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header", native: true),
+        option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header",
+               native: true),
         option(:first_data_timeout, :TIMEOUT, 30.0, "seconds until a new connection sends its first byte", native: true),
         option(:head_timeout, :TIMEOUT, 30.0, "seconds from a request's first byte to the end of its headers", native: true),
         option(:body_timeout, :TIMEOUT, 60.0, "seconds without a byte of the request body", native: true),
