@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../support/certificate"
 require_relative "generator"
 require_relative "proxy"
 require_relative "turn"
@@ -18,6 +19,7 @@ module Comparison
 
     # Yields the server and its Usage when it has been warmed up. `kind` says how it is started.
     def with(kind)
+      kind = encrypted(kind) if @workload.tls
       server = kind.start(host: HOST, port: Rig::Servers.free_port(HOST), app: @workload.app).ready!(within: BOOT)
       same_answers!(server)
       proxy = Proxy.new(server.address) if @proxy
@@ -28,6 +30,7 @@ module Comparison
     ensure
       proxy&.stop
       server&.child&.stop(signal: :INT)
+      @certificate&.remove
     end
 
     # A turn of that contestant. `idle`: with the connections that keep still, where the workload has some.
@@ -48,6 +51,15 @@ module Comparison
     end
 
     private
+
+    # The same server with a certificate of its own.
+    def encrypted(kind)
+      plain = "tcp://{host}:{port}"
+      raise Rig::Missing, "#{kind.name} is not known with TLS" unless kind.command.include?(plain)
+
+      @certificate = Rig::Certificate.new(@workload.tls)
+      kind.dup.tap { |it| it.command = it.command.map { |word| word == plain ? @certificate.bind("{host}:{port}") : word } }
+    end
 
     def measure(contestant, round, server, usage, seconds)
       cpu, switches = usage.cpu, usage.switches

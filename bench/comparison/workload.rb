@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "net/http"
+require "openssl"
 require "yaml"
 require_relative "../support/servers"
 
@@ -8,14 +9,16 @@ require_relative "../support/servers"
 #
 #   app       the config.ru, beside that file or from there
 #   clients   by name, what bench/load knows of a group: connections, method, path, headers, body_bytes, keep_alive,
-#             rate (per second, by the clock), pause and mix (by name, requests that differ in path, and how often each
+#             tls, resume, rate (per second, by the clock), pause and mix (by name, requests that differ in path, and how often each
 #             comes, its share; they are measured apart); one named "all" that asks GET / unless it says otherwise
+#   tls       the kind of key, ecdsa or rsa, of the certificate that servers get: the clients encrypt then; with resume they go on
+#             with the session of an earlier connection
 #   idle      connections that ask once and keep still, beside those
 #   best_by   what the thread count of the server compared with is chosen by
 module Comparison
   class Workload
     DIR = File.expand_path("../workloads", __dir__)
-    KEYS = %w[app clients idle best_by].freeze
+    KEYS = %w[app clients idle best_by tls].freeze
     BEST_BY = %w[all.rate all.p99].freeze
 
     def self.names = Dir["#{DIR}/*.yml"].map { |file| File.basename(file, ".yml") }.sort
@@ -38,16 +41,20 @@ module Comparison
       @app = File.expand_path(description.fetch("app"), DIR)
       @clients = (description["clients"] || { "all" => {} }).map do |client, settings|
         mix = settings["mix"]&.map { |kind, more| { "name" => kind, **more } }
-        { "name" => client, "connections" => connections || 32, **settings, "mix" => mix }.compact
+        { "name" => client, "connections" => connections || 32, **settings, "mix" => mix, "tls" => !description["tls"].nil? }.compact
       end
       @idle = description["idle"]
       @best_by = description["best_by"] || BEST_BY
+      @tls = description["tls"]
     end
 
     # The first line of its file, for people.
     def summary
       File.foreach("#{DIR}/#{@name}.yml").take_while { |line| line.start_with?("#") }.map { |line| line.delete_prefix("# ").chomp }.join(" ")
     end
+
+    # What kind of certificate the server gets (:ecdsa, :rsa), where the clients encrypt.
+    def tls = @tls&.to_sym
 
     # Clients in words: "32 connections", or each kind by its name.
     def load
@@ -75,7 +82,10 @@ module Comparison
       request = Net::HTTPGenericRequest.new(client.fetch("method", "GET"), client.key?("body_bytes"), true, client.fetch("path", "/"),
                                             client.fetch("headers", {}).transform_keys(&:to_s))
       request.body = "x" * client["body_bytes"] if client["body_bytes"]
-      response = Net::HTTP.new(server.host, server.port, nil).request(request)
+      http = Net::HTTP.new(server.host, server.port, nil)
+      http.use_ssl = !tls.nil?
+      http.verify_mode = OpenSSL::SSL::VERIFY_NONE
+      response = http.request(request)
       [response.code, response.body.gsub(TOKEN, "token")]
     end
   end

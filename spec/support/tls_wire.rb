@@ -122,7 +122,7 @@ module Certificates
 
   # The files of the certificate of +name+ and of its key.
   def files(name = "localhost", **)
-    (@files ||= {})[[name, *[**]]] ||= authority.sign(name, **).then do |certificate, key|
+    (@files ||= {})[[name, **]] ||= authority.sign(name, **).then do |certificate, key|
       path = File.join(DIRECTORY, "#{name}-#{@files.size}")
       File.write("#{path}.pem", certificate.to_pem)
       File.write("#{path}.key", key.to_pem)

@@ -3,12 +3,15 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustls::ClientConfig;
 
 use crate::response::{Response, Whole};
+use crate::stream::Stream;
 use crate::tally::Failure;
 
 /// A connection of a group. Closed at first and after an error; the next request opens it again.
@@ -17,7 +20,9 @@ pub(crate) struct Connection {
     pub(crate) group: usize,
     /// What it asks or was last to ask, among the kinds of its group.
     pub(crate) kind: usize,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
+    /// How it encrypts, if it does.
+    tls: Option<Arc<ClientConfig>>,
     /// How many sockets there have been: events of an earlier one are not for this one.
     generation: u32,
     asking: Option<Asking>,
@@ -41,8 +46,8 @@ pub(crate) enum Outcome {
 }
 
 impl Connection {
-    pub(crate) fn new(group: usize) -> Connection {
-        Connection { group, kind: 0, stream: None, generation: 0, asking: None }
+    pub(crate) fn new(group: usize, tls: Option<Arc<ClientConfig>>) -> Connection {
+        Connection { group, kind: 0, stream: None, tls, generation: 0, asking: None }
     }
 
     pub(crate) fn asking(&self) -> Option<&Asking> {
@@ -84,7 +89,9 @@ impl Connection {
             }
             return None;
         }
-        if event.contains(EventFlags::OUT)
+        // What comes in may be what a handshake waits for.
+        let unsent = self.asking.as_ref().is_some_and(|asking| asking.sent < request.len());
+        if (event.contains(EventFlags::OUT) || unsent)
             && let Some(outcome) = self.write(request)
         {
             return Some(outcome);
@@ -110,20 +117,20 @@ impl Connection {
         self.stream = None;
     }
 
-    fn open(&mut self, number: usize, address: SocketAddr, epoll: &OwnedFd) -> rustix::io::Result<()> {
+    fn open(&mut self, number: usize, address: SocketAddr, epoll: &OwnedFd) -> std::io::Result<()> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
         rustix::net::sockopt::set_tcp_nodelay(&socket, true)?;
         match rustix::net::connect(&socket, &address) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         self.generation = self.generation.wrapping_add(1);
         let data = EventData::new_u64(u64::from(self.generation) << 32 | number as u64);
         let events = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(epoll, &socket, data, events)?;
-        self.stream = Some(TcpStream::from(socket));
+        self.stream = Some(Stream::new(TcpStream::from(socket), self.tls.as_ref())?);
         Ok(())
     }
 
@@ -169,7 +176,10 @@ impl Connection {
 
 fn why(error: &std::io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Failure::Closed,
+        ErrorKind::ConnectionReset
+        | ErrorKind::BrokenPipe
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::UnexpectedEof => Failure::Closed,
         _ => Failure::Connect,
     }
 }

@@ -9,6 +9,7 @@
 //! | `random` | what is chosen at random, the same in every run |
 //! | `schedule` | when the next request of a group is due |
 //! | `response` | where a response ends |
+//! | `stream` | a socket, with TLS or without |
 //! | `connection` | one socket and the request on it |
 //! | `run` | the loop that drives all of them |
 //! | `hold` | connections that are opened, used once and kept |
@@ -21,6 +22,7 @@ mod random;
 mod response;
 mod run;
 mod schedule;
+mod stream;
 mod tally;
 
 use std::io::BufRead;

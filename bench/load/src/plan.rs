@@ -42,6 +42,12 @@ pub(crate) struct Group {
     /// Whether a connection is used again.
     #[serde(default = "yes")]
     pub(crate) keep_alive: bool,
+    /// Whether it encrypts.
+    #[serde(default)]
+    pub(crate) tls: bool,
+    /// Whether an encrypted connection goes on with the session of an earlier one.
+    #[serde(default)]
+    pub(crate) resume: bool,
     /// Requests per second of the whole group, due by the clock; without it each connection asks when it was answered.
     #[serde(default)]
     pub(crate) rate: Option<f64>,

@@ -1,5 +1,6 @@
 //! The loop: sends what is due, reads what comes, ends in time.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::connection::{Connection, Outcome};
 use crate::plan::{Group, Plan};
 use crate::random::Random;
 use crate::schedule::Schedule;
+use crate::stream;
 use crate::tally::{Failure, Tally};
 
 /// How often requests are looked at that may have waited too long.
@@ -70,9 +72,10 @@ pub(crate) fn run(plan: &Plan) -> std::io::Result<String> {
         connections: Vec::new(),
     };
     for (number, group) in plan.groups.iter().enumerate() {
+        let tls = group.tls.then(|| stream::config(group.resume).map_err(io::Error::other)).transpose()?;
         for _ in 0..group.connections {
             run.clients[number].schedule.ready(run.connections.len(), start);
-            run.connections.push(Connection::new(number));
+            run.connections.push(Connection::new(number, tls.clone()));
         }
     }
     run.go()?;

@@ -121,10 +121,13 @@ pub(super) async fn cut<S: Socket>(mut socket: TrackedSocket<S>, state: &Connect
         return linger(socket, shared).await;
     }
     // What TLS has encrypted is not the kernel's yet.
-    let flush = socket.flush();
-    tokio::select! {
-        _ = timeout(shared.settings.timeouts.write_timeout.unwrap_or(LAST_BYTES), flush) => {}
-        () = shared.forced() => {}
+    let flush = timeout(shared.settings.timeouts.write_timeout.unwrap_or(LAST_BYTES), socket.flush());
+    let flushed = tokio::select! {
+        flushed = flush => matches!(flushed, Ok(Ok(()))),
+        () = shared.forced() => false,
+    };
+    if !flushed {
+        return abort(socket, state);
     }
     // A reset destroys what the client's kernel has not confirmed. The write timeout counts as for any response: from the last
     // byte that the client took.

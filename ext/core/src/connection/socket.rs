@@ -21,6 +21,11 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Bytes written that the peer's kernel has not confirmed; 0 where the system cannot tell.
     fn unsent(&self) -> usize;
 
+    /// Bytes written that the kernel has not got, because it takes none for now: nothing sends them but another write or a flush.
+    fn held_back(&self) -> usize {
+        0
+    }
+
     /// Makes closing tell the peer that the stream was cut, if the protocol has a way.
     fn reset_on_close(&self);
 

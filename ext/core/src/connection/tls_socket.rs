@@ -53,14 +53,6 @@ impl<S: Socket> TlsSocket<S> {
         self.stream.get_ref().1
     }
 
-    /// Bytes of ciphertext that the kernel has not got.
-    fn pending(&self) -> usize {
-        if !self.session().wants_write() {
-            return 0;
-        }
-        usize::try_from(self.encrypted.saturating_sub(self.socket().written)).unwrap_or(usize::MAX).max(1)
-    }
-
     fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
         if !self.session().wants_write() {
             self.encrypted = self.socket().written;
@@ -79,7 +71,14 @@ impl<S: Socket> Socket for TlsSocket<S> {
     }
 
     fn unsent(&self) -> usize {
-        self.socket().socket.unsent() + self.pending()
+        self.socket().socket.unsent()
+    }
+
+    fn held_back(&self) -> usize {
+        if !self.session().wants_write() {
+            return 0;
+        }
+        usize::try_from(self.encrypted.saturating_sub(self.socket().written)).unwrap_or(usize::MAX).max(1)
     }
 
     fn reset_on_close(&self) {

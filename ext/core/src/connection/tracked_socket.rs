@@ -211,7 +211,7 @@ impl<S: Socket> TrackedSocket<S> {
 
     fn report_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
-            Poll::Pending => self.state.write_blocked(|| self.socket.unsent()),
+            Poll::Pending => self.state.write_blocked(|| self.socket.unsent() + self.socket.held_back()),
             Poll::Ready(written) => self.state.bytes_written(*written.as_ref().unwrap_or(&0)),
         }
         result
@@ -307,7 +307,7 @@ impl<S: Socket> AsyncWrite for TrackedSocket<S> {
         let flushed = Pin::new(&mut this.socket).poll_flush(cx);
         if flushed.is_pending() {
             // What TLS has encrypted waits for the client, and no write comes behind it.
-            this.state.write_blocked(|| this.socket.unsent());
+            this.state.write_blocked(|| this.socket.unsent() + this.socket.held_back());
         }
         ready!(flushed)?;
         this.state.flushed();

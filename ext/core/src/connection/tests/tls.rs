@@ -165,3 +165,28 @@ async fn half_a_handshake_gives_way_and_counts_as_open() {
     assert_eq!(harness.shared.services.stats.snapshot().connections, 0);
     assert_eq!(harness.shared.services.stats.snapshot().gave_way, 1);
 }
+
+/// What rustls still had for a client that has gone was waited for until the end of the drain.
+#[tokio::test]
+async fn a_client_that_has_gone_holds_up_no_drain() {
+    let harness = Harness::new();
+    let both = Both::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let counted = harness.shared.services.stats.connection_accepted();
+    let serving = tokio::spawn(inline_task::task(open(
+        theirs,
+        Peer::unix(),
+        both.opening.clone(),
+        harness.shared.clone(),
+        counted,
+    )));
+    let mut client = both.client.connect(ServerName::try_from("localhost").unwrap(), ours).await.unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    client.flush().await.unwrap();
+    let exchange = harness.take().await;
+    harness.enter(Phase::Closing { since: now(), deadline: now() + s(600), gently: false });
+    drop(client);
+    let _ = exchange.responder.send(ok("x"));
+    tokio::time::timeout(s(20), serving).await.expect("it waits for a client that has gone").unwrap();
+    assert_eq!(harness.shared.services.stats.snapshot().unacked_bytes, 0);
+}
