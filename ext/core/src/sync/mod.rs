@@ -24,5 +24,8 @@ pub(crate) fn now() -> std::time::Instant {
 /// Has the runtime look at its sockets before the task goes on. A process that has stood still for longer than a time limit hears of
 /// its timers first, and of what has come meanwhile only then: who ends something for want of bytes asks again after this.
 pub(crate) async fn look_at_sockets() {
-    tokio::task::yield_now().await;
+    // What has come may pass through several hands, in one turn of the runtime each, until it is where it is waited for.
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
 }
