@@ -3,20 +3,18 @@
 # What trusted proxies tell of a client by headers. The rules, case by case, are tested in ext/core/src/http/forwarded/tests.rs.
 
 RSpec.describe "headers of proxies", :in_process do
-  ends = %w[REMOTE_ADDR REMOTE_PORT rack.url_scheme HTTPS HTTP_HOST SERVER_NAME SERVER_PORT HTTP_X_FORWARDED_FOR HTTP_X_REAL_IP]
-  usual = %w[X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port]
+  let(:ends) { %w[REMOTE_ADDR REMOTE_PORT rack.url_scheme HTTPS HTTP_HOST SERVER_NAME SERVER_PORT HTTP_X_FORWARDED_FOR HTTP_X_REAL_IP] }
+  let(:usual_headers) { %w[X-Forwarded-For X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port] }
 
   # What the app is told of a request with these headers.
-  define_method(:told) do |headers, **options|
+  def told(headers, **options)
     env = nil
     server = run_server(->(given) { (env = given.slice(*ends)) && [200, {}, []] }, **options)
     get(server, "/", headers)
     env
   end
 
-  define_method(:believed) do |headers, names = usual|
-    told(headers, trusted_proxies: %w[loopback 10.0.0.0/8], forwarded_headers: names)
-  end
+  def believed(headers, names = usual_headers) = told(headers, trusted_proxies: %w[loopback 10.0.0.0/8], forwarded_headers: names)
 
   it "does not believe them unless it is told to" do
     env = told({ "x-forwarded-for" => "192.0.2.1", "x-forwarded-proto" => "https", "x-forwarded-host" => "a.example" })
@@ -26,7 +24,7 @@ RSpec.describe "headers of proxies", :in_process do
   end
 
   it "does not believe those of a client that is no trusted proxy" do
-    env = told({ "x-forwarded-for" => "192.0.2.1" }, trusted_proxies: "10.0.0.0/8", forwarded_headers: usual)
+    env = told({ "x-forwarded-for" => "192.0.2.1" }, trusted_proxies: "10.0.0.0/8", forwarded_headers: usual_headers)
     expect(env).to include("REMOTE_ADDR" => "127.0.0.1")
   end
 

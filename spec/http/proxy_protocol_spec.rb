@@ -3,10 +3,10 @@
 # What a proxy says of a connection before the client's bytes come. The spec plays the proxy; spec/http/haproxy_spec.rb has a real one.
 
 RSpec.describe "the PROXY protocol", :in_process do
-  keys = %w[REMOTE_ADDR REMOTE_PORT SERVER_NAME SERVER_PORT rack.url_scheme HTTPS tidegate.proxy]
+  let(:keys) { %w[REMOTE_ADDR REMOTE_PORT SERVER_NAME SERVER_PORT rack.url_scheme HTTPS tidegate.proxy] }
 
   # A server behind a proxy; what the app's requests said is in +seen+.
-  define_method(:behind_proxy) do |version: "true", trusted: "loopback", **options|
+  def behind_proxy(version: "true", trusted: "loopback", **options)
     app = Rack::Lint.new(lambda do |env|
       seen << env.slice(*keys)
       [200, {}, ["ok"]]
