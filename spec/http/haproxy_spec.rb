@@ -28,8 +28,8 @@ RSpec.describe "behind haproxy", :in_process do
 
   def checks = @checks ||= Queue.new
 
-  def behind_haproxy(**)
-    server = Tidegate::Server.new(Rack::Lint.new(app), bind: "tcp://127.0.0.1:0?proxy_protocol=true", trusted_proxies: "loopback", silent: true, **)
+  def behind_haproxy(bind: "tcp://127.0.0.1:0?proxy_protocol=true", **)
+    server = Tidegate::Server.new(Rack::Lint.new(app), bind:, trusted_proxies: "loopback", silent: true, **)
     servers << server
     server.start
   end
@@ -47,7 +47,7 @@ RSpec.describe "behind haproxy", :in_process do
       listen front
         bind fd@${FRONT} #{bind}
         #{more}
-        server app 127.0.0.1:#{server.port} #{options}
+        server app 127.0.0.1:#{server.addresses.first[/\d+\z/]} #{options}
     CONFIGURATION
     number = @front.fileno
     @haproxy = spawn({ "FRONT" => number.to_s }, "haproxy", "-db", "-q", "-f", configuration, number => @front, %i[out err] => File.join(directory, "log"))
@@ -81,7 +81,7 @@ RSpec.describe "behind haproxy", :in_process do
 
   it "serves its health checks as its own, and clients through it" do
     server = behind_haproxy
-    haproxy(server, "send-proxy-v2 check check-send-proxy inter 50ms", more: "option httpchk GET /check")
+    haproxy(server, "send-proxy-v2 check check-send-proxy inter 50ms fall 100000", more: "option httpchk GET /check")
     2.times { expect(checks.pop(timeout: Patience::SECONDS)).to eq(version: 2, local: true) }
     expect(through_haproxy.get("/").status).to eq 200
     expect(seen.pop["tidegate.proxy"]).to include(local: false)
@@ -100,6 +100,16 @@ RSpec.describe "behind haproxy", :in_process do
     expect(env["tidegate.proxy"][:ssl]).to include(tls: true, certificate: true, verified: true, cn: "client.example", version: /\ATLSv1/)
   ensure
     socket&.close
+  end
+
+  it "has the client of a connection that is encrypted behind the header" do
+    certificate
+    server = behind_haproxy(bind: "ssl://127.0.0.1:0?cert=#{directory}/both.pem&key=#{directory}/both.pem&proxy_protocol=v2")
+    haproxy(server, "ssl verify none send-proxy-v2")
+    wire = through_haproxy
+    expect(wire.get("/").status).to eq 200
+    port = wire.socket.local_address.ip_port.to_s
+    expect(seen.pop).to include("REMOTE_PORT" => port, "rack.url_scheme" => "https", "tidegate.proxy" => a_hash_including(version: 2))
   end
 
   it "serves what comes through it in a drain, on new and on kept connections" do

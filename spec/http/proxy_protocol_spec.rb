@@ -99,7 +99,7 @@ RSpec.describe "the PROXY protocol", :in_process do
     def server(*) = serve("hello.ru", *, "-b", "tcp://127.0.0.1:0?proxy_protocol=true", "--trusted-proxies", "loopback", "--admin", "tcp://127.0.0.1:0")
 
     # The address among the two that has the protocol.
-    def proxied(server) = server.addresses.last
+    def proxied(server) = server.addresses.first
 
     it "writes the client's address into the access log" do
       running = server("-v")

@@ -134,6 +134,7 @@ class HTTP2Wire
     @log = []
     @peer_settings = {}
     @acknowledges = @opens_windows = true
+    @taken = Hash.new(0)
     @window = 65_535
     @stream_windows = Hash.new { |windows, stream| windows[stream] = @peer_settings.fetch(:initial_window_size, 65_535) }
   end
@@ -376,10 +377,17 @@ class HTTP2Wire
     response.ended = true if frame.end_stream?
     return if !@opens_windows || frame.payload.empty?
 
-    update = [frame.payload.bytesize].pack("N")
-    answer do
-      write(HTTP2Wire.frame(:window_update, payload: update) + (response.ended ? "".b : HTTP2Wire.frame(:window_update, stream: frame.stream, payload: update)))
-    end
+    streams = response.ended ? [0] : [0, frame.stream]
+    updates = streams.filter_map { |stream| due_update(stream, frame.payload.bytesize) }
+    answer { write(updates.join) } if updates.any?
+  end
+
+  # Opens a window by what was taken, as clients do: not for each DATA.
+  def due_update(stream, taken)
+    @taken[stream] += taken
+    return if @taken[stream] < 16_384
+
+    HTTP2Wire.frame(:window_update, stream:, payload: [@taken.delete(stream)].pack("N"))
   end
 
   # An answer of ours, to a server that may have closed meanwhile: what it had said before is still to be read.

@@ -18,7 +18,7 @@ use crate::{
         guard::{
             HeadLimits, Preface,
             agreement::{LIMITS, check_agreement, unframed},
-            frames::Frames,
+            frames::{Fault, Frames},
             reading::read,
         },
     },
@@ -215,7 +215,8 @@ pub fn frames(data: &[u8]) {
         let (mut guard, mut found) = (Frames::new(now), [None, None]);
         for (side, half) in [&data[..data.len() / 2], &data[data.len() / 2..]].into_iter().enumerate() {
             for piece in half.chunks(size.max(1)) {
-                let checked = if side == 0 { guard.received(piece, now) } else { guard.sent(piece, now) };
+                let checked =
+                    if side == 0 { guard.received(piece, now) } else { guard.sent(piece, now).map_err(Fault::Flood) };
                 found[side] = found[side].or(checked.err());
             }
         }
