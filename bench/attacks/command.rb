@@ -69,6 +69,8 @@ module Attacks
             gone ||= Rig.now - began if most > @connections / 2 && count < 10
           end
           attack.stop
+          # The tool ends by itself when the server has closed all that it had.
+          gone ||= Rig.now - began if attack.output.grep(/No open connections left/).any?
         end
         sleep 2
         puts format("%-14s %s; up to %d connections, gone after %s; memory %.0f MB before, %.0f at most, %.0f after",

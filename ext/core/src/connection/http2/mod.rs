@@ -248,6 +248,7 @@ impl<'a, S: Socket> Connection<'a, S> {
             }
             timer.set(self.due(phase, gives_way).map(|(at, _)| at));
             let progress = poll_fn(|cx| {
+                self.found.begin_turn();
                 if let Poll::Ready(ending) = rounds.poll(cx, || self.round(&parts)) {
                     return Poll::Ready(Some(ending));
                 }

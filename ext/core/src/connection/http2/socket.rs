@@ -10,7 +10,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::{Socket, tracked_socket::TrackedSocket};
+use super::{
+    super::{Socket, tracked_socket::TrackedSocket},
+    guarded_stream,
+};
 
 /// Reads within one poll of the task: a client that sends without a pause lets others have their turn.
 const READS: u32 = 64;
@@ -63,8 +66,7 @@ impl<S: Socket> AsyncRead for Lent<S> {
         let this = self.get_mut();
         if this.reads == READS {
             this.reads = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            return guarded_stream::let_others(cx);
         }
         let polled = Pin::new(this.socket()?).poll_read(cx, buf);
         this.reads = if polled.is_pending() { 0 } else { this.reads + 1 };

@@ -183,6 +183,7 @@ pub(crate) struct Frames {
     outbound: Walk,
     /// SETTINGS have come.
     opened: bool,
+    seen: u64,
     allowed: Allowed,
 }
 
@@ -191,7 +192,12 @@ impl Frames {
     pub(crate) fn new(now: Instant) -> Self {
         let (inbound, outbound) = (Walk::behind(PREFACE.len()), Walk::behind(0));
         let (block, head_since) = (Block::None, None);
-        Self { begun: now, block, head_since, inbound, outbound, opened: false, allowed: ALLOWED }
+        Self { begun: now, block, head_since, inbound, outbound, opened: false, seen: 0, allowed: ALLOWED }
+    }
+
+    /// How many frames have come.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Looks at what has come from the client, in pieces of any size.
@@ -200,7 +206,7 @@ impl Frames {
     ///
     /// What the client sends too much of, or breaks.
     pub(crate) fn received(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Fault> {
-        let Self { begun, block, head_since, inbound, opened, allowed, .. } = self;
+        let Self { begun, block, head_since, inbound, opened, seen, allowed, .. } = self;
         let age = now.saturating_duration_since(*begun);
         let mut found = Ok(());
         let mut ended = false;
@@ -221,6 +227,7 @@ impl Frames {
             allowed.receive(&frame, age).map_err(Fault::Flood)
         };
         while let Some(checked) = inbound.next(&mut bytes, &mut look) {
+            *seen += 1;
             found = found.and(checked);
         }
         let arriving = match block {
