@@ -55,7 +55,8 @@ RSpec.describe "hijacking over HTTP/2", :in_process, over: :http2 do
     expect(client.rest).to eq("two")
   end
 
-  it "passes Rack::Lint, and gives the same socket when asked again" do
+  # Rack::Lint of Rack 2 puts a wrapper around the socket.
+  it "passes Rack::Lint, and gives the same socket when asked again", rack: "3.0".. do
     same = Queue.new
     server = hijacking(lint: true) do |io, env|
       same << [env["rack.hijack_io"].equal?(io), env["rack.hijack"].call.equal?(io)]

@@ -119,6 +119,9 @@ class Browser
   end
 
   def hear(message)
+    # What the page before this one has had to say may come late.
+    return unless message["sessionId"] == @session
+
     params = message["params"] || {}
     case message["method"]
     when "Runtime.exceptionThrown" then @complaints << params.dig("exceptionDetails", "exception", "description").to_s
