@@ -50,7 +50,7 @@ RSpec.describe "What bench/run reads" do
 
   describe Comparison::Workload do
     it "finds every file of bench/workloads, with an app that is there and clients that bench/load knows" do
-      known = %w[name connections method path headers body_bytes keep_alive rate pause mix]
+      known = %w[name connections method path headers body_bytes keep_alive rate pause mix tls resume]
       described_class.names.each do |name|
         workload = described_class.find(name)
         named = workload.best_by.grep(/\./).map { |number| number.split(".").first }
