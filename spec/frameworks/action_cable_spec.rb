@@ -39,13 +39,7 @@ RSpec.describe "Action Cable", :frameworks, :processes do
     sockets = Array.new(5) { subscribe(server) }
     server.signal(:TERM)
 
-    sockets.each do |socket|
-      expect(socket.message).to eq({ "type" => "disconnect", "reason" => "server_restart", "reconnect" => true })
-      expect(socket.message).to be_close
-      expect(socket.answer_close).to be(true)
-    end
-    expect(server.exit_status).to eq(0)
-    expect(server.output).to include("hijacked=0")
+    expect_sent_away(sockets, server)
   end
 
   it "closes a client that subscribes in the drain, too" do

@@ -71,13 +71,7 @@ RSpec.describe "over HTTP/2,", :frameworks, :processes do
       expect(sockets.map(&:message)).to all(eq({ "type" => "welcome" }))
       server.signal(:TERM)
 
-      sockets.each do |socket|
-        expect(socket.message).to eq({ "type" => "disconnect", "reason" => "server_restart", "reconnect" => true })
-        expect(socket.message).to be_close
-        expect(socket.answer_close).to be(true)
-      end
-      expect(server.exit_status).to eq(0)
-      expect(server.output).to include("hijacked=0")
+      expect_sent_away(sockets, server)
     end
 
     it "streams a page with render stream: true, whose chunks are taken apart" do

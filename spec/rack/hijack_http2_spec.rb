@@ -4,20 +4,6 @@
 # the server makes the stream's head and data of that.
 
 RSpec.describe "hijacking over HTTP/2", :in_process, over: :http2 do
-  let(:sockets) { Queue.new }
-
-  # A server with an app that hijacks /hijack, and gives the socket to the block in a thread of its own.
-  def hijacking(lint: false, **options)
-    run_server(lint:, **options) do |env|
-      next [200, { "content-type" => "text/plain" }, ["ok"]] unless env["PATH_INFO"] == "/hijack"
-
-      io = env["rack.hijack"].call
-      sockets << io
-      Thread.new { yield io, env }
-      [lint ? 200 : -1, lint ? { "content-type" => "text/plain" } : {}, []]
-    end
-  end
-
   def answer(io, text)
     io.write(text)
     io.close

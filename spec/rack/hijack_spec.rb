@@ -1,22 +1,6 @@
 # frozen_string_literal: true
 
 RSpec.describe "hijacking", :in_process do
-  # A server with an app that hijacks each connection and gives the socket to the block, in a thread of its own, as Action
-  # Cable does; the worker is free meanwhile.
-  def hijacking(lint: false, **options)
-    run_server(lint:, **options) do |env|
-      next [200, { "content-type" => "text/plain" }, ["ok"]] unless env["PATH_INFO"] == "/hijack"
-
-      io = env["rack.hijack"].call
-      sockets << io
-      Thread.new { yield io, env }
-      # As Action Cable does it; Lint wants a status.
-      [lint ? 200 : -1, lint ? { "content-type" => "text/plain" } : {}, []]
-    end
-  end
-
-  let(:sockets) { Queue.new }
-
   it "is offered" do
     server = run_server { |env| [200, { "content-type" => "text/plain" }, [[env["rack.hijack?"], env["rack.hijack"].respond_to?(:call)].inspect]] }
 

@@ -17,6 +17,17 @@ module Frameworks
   # that is started without it.
   def packaged?(name) = Gem.path.any? { |path| Dir.glob(File.join(path, "specifications", "#{name}-[0-9]*.gemspec")).any? }
 
+  # Action Cable has told these clients of a server that drains to come back, and closes them in order; the server ends, with none left.
+  def expect_sent_away(sockets, server)
+    sockets.each do |socket|
+      expect(socket.message).to eq({ "type" => "disconnect", "reason" => "server_restart", "reconnect" => true })
+      expect(socket.message).to be_close
+      expect(socket.answer_close).to be(true)
+    end
+    expect(server.exit_status).to eq(0)
+    expect(server.output).to include("hijacked=0")
+  end
+
   # Starts the example with a database of its own.
   def serve_rails(*arguments, env: {}, **)
     needs "railties", "activerecord", "actioncable", "sqlite3"

@@ -16,6 +16,24 @@ module InProcessHelpers
     server
   end
 
+  # A server with an app that hijacks /hijack and gives the socket to the block, in a thread of its own, as Action Cable does; the
+  # worker is free meanwhile.
+  def hijacking(lint: false, **options)
+    given = sockets
+    run_server(lint:, **options) do |env|
+      next [200, { "content-type" => "text/plain" }, ["ok"]] unless env["PATH_INFO"] == "/hijack"
+
+      io = env["rack.hijack"].call
+      given << io
+      Thread.new { yield io, env }
+      # As Action Cable does it; Lint wants a status.
+      [lint ? 200 : -1, lint ? { "content-type" => "text/plain" } : {}, []]
+    end
+  end
+
+  # The sockets that its app has got.
+  def sockets = @sockets ||= Queue.new
+
   # Opens a connection that is closed after the example: over the protocol that the example is run over (see Protocols), unless
   # +client+ says otherwise.
   def connect(server, client: self.client, **)
