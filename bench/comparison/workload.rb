@@ -41,7 +41,7 @@ module Comparison
       @app = File.expand_path(description.fetch("app"), DIR)
       @clients = (description["clients"] || { "all" => {} }).map do |client, settings|
         mix = settings["mix"]&.map { |kind, more| { "name" => kind, **more } }
-        { "name" => client, "connections" => connections || 32, **settings, "mix" => mix, "tls" => !description["tls"].nil? }.compact
+        { "name" => client, "connections" => connections || 32, **settings, "mix" => mix, "tls" => (true if description["tls"]) }.compact
       end
       @idle = description["idle"]
       @best_by = description["best_by"] || BEST_BY
