@@ -38,3 +38,16 @@ RSpec.describe "touching the restart file", :processes do
     expect(File.exist?("#{@directory}/tmp/server.pid")).to be(false)
   end
 end
+
+# It was answered with "SIGUSR2 does nothing here" up to a moment after the line that says that the server is ready.
+RSpec.describe "USR2 while the app is loaded", :processes do
+  it "restarts the server as soon as it is ready" do
+    Dir.mktmpdir do |directory|
+      server = start(fixture("restart_at_boot.ru"), "-b", "tcp://127.0.0.1:0", env: { "TOLD" => "#{directory}/told" })
+      Patience.until_true("the next image to serve") { server.output.scan(ServerProcess::READY).size == 2 }
+
+      expect(server.output).to include("restarting, as USR2 came")
+      expect(Wire.open("tcp://127.0.0.1:#{server.port}") { |wire| wire.get("/").body }).to eq("served")
+    end
+  end
+end

@@ -22,6 +22,7 @@ module Tidegate
       @directory = Dir.pwd
       @process = Process.pid
       @signals = Signals.new(log)
+      @ready = Queue.new # closed when the server is ready, from when on it may be restarted
     end
 
     # Serves until a signal ends it, and returns the exit status. Yields the Server before it starts.
@@ -199,6 +200,7 @@ module Tidegate
       loader = AppLoader.new(@configuration.rackup) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       @server.guard_boot(@signals.names) if @signals.installed?
+      accept_restarts
       loader&.load
       @signals.check
       yield @server if block_given?
@@ -207,20 +209,25 @@ module Tidegate
       listen
       write_state
       Image.release_workers(legacy)
-      accept_restarts
+      @ready.close
       Systemd.from(@env)&.accompany(@server)
       hooks(:after_booted)
       wait
       conclude
     end
 
-    # Restarts on USR2, and when the file is touched. New connections wait in the listening queue meanwhile.
+    # Restarts on USR2, and when the file is touched; both may come while the app is loaded. New connections wait in the listening
+    # queue meanwhile.
     def accept_restarts
       return unless @signals.installed? && image.known?
 
       restart = SingleRestart.new(@server, image, @log, hooks: @configuration.before_restart)
-      @signals.on_restart = -> { restart.begin("USR2 came") }
-      @restart_file&.watch(@log) { restart.begin(@restart_file.to_s) }
+      begin_when_ready = lambda do |reason|
+        @ready.pop
+        restart.begin(reason)
+      end
+      @signals.on_restart = -> { begin_when_ready.call("USR2 came") }
+      @restart_file&.watch(@log) { begin_when_ready.call(@restart_file.to_s) }
     end
 
     # Waits until the server has stopped. If a thread of the app calls exit, which ends the main thread, requests in flight are

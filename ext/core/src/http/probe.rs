@@ -79,7 +79,7 @@ fn describe(phase: Phase, now: Instant, in_flight: u64) -> String {
         Phase::Booting | Phase::Ready => format!("{}\n", phase.name()),
         Phase::Draining { until, .. } => format!("draining, serving everything for {:.1} s more\n", left(until)),
         Phase::Retiring { deadline, .. } => {
-            format!("leaving the cluster, {in_flight} in flight, {:.1} s left\n", left(deadline))
+            format!("leaving, {in_flight} in flight, {:.1} s left\n", left(deadline))
         }
         Phase::Closing { deadline, .. } => format!("closing, {in_flight} in flight, {:.1} s left\n", left(deadline)),
         Phase::Forcing { .. } | Phase::Stopped { .. } => format!("{}, {in_flight} in flight\n", phase.name()),

@@ -228,7 +228,7 @@ fn entered(
             write!(f, "draining: {cause}; serving everything new for {lasts} ({connections} open, {requests})")
         }
         Phase::Retiring { .. } => {
-            write!(f, "leaving the cluster: {cause}; up to {lasts} to finish ({connections} open, {requests})")
+            write!(f, "leaving: {cause}; up to {lasts} to finish ({connections} open, {requests})")
         }
         Phase::Closing { .. } => {
             write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests})")
