@@ -16,8 +16,11 @@ pub const TARGETS: &[Target] = &[
     ("dechunk", fuzzing::dechunk),
     ("differential", differential::compare),
     ("file_body", fuzzing::file_body),
+    ("forwarded", fuzzing::forwarded),
     ("frames", fuzzing::frames),
     ("guard", fuzzing::guard),
+    ("http2", fuzzing::http2),
+    ("proxy_protocol", fuzzing::proxy_protocol),
     ("settings", fuzzing::settings),
     ("target", fuzzing::target),
 ];

@@ -4,6 +4,9 @@
 // What goes wrong in a target is what is looked for.
 #![allow(clippy::unwrap_used)]
 
+mod http2;
+mod proxied;
+
 use std::{future::poll_fn, io::Write};
 
 use bytes::Bytes;
@@ -18,10 +21,14 @@ use crate::{
         guard::{
             HeadLimits, Preface,
             agreement::{LIMITS, check_agreement, unframed},
-            frames::{Fault, Frames},
             reading::read,
         },
     },
+};
+
+pub use self::{
+    http2::{frames, http2},
+    proxied::{forwarded, proxy_protocol},
 };
 
 /// How the input is cut into pieces: by its own bytes, so that an input need not say it.
@@ -208,26 +215,6 @@ pub fn settings(data: &[u8]) {
     }
 }
 
-/// The frames of HTTP/2, from both sides: however they are divided, the guard finds the same.
-pub fn frames(data: &[u8]) {
-    let now = std::time::Instant::now();
-    let find = |size: usize| {
-        let (mut guard, mut found) = (Frames::new(now), [None, None]);
-        for (side, half) in [&data[..data.len() / 2], &data[data.len() / 2..]].into_iter().enumerate() {
-            for piece in half.chunks(size.max(1)) {
-                let checked =
-                    if side == 0 { guard.received(piece, now) } else { guard.sent(piece, now).map_err(Fault::Flood) };
-                found[side] = found[side].or(checked.err());
-            }
-        }
-        found
-    };
-    let whole = find(data.len());
-    for size in [1, 5, 64] {
-        assert_eq!(find(size), whole, "in pieces of {size}");
-    }
-}
-
 /// A file as a body: what was promised of it, or an end that is none.
 pub fn file_body(data: &[u8]) {
     let [promised, cut, size @ .., _] = data else { return };
@@ -260,15 +247,7 @@ pub fn file_body(data: &[u8]) {
 
 /// What the server adds to a request: an id that can go into a log, and the time, unless the client has sent its own.
 pub fn added_headers(data: &[u8]) {
-    let mut headers = HeaderMap::new();
-    for line in data.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(&line[colon + 1..]))
-        {
-            headers.append(name, value);
-        }
-    }
+    let mut headers = headers_of(data);
     let before = headers.clone();
     let id = AddedHeaders { request_id: true, request_start: true }.add_to(&mut headers).unwrap();
     assert!((1..=200).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic()));
@@ -277,4 +256,17 @@ pub fn added_headers(data: &[u8]) {
     for name in before.keys().filter(|name| *name != "x-request-id") {
         assert!(before.get_all(name).iter().eq(headers.get_all(name).iter()), "{name}");
     }
+}
+
+/// The headers that lines of `name:value` say; those that are none are left out.
+fn headers_of(lines: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(&line[colon + 1..]));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    headers
 }
