@@ -13,29 +13,32 @@ module Comparison
   class Generator
     DIRECTORY = File.join(Rig::ROOT, "bench/load")
     TARGET = File.join(Rig::ROOT, "target/load")
-    PROGRAM = File.join(TARGET, "release/tidegate-load")
     TIMEOUT = 10 # seconds that a request may take
 
-    def self.build
-      output, status = Open3.capture2e({ "CARGO_TARGET_DIR" => TARGET }, "cargo", "build", "--release", "--locked", "--quiet", chdir: DIRECTORY)
+    # Builds the program in the directory `target`; the specs, which measure nothing, take what `bin/test` has built of it.
+    def self.build(profile: "release", target: TARGET)
+      output, status = Open3.capture2e({ "CARGO_TARGET_DIR" => target }, "cargo", "build", "--profile", profile, "--locked", "--quiet",
+                                       chdir: DIRECTORY)
       raise Rig::Unavailable, "bench/load does not build: #{output.lines.grep(/error/).first || output}" unless status.success?
 
-      new
+      new(File.join(target, profile == "dev" ? "debug" : profile, "tidegate-load"))
     rescue Errno::ENOENT
       raise Rig::Missing, "cargo is not here, which builds bench/load"
     end
 
+    def initialize(program) = @program = program
+
     # Lets those clients ask for `seconds`; a Sample for each kind by its name. `clients` are Hashes as in the plan of
     # bench/load. With `under` the program runs as the command of another, such as perf.
     def measure(address, clients, seconds:, timeout: TIMEOUT, under: [])
-      result = run([*under, PROGRAM], plan(address, clients, seconds:, timeout:), within: seconds + timeout + 20)
+      result = run([*under, @program], plan(address, clients, seconds:, timeout:), within: seconds + timeout + 20)
       JSON.parse(result).fetch("groups").transform_values { |report| Sample.new(**report.transform_keys(&:to_sym)) }
     end
 
     # Opens that many connections which ask once and keep still; yields when they are open. How many the server has closed
     # by the end of the block.
     def hold(address, client, count, longest: 120)
-      IO.popen([PROGRAM], "r+") do |load|
+      IO.popen([@program], "r+") do |load|
         load.puts(JSON.generate(plan(address, [client], seconds: longest, timeout: TIMEOUT).merge(hold: count)))
         raise Rig::Unavailable, "#{count} connections could not be opened" unless load.gets
 

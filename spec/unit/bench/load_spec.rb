@@ -3,7 +3,7 @@
 require_relative "../../../bench/comparison/generator"
 
 RSpec.describe Comparison::Generator, :needs do
-  let(:generator) { needing_programs { described_class.build } }
+  let(:generator) { needing_programs { described_class.build(profile: "dev", target: File.join(Rig::ROOT, "target")) } }
 
   after { @server&.close }
 
