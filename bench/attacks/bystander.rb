@@ -40,7 +40,7 @@ module Attacks
           ask(socket)
           socket.close unless socket.equal?(kept)
           writer.puts((Rig.now - began) * 1000)
-        rescue SystemCallError, IOError
+        rescue SystemCallError, IOError, OpenSSL::SSL::SSLError
           kept = nil
           writer.puts "failed"
         end

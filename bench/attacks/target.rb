@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
+require "openssl"
 require "socket"
+require_relative "../support/certificate"
 require_relative "../support/servers"
 
 # The server that is attacked, with what the kernel says about its process.
@@ -11,8 +13,10 @@ module Attacks
 
     attr_reader :host, :port
 
-    # +limit+: seconds that each of our limits is set to. +command+: another server, with {addr} and {app} in it.
-    def initialize(limit:, command: nil)
+    # +limit+: seconds that each of our limits is set to. +command+: another server, with {addr} and {app} in it. With +tls+ ours
+    # speaks TLS alone.
+    def initialize(limit:, command: nil, tls: false)
+      @certificate = Rig::Certificate.new if tls
       @host = "127.0.0.1"
       @port = Addrinfo.tcp(@host, 0).bind { |socket| socket.local_address.ip_port }
       argv = command ? Shellwords.split(command.gsub("{addr}", "#{host}:#{port}").gsub("{app}", APP)) : ours(limit)
@@ -21,8 +25,9 @@ module Attacks
     end
 
     def ours(limit)
-      timeouts = %w[first-data-timeout head-timeout body-timeout write-timeout persistent-timeout min-data-rate-grace]
-      [RbConfig.ruby, "-I", File.join(Rig::ROOT, "lib"), File.join(Rig::ROOT, "exe/tidegate"), "-b", "tcp://#{host}:#{port}", "-C", "-",
+      bind = @certificate ? @certificate.bind("#{host}:#{port}") : "tcp://#{host}:#{port}"
+      timeouts = %w[first-data-timeout head-timeout body-timeout write-timeout persistent-timeout handshake-timeout min-data-rate-grace]
+      [RbConfig.ruby, "-I", File.join(Rig::ROOT, "lib"), File.join(Rig::ROOT, "exe/tidegate"), "-b", bind, "-C", "-",
        *timeouts.flat_map { |name| ["--#{name}", limit.to_s] }, APP]
     end
 
@@ -41,16 +46,35 @@ module Attacks
       File.foreach("/proc/net/tcp").count { |line| (fields = line.split)[1]&.end_with?(":#{hex}") && fields[3] == "01" }
     end
 
-    def connect = TCPSocket.new(host, port)
+    def url = "#{@certificate ? "https" : "http"}://#{host}:#{port}"
 
-    def stop = @child.stop(within: 20)
+    # A connection, encrypted where the target is; +protocol+ is then what ALPN asks for.
+    def connect(protocol = "http/1.1")
+      socket = TCPSocket.new(host, port)
+      @certificate ? encrypt(socket, protocol) : socket
+    end
+
+    def stop
+      @child.stop(within: 20)
+      @certificate&.remove
+    end
 
     private
+
+    def encrypt(socket, protocol)
+      context = OpenSSL::SSL::SSLContext.new
+      context.verify_mode = OpenSSL::SSL::VERIFY_NONE
+      context.alpn_protocols = [protocol]
+      OpenSSL::SSL::SSLSocket.new(socket, context).tap { |it| it.sync_close = true }.connect
+    rescue OpenSSL::SSL::SSLError => error
+      socket.close
+      raise IOError, error.message
+    end
 
     def await
       limit = Rig.now + 30
       begin
-        connect.close
+        TCPSocket.new(host, port).close
       rescue SystemCallError
         raise Rig::Unavailable, "the server did not start: #{lines.last(5).join(' | ')}" if Rig.now > limit || @child.wait(within: 0.05)
 
