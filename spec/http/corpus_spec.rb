@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# What comes of bytes on a connection to a running server, by the table that the core's own tests have too: spec/corpus.
+# What comes of bytes on a connection to a running server, plain and encrypted, by the table that the core's own tests have too:
+# spec/corpus.
 
 RSpec.describe "spec/corpus" do
   # Sent behind a message whose connection is to stay: it is answered, and ends it.
@@ -9,7 +10,7 @@ RSpec.describe "spec/corpus" do
   before(:context) do
     @app = Corpus::App.new
     @servers = Hash.new do |servers, settings|
-      servers[settings] = Tidegate::Server.new(@app, host: "127.0.0.1", port: 0, silent: true, **settings).start
+      servers[settings] = Tidegate::Server.new(@app, bind: ["tcp://127.0.0.1:0", Certificates.bind], silent: true, **settings).start
     end
   end
 
@@ -42,9 +43,10 @@ RSpec.describe "spec/corpus" do
 
   def heard = Array.new(@app.heard.size) { @app.heard.pop }
 
-  def play(entry, following)
+  # +address+ is the number of one of the server's.
+  def play(entry, following, address)
     answers = entry.answers + (entry.stays ? [Corpus::Answer.new(200, ["close"])] : [])
-    Wire.open(@servers[entry.settings].addresses.first) do |wire|
+    Wire.open(@servers[entry.settings].addresses[address]) do |wire|
       wire.write(entry.bytes + (entry.stays ? following : ""))
       wire.half_close if entry.ends
       answers.each { |answer| read_answer(wire, answer) }
@@ -53,9 +55,13 @@ RSpec.describe "spec/corpus" do
     expect(heard).to eq(entry.requests + (entry.stays ? ["GET /next".b] : []))
   end
 
-  Corpus.cases.group_by(&:file).each do |file, cases|
-    describe file do
-      cases.each { |entry| it(entry.name) { play(entry, following) } }
+  ["over TCP", "over TLS"].each_with_index do |transport, address|
+    context transport do
+      Corpus.cases.group_by(&:file).each do |file, cases|
+        describe file do
+          cases.each { |entry| it(entry.name) { play(entry, following, address) } }
+        end
+      end
     end
   end
 end
