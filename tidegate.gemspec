@@ -12,12 +12,20 @@ Gem::Specification.new do |spec|
   spec.authors = ["The Tidegate authors"]
   spec.license = "MIT"
   spec.required_ruby_version = ">= 3.2"
-  spec.metadata = { "rubygems_mfa_required" => "true" }
+  spec.homepage = "https://github.com/tidegate/tidegate"
+  spec.metadata = {
+    "homepage_uri" => spec.homepage,
+    "source_code_uri" => "#{spec.homepage}/tree/v#{spec.version}",
+    "changelog_uri" => "#{spec.homepage}/blob/v#{spec.version}/CHANGELOG.md",
+    "documentation_uri" => "#{spec.homepage}/tree/v#{spec.version}/docs",
+    "bug_tracker_uri" => "#{spec.homepage}/issues",
+    "rubygems_mfa_required" => "true"
+  }
 
-  spec.files = Dir[
+  spec.files = Dir.glob([
     "lib/**/*.rb", "sig/*.rbs", "exe/*", "ext/**/*.{rs,rb,toml,html,css,js,svg}", "Cargo.toml", "Cargo.lock",
-    "README.md", "CHANGELOG.md", "LICENSE"
-  ]
+    "docs/**/*.{md,svg,png}", "deploy/**/*", ".yardopts", "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"
+  ], File::FNM_DOTMATCH).select { |path| File.file?(path) }
   spec.bindir = "exe"
   spec.executables = %w[tidegate tidegatectl]
   spec.require_paths = ["lib"]

@@ -10,6 +10,8 @@ require_relative "configuration/files"
 require_relative "configuration/addresses"
 
 module Tidegate
+  # What all sources say together, frozen. It is made with {Configuration.resolve} or {Configuration.embedded}, and read by the names of
+  # its options (docs/options.md).
   class Configuration
     autoload :Markdown, "tidegate/configuration/markdown"
 

@@ -9,7 +9,9 @@
 #   use Tidegate::EventStreams, within: 5   # seconds over which the ends are spread
 
 module Tidegate
+  # The middleware: `use Tidegate::EventStreams` ends event streams between two chunks when the server drains.
   class EventStreams
+    # The content types of event streams.
     TYPE = %r{\Atext/event-stream\b}i
 
     # @param app [#call] the Rack app

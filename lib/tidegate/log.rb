@@ -9,6 +9,7 @@ require_relative "log/error_report"
 require_relative "log/printable"
 
 module Tidegate
+  # Where {Server} writes its lines: `Tidegate::Server.new(app, log: Tidegate::Log.new(silent: true))`.
   class Log
     # @param out [#write] for the lines about what the server does
     # @param err [#write, nil] for the lines about what is wrong; nil for what $stderr is when the line is printed

@@ -10,11 +10,18 @@
 #   server.join
 
 module Tidegate
+  # A server in this process: {#start} binds and serves, {#stop} drains, {#join} waits for the end. There may be several.
+  #
+  #   server = Tidegate::Server.new(app, port: 0, host: "127.0.0.1").start
+  #   server.addresses        # => ["tcp://127.0.0.1:40123"]
+  #   server.stop
+  #   server.join
   class Server
     # Seconds for workers to come back from the app once all connections are closed, when no client waits for what they do
-    # any more; and after a forced stop, when the server has waited for them already. Both fit into the 2 s that the shutdown
-    # plan keeps back.
+    # any more. This and FORCED_GRACE fit into the 2 s that the shutdown plan keeps back.
     GRACE = 1.0
+
+    # The same after a forced stop, when the server has waited for them already.
     FORCED_GRACE = 0.1
 
     # Seconds for hooks of the drain that are still running when the last connection is gone.

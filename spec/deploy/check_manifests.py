@@ -2,8 +2,8 @@
 
     check_manifests.py VERSION... < objects.yaml
 
-Every object has to be valid for every version of Kubernetes named, and may have no field that the schema lacks. A
-ServiceMonitor is not Kubernetes' own: it is read with prometheus-operator's model and has to come out as it went in.
+Every object has to be valid for every version of Kubernetes named, and may have no field that the schema lacks. What is
+prometheus-operator's is read with its own model, and has to come out as it went in.
 Prints a line for each fault, and ends with status 1 if there is one.
 """
 
@@ -12,13 +12,13 @@ import sys
 
 import kubernetes_validate
 import yaml
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 from pydantic import ValidationError
 
 # It reads a megabyte of definitions for each object otherwise.
 kubernetes_validate.utils.schema_contents = functools.lru_cache(kubernetes_validate.utils.schema_contents)
 
-OPERATOR = {("monitoring.coreos.com/v1", "ServiceMonitor"): ServiceMonitor}
+OPERATOR = {("monitoring.coreos.com/v1", model.__name__): model for model in (PrometheusRule, ServiceMonitor)}
 
 
 def fault_of_kubernetes(item, version):

@@ -16,7 +16,14 @@ RSpec.describe "deploy/helm/tidegate", :manifests do
     serviceMonitor: { enabled: true, labels: { release: "prometheus" } },
     podAnnotations: { "example.com/c" => "d" }, podLabels: { team: "shop" }, serviceAccountName: "shop",
     nodeSelector: { "kubernetes.io/arch" => "amd64" }, tolerations: [{ key: "web", operator: "Exists" }],
-    affinity: { nodeAffinity: {} }, writableDirectories: ["/app/tmp", "/app/storage"]
+    affinity: { nodeAffinity: {} }, writableDirectories: ["/app/tmp", "/app/storage"],
+    command: %w[bundle exec tidegate], args: %w[--log-requests],
+    initContainers: [{ name: "proxy", image: "registry.example.com/proxy:1" }], sidecars: [{ name: "tail", image: "registry.example.com/tail:1" }],
+    volumes: [{ name: "ca", configMap: { name: "ca" } }], volumeMounts: [{ name: "ca", mountPath: "/etc/ca", readOnly: true }],
+    ingress: { enabled: true, className: "nginx", annotations: { "example.com/e" => "f" }, tls: [{ secretName: "shop", hosts: ["shop.example.com"] }],
+               hosts: [{ host: "shop.example.com" }, { host: "api.example.com", paths: ["/v1", "/v2"] }] },
+    migration: { enabled: true }, dashboard: { enabled: true, annotations: { "example.com/folder" => "web" } },
+    prometheusRule: { enabled: true, queueWait: 0.25, labels: { release: "prometheus" }, rules: [{ alert: "Mine", expr: "vector(1)" }] }
   }
 
   # A copy of the chart with a text replaced in one of its files.
@@ -65,6 +72,42 @@ RSpec.describe "deploy/helm/tidegate", :manifests do
       expect(container_of(objects)["envFrom"]).to eq(["secretRef" => { "name" => "shop" }])
     end
 
+    it "starts what it is told beside the server, and mounts it the same volumes" do
+      pod = pod_of(objects)
+
+      expect(container_of(objects).values_at("command", "args")).to eq([%w[bundle exec tidegate], ["--log-requests"]])
+      expect(pod["containers"].map { |each| each["name"] }).to eq(%w[app tail])
+      expect(pod["initContainers"].map { |each| each["name"] }).to eq(["proxy"])
+      expect(pod["volumes"]).to include("name" => "ca", "configMap" => { "name" => "ca" })
+      expect(container_of(objects)["volumeMounts"]).to include("name" => "ca", "mountPath" => "/etc/ca", "readOnly" => true)
+    end
+
+    it "leads the ingress to the app's own Service, by the name of its port" do
+      rules = find(objects, "Ingress").dig("spec", "rules")
+      backends = rules.flat_map { |rule| rule.dig("http", "paths").map { |path| path["backend"]["service"] } }
+      service = find(objects, "Service", "shop-tidegate")
+
+      expect(rules.map { |rule| [rule["host"], rule.dig("http", "paths").map { |path| path["path"] }] })
+        .to eq([["shop.example.com", ["/"]], ["api.example.com", ["/v1", "/v2"]]])
+      expect(backends.uniq).to eq(["name" => service.dig("metadata", "name"), "port" => { "name" => service.dig("spec", "ports", 0, "name") }])
+    end
+
+    it "migrates in a Job before the pods are replaced, once, in the app's own surroundings, and out of reach of its clients" do
+      job = find(objects, "Job")
+      pod = job.dig("spec", "template", "spec")
+      app = pod_of(objects)
+      labels = job.dig("spec", "template", "metadata", "labels")
+      selectors = objects.select { |object| %w[Service PodDisruptionBudget Deployment].include?(object["kind"]) }
+                         .map { |object| object["kind"] == "Service" ? object["spec"]["selector"] : object.dig("spec", "selector", "matchLabels") }
+
+      expect(job.dig("metadata", "annotations", "helm.sh/hook")).to eq("pre-install,pre-upgrade")
+      expect([job["spec"]["backoffLimit"], pod["restartPolicy"]]).to eq([0, "Never"])
+      expect(pod["containers"][0]).to include("args" => %w[bin/rails db:migrate]).and include(container_of(objects).slice("image", "envFrom", "securityContext", "volumeMounts"))
+      expect(pod.values_at("securityContext", "volumes", "imagePullSecrets")).to eq(app.values_at("securityContext", "volumes", "imagePullSecrets"))
+      expect(selectors.size).to be > 3
+      expect(selectors.select { |selector| selector <= labels }).to be_empty
+    end
+
     it "makes the same autoscaler as the Kustomize component, but for the numbers" do
       other = find(kustomized("example"), "HorizontalPodAutoscaler")["spec"]
       spec = find(objects, "HorizontalPodAutoscaler")["spec"]
@@ -72,6 +115,16 @@ RSpec.describe "deploy/helm/tidegate", :manifests do
       expect(spec["behavior"]).to eq(other["behavior"])
       expect(spec["metrics"][0]["pods"]["metric"]).to eq(other["metrics"][0]["pods"]["metric"])
       expect(spec.values_at("maxReplicas", "minReplicas")).to eq([30, 2])
+    end
+  end
+
+  it "replaces pods as it is told to, and refuses an ingress that leads from nowhere" do
+    expect(find(rendered({ strategy: { type: "Recreate" } }), "Deployment").dig("spec", "strategy")).to eq("type" => "Recreate")
+    expect(find(rendered({ strategy: { rollingUpdate: { maxSurge: "50%" } } }), "Deployment").dig("spec", "strategy"))
+      .to eq("type" => "RollingUpdate", "rollingUpdate" => { "maxSurge" => "50%", "maxUnavailable" => 0 })
+    { { ingress: { enabled: true } } => "ingress.hosts", { strategy: { type: "Rolling" } } => "strategy",
+      { ingress: { hosts: [{ name: "a" }] } } => "host" }.each do |values, words|
+      expect { rendered(values) }.to raise_error(Manifests::Refused, /#{words}/)
     end
   end
 

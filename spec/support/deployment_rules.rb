@@ -45,7 +45,8 @@ RSpec.shared_examples "objects for a server that drains" do
     volumes = pod.fetch("volumes").to_h { |volume| [volume["name"], volume] }
 
     expect(mounts).to include("/tmp", "/app/tmp")
-    expect(volumes.values_at(*mounts.values)).to all(include("emptyDir" => { "sizeLimit" => "1Gi" }))
+    expect(volumes.values_at(*mounts.values_at("/tmp", "/app/tmp"))).to all(include("emptyDir" => { "sizeLimit" => "1Gi" }))
+    expect(volumes.values.filter_map { |volume| volume["emptyDir"] }.uniq).to eq(["sizeLimit" => "1Gi"])
     # Ruby does not take the volume itself: spec/deploy/temporary_directory_spec.rb.
     expect(mounts).to include(File.dirname(env_of(objects).fetch("TMPDIR")))
   end

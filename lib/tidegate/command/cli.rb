@@ -5,7 +5,9 @@
 require "optparse"
 
 module Tidegate
+  # The command `tidegate`: {CLI.run} reads its arguments, resolves the configuration and runs the {Server}.
   class CLI
+    # What the help begins with.
     BANNER = <<~TEXT
       Usage: tidegate [options] [config.ru]
 

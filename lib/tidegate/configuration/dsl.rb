@@ -10,6 +10,8 @@
 require_relative "tls_bind"
 
 module Tidegate
+  # What `self` is in config/tidegate.rb: each option and each hook is a method, with the argument that docs/options.md and
+  # docs/hooks.md name.
   class DSL
     # The hooks that take a key, and then get the Hash that belongs to it.
     KEYED = %i[before_worker_boot before_worker_shutdown before_refork after_refork].freeze

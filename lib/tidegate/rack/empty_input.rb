@@ -4,6 +4,7 @@
 # read, rewind and close it.
 
 module Tidegate
+  # The rack.input of a request without a body.
   class EmptyInput
     # As IO#read at the end of a file: "" without a length, nil with one.
     def read(length = nil, buffer = nil)

@@ -5,7 +5,9 @@
 require "rack/version"
 
 module Tidegate
+  # The entries of the Rack env that are the same for every request.
   module RackEnv
+    # SERVER_SOFTWARE.
     SOFTWARE = "tidegate/#{Tidegate::VERSION}".freeze
 
     # What servers put into rack.version since Rack 3 has no version of its SPEC any more.

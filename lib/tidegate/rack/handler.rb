@@ -3,6 +3,7 @@
 # What `rackup -s tidegate` and `rails server -u tidegate` call: it gives their options Tidegate's names and runs the launcher.
 
 module Tidegate
+  # What rackup's and Rack's handlers of the name `tidegate` share.
   module RackHandler
     # Their names for Tidegate's options. `config` is the rackup file, which they have loaded already.
     NAMES = { Host: :host, Port: :port, Threads: :threads, Silent: :silent, Verbose: :log_requests, config: :rackup }.freeze

@@ -4,6 +4,7 @@
 # would ask for as much again to find the end, and for that make a string of twice the size and copy it once more.
 
 module Tidegate
+  # The rack.input of a request with its body in a temporary file.
   class SpooledInput < File
     # As IO#read.
     def read(length = nil, buffer = nil)

@@ -5,6 +5,7 @@
 # raises a ClientError: a body that breaks off must not look whole.
 
 module Tidegate
+  # The rack.input of a request with a body that is still arriving; its reads raise a {ClientError} where the rest does not come.
   class StreamInput
     # The input for +stream+, a Native::RequestStream. Rack 2 apps rewind their input, so that theirs keeps what was read. What comes
     # behind the body is put into +trailers+, a Hash, when that has been read to its end.

@@ -27,3 +27,8 @@ app.kubernetes.io/version: {{ .Values.image.tag | trunc 63 | trimSuffix "-" | qu
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
+
+{{/* The series of this release, as its ServiceMonitor names them. */}}
+{{- define "tidegate.series" -}}
+namespace="{{ .Release.Namespace }}", job="{{ include "tidegate.fullname" . }}-metrics"
+{{- end }}
