@@ -49,4 +49,18 @@ RSpec.describe "gem \"tidegate\" in the Gemfile", :frameworks, :gemfile_line, :p
     server.signal(:INT)
     expect(server.exit_status).to eq(0)
   end
+
+  it "has a generator that writes config/tidegate.rb, from the config/puma.rb of rails new" do
+    needs "railties"
+    template = Gem.path.flat_map { |path| Dir.glob("#{path}/gems/railties-7*/lib/rails/generators/rails/app/templates/config/puma.rb.tt") }.first
+    FileUtils.mkdir_p("#{app_root}/config")
+    FileUtils.cp(template, "#{app_root}/config/puma.rb")
+    File.write("#{app_root}/config.ru", hello)
+    said = within(app_root, *ServerProcess::RUBY, "-e", 'require "rails/generators"; Rails::Generators.invoke("tidegate:install")')
+
+    expect(said.split).to include("create", "config/tidegate.rb", "note")
+    written = File.read("#{app_root}/config/tidegate.rb")
+    expect(written).to include(%(\nport ENV.fetch("PORT", 3000)\n), %(\nrestart_file "tmp/restart.txt"\n), %(\n# threads threads_count, threads_count\n))
+    expect(within(app_root, *ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", "--check", env: { "PORT" => "4567" })).to include(":4567")
+  end
 end
