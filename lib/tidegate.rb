@@ -28,6 +28,7 @@ module Tidegate
   autoload :ErrorReport, "tidegate/log/error_report"
   autoload :EventStreams, "tidegate/event_streams"
   autoload :Fault, "tidegate/configuration/fault"
+  autoload :FromPuma, "tidegate/configuration/from_puma"
   autoload :GCFigures, "tidegate/log/gc_figures"
   autoload :Hijacked, "tidegate/rack/hijacked"
   autoload :Hooks, "tidegate/hooks"

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# Makes Tidegate the server of `rackup` and `rails server` when no server is named:
+# Makes Tidegate the server of `rackup` and `rails server` when no server is named and Puma or Falcon is in the bundle too. Without
+# these the line `gem "tidegate"` is enough (lib/rack/handler/falcon.rb).
 #
 #   gem "tidegate", require: "tidegate/rack_default"
 #
