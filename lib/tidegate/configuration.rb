@@ -27,7 +27,7 @@ module Tidegate
       setting = ->(name) { said.filter_map { |layer| layer[name] }.first }
       files = Files.new(setting[:config],
                         environment: setting[:environment]&.value || OPTIONS[:environment].default,
-                        directory: setting[:directory]&.value || Dir.pwd)
+                        directory: setting[:directory]&.value || Dir.pwd, others: setting)
       layer = files.layer
       layers = [*said, layer, defaults]
       settle_mode(layers, layer)
@@ -94,6 +94,13 @@ module Tidegate
     # Whether one of them is encrypted.
     def tls? = addresses.any? { |address| address.start_with?("ssl:") }
 
+    # The app that a file has, in the place of the rackup file; nil without.
+    attr_reader :app
+
+    # The plugins of Puma that the sources name, and what these keep among Puma's options.
+    # @api private
+    attr_reader :plugins, :extras
+
     # Sentences for the log about what was given and does nothing.
     attr_reader :warnings
 
@@ -104,8 +111,12 @@ module Tidegate
     def initialize(layers, warnings: [], state: nil)
       @settings = OPTIONS.each_key.to_h { |name| [name, layers.filter_map { |layer| layer[name] }.first] }
       @values = OPTIONS.to_h { |name, option| [name, @settings[name] ? @settings[name].value : option.default] }
+      @app = layers.filter_map(&:app).first
+      @plugins = layers.flat_map(&:plugins).freeze
+      @extras = layers.reverse.map(&:extras).reduce({}, :merge).freeze
       addresses = Addresses.new(layers, state:)
       @addresses = addresses.to_a.freeze
+      settle_plugins
       settle_threads(layers)
       settle_paths
       settle_workers
@@ -122,6 +133,12 @@ module Tidegate
     # Whether workers are forked. Without any this process serves alone.
     def cluster? = workers.positive?
 
+    # The same, with an admin listener at +address+.
+    # @api private
+    def with_admin(address)
+      dup.tap { |copy| copy.send(:replace, admin: Address.parse(address)) }
+    end
+
     # Whether no source says where to listen.
     def default_address? = %i[bind port host].none? { |name| origin(name) }
 
@@ -129,6 +146,18 @@ module Tidegate
     def development? = environment == "development"
 
     private
+
+    def replace(**values)
+      @values = { **@values, **values }.freeze
+      freeze
+    end
+
+    # What plugins of Puma want to run with these hooks runs after the blocks of the files.
+    def settle_plugins
+      return if @plugins.empty?
+
+      PumaCompat::EVENTS.each { |name| @values[name] = [*@values[name], -> { PumaCompat.events.fire(name) }].freeze }
+    end
 
     # Makes the paths absolute that are used after the app may have changed the directory.
     def settle_paths
@@ -154,9 +183,9 @@ module Tidegate
 
     def number(name) = format("%g", @values[name])
 
-    # What is set for workers where there are none, in one line; or that there is only one.
+    # What is set for workers where there are none, in one line; or that there is only one; or what does nothing with workers.
     def cluster_warnings
-      return lonely_worker if cluster?
+      return [*lonely_worker, *busy_cluster] if cluster?
 
       hooks = CLUSTER_HOOKS.reject { |name| @values[name].empty? }
       return [] if hooks.empty? || silence_fork_callback_warning
@@ -169,6 +198,10 @@ module Tidegate
       return [] unless workers == 1 && @findings.empty? && !silence_single_worker_warning
 
       ["#{origin(:workers)}: one worker serves as workers 0 would, and takes a second process for it"]
+    end
+
+    def busy_cluster
+      idle_timeout ? ["#{origin(:idle_timeout)}: idle_timeout does nothing here: a server with workers does not stop by itself"] : []
     end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one

@@ -54,7 +54,7 @@ module Tidegate
       @surroundings = surroundings
       @configuration = configuration || Configuration.embedded(options)
       @log = log || Log.new.for(@configuration)
-      @app = app
+      @app = AroundApp.wrap(app, @configuration)
       @addresses = []
       @hijacked = Hijacked.new
       @interrupter = @configuration.request_timeout&.then { |limit| Interrupter.new(limit, @log) }

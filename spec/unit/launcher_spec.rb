@@ -67,8 +67,8 @@ RSpec.describe Tidegate::Launcher do
         native.on_bind = -> { steps << :bind }
         native.on_listen = -> { steps << :listen && native.finish }
       end
-      allow(Tidegate::AppLoader).to receive(:new).and_wrap_original do |original, *args|
-        original.call(*args).tap do |loader|
+      allow(Tidegate::AppLoader).to receive(:new).and_wrap_original do |original, *args, **options|
+        original.call(*args, **options).tap do |loader|
           allow(loader).to(receive(:load).and_wrap_original { |load| steps << :load && load.call })
         end
       end

@@ -25,9 +25,13 @@ RSpec.describe Tidegate::PumaDSL do
     ])
   end
 
-  it "says of the plugin of Solid Queue where its jobs can run instead" do
-    expect(resolve("plugin :solid_queue if true").warnings.last)
-      .to end_with("plugin :solid_queue does nothing here: run its jobs as a process of their own: bin/jobs")
+  it "says of a plugin that it is in no gem, and of its words that they may be the plugin's" do
+    configuration = resolve("plugin :no_such_plugin\nplugin :systemd\nno_such_mode :async")
+    expect(configuration.warnings.drop(1)).to match([
+      %r{config/puma\.rb:1: plugin :no_such_plugin does nothing here: no gem here has puma/plugin/no_such_plugin\z},
+      %r{config/puma\.rb:3: no_such_mode does nothing here: it may be of the plugin no_such_plugin, which does nothing here\z}
+    ])
+    expect([configuration.plugins, configuration.puma_compat, Object.const_defined?(:Puma)]).to eq([[], false, false])
   end
 
   it "says what does nothing here, and names the hooks of workers in one line where there are none" do
@@ -38,14 +42,16 @@ RSpec.describe Tidegate::PumaDSL do
       before_fork { raise "never" }
       queue_requests false
       wait_for_less_busy_worker 0.1
-      rack_url_scheme "https"
+      max_keep_alive 10
+      log_formatter { |line| line }
       single { persistent_timeout 20 }
     RUBY
 
-    expect(warnings).to eq([
+    expect(warnings).to match([
       "5: queue_requests does nothing here: requests are always received before the app is called",
       "6: wait_for_less_busy_worker does nothing here: a worker without room passes connections on to one that is idle",
-      "7: rack_url_scheme does nothing here: Tidegate has no such option yet",
+      a_string_starting_with("7: max_keep_alive does nothing here: a connection is kept for as many requests as its client sends"),
+      a_string_starting_with('8: log_formatter does nothing here: native threads write the lines; log_format "json" has'),
       "4: before_fork and before_worker_boot do nothing here: there are no workers"
     ])
     expect(resolve("silence_fork_callback_warning\non_worker_boot { 1 }").warnings.size).to eq(1)
@@ -60,9 +66,140 @@ RSpec.describe Tidegate::PumaDSL do
     expect(resolve("set_remote_address :socket").warnings.size).to eq(1)
   end
 
-  it "serves no address without the PROXY protocol that is to have it" do
-    expect { resolve("set_remote_address proxy_protocol: :v1") }
-      .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:1: set_remote_address proxy_protocol: is written with the address here})
+  it "says nothing of values that ask for what is so anyway" do
+    text = <<~RUBY
+      queue_requests true
+      drain_on_shutdown
+      raise_exception_on_sigterm false
+      prune_bundler false
+      max_io_threads 0
+      max_keep_alive Float::INFINITY
+      io_selector_backend :auto
+    RUBY
+    expect(resolve(text).warnings.size).to eq(1)
+  end
+
+  it "says of X-Forwarded-For which address counts, as Puma takes one that clients write" do
+    configuration = resolve(%(set_remote_address header: "X_FORWARDED_FOR"))
+    expect(configuration.forwarded_headers).to eq(["X-FORWARDED-FOR"])
+    expect(configuration.warnings.last).to include("the last that is no proxy's, where Puma takes the first, which clients can write")
+  end
+
+  it "has every address take the PROXY header that the file asks for, but where the address says otherwise" do
+    configuration = resolve(<<~RUBY)
+      set_remote_address proxy_protocol: :v1
+      bind "tcp://127.0.0.1:1"
+      bind "unix:///run/app.sock?proxy_protocol=false"
+      port 2, "127.0.0.1"
+      port 3
+    RUBY
+    expect(configuration.addresses).to eq(["tcp://127.0.0.1:1?proxy_protocol=v1", "unix:///run/app.sock?proxy_protocol=false",
+                                           "tcp://127.0.0.1:3?proxy_protocol=v1", "tcp://127.0.0.1:2?proxy_protocol=v1"])
+    expect(configuration).to have_attributes(trusted_proxies: %w[loopback private unix])
+    expect(configuration.warnings.last).to end_with("the PROXY header counts from loopback and private addresses, and other clients are refused; " \
+                                                    "trusted_proxies names others")
+    expect { resolve("set_remote_address proxy_protocol: :v3") }.to raise_error(Tidegate::ConfigurationError, /proxy_protocol cannot be "v3"/)
+    expect { resolve("set_remote_address other: 1") }.to raise_error(Tidegate::ConfigurationError, /it knows header: and proxy_protocol:/)
+  end
+
+  it "tells the app another scheme and address, allows methods, and closes connections, where Puma does" do
+    configuration = resolve(<<~RUBY)
+      rack_url_scheme "https"
+      set_remote_address :localhost
+      supported_http_methods Puma::Const::SUPPORTED_HTTP_METHODS + ["PROPFIND"]
+      enable_keep_alives false
+      clean_thread_locals
+      force_shutdown_after 7
+      idle_timeout 60
+      workers 2
+    RUBY
+    expect(configuration).to have_attributes(rack_url_scheme: "https", remote_address: "127.0.0.1", enable_keep_alives: false,
+                                             fiber_per_request: true, shutdown_timeout: 7.0)
+    expect(configuration.supported_http_methods).to include("GET", "PROPFIND")
+    expect(configuration.warnings.last).to end_with("idle_timeout does nothing here: a server with workers does not stop by itself")
+    undone = resolve("supported_http_methods ['GET']\nsupported_http_methods :any\nset_remote_address 'x'\nset_remote_address :socket")
+    expect([undone.supported_http_methods, undone.remote_address]).to eq([[], nil])
+  end
+
+  it "has what the file has said in @options, and what others have in @config.options" do
+    env = { "TIDEGATE_MAX_QUEUE" => "9" }
+    configuration = resolve(<<~RUBY, env:)
+      workers 3
+      bind "tcp://127.0.0.1:1"
+      state_path "x"
+      fork_worker 5
+      found = [@options[:workers], @options.fetch(:max_threads, 4), get(:workers, 0), get("max_queue"), @options[:binds], @options[:state],
+               @options[:fork_worker], @options.key?(:workers), @options.key?(:tag), @options.dig(:workers), @options.all_of(:workers), @options[:single]]
+      found += [@config.options[:max_queue], @config.options[:worker_timeout], @config.options[:workers], @config.environment, @config.options.fetch(:x, 1)]
+      tag found.inspect
+      @options[:max_threads] = 6
+      @options[:binds] = ["tcp://127.0.0.1:2"]
+      @options[:queue_requests] = false
+      @options[:own] = 1
+      @config.events.after_booted { 7 }
+      max_queue 20 if @options[:own] == 1
+    RUBY
+    expect(configuration.tag).to eq([3, 4, 3, nil, ["tcp://127.0.0.1:1"], "x", 5, true, false, 3, [3], nil, 9, 60.0, 3, "development", 1].inspect)
+    expect(configuration).to have_attributes(max_threads: 6, addresses: ["tcp://127.0.0.1:2"], max_queue: 9)
+    expect(configuration.after_booted.map(&:call)).to eq([7])
+    expect(configuration.warnings.drop(1)).to match([/:11: queue_requests does nothing here/, /:12: @options\[:own\] is kept for plugins, and changes nothing else here/])
+  end
+
+  it "takes an app, blocks of the file, helpers that get the file, and constants of Puma's, which it does not define" do
+    configuration = resolve(<<~RUBY)
+      require "puma/const" if false
+      def configure(file) = file.max_queue(3)
+      configure(self)
+      inject { threads 1, 2 }
+      rackup DefaultRackup
+      tag Puma::Const::VERSION if Gem::Version.new(Puma::Const::VERSION) >= Gem::Version.new("7")
+      app { |env| env }
+    RUBY
+    expect(configuration).to have_attributes(max_queue: 3, max_threads: 2, rackup: "config.ru", tag: "8.0.2")
+    expect(configuration.app.call(1)).to eq(1)
+    expect(Object.const_defined?(:Puma)).to be(false)
+    expect { resolve("app 3") }.to raise_error(Tidegate::ConfigurationError, /:1: app needs a block, or an object with the method call/)
+  end
+
+  it "reads the files after it that it loads, and says that Puma does not" do
+    Dir.mktmpdir do |directory|
+      File.write("#{directory}/more.rb", %(max_queue 7\nload "#{directory}/more.rb"\nqueue_requests false))
+      configuration = resolve(%(load "#{directory}/more.rb"\nmax_queue 5))
+      expect(configuration.max_queue).to eq(7)
+      expect(configuration.warnings.drop(1)).to match([/:1: load: .*more.rb is read after this file \(Puma 8 leaves it out\)/, /more.rb:2: load: /,
+                                                       /more.rb:3: queue_requests does nothing/])
+    end
+    expect { resolve("load 'no/file.rb'") }.to raise_error(Tidegate::ConfigurationError, %r{:1: load: there is no file no/file\.rb})
+  end
+
+  it "forgets addresses, and knows the default host" do
+    text = %(port 1\nbind "tcp://127.0.0.1:2"\nclear_binds!\nset_default_host "127.0.0.1"\nbind "tcp://\#{default_host}:3?low_latency=true&backlog=5"\nbind "unix:/run/x")
+    expect(resolve(text).addresses).to eq(["tcp://127.0.0.1:3?backlog=5", "unix:///run/x"])
+    said = resolve('bind "tcp://127.0.0.1:1?low_latency=false"')
+    expect(said.warnings.last).to end_with("config/puma.rb:1: low_latency=false changes nothing: what is written is sent at once")
+    expect(resolve("bind 'tcp://[::1]:1'\nport 2, '::1'\nport 3, '::1'").addresses).to eq(["tcp://[::1]:1", "tcp://[::1]:3", "tcp://[::1]:2"])
+  end
+
+  # What a file of that name, given by -C, comes to.
+  def named(name, text)
+    Dir.mktmpdir do |directory|
+      File.write("#{directory}/#{name}", text)
+      flags = Tidegate::Configuration::Layer.new
+      flags.set(Tidegate::Configuration::OPTIONS[:config], ["#{directory}/#{name}"], "-C")
+      Tidegate::Configuration.resolve(flags:)
+    end
+  end
+
+  it "is the language of a file of any name that has a word of Puma's, once, and says so" do
+    text = "before_worker_boot { 1 }\nworkers 2\nqueue_requests false"
+    configuration = named("web.rb", text)
+    expect(configuration.before_worker_boot.size).to eq(1)
+    expect(configuration.warnings).to match([%r{/web.rb:3: queue_requests is a word of Puma's, so that the file is read in Puma's language\z},
+                                             /web.rb:3: queue_requests does nothing here/])
+    expect(named("puma_web.rb", text).warnings.size).to eq(1)
+    expect(named("web.rb", "workers @options.fetch(:x, 2)").warnings).to match([/web.rb is read in Puma's language, as it names @options\z/])
+    expect(named("web.rb", "# Puma::Const\nworkers 0").warnings).to eq([])
+    expect { named("web.rb", "no_word 3") }.to raise_error(Tidegate::ConfigurationError, /:1: unknown option no_word/)
   end
 
   it "takes all that Puma has for workers" do
@@ -101,7 +238,7 @@ RSpec.describe Tidegate::PumaDSL do
   end
 
   it "evaluates the blocks of a mode when all else is, and only where it is" do
-    text = "single { max_queue 1 }\ncluster { max_queue 2\n queue_requests true }\nworkers 2"
+    text = "single { max_queue 1 }\ncluster { max_queue 2\n queue_requests false }\nworkers 2"
     expect(resolve(text)).to have_attributes(max_queue: 2, warnings: [/ is used/, /:3: queue_requests does nothing/])
     expect(resolve(text.sub("workers 2", "")).max_queue).to eq 1
     expect(resolve(text, env: { "WEB_CONCURRENCY" => "0" }).max_queue).to eq 1
@@ -140,28 +277,8 @@ RSpec.describe Tidegate::PumaDSL do
     expect { resolve("thread 1, 2") }.to raise_error(Tidegate::ConfigurationError, /unknown option thread: did you mean threads\?/)
   end
 
-  it "refuses what cannot be left out" do
-    { "inject { }" => "write its content without it", "app { }" => "the app comes from the rackup file",
-      "load 'config/other.rb'" => "name each file with -C" }.each do |text, reason|
-      expect { resolve("\n#{text}") }
-        .to raise_error(Tidegate::ConfigurationError, %r{config/puma\.rb:2: \w+ cannot be left out: #{reason}\z})
-    end
-  end
-
   it "takes Puma's name for the host" do
     expect(resolve("set_default_host '127.0.0.1'\nport 3000").addresses).to eq(["tcp://127.0.0.1:3000"])
-  end
-
-  it "knows every name of the Puma that is installed" do
-    file = Gem.path.flat_map { |path| Dir["#{path}/gems/puma-*/lib/puma/dsl.rb"] }.first or skip "there is no puma to compare with"
-    inner = %w[self initialize _load_from _offer_plugins default_host add_pem_values_to_options_store process_hook
-               warn_if_in_single_mode]
-    # Puma 8 has some as other names of others.
-    names = File.read(file).scan(/^    (?:def |alias_method :|alias )([\w!]+)/).flatten - inner
-    ours = described_class.instance_methods.map(&:to_s)
-
-    expect(names).to include("workers", "on_worker_boot", "plugin")
-    expect(names - ours).to eq([])
   end
 
   it "comes after a file of our own, and an environment's before the general one" do

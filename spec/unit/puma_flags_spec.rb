@@ -45,7 +45,18 @@ RSpec.describe Tidegate::PumaFlags do
   end
 
   it "says it once, however often it is given" do
-    expect(said("--plugin", "a", "--plugin", "b").size).to eq 1
+    expect(said("--prune-bundler", "--prune-bundler").size).to eq 1
+  end
+
+  it "names plugins that are not there, loads from directories, and takes the time without requests" do
+    expect(said("--plugin", "a", "--plugin", "tmp_restart", "--plugin", "b"))
+      .to eq(%w[a b].map { |name| "tidegate: --plugin: plugin :#{name} does nothing here: no gem here has puma/plugin/#{name}" })
+    before = $LOAD_PATH.dup
+    expect(value(:restart_file, "--plugin", "tmp_restart", "-I", "/a:/b")).to eq "tmp/restart.txt"
+    expect($LOAD_PATH - before).to eq %w[/a /b]
+    expect(value(:idle_timeout, "--idle-timeout", "5")).to eq 5.0
+  ensure
+    $LOAD_PATH.replace(before)
   end
 
   it "leaves the rackup file behind a flag alone" do
@@ -59,7 +70,7 @@ RSpec.describe Tidegate::PumaFlags do
 
   it "knows every flag of the Puma that is installed" do
     cli = Gem.path.flat_map { |path| Dir["#{path}/gems/puma-*/lib/puma/cli.rb"] }.first or skip "without puma there is nothing to compare"
-    theirs = File.read(cli).scan(/o\.on .*?"(--[\w-]+)/).flatten - %w[--include]
+    theirs = File.read(cli).scan(/o\.on .*?"(--[\w-]+)/).flatten
     ours = Tidegate::Configuration::OPTIONS.values.map(&:long) + described_class::NAMES + %w[--no-config --version --help]
 
     expect(theirs.size).to be > 20

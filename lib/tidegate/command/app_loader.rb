@@ -5,13 +5,15 @@
 
 module Tidegate
   class AppLoader
-    # +path+ is that of the rackup file.
-    def initialize(path)
+    # +path+ is that of the rackup file; a configuration file may have the +app+ itself.
+    def initialize(path, app: nil)
       @path = File.expand_path(path)
+      @app = app
     end
 
     # Evaluates the file. Every error is an AppLoadError that names the line.
     def load
+      return self if @app
       raise AppLoadError, "there is no rackup file #{name}: give its path, or start where it is" unless File.file?(@path)
 
       @app = build

@@ -13,7 +13,7 @@ module Tidegate
 
     # Raises a ConfigurationError where the server would not start because of its configuration.
     def to_s
-      raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless File.file?(@configuration.rackup)
+      raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless @configuration.app || File.file?(@configuration.rackup)
 
       [listening, *certificates, *processes, on_term, *clamped].join("\n")
     end

@@ -76,6 +76,7 @@ module Tidegate
       hear_hangup if @signals.installed?
       @configuration.warnings.each { |warning| @log.error(warning) }
       @configuration.findings.each { |finding| @log.info(finding) }
+      prepare_compat if @configuration.puma_compat
       warn_of_shell
       change_directory
       export_environment unless @app
@@ -148,7 +149,7 @@ module Tidegate
     # Loads the app and serves nothing: an image that is to follow another is tried in this way. What the app has registered for the exit
     # is for a process that has served.
     def try
-      AppLoader.new(@configuration.rackup).load unless @app
+      loader.load unless @app
       @signals.check
       [$stdout, $stderr].each(&:flush)
       exit!(0)
@@ -157,10 +158,11 @@ module Tidegate
     # Leads a cluster: has workers serve.
     def lead
       prepare_process
-      app = @app || AppLoader.new(@configuration.rackup)
+      app = @app || loader
       leadership = Leadership.new(@configuration, app, log: @log, env: @env, signals: @signals, image:, surroundings:,
                                                        redirect: @redirect, restart_file: @restart_file) { |error| report(error) }
       @server = leadership.bind
+      start_plugins
       leadership.preload
       @signals.check
       yield @server if block_given?
@@ -174,8 +176,27 @@ module Tidegate
     # All workers serve.
     def tell_of(sentence)
       @log.info(sentence, event: "ready")
+      booted
+    end
+
+    def booted
+      PumaCompat.run_background if @configuration.plugins.any?
       hooks(:after_booted)
     end
+
+    # Puma's plugins, and what else asks for Puma. They are told of the server before the app is loaded.
+    def start_plugins
+      PumaCompat.start(@configuration, @server, @log) if @configuration.puma_compat
+    end
+
+    # Gems that ask Puma for its figures get those of the admin listener.
+    def prepare_compat
+      return @log.error("puma_compat does nothing here: #{PumaCompat.obstacle}") unless PumaCompat.install || PumaCompat.obstacle.nil?
+
+      @configuration = @configuration.with_admin(PumaControl.temporary_address) unless @configuration.admin
+    end
+
+    def loader = AppLoader.new(@configuration.rackup, app: @configuration.app)
 
     def image
       @image ||= Image.new(@configuration&.restart_command || @command, @directory, trial: @app.nil?)
@@ -197,10 +218,11 @@ module Tidegate
 
     def serve
       prepare_process
-      loader = AppLoader.new(@configuration.rackup) unless @app
+      loader = self.loader unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       @server.guard_boot(@signals.names) if @signals.installed?
       accept_restarts
+      start_plugins
       loader&.load
       @signals.check
       yield @server if block_given?
@@ -211,7 +233,8 @@ module Tidegate
       Image.release_workers(legacy)
       @ready.close
       Systemd.from(@env)&.accompany(@server)
-      hooks(:after_booted)
+      IdleStop.new(@server, @configuration.idle_timeout, @log).start if @configuration.idle_timeout
+      booted
       wait
       conclude
     end

@@ -11,7 +11,7 @@ module Tidegate
       # Reads `tcp://HOST:PORT`, `ssl://HOST:PORT` (which may be written https:// or tls://) or `unix://PATH`, each with
       # `?name=value&...`. Throws :invalid with the reason.
       def self.parse(text)
-        match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text) or
+        match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text.sub(%r{\Aunix:(?!//)}, "unix://")) or
           throw :invalid, "an address is written tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH"
         scheme = %w[https tls].include?(match[:scheme]) ? "ssl" : match[:scheme]
         new(scheme:, place: match[:place], query: match[:query]).tap(&:check)
@@ -40,14 +40,29 @@ module Tidegate
         throw :invalid, "it speaks no TLS: let it be a Unix socket, or on 127.0.0.1" if tls?
       end
 
+      # The same with the PROXY header of that version, unless it says itself which; +version+ is nil or false for none.
+      def behind(version)
+        return self if !version || query.to_s.match?(/(?:\A|&)proxy_protocol=/)
+
+        with(query: [*query, "proxy_protocol=#{version}"].join("&"))
+      end
+
       # Sentences about options that do nothing.
-      def warnings = tls? ? tls.warnings : []
+      def warnings = tls.warnings
+
+      # The address for the native side, which has no option low_latency but for TLS: what is written is sent at once.
+      def plain
+        return self if tls? || query.nil?
+
+        left = query.split("&").reject { |pair| pair.start_with?("low_latency=") }
+        with(query: left.empty? ? nil : left.join("&"))
+      end
 
       # The same address with the path of a Unix socket or of a certificate made absolute, so that the file can be found again
       # however often the application changes directory.
       def in(directory)
         return query ? with(query: tls.in(directory)) : self if tls?
-        return self if tcp? || place.start_with?("@")
+        return plain if tcp? || place.start_with?("@")
 
         with(place: File.expand_path(place, directory))
       end
@@ -63,7 +78,7 @@ module Tidegate
           return tls.check
         else throw :invalid, "it begins with none of tcp://, ssl:// and unix://"
         end
-        check_query(tcp? ? %w[backlog proxy_protocol] : %w[backlog proxy_protocol mode umask])
+        check_query(tcp? ? %w[backlog proxy_protocol low_latency] : %w[backlog proxy_protocol mode umask])
       end
 
       private
@@ -80,15 +95,16 @@ module Tidegate
         query.to_s.split("&").each do |pair|
           name, value = pair.split("=", 2)
           throw :invalid, "#{name} is not among its options: #{Nearest.hint(name, names)}" unless names.include?(name)
-          next check_proxy_protocol(value) if name == "proxy_protocol"
+          next check_word(name, value, %w[true v1 v2 false]) if name == "proxy_protocol"
+          next check_word(name, value, %w[true false]) if name == "low_latency"
 
           digits = name == "backlog" ? /\A\d+\z/ : /\A[0-7]{3,4}\z/
           throw :invalid, "#{name}=#{value} is not a number that it can have" unless digits.match?(value.to_s)
         end
       end
 
-      def check_proxy_protocol(value)
-        throw :invalid, "proxy_protocol is true, v1, v2 or false" unless %w[true v1 v2 false].include?(value)
+      def check_word(name, value, words)
+        throw :invalid, "#{name} is #{words[..-2].join(", ")} or #{words.last}" unless words.include?(value)
       end
     end
   end

@@ -13,6 +13,18 @@ module Tidegate
   # What `self` is in config/tidegate.rb: each option and each hook is a method, with the argument that docs/options.md and
   # docs/hooks.md name.
   class DSL
+    # A word that is no option. A file that has one of Puma's is read again in Puma's language.
+    class UnknownWord < ConfigurationError
+      # The word, and the line "config/tidegate.rb:3" that has it.
+      attr_reader :word, :place
+
+      def initialize(word, place, hint)
+        @word = word
+        @place = place
+        super("#{place}: unknown option #{word}: #{hint}")
+      end
+    end
+
     # The hooks that take a key, and then get the Hash that belongs to it.
     KEYED = %i[before_worker_boot before_worker_shutdown before_refork after_refork].freeze
 
@@ -109,20 +121,23 @@ module Tidegate
 
     # "config/tidegate.rb:3", the line of the file that is being evaluated.
     def here
-      line = caller_locations.find { |each| each.path == @path }&.lineno
       [Fault.relative(@path), line].compact.join(":")
     end
 
+    # Whether a line of the file is being evaluated, and not something that it has called.
+    def here? = caller_locations.find { |each| !each.path.start_with?(Fault::OURS) }&.path == @path
+
+    def line = caller_locations.find { |each| each.path == @path }&.lineno
+
     # An option that does not exist; the only reason for this method is to say which one was meant.
     def method_missing(name, *)
-      hint = Nearest.hint(name, names)
-      raise ConfigurationError, "#{here}: unknown option #{name}: #{hint}"
+      raise UnknownWord.new(name, here, Nearest.hint(name, names))
     end
 
     # What can be called in the file.
     def names
       own = self.class.ancestors.take_while { |each| each <= DSL }
-      own.flat_map { |each| each.public_instance_methods(false) } - %i[warnings evaluate]
+      own.flat_map { |each| each.public_instance_methods(false) } - %i[warnings evaluate loads offer_plugins assign require]
     end
 
     def respond_to_missing?(*) = false

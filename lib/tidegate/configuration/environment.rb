@@ -15,6 +15,14 @@ module Tidegate
       SERVICE_LINK = /(?:\A|_)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)\z/
       SERVICE_ADDRESS = %r{\A(?:tcp|udp|sctp)://}
 
+      # Variables of Puma's that change nothing here, and why.
+      PUMA = {
+        "PUMA_DEBUG" => "debug shows the backtrace when the app cannot be loaded",
+        "PUMA_LOG_CONFIG" => "`tidegate --check` and `tidegate ctl settings` show the configuration",
+        "PUMA_SKIP_SYSTEMD" => "systemd is told of the state where it asks for that (Type=notify)",
+        "PUMA_SKIP_SIGUSR2" => "USR2 always restarts"
+      }.freeze
+
       # Sentences about variables that look like ours and do nothing.
       attr_reader :warnings
 
@@ -33,6 +41,7 @@ module Tidegate
         end
         OPTIONS.each_value { |option| set(option, option.env) if option.env }
         unknown.each { |name| complain(name) }
+        PUMA.each { |name, reason| @warnings << "the environment variable #{name} does nothing here: #{reason}" if @env.key?(name) }
         @layer
       end
 

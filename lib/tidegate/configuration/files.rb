@@ -9,9 +9,11 @@ module Tidegate
     class Files
       NONE = "-"
 
-      # +given+ is the Setting of the option `config`, or nil to look in +directory+ for the usual ones.
-      def initialize(given, environment:, directory:)
+      # +given+ is the Setting of the option `config`, or nil to look in +directory+ for the usual ones. +others+ yields the Setting of
+      # an option that sources beside the files have.
+      def initialize(given, environment:, directory:, others: nil)
         @given = given
+        @others = others
         @environment = environment
         @directory = directory
       end
@@ -22,9 +24,7 @@ module Tidegate
       # Evaluates the files into a Layer, one after the other.
       def layer
         @warnings = []
-        paths.each_with_object(Layer.new) do |path, layer|
-          @warnings << (puma?(path) ? load_puma(path, layer) : DSL.load(path, layer))
-        end
+        paths.reduce(Layer.new) { |layer, path| puma?(path) ? load_puma(path, layer) : load_own(path, layer) }
       end
 
       private
@@ -41,13 +41,35 @@ module Tidegate
         end
       end
 
-      # A file by one of the names that Puma looks for is in Puma's language.
-      def puma?(path) = path.match?(%r{(?:\A|/)puma(?:/[^/]+)?\.rb\z})
+      # A file that has Puma in its name, or asks for what only Puma has, is in Puma's language.
+      def puma?(path) = path.match?(%r{(?:\A|/)(?:puma/[^/]+|[^/]*puma[^/]*)\z}) || puma_inside(path)
+
+      # The first of these in a file: Puma's constants, and its Hash of options.
+      def puma_inside(path)
+        File.foreach(path).filter_map { |line| line.sub(/#.*/, "")[/(?<![\w:.])(?:::)?Puma(?=::|\.)|@(?:options|config)\b/] }.first
+      rescue SystemCallError, ArgumentError
+        nil # reported by the one that evaluates it
+      end
 
       def load_puma(path, layer)
-        PumaDSL.load(path, layer).then do |warnings|
-          @given ? warnings : ["#{Fault.relative(path)} is used, as there is no config/tidegate.rb", warnings]
-        end
+        warnings = PumaDSL.load(path, layer, others: @others)
+        own = path.match?(/puma/)
+        @warnings << "#{Fault.relative(path)} is used, as there is no config/tidegate.rb" unless @given
+        @warnings << "#{Fault.relative(path)} is read in Puma's language, as it names #{puma_inside(path)}" unless own
+        @warnings << warnings
+        layer
+      end
+
+      # A file in our language; or in Puma's, if it has a word that only Puma has. Then it is evaluated once more, from its beginning.
+      def load_own(path, layer)
+        DSL.load(path, own = layer.dup)
+        own
+      rescue DSL::UnknownWord => error
+        raise unless PumaDSL.method_defined?(error.word)
+
+        @warnings << "#{error.place}: #{error.word} is a word of Puma's, so that the file is read in Puma's language"
+        @warnings << PumaDSL.load(path, layer, others: @others)
+        layer
       end
 
       def usual

@@ -16,7 +16,15 @@ module Tidegate
         @ambient = ambient
         @settings = {}
         @deferred = Hash.new { |blocks, mode| blocks[mode] = [] }
+        @plugins = []
+        @extras = {}
       end
+
+      # The app that a file has, in the place of the rackup file; nil without.
+      attr_accessor :app
+
+      # What a file for Puma has beside options: its plugins, and what those keep among Puma's options.
+      attr_reader :plugins, :extras
 
       def ambient? = @ambient
 
@@ -30,6 +38,9 @@ module Tidegate
       def [](name) = @settings[name]
 
       def key?(name) = @settings.key?(name)
+
+      # Forgets what was said of an option.
+      def delete(name) = @settings.delete(name)
 
       # Sets an option from a Ruby value. What may be repeated is added to what is there, the rest replaced.
       def set(option, given, origin)
@@ -52,6 +63,15 @@ module Tidegate
       end
 
       private
+
+      # A copy can take more without the first one knowing.
+      def initialize_copy(other)
+        super
+        @settings = @settings.dup
+        @deferred = @deferred.transform_values(&:dup).tap { |copy| copy.default_proc = ->(blocks, mode) { blocks[mode] = [] } }
+        @plugins = @plugins.dup
+        @extras = @extras.dup
+      end
 
       # Keys may be written in an address.
       def shown(given) = given.is_a?(String) ? TlsQuery.shown(given).inspect : given.inspect

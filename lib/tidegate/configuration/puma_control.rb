@@ -8,6 +8,9 @@ require "etc"
 
 module Tidegate
   class PumaControl
+    # A Unix socket of this process, and of this start of it.
+    def self.temporary_address = "unix://#{File.join(Etc.systmpdir, "tidegate-#{Process.pid}-#{rand(1 << 32).to_s(36)}.sock")}"
+
     # Sets options in +layer+; +origin+ says where they were given.
     def initialize(layer, origin)
       @layer = layer
@@ -24,7 +27,7 @@ module Tidegate
 
     # The address; "auto" is a Unix socket in the directory for temporary files. Returns whether it was set.
     def url(address, umask: nil, &)
-      text = address == "auto" ? "unix://#{temporary_path}" : address.to_s
+      text = address == "auto" ? self.class.temporary_address : address.to_s
       return reject("it does nothing here: the admin listener speaks no TLS", &) if text.start_with?("ssl://")
 
       text += "#{text.include?("?") ? "&" : "?"}umask=#{format("%04o", umask)}" if umask && text.start_with?("unix://")
@@ -54,8 +57,5 @@ module Tidegate
       Configuration::OPTIONS[name].type.read(value) { |reason| return reason }
       nil
     end
-
-    # Of this process, and of this start of it.
-    def temporary_path = File.join(Etc.systmpdir, "tidegate-#{Process.pid}-#{rand(1 << 32).to_s(36)}.sock")
   end
 end

@@ -30,16 +30,16 @@ module Tidegate
     # Without an effect.
     ALL = [
       Flag.new(long: "--prune-bundler", reason: RESTART),
-      Flag.new(long: "--extra-runtime-dependencies", value: "GEMS", reason: RESTART),
-      Flag.new(long: "--idle-timeout", value: "SECONDS", reason: "the server does not end by itself"),
-      Flag.new(long: "--plugin", value: "NAME", reason: "Puma's plugins are not supported yet")
+      Flag.new(long: "--extra-runtime-dependencies", value: "GEMS", reason: RESTART)
     ].freeze
 
     # Names of Puma's for what is called otherwise here; `reason` is the meaning for the help.
     ALIASES = [
       Flag.new(short: "-f", long: "--fork-worker", value: "=[REQUESTS]", reason: "refork_after, #{FORK_WORKER} unless given"),
       Flag.new(long: "--control-url", value: "URL", reason: "admin; auto for a Unix socket in the directory for temporary files"),
-      Flag.new(long: "--control-token", value: "TOKEN", reason: "admin_token, which others can see here; none for none")
+      Flag.new(long: "--control-token", value: "TOKEN", reason: "admin_token, which others can see here; none for none"),
+      Flag.new(long: "--plugin", value: "NAME", reason: "plugin of Puma's, as plugin in config/puma.rb; repeatable"),
+      Flag.new(short: "-I", long: "--include", value: "PATH", reason: "directories for Ruby to load from, separated by colons")
     ].freeze
 
     # The long names.
@@ -57,15 +57,25 @@ module Tidegate
       ALL.each { |flag| parser.on(*flag.to_a) { warn.call(flag.warning) } }
     end
 
-    def self.set(flag, given, layer)
+    def self.set(flag, given, layer, &warn)
       control = PumaControl.new(layer, flag.long)
-      ignore = ->(reason) { yield "#{flag.long}: #{reason}" }
+      ignore = ->(reason) { warn.call("#{flag.long}: #{reason}") }
       case flag.long
       when "--fork-worker" then layer.set(Configuration::OPTIONS[:refork_after], given || FORK_WORKER, "-f/--fork-worker")
       when "--control-url" then control.url(given, &ignore)
       when "--control-token" then control.token(given, &ignore)
+      when "--plugin" then plugin(given, layer, &warn)
+      when "--include" then $LOAD_PATH.unshift(*given.split(":"))
       end
     end
     private_class_method :set
+
+    def self.plugin(name, layer, &)
+      dsl = PumaDSL.new("--plugin", layer)
+      dsl.plugin(name)
+      dsl.offer_plugins
+      dsl.warnings.each(&)
+    end
+    private_class_method :plugin
   end
 end

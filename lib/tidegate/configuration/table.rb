@@ -39,6 +39,7 @@ module Tidegate
         option(:forwarded_headers, :HEADER, [],
                "header of these that counts, such as Forwarded or X-Forwarded-For; repeatable",
                many: true, shown: "none", native: true),
+        option(:proxy_protocol, :PROXY, nil, "PROXY header on every address that does not say: true, v1, v2 or false", shown: "false"),
         option(:strip_forwarded, :SWITCH, false, "take such headers away from requests that no trusted proxy sends", native: true),
         option(:probe_paths, :SWITCH, false, "answer /livez, /readyz, /servingz and /startupz on the app's addresses too",
                native: true),
@@ -57,8 +58,8 @@ module Tidegate
         option(:threads, :THREADS, nil, "min_threads and max_threads; one number is both", short: "-t",
                shown: "0:max_threads", stands_for: ->((min, max)) { { min_threads: min, max_threads: max } }),
         option(:min_threads, :COUNT_OR_ZERO, 0, "threads to start at once; the others come when needed",
-               usual: %w[RAILS_MIN_THREADS], native: true),
-        option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS],
+               usual: %w[RAILS_MIN_THREADS PUMA_MIN_THREADS MIN_THREADS], native: true),
+        option(:max_threads, :COUNT, nil, "most threads that run the app", usual: %w[RAILS_MAX_THREADS PUMA_MAX_THREADS MAX_THREADS],
                shown: "ActiveRecord's pool size up to 32, without it 32", native: true),
         option(:idle_thread_timeout, :TIMEOUT, 30.0, "seconds without work after which a thread beyond min_threads ends",
                native: true),
@@ -99,7 +100,14 @@ module Tidegate
         option(:request_start, :SWITCH, false, "give each request an X-Request-Start that has none", native: true),
         option(:lowlevel_error_handler, :CODE, nil, "block that answers when the app raises, from (error, env, status)",
                long: false, code: true),
-        option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]", native: true)
+        option(:early_hints, :SWITCH, false, "let the app send 103 Early Hints, in env[\"rack.early_hints\"]", native: true),
+        option(:supported_http_methods, :HTTP_METHOD, [], "method that the app is called with; others are answered with 501; repeatable",
+               many: true, shown: "any"),
+        option(:rack_url_scheme, :SCHEME, nil, "scheme that the app is told, http or https", shown: "the connection's"),
+        option(:remote_address, :TEXT, nil, "address that the app is told for every client", shown: "the client's"),
+        option(:enable_keep_alives, :SWITCH, true, "keep a connection of HTTP/1 after the app's response"),
+        option(:fiber_per_request, :SWITCH, false, "call the app in a new Fiber each time, with an empty Thread.current[]",
+               usual: %w[PUMA_FIBER_PER_REQUEST])
       ],
       "Timeouts" => [
         option(:handshake_timeout, :TIMEOUT, 10.0, "seconds for what a connection begins with before HTTP: a TLS handshake, a PROXY header",
@@ -189,6 +197,8 @@ module Tidegate
       ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
+        option(:idle_timeout, :TIMEOUT, nil, "seconds without a request after which a server without workers stops"),
+        option(:puma_compat, :SWITCH, false, "define Puma for gems that ask Puma.stats or are its plugins, where there is no Puma"),
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:restart_command, :TEXT, nil, "command for a restart (USR2)", short: "-R", long: "--restart-cmd",
                shown: "the one that this process was started with"),

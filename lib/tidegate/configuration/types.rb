@@ -65,6 +65,11 @@ module Tidegate
 
       SWITCH = type(nil, "true or false") { |given| valid(SWITCHES[given]) }
       TEXT = type("NAME", "a word") { |given| valid(text(given)) }
+      PROXY = type("VERSION", "true, v1, v2 or false") do |given|
+        valid({ "true" => "true", "v1" => "v1", "v2" => "v2", "false" => false }[given.to_s])
+      end
+      SCHEME = type("SCHEME", "http or https") { |given| valid(text(given)) { |it| %w[http https].include?(it) } }
+      HTTP_METHOD = type("METHOD", "a method of HTTP, such as GET") { |given| valid(text(given)) { |it| it.match?(/\A[!#$%&'*+.^`|~\w-]+\z/) } }
       PATH = type("PATH", "a path") { |given| valid(text(given)) }
 
       PATH_OR_AUTO = type("PATH", "a path, auto or none") { |given| none?(given) ? nil : (auto?(given) ? :auto : valid(text(given))) }
