@@ -4,6 +4,7 @@ require_relative "clients/echo"
 require_relative "clients/events"
 require_relative "clients/get"
 require_relative "clients/post"
+require_relative "clients/streams"
 
 # Every kind of client there is: its short name for the command line, its name in the table, how many, how often.
 module Rollout
@@ -40,14 +41,22 @@ module Rollout
       [:websocket, "WebSocket echo", Clients::Echo, { every: 0.2, count: 4 }, { path: "/echo" }]
     ].map { |slug, name, type, pace, options| Kind.new(slug: slug.to_s, name:, type:, options:, **pace).freeze }.freeze
 
-    # The kinds with these names, in the table's order; all of them for none. Raises ArgumentError for one that is not.
+    # Those that speak HTTP/2, which has to be asked for: not every server does, and no proxy here.
+    HTTP2_KINDS = [
+      Kind.new(slug: "streams", name: "HTTP/2, 4 streams at once", type: Clients::Streams, options: {}, share: 22, count: 12).freeze
+    ].freeze
+
+    # The names of all.
+    def self.slugs = [*KINDS, *HTTP2_KINDS].map(&:slug)
+
+    # The kinds with these names, in the table's order; for none all that speak HTTP/1. Raises ArgumentError for one that is not.
     def self.kinds(slugs = nil)
       return KINDS if slugs.nil? || slugs.empty?
 
-      unknown = slugs - KINDS.map(&:slug)
-      raise ArgumentError, "no kind of client: #{unknown.join(', ')} (#{KINDS.map(&:slug).join(', ')})" unless unknown.empty?
+      unknown = slugs - self.slugs
+      raise ArgumentError, "no kind of client: #{unknown.join(', ')} (#{self.slugs.join(', ')})" unless unknown.empty?
 
-      KINDS.select { |kind| slugs.include?(kind.slug) }
+      [*KINDS, *HTTP2_KINDS].select { |kind| slugs.include?(kind.slug) }
     end
 
     # All clients of these kinds, which together make `rate` requests a second and what the slow ones make.

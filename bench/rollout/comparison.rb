@@ -41,11 +41,12 @@ module Rollout
     end
 
     def self.parse(argv, &say)
-      given = { presets: Presets.names, servers: %w[puma8], rolls: 20, json: false, controls: true }
+      given = { presets: Presets.names, servers: %w[puma8], rolls: 20, json: false, controls: true, tls: false }
       OptionParser.new("usage: bin/rollout table [options]") do |o|
         o.on("--presets LIST", Array, "#{Presets.names.join(', ')} (all)") { |v| given[:presets] = v }
         o.on("--servers LIST", Array, "what stands beside Tidegate: puma, puma8, a command (puma8)") { |v| given[:servers] = v }
         o.on("--rolls N", Integer, "in each run (20)") { |v| given[:rolls] = v }
+        o.on("--tls", "clients encrypt, which is for Tidegate alone") { given.merge!(tls: true, servers: []) }
         o.on("--no-controls", "without the negative controls") { given[:controls] = false }
         o.on("--json", "print the table as JSON") { given[:json] = true }
       end.parse(argv).then { |rest| raise OptionParser::InvalidArgument, rest.first unless rest.empty? }
@@ -53,10 +54,10 @@ module Rollout
     end
 
     # The block is told of each cell when it is done.
-    def initialize(presets:, servers:, rolls:, json:, controls:, &say)
+    def initialize(presets:, servers:, rolls:, json:, controls:, tls: false, &say)
       @presets = presets.map { |name| Presets.find(name) }
       @columns = columns(servers, controls)
-      @rolls, @json, @say = rolls, json, say
+      @rolls, @json, @tls, @say = rolls, json, tls, say
       @cells = []
     end
 
@@ -77,7 +78,7 @@ module Rollout
         control = " (#{preset.control_about})"
         ["#{preset.name}: #{preset.about}", *cells.map { |cell| "#{cell}#{control if cell.column.name == 'control'}" }]
       end
-      head = ["failed/requests, #{@rolls} rolls each", *@columns.map(&:name)]
+      head = ["failed/requests, #{@rolls} rolls each#{", over TLS" if @tls}", *@columns.map(&:name)]
       [head, head.map { "---" }, *rows].map { |row| "| #{row.join(' | ')} |" }.join("\n") << "\n"
     end
 
@@ -106,7 +107,7 @@ module Rollout
     def settings_of(preset, column)
       changes = column.name == "control" ? preset.control : {}
       changes = { prestop: Settings.with(preset: preset.name).drain_delay + 1 } if column.changes[:prestop]
-      Settings.with(preset: preset.name, server: column.server, rolls: @rolls, requests: 1, **changes).validate.freeze
+      Settings.with(preset: preset.name, server: column.server, rolls: @rolls, tls: @tls, requests: 1, **changes).validate.freeze
     end
   end
 end

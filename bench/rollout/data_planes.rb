@@ -21,6 +21,9 @@ module Rollout
     # Those that make no sense, or that cannot be made, without a network of our own.
     APART = %w[kube-proxy].freeze
 
+    # Those that pass a connection on as it is, whatever it speaks.
+    OPAQUE = %w[kube-proxy picker].freeze
+
     module_function
 
     # With a certificate the proxies encrypt on both sides; those that pass bytes on need none.

@@ -41,7 +41,9 @@ module Rollout
                  expected: ["exit 0", "exit 1"],
                  control: { grace: 14.0 }, control_about: "grace 14", loses: true, control_loses: false),
       Preset.new(name: "S13", about: "WebSockets and event streams",
-                 settings: { data_plane: "kube-proxy", pods: 3, clients: %w[sse websocket] }, **NO_DELAY)
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: %w[sse websocket] }, **NO_DELAY),
+      Preset.new(name: "S14", about: "HTTP/2, GOAWAY and streams that race it, round trip 2 ms", # each asks for four at a time
+                 settings: { data_plane: "kube-proxy", pods: 3, clients: %w[streams], rtt: 0.002, rate: 65.0 }, **NO_DELAY)
     ].freeze
 
     def self.names = ALL.map(&:name)

@@ -52,6 +52,9 @@ module Rollout
 
     def tidegate? = server == "tidegate"
 
+    # Whether clients speak HTTP/2.
+    def http2? = Client::HTTP2_KINDS.map(&:slug).intersect?(Array(clients))
+
     # How Tidegate may end.
     def tidegate_outcomes = (preset && Presets.find(preset).expected) || ["exit 0"]
 
@@ -70,8 +73,10 @@ module Rollout
     def validate
       complaint =
         if tls && !tidegate? then "only Tidegate's pods speak TLS here"
+        elsif http2? && !(tidegate? && DataPlanes::OPAQUE.include?(data_plane))
+          "only Tidegate speaks HTTP/2 here, behind #{DataPlanes::OPAQUE.join(" or ")}"
         elsif !pods.between?(1, 7) || (pods < 2 && %w[scale-down].include?(scenario)) then "a run needs 1 to 7 pods, scaling down 2"
-        elsif (strangers = Array(clients) - Client::KINDS.map(&:slug)).any? then "no kind of client: #{strangers.join(', ')}"
+        elsif (strangers = Array(clients) - Client.slugs).any? then "no kind of client: #{strangers.join(', ')}"
         elsif !workers.between?(0, 16) then "a pod has 0 to 16 workers"
         elsif rolls < 1 || !rate.positive? then "a run needs at least 1 roll and a rate"
         elsif [lag, rtt, drain_delay, grace, prestop, boot, slow].any?(&:negative?) then "no time is negative"

@@ -9,6 +9,7 @@ RSpec.describe Rollout::Client, :clients do
     it "are all of those of the specification, each with a short name" do
       expect(described_class.kinds.map(&:slug)).to eq %w[new-get new-post keep-get keep-post chunked continue idle-post slow-get
                                                          slow-post reader stream sse websocket]
+      expect(described_class.kinds(%w[streams]).map(&:name)).to eq ["HTTP/2, 4 streams at once"]
     end
 
     it "can be chosen, in any order" do
@@ -16,7 +17,7 @@ RSpec.describe Rollout::Client, :clients do
     end
 
     it "are named where one is not known" do
-      expect { described_class.kinds(%w[sse ssh]) }.to raise_error(ArgumentError, /no kind of client: ssh \(new-get, .*websocket\)/)
+      expect { described_class.kinds(%w[sse ssh]) }.to raise_error(ArgumentError, /no kind of client: ssh \(new-get, .*websocket, streams\)/)
     end
 
     it "share the rate; those that are slow come on top" do

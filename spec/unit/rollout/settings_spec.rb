@@ -28,7 +28,8 @@ RSpec.describe Rollout::Settings do
 
   it "refuses what makes no sense", :aggregate_failures do
     [%w[--pods 0], %w[--pods 1 --scenario scale-down], %w[--rolls 0], %w[--lag -1], %w[--scenario none], %w[--data-plane none],
-     %w[--preset S99], %w[--clients ducks], %w[more]].each do |arguments|
+     %w[--preset S99], %w[--clients ducks], %w[--clients streams],
+     %w[--preset S14 --server puma], %w[more]].each do |arguments|
       expect { parse(*arguments) }.to raise_error(OptionParser::ParseError), arguments.join(" ")
     end
   end
