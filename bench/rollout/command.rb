@@ -2,6 +2,7 @@
 
 require_relative "chart"
 require_relative "comparison"
+require_relative "kubernetes/command"
 require_relative "progress"
 require_relative "report"
 require_relative "run"
@@ -23,7 +24,7 @@ module Rollout
       when "table" then table(@argv.drop(1))
       when "shots" then Shots::Command.new(@argv.drop(1)).call
       when "--list" then list
-      else one
+      else @argv.any? { |word| word.start_with?("--kubernetes") } ? Kubernetes::Command.new(@argv).call : one
       end
     rescue OptionParser::ParseError, Rig::Unavailable => error
       warn "rollout: #{error.message}"

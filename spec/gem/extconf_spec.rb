@@ -69,6 +69,40 @@ RSpec.describe "extconf.rb" do
     )
   end
 
+  describe "its Makefile" do
+    # In the place of cargo: the library says how it would have been built.
+    cargo = <<~'SH'
+      [ "$1" != --version ] || { echo "cargo 1.99.0 (abc 2026-01-01)"; exit; }
+      while [ "$1" != --target-dir ]; do shift; done
+      mkdir -p "$2/release"
+      echo "strip $CARGO_PROFILE_RELEASE_STRIP, debug $CARGO_PROFILE_RELEASE_DEBUG" >"$2/release/libtidegate.$SOEXT"
+    SH
+
+    # What the library says, and what the target directory has after "make clean".
+    def made(cargo, env = {})
+      path = "#{path_with("cargo" => cargo)}:#{ENV.fetch("PATH")}"
+      env = ServerProcess.base_env.merge("PATH" => path, "SOEXT" => RbConfig::CONFIG["SOEXT"], **env)
+      work = Dir.mkdir("#{@directory}/work") && "#{@directory}/work"
+      run = lambda do |*command|
+        output, status = Open3.capture2e(env, *command, chdir: work)
+        expect(status).to be_success, output
+      end
+      run.call(RbConfig.ruby, File.join(ServerProcess::ROOT, "ext/tidegate/extconf.rb"))
+      run.call("make")
+      said = File.read("#{work}/tidegate.#{RbConfig::CONFIG["DLEXT"]}")
+      run.call("make", "clean")
+      [said, Dir.exist?(File.join(env.fetch("RB_SYS_CARGO_TARGET_DIR", "#{work}/target"), "release"))]
+    end
+
+    it "builds what users get: stripped, and with nothing left of it after make clean" do
+      expect(made(cargo)).to eq(["strip symbols, debug false\n", false])
+    end
+
+    it "keeps debug information where that is wanted, and leaves a directory alone that the user has named" do
+      expect(made(cargo, "TIDEGATE_DEBUG_INFO" => "1", "RB_SYS_CARGO_TARGET_DIR" => "#{@directory}/kept")).to eq(["strip , debug \n", true])
+    end
+  end
+
   describe BuildTools do
     root = ServerProcess::ROOT
 

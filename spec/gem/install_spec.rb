@@ -1,10 +1,15 @@
 # frozen_string_literal: true
 
 require "open3"
+require "rbconfig"
+require "rubygems/package"
 
-# The gem as a user gets it: built, installed from the file into an empty place, and serving from there. Compiling
-# takes a while, although the crates are those that were compiled for the working copy.
-RSpec.describe "the built gem", :processes, :slow do
+# The gem as a user gets it: built, installed from the file into an empty place, and serving from there. To compile it once
+# more would take minutes: `gem install` runs extconf.rb and make as ever, and make finds what cargo has built for the
+# working copy. That the gem has all that it is built from is seen in the list of files that cargo itself has read.
+RSpec.describe "the built gem", :processes do
+  root = ServerProcess::ROOT
+
   def run_command(*command, env: {}, chdir: ServerProcess::ROOT)
     output, status = Open3.capture2e(ServerProcess.base_env.merge(env), *command, chdir:, unsetenv_others: true)
     expect(status).to be_success, "#{command.join(" ")} failed:\n#{output}"
@@ -15,25 +20,61 @@ RSpec.describe "the built gem", :processes, :slow do
 
   let(:file) { "#{@directory}/tidegate.gem" }
 
+  # The directory under target/ with what `rake compile` has put into lib/, if that is the last that cargo has built there.
+  let(:built) do
+    missing = "cargo's build of lib/tidegate is not here any more: run `rake compile`"
+    library = "#{root}/lib/tidegate/tidegate.#{RbConfig::CONFIG["DLEXT"]}"
+    Dir["#{root}/target/{release,debug}/libtidegate.#{RbConfig::CONFIG["SOEXT"]}"]
+      .find { |path| FileUtils.identical?(path, library) }&.then { |path| File.dirname(path) } ||
+      (ENV["CI"] == "true" ? raise(missing) : skip(missing))
+  end
+
   def build = run_command("gem", "build", "--output", file, "tidegate.gemspec")
+
+  def specification = Gem::Package.new(file).spec
+
+  def files = specification.files
 
   it "has what it takes to build and to run it, and nothing else" do
     build
-    files = run_command("gem", "specification", file, "files", "--yaml").scan(/^- (.+)$/).flatten
 
     expect(files).to include("exe/tidegate", "lib/tidegate.rb", "lib/rackup/handler/tidegate.rb", "lib/rack/handler/tidegate.rb",
                              "ext/tidegate/extconf.rb", "ext/tidegate/Cargo.toml", "ext/core/Cargo.toml", "Cargo.toml", "Cargo.lock",
-                             "LICENSE", "README.md", "CHANGELOG.md", "sig/tidegate.rbs")
-    expect(files.grep(%r{\A(spec|bench|bin|tmp|target|\.)|\.so\z|/target/})).to be_empty
+                             "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "sig/tidegate.rbs", ".yardopts", "docs/options.md",
+                             "deploy/Dockerfile", "deploy/.dockerignore", "deploy/helm/tidegate/templates/_names.tpl")
+    expect(files.grep(%r{\A(spec|bench|bin|tmp|target|\.(?!yardopts\z))|\.so\z|/target/})).to be_empty
+  end
+
+  it "says where it comes from, what has changed, and where to read and to ask" do
+    build
+    uris = specification.metadata.slice(*%w[homepage_uri source_code_uri changelog_uri documentation_uri bug_tracker_uri])
+
+    expect(uris.size).to eq(5)
+    expect(uris.values).to all start_with("https://").and(start_with(specification.homepage))
+    expect(uris.values.uniq.size).to eq(5)
+    # RubyGems shows the pages of this version, and not of what is being worked on.
+    expect(uris["changelog_uri"]).to include("/v#{Tidegate::VERSION}/")
+  end
+
+  it "has every file that cargo reads to build it" do
+    build
+    read = File.read("#{built}/libtidegate.d").partition(": ").last.split(/(?<!\\) |\n/).map { |path| path.delete_prefix("#{root}/") }
+
+    expect(read).to include("ext/tidegate/src/lib.rs", "ext/core/src/lib.rs", a_string_ending_with(".html"))
+    expect(read - files).to be_empty
+    expect(files).to include("ext/tidegate/build.rs")
   end
 
   it "is installed from its file, and serves an app" do
-    build
     home = "#{@directory}/home"
     env = {
-      "GEM_HOME" => home, "GEM_PATH" => [home, *Gem.path].join(":"),
-      "RB_SYS_CARGO_TARGET_DIR" => File.join(ServerProcess::ROOT, "target"), "CARGO_NET_OFFLINE" => "true"
+      "GEM_HOME" => home, "GEM_PATH" => [home, *Gem.path].join(":"), "CARGO_NET_OFFLINE" => "true", "TIDEGATE_DEBUG_INFO" => "1",
+      # For cargo a crate in another directory is another crate: it is to be the one that is built. RubyGems insists on the
+      # profile in the Makefile, which only make's own command line can overrule.
+      "RB_SYS_CARGO_TARGET_DIR" => "#{root}/target", "RB_SYS_CARGO_MANIFEST_DIR" => "#{root}/ext/tidegate",
+      "MAKE" => "make RB_SYS_CARGO_PROFILE=#{{ "debug" => "dev" }.fetch(File.basename(built), "release")}"
     }
+    build
     run_command("gem", "install", "--local", "--no-document", file, env:, chdir: @directory)
     FileUtils.cp(fixture("hello.ru"), "#{@directory}/config.ru")
     command = ["#{home}/bin/tidegate", "-p", "0", "-o", "127.0.0.1", "-C", "-"]
