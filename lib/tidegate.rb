@@ -48,6 +48,7 @@ module Tidegate
   autoload :NativeSettings, "tidegate/configuration/native_settings"
   autoload :Nearest, "tidegate/configuration/nearest"
   autoload :Nursery, "tidegate/cluster/nursery"
+  autoload :Occupant, "tidegate/command/occupant"
   autoload :OtherSignals, "tidegate/command/other_signals"
   autoload :OutOfBand, "tidegate/pool/out_of_band"
   autoload :Pidfile, "tidegate/command/pidfile"

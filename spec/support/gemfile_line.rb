@@ -42,9 +42,10 @@ module GemfileLine
     track(ServerProcess.new(command.map(&:to_s), env: bundle_env(directory).merge(env), chdir: directory))
   end
 
-  private
-
+  # A directory of the example's own.
   def app_root = @app_root ||= File.realpath(Dir.mktmpdir("tidegate-app"))
+
+  private
 
   def bundle_env(directory)
     gemfile = File.join(directory, "Gemfile")

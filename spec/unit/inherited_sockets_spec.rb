@@ -77,7 +77,7 @@ RSpec.describe Tidegate::InheritedSockets do
       File.symlink(directory, "#{directory}/link")
       number = descriptor("#{directory}/a.sock")
       written = "unix://#{directory}/link/a.sock"
-      expect(activated(number).settings(configuration(bind: written))).to include(bind: [written], inherit: [[written, number, true]])
+      expect(activated(number).settings(configuration(bind: written))).to include(bind: ["#{written}?mode=0777"], inherit: [["#{written}?mode=0777", number, true]])
     end
   end
 
@@ -123,7 +123,7 @@ RSpec.describe Tidegate::InheritedSockets do
 
     expect(env).to eq({})
     expect(sockets.settings(configuration(bind: "unix:///odd;=%.sock")))
-      .to eq(bind: ["unix:///odd;=%.sock", kept], admin: nil, inherit: [["unix:///odd;=%.sock", numbers.first, false], [kept, numbers.last, true]])
+      .to eq(bind: ["unix:///odd;=%.sock?mode=0777", kept], admin: nil, inherit: [["unix:///odd;=%.sock?mode=0777", numbers.first, false], [kept, numbers.last, true]])
   end
 
   it "may be told of in the environment although that is no option" do

@@ -222,19 +222,25 @@ RSpec.describe Tidegate::Launcher do
       expect(err.string).to eq "tidegate: tcp://127.0.0.1:80 is in use\n"
     end
 
-    it "is an app that cannot be loaded, without its backtrace in production" do
+    it "is an app that cannot be loaded, with its backtrace down to the server's own levels" do
       write("config.ru", "\nraise KeyError, 'no such key'")
       expect(launch).to eq 1
-      expect(err.string).to eq "tidegate: config.ru cannot be loaded: config.ru:2: no such key (KeyError)\n"
+      expect(err.string).to match(/\Atidegate: config.ru cannot be loaded: config.ru:2: no such key \(KeyError\)\n  KeyError: no such key\n  \S*config\.ru:2:in /)
+      expect(err.string).not_to include("app_loader.rb", "rspec")
       expect(fake_native.server.calls.last).to eq [:stop, false]
     end
 
-    it "comes with the backtrace in development, and with --debug" do
+    it "comes with all levels with --debug" do
       write("config.ru", "raise KeyError, 'no such key'")
       launch(debug: true)
-      env["RACK_ENV"] = "development"
-      launch
-      expect(err.string.scan(/^  KeyError: no such key\n  .*config\.ru:1:in /).size).to eq 2
+      expect(err.string).to match(/^  KeyError: no such key\n  .*config\.ru:1:in /).and include("app_loader.rb")
+    end
+
+    it "is an address that another tidegate of this pidfile has, which is named" do
+      write("tidegate.pid", "#{Process.pid}\n")
+      fake_native { |native| native.on_bind = -> { raise Tidegate::BindError, "cannot listen on tcp://127.0.0.1:80: the address is already in use" } }
+      launch(pidfile: "tidegate.pid")
+      expect(err.string).not_to include("tidegate.pid") # this process is no tidegate
     end
 
     it "is a rackup file that does not exist" do

@@ -80,13 +80,13 @@ RSpec.describe Tidegate::RackHandler do
     end
 
     it "listens on a Unix socket for a path as the host" do
-      expect(binds(**rackup, Host: "/tmp/x.sock")).to eq ["unix:///tmp/x.sock"]
+      expect(binds(**rackup, Host: "/tmp/x.sock")).to eq ["unix:///tmp/x.sock?mode=0777"]
     end
 
     it "reads the text of -O by the kind of the option" do
       given = settings(**rackup, threads: "1:4", drain_delay: "3", write_timeout: "none", bind: "tcp://h:1,unix:///x")
       expect(given).to include(min_threads: 1, max_threads: 4, drain_delay: 3.0, write_timeout: nil,
-                               bind: %w[tcp://h:1 unix:///x])
+                               bind: %w[tcp://h:1 unix:///x?mode=0777])
     end
 
     it "shows exceptions in rackup's development only" do
@@ -132,7 +132,7 @@ RSpec.describe Tidegate::RackHandler do
 
     it "prefers a bind to Rails' own address" do
       ENV["TIDEGATE_BIND"] = "unix:///x"
-      expect(binds(**rails)).to eq ["unix:///x"]
+      expect(binds(**rails)).to eq ["unix:///x?mode=0777"]
     end
   end
 end

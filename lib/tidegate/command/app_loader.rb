@@ -9,6 +9,10 @@ module Tidegate
     def initialize(path, app: nil)
       @path = File.expand_path(path)
       @app = app
+    # +path+ is that of the rackup file.
+    def initialize(path, log: Log.new)
+      @path = File.expand_path(path)
+      @log = log
     end
 
     # Evaluates the file. Every error is an AppLoadError that names the line.
@@ -33,7 +37,24 @@ module Tidegate
       app, = Rack::Builder.parse_file(@path)
       app
     rescue ScriptError, StandardError, SystemStackError => error
-      raise AppLoadError, "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}"
+      raise AppLoadError, "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}#{encoding_hint(error)}"
+    rescue Signals::Stopped
+      raise
+    rescue SystemExit => error
+      @log.error("#{name} has ended this process, with exit status #{error.status}#{place(error)}")
+      raise
+    end
+
+    # Where the app has called exit or abort.
+    def place(error) = error.backtrace&.find { |level| !level.include?(":in `exit'") }&.then { |level| ": #{level[/\A.*?:\d+/]}" }
+
+    # Ruby reads files in the encoding of the environment, and in a container without LANG that is ASCII.
+    def encoding_hint(error)
+      return unless Encoding.default_external == Encoding::US_ASCII && error.message.include?("US-ASCII")
+
+      "; LANG=C.UTF-8 in the environment has Ruby read files as UTF-8"
+    rescue StandardError
+      nil # a message may be anything
     end
 
     # Says so if no more files can be opened: then Ruby raises that the file is not there.

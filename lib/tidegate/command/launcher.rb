@@ -150,6 +150,7 @@ module Tidegate
     # is for a process that has served.
     def try
       loader.load unless @app
+      AppLoader.new(@configuration.rackup, log: @log).load unless @app
       @signals.check
       [$stdout, $stderr].each(&:flush)
       exit!(0)
@@ -159,6 +160,7 @@ module Tidegate
     def lead
       prepare_process
       app = @app || loader
+      app = @app || AppLoader.new(@configuration.rackup, log: @log)
       leadership = Leadership.new(@configuration, app, log: @log, env: @env, signals: @signals, image:, surroundings:,
                                                        redirect: @redirect, restart_file: @restart_file) { |error| report(error) }
       @server = leadership.bind
@@ -219,6 +221,7 @@ module Tidegate
     def serve
       prepare_process
       loader = self.loader unless @app
+      loader = AppLoader.new(@configuration.rackup, log: @log) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       @server.guard_boot(@signals.names) if @signals.installed?
       accept_restarts
@@ -315,15 +318,20 @@ module Tidegate
 
     def report(error)
       @server&.stop
-      if error.is_a?(AppLoadError) && error.cause && backtraces?
+      if error.is_a?(AppLoadError) && error.cause
+        shorten(error.cause) unless @configuration.debug
         @log.report(error.cause, event: "boot_error", detail: true) { error.message }
       else
-        @log.error(error.message)
+        @log.error("#{error.message}#{Occupant.hint(@configuration) if error.is_a?(BindError)}")
       end
       1
     end
 
-    def backtraces? = @configuration.debug || @configuration.development?
+    # Leaves out the levels of the backtrace that have led to the app: this server's, Bundler's, RubyGems'.
+    def shorten(error)
+      levels = error.backtrace.to_a.take_while { |level| !level.start_with?(__dir__) }
+      error.set_backtrace(levels) if levels.any?
+    end
 
     # Ends the process within +seconds+, if it runs only the server.
     def leave_within(seconds, status)

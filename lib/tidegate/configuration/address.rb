@@ -67,6 +67,13 @@ module Tidegate
         with(place: File.expand_path(place, directory))
       end
 
+      # The same address as under Puma: a Unix socket that does not say which users may connect is for all, such as those of a proxy.
+      def for_all
+        return self if scheme != "unix" || place.start_with?("@") || query.to_s.match?(/(?:\A|&)(?:mode|umask)=/)
+
+        with(query: [*query, "mode=0777"].join("&"))
+      end
+
       def to_s = "#{scheme}://#{place}#{"?#{query}" if query}"
 
       def check

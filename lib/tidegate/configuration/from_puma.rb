@@ -113,7 +113,9 @@ module Tidegate
         setting = @layer[option.name] unless option.code || option.secret
         "#{option.file} #{literal(setting.value)}\n" if setting && statement.cover?(setting.origin[/:(\d+)\z/, 1].to_i)
       end
-      settings.any? ? "\n# #{statement.source.lines.first.chomp}\n#{settings.join}" : "\n#{commented(statement, reasons.empty? ? [NOT_MET] : reasons)}"
+      return "\n# #{statement.source.lines.first.chomp}\n#{settings.join}" if settings.any?
+
+      "\n#{commented(statement, reasons.empty? ? [NOT_MET] : reasons)}"
     end
 
     def literal(value)

@@ -215,7 +215,7 @@ module Tidegate
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),
         option(:shutdown_debug, :WHEN_FORCED, false, "print the backtraces of all threads when told to stop; on_force: when forced to"),
-        option(:debug, :SWITCH, false, "show the backtrace when the app cannot be loaded")
+        option(:debug, :SWITCH, false, "show the whole backtrace when the app cannot be loaded, also of what has started it")
       ]
     }.transform_values(&:freeze).freeze
 

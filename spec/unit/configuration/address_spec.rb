@@ -47,4 +47,10 @@ RSpec.describe Tidegate::Configuration::Address do
     expect(texts.map { |text| described_class.parse(text).in("/app").to_s })
       .to eq %w[unix:///app/tmp/x.sock?mode=600 unix:///x unix://@x tcp://h:1]
   end
+
+  it "lets every user connect to a Unix socket that does not say who may" do
+    texts = %w[unix:///x unix:///x?backlog=5 unix:///x?umask=077 unix:///x?backlog=5&mode=0600 unix://@x tcp://h:1]
+    expect(texts.map { |text| described_class.parse(text).for_all.to_s })
+      .to eq %w[unix:///x?mode=0777 unix:///x?backlog=5&mode=0777 unix:///x?umask=077 unix:///x?backlog=5&mode=0600 unix://@x tcp://h:1]
+  end
 end

@@ -22,11 +22,11 @@ RSpec.describe Tidegate::Configuration::Addresses do
   end
 
   it "has no default address beside a bind" do
-    expect(addresses({ bind: "unix:///x" })).to eq ["unix:///x"]
+    expect(addresses({ bind: "unix:///x" })).to eq ["unix:///x?mode=0777"]
   end
 
   it "has binds and port when one source gives both" do
-    expect(addresses({}, {}, { bind: "unix:///x", port: 3000 })).to eq ["unix:///x", "tcp://0.0.0.0:3000"]
+    expect(addresses({}, {}, { bind: "unix:///x", port: 3000 })).to eq ["unix:///x?mode=0777", "tcp://0.0.0.0:3000"]
   end
 
   it "lets a flag's port replace the file's binds" do
@@ -38,7 +38,7 @@ RSpec.describe Tidegate::Configuration::Addresses do
   end
 
   it "does not let PORT of the environment undo the file's bind" do
-    expect(addresses({}, { port: 5000 }, { bind: "unix:///x" })).to eq ["unix:///x"]
+    expect(addresses({}, { port: 5000 }, { bind: "unix:///x" })).to eq ["unix:///x?mode=0777"]
   end
 
   it "lets a bind of the environment replace the file's" do
@@ -54,7 +54,7 @@ RSpec.describe Tidegate::Configuration::Addresses do
   end
 
   it "finds a relative socket in the directory that is changed to" do
-    expect(addresses({ bind: "unix://tmp/x", directory: "/app" })).to eq ["unix:///app/tmp/x"]
+    expect(addresses({ bind: "unix://tmp/x", directory: "/app" })).to eq ["unix:///app/tmp/x?mode=0777"]
   end
 
   it "refuses a host that cannot be one" do
