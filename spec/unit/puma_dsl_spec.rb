@@ -66,6 +66,10 @@ RSpec.describe Tidegate::PumaDSL do
     expect(resolve("set_remote_address :socket").warnings.size).to eq(1)
   end
 
+  it "says of an empty tag what the process title has then" do
+    expect(resolve('tag ""')).to have_attributes(tag: nil, warnings: [/ is used/, /:1: tag is empty: the process title has the directory's name/])
+  end
+
   it "says nothing of values that ask for what is so anyway" do
     text = <<~RUBY
       queue_requests true
