@@ -64,8 +64,11 @@ RSpec.describe "what is written for Puma", :processes do
   end
 
   it "is there after require \"tidegate/puma_compat\", before a server, and not beside Puma" do
-    script = 'require "tidegate/puma_compat"; print [Puma.stats_hash[:backlog], Puma.cli_config, Puma::Server.current, Puma::Plugin, Puma::DSL].inspect; require "puma/const"'
-    expect(IO.popen([*ServerProcess::RUBY, "-e", script], &:read)).to eq("[0, nil, nil, Tidegate::PumaCompat::Puma::Plugin, Tidegate::PumaDSL]")
+    # As where the gem is there, because another depends on it.
+    FileUtils.mkdir_p("#{@directory}/puma")
+    File.write("#{@directory}/puma/const.rb", "abort 'that of the gem'")
+    script = '$LOAD_PATH.unshift(ARGV.first); require "tidegate/puma_compat"; print [Puma.stats_hash[:backlog], Puma.cli_config, Puma::Server.current, Puma::Plugin, Puma::DSL].inspect; require "puma/const"'
+    expect(IO.popen([*ServerProcess::RUBY, "-e", script, @directory], &:read)).to eq("[0, nil, nil, Tidegate::PumaCompat::Puma::Plugin, Tidegate::PumaDSL]")
     script = 'Puma = 1; require "tidegate/puma_compat"; print Puma'
     expect(IO.popen([*ServerProcess::RUBY, "-e", script], &:read)).to eq("1")
   end
