@@ -16,7 +16,7 @@ RSpec.describe Tidegate::CLI do
     next if option.flags.empty? || option.switch? || option.stands_for
 
     example = { "URI" => "tcp://h:1", "COUNT" => "3", "SECONDS" => "4", "BYTES" => "5K", "PORT" => "80", "FORMAT" => "json", "WHICH" => "auto", "WHEN" => "on_force", "/PATH" => "/up",
-                "AGE" => "oldest", "NETWORK" => "10.0.0.0/8", "MODE" => "0640", "[only]" => "only" }
+                "AGE" => "oldest", "NETWORK" => "10.0.0.0/8", "MODE" => "0640", "SCHEME" => "https", "VERSION" => "v2", "[only]" => "only" }
     it "sets #{option.name} by #{option.flags.join(" and ")}" do
       option.flags.each do |flag|
         given = example.fetch(option.type.placeholder, "word")

@@ -66,6 +66,10 @@ RSpec.describe Tidegate::PumaDSL do
     expect(resolve("set_remote_address :socket").warnings.size).to eq(1)
   end
 
+  it "says of an empty tag what the process title has then" do
+    expect(resolve('tag ""')).to have_attributes(tag: nil, warnings: [/ is used/, /:1: tag is empty: the process title has the directory's name/])
+  end
+
   it "says nothing of values that ask for what is so anyway" do
     text = <<~RUBY
       queue_requests true
@@ -279,6 +283,15 @@ RSpec.describe Tidegate::PumaDSL do
 
   it "takes Puma's name for the host" do
     expect(resolve("set_default_host '127.0.0.1'\nport 3000").addresses).to eq(["tcp://127.0.0.1:3000"])
+  end
+
+  it "takes Puma's variables for threads behind those of Rails, and says of others that they do nothing" do
+    env = { "PUMA_MIN_THREADS" => "2", "MAX_THREADS" => "9", "PUMA_SKIP_SYSTEMD" => "1", "PUMA_LOG_CONFIG" => "1" }
+    configuration = resolve("threads 1, 1", env:)
+    expect(configuration).to have_attributes(min_threads: 2, max_threads: 9)
+    expect(configuration.warnings).to include(a_string_starting_with("the environment variable PUMA_LOG_CONFIG does nothing here: "),
+                                              a_string_starting_with("the environment variable PUMA_SKIP_SYSTEMD does nothing here: "))
+    expect(resolve("", env: env.merge("RAILS_MAX_THREADS" => "4")).max_threads).to eq(4)
   end
 
   it "comes after a file of our own, and an environment's before the general one" do

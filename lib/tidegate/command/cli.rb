@@ -73,7 +73,9 @@ module Tidegate
 
     # Prints the plan of the shutdown. Returns 0, or 1 if the plan was cut to fit.
     def check(flags)
-      check = Check.new(Configuration.resolve(flags:, env: @env), Platform.of(@env))
+      configuration = Configuration.resolve(flags:, env: @env)
+      configuration.warnings.each { |warning| @log.error(warning) }
+      check = Check.new(configuration, Platform.of(@env))
       @out.puts check.to_s
       check.fits? ? 0 : 1
     end

@@ -8,8 +8,11 @@ require "etc"
 
 module Tidegate
   class PumaControl
-    # A Unix socket of this process, and of this start of it.
-    def self.temporary_address = "unix://#{File.join(Etc.systmpdir, "tidegate-#{Process.pid}-#{rand(1 << 32).to_s(36)}.sock")}"
+    # A Unix socket of this process; after a restart the one that the image before this one passes on.
+    def self.temporary_address(env = ENV)
+      passed = env[InheritedSockets::VARIABLE].to_s[%r{unix://[^;=?]*/tidegate-#{Process.pid}-\w+\.sock}]
+      passed || "unix://#{File.join(Etc.systmpdir, "tidegate-#{Process.pid}-#{rand(1 << 32).to_s(36)}.sock")}"
+    end
 
     # Sets options in +layer+; +origin+ says where they were given.
     def initialize(layer, origin)

@@ -119,6 +119,11 @@ module Tidegate
     # Puma's default is that of the connection.
     def rack_url_scheme(scheme = nil) = scheme ? super : @layer.delete(:rack_url_scheme)
 
+    # Puma takes an empty one for none.
+    def tag(text)
+      text.to_s.empty? ? @warnings << "#{here}: tag is empty: the process title has the directory's name" : super
+    end
+
     # Puma's older name for `fiber_per_request`.
     def clean_thread_locals(wanted = true) = fiber_per_request(wanted)
 

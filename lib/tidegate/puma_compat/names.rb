@@ -7,7 +7,7 @@ require "json"
 
 module Tidegate
   module PumaCompat
-    # What `require "puma/plugin"` finds where no gem has it.
+    # What `require "puma/plugin"` finds.
     LOAD_PATH = File.expand_path("load_path", __dir__).freeze
 
     # The moments for which plugins register blocks.
@@ -23,13 +23,14 @@ module Tidegate
       # The launcher that plugins have got; nil before the server starts.
       attr_reader :launcher
 
-      # Defines Puma, unless something else is it. Returns whether this module is Puma now.
+      # Defines Puma, unless something else is it. Returns whether this module is Puma now. What requires a part of Puma gets ours from
+      # then on, also where the gem is there because another one depends on it.
       def install
         return false if obstacle
 
         unless installed?
           Object.const_set(:Puma, self::Puma)
-          $LOAD_PATH.push(LOAD_PATH)
+          $LOAD_PATH.unshift(LOAD_PATH)
         end
         true
       end
@@ -39,7 +40,7 @@ module Tidegate
         return if installed?
         return "Puma is loaded" if Object.const_defined?(:Puma)
 
-        "the gem puma is in the bundle: leave it out of the Gemfile" if Gem.loaded_specs.key?("puma")
+        "the gem puma is in the Gemfile, which loads it: take it out" if in_gemfile?
       end
 
       def installed? = Object.const_defined?(:Puma) && Object.const_get(:Puma).equal?(self::Puma)
@@ -52,6 +53,13 @@ module Tidegate
         self::Puma::Plugins.find(name).new
       rescue LoadError, self::Puma::UnknownPlugin => error
         yield "it cannot be loaded: #{Printable.line(error.message)}"
+      end
+
+      # Whether Bundler is going to load the gem, and not only others that depend on it.
+      def in_gemfile?
+        Gem.loaded_specs.key?("puma") && defined?(::Bundler) && ::Bundler.definition.dependencies.any? { |each| each.name == "puma" }
+      rescue ::Bundler::BundlerError
+        false
       end
 
       # Whether that can be required.
