@@ -6,12 +6,9 @@
 module Tidegate
   class AppLoader
     # +path+ is that of the rackup file; a configuration file may have the +app+ itself.
-    def initialize(path, app: nil)
+    def initialize(path, app: nil, log: Log.new)
       @path = File.expand_path(path)
       @app = app
-    # +path+ is that of the rackup file.
-    def initialize(path, log: Log.new)
-      @path = File.expand_path(path)
       @log = log
     end
 

@@ -150,7 +150,6 @@ module Tidegate
     # is for a process that has served.
     def try
       loader.load unless @app
-      AppLoader.new(@configuration.rackup, log: @log).load unless @app
       @signals.check
       [$stdout, $stderr].each(&:flush)
       exit!(0)
@@ -160,7 +159,6 @@ module Tidegate
     def lead
       prepare_process
       app = @app || loader
-      app = @app || AppLoader.new(@configuration.rackup, log: @log)
       leadership = Leadership.new(@configuration, app, log: @log, env: @env, signals: @signals, image:, surroundings:,
                                                        redirect: @redirect, restart_file: @restart_file) { |error| report(error) }
       @server = leadership.bind
@@ -198,7 +196,7 @@ module Tidegate
       @configuration = @configuration.with_admin(PumaControl.temporary_address) unless @configuration.admin
     end
 
-    def loader = AppLoader.new(@configuration.rackup, app: @configuration.app)
+    def loader = AppLoader.new(@configuration.rackup, app: @configuration.app, log: @log)
 
     def image
       @image ||= Image.new(@configuration&.restart_command || @command, @directory, trial: @app.nil?)
@@ -221,7 +219,6 @@ module Tidegate
     def serve
       prepare_process
       loader = self.loader unless @app
-      loader = AppLoader.new(@configuration.rackup, log: @log) unless @app
       @server = Server.new(@app || loader, configuration: @configuration, log: @log, surroundings:).bind
       @server.guard_boot(@signals.names) if @signals.installed?
       accept_restarts

@@ -26,8 +26,7 @@ module Tidegate
       # The addresses, as text for the native side; never none.
       def to_a
         directory = File.expand_path(value(:directory) || ".")
-        list.map { |address| certified(address).behind(value(:proxy_protocol)).in(directory).to_s }.uniq
-        list.map { |address| certified(address).in(directory).for_all.to_s }.uniq
+        list.map { |address| certified(address).behind(value(:proxy_protocol)).in(directory).for_all.to_s }.uniq
       end
 
       # Every address of the machine: `[::]`, which takes IPv4 too, needs an IPv6 address that others can reach.
