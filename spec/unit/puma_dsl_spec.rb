@@ -93,11 +93,11 @@ RSpec.describe Tidegate::PumaDSL do
     configuration = resolve(<<~RUBY)
       set_remote_address proxy_protocol: :v1
       bind "tcp://127.0.0.1:1"
-      bind "unix:///run/app.sock?proxy_protocol=false"
+      bind "unix:///run/app.sock?proxy_protocol=false&mode=0777"
       port 2, "127.0.0.1"
       port 3
     RUBY
-    expect(configuration.addresses).to eq(["tcp://127.0.0.1:1?proxy_protocol=v1", "unix:///run/app.sock?proxy_protocol=false",
+    expect(configuration.addresses).to eq(["tcp://127.0.0.1:1?proxy_protocol=v1", "unix:///run/app.sock?proxy_protocol=false&mode=0777",
                                            "tcp://127.0.0.1:3?proxy_protocol=v1", "tcp://127.0.0.1:2?proxy_protocol=v1"])
     expect(configuration).to have_attributes(trusted_proxies: %w[loopback private unix])
     expect(configuration.warnings.last).to end_with("the PROXY header counts from loopback and private addresses, and other clients are refused; " \
@@ -178,7 +178,7 @@ RSpec.describe Tidegate::PumaDSL do
 
   it "forgets addresses, and knows the default host" do
     text = %(port 1\nbind "tcp://127.0.0.1:2"\nclear_binds!\nset_default_host "127.0.0.1"\nbind "tcp://\#{default_host}:3?low_latency=true&backlog=5"\nbind "unix:/run/x")
-    expect(resolve(text).addresses).to eq(["tcp://127.0.0.1:3?backlog=5", "unix:///run/x"])
+    expect(resolve(text).addresses).to eq(["tcp://127.0.0.1:3?backlog=5", "unix:///run/x?mode=0777"])
     said = resolve('bind "tcp://127.0.0.1:1?low_latency=false"')
     expect(said.warnings.last).to end_with("config/puma.rb:1: low_latency=false changes nothing: what is written is sent at once")
     expect(resolve("bind 'tcp://[::1]:1'\nport 2, '::1'\nport 3, '::1'").addresses).to eq(["tcp://[::1]:1", "tcp://[::1]:3", "tcp://[::1]:2"])

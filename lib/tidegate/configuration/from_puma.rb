@@ -25,7 +25,8 @@ module Tidegate
     MAGIC = /\A# *(?:frozen_string_literal|encoding|coding).*\n/
 
     NOT_MET = "What this does was not seen when this file was written, as its condition was not met"
-    private_constant :MAGIC, :NOT_MET
+    SO_ANYWAY = "This is so here in any case"
+    private_constant :MAGIC, :NOT_MET, :SO_ANYWAY
 
     # +path+ is that of a file in Puma's language.
     def initialize(path)
@@ -115,8 +116,11 @@ module Tidegate
       end
       return "\n# #{statement.source.lines.first.chomp}\n#{settings.join}" if settings.any?
 
-      "\n#{commented(statement, reasons.empty? ? [NOT_MET] : reasons)}"
+      "\n#{commented(statement, reasons.empty? ? [unseen(statement)] : reasons)}"
     end
+
+    # Why nothing has come of a statement, of which nothing is said.
+    def unseen(statement) = (words(statement.tree).map(&:to_sym) & PumaDSL::ABSENT.keys).any? ? SO_ANYWAY : NOT_MET
 
     def literal(value)
       case value

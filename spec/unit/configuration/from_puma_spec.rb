@@ -51,7 +51,8 @@ RSpec.describe Tidegate::FromPuma do
       max = ENV.fetch("RAILS_MAX_THREADS") { 5 }
       min = ENV.fetch("RAILS_MIN_THREADS") { max }
       threads min, max
-      io_selector_backend :auto
+      io_selector_backend :select
+      queue_requests true
       preload_app!
       plugin :tmp_restart if ENV["NO_SUCH_VARIABLE"]
       port 3000
@@ -60,7 +61,10 @@ RSpec.describe Tidegate::FromPuma do
       # threads min, max
 
       # io_selector_backend does nothing here: the waiting is done in Rust
-      # io_selector_backend :auto
+      # io_selector_backend :select
+
+      # This is so here in any case
+      # queue_requests true
 
       # What this does was not seen when this file was written, as its condition was not met
       # plugin :tmp_restart if ENV["NO_SUCH_VARIABLE"]
