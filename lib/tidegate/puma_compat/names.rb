@@ -7,6 +7,12 @@ require "json"
 
 module Tidegate
   module PumaCompat
+    autoload :Events, "tidegate/puma_compat/events"
+    autoload :Launcher, "tidegate/puma_compat/launcher"
+    autoload :LogWriter, "tidegate/puma_compat/launcher"
+    autoload :Puma, "tidegate/puma_compat/puma"
+    autoload :Settings, "tidegate/puma_compat/launcher"
+
     # What `require "puma/plugin"` finds.
     LOAD_PATH = File.expand_path("load_path", __dir__).freeze
 
@@ -94,7 +100,3 @@ module Tidegate
     end
   end
 end
-
-require_relative "events"
-require_relative "launcher"
-require_relative "puma"
