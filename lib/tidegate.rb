@@ -7,11 +7,13 @@ require_relative "tidegate/version"
 require_relative "tidegate/error"
 
 module Tidegate
+  autoload :AddressTrial, "tidegate/command/address_trial"
   autoload :AdminToken, "tidegate/configuration/admin_token"
   autoload :AppLoader, "tidegate/command/app_loader"
   autoload :Arenas, "tidegate/command/arenas"
   autoload :AroundApp, "tidegate/rack/around_app"
   autoload :Backtraces, "tidegate/log/backtraces"
+  autoload :Banner, "tidegate/command/banner"
   autoload :Boots, "tidegate/cluster/boots"
   autoload :CableDrain, "tidegate/drain/cable"
   autoload :Check, "tidegate/command/check"
@@ -99,3 +101,5 @@ module Tidegate
   # @return [Boolean]
   def self.draining? = Running.servers.any?(&:draining?)
 end
+
+require_relative "tidegate/railtie" if defined?(Rails::Railtie)

@@ -18,6 +18,12 @@ RSpec.describe "the docs of deploy/" do
     end
   end
 
+  it "are all in the index, docs/README.md" do
+    listed = File.read("#{root}/docs/README.md").scan(/\]\(([\w-]+\.md)\)/).flatten
+
+    expect(Dir.children("#{root}/docs").grep(/\.md\z/) - ["README.md"] - listed).to be_empty
+  end
+
   it "name only environment variables that the server has" do
     known = Tidegate::Configuration::OPTIONS.values.flat_map(&:envs)
     used = (pages + copied).to_h { |path| [path, File.read("#{root}/#{path}").scan(/\bTIDEGATE_[A-Z_]*[A-Z]\b(?!_)/).uniq] }

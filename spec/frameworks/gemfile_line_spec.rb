@@ -41,13 +41,37 @@ RSpec.describe "gem \"tidegate\" in the Gemfile", :frameworks, :gemfile_line, :p
     expect(answers(both, "Rackup::Handler.get('falcon')", "Rackup::Handler.default")).to eq(%w[Rackup::Handler::Falcon] * 2)
   end
 
-  it "makes bin/rails server serve with it, in an app that rails new has made" do
-    server = start_within(new_rails_app, "bin/rails", "server", "-b", "127.0.0.1", "-p", 0).ready
+  # A test as an app has it, but for the browser: a session that needs a server, and is fetched from by hand.
+  let(:system_test) do
+    <<~RUBY
+      require "test_helper"
+      require "net/http"
+      Capybara.register_driver(:plain) { |app| Class.new(Capybara::RackTest::Driver) { def needs_server? = true }.new(app) }
+
+      class ServedTest < ActionDispatch::SystemTestCase
+        driven_by :plain
+
+        test "the app is up, on Tidegate" do
+          assert_equal "200", Net::HTTP.get_response(URI("\#{page.server_url}/up")).code
+          assert_equal [page.server.port], Tidegate::Running.servers.map(&:port)
+        end
+      end
+    RUBY
+  end
+
+  it "makes bin/rails server serve with it, and system tests run on it, in an app that rails new has made" do
+    needs "capybara"
+    directory = new_rails_app('gem "capybara"')
+    server = start_within(directory, "bin/rails", "server", "-b", "127.0.0.1", "-p", 0).ready
 
     expect(server.get("/up", "host" => "localhost").status).to eq(200)
     expect(server.stdout.to_s).to include("=> Booting Tidegate")
     server.signal(:INT)
     expect(server.exit_status).to eq(0)
+
+    FileUtils.mkdir_p("#{directory}/test/system")
+    File.write("#{directory}/test/system/served_test.rb", system_test)
+    expect(within(directory, "bin/rails", "test:system", env: { "PARALLEL_WORKERS" => "1" })).to include("1 runs, 2 assertions, 0 failures")
   end
 
   it "has a generator that writes config/tidegate.rb, from the config/puma.rb of rails new" do

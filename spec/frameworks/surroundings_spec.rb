@@ -51,4 +51,26 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
       end
     end
   end
+
+  it "runs as a daemon under rails server -d, with the pidfile of -P" do
+    path = "#{app_root}/app.sock"
+    parent = rails_server("-u", "tidegate", "-b", path, "-d")
+    expect(parent.exit_status).to eq(0)
+    pid = Patience.until_true("the daemon's pidfile") { File.read("#{@directory}/server.pid")[/\A\d+/]&.to_i if File.file?("#{@directory}/server.pid") }
+    Patience.until_true("the daemon to listen") { File.socket?(path) && listens?(path) }
+
+    expect(Wire.open("unix://#{path}") { |wire| wire.get("/up").status }).to eq(200)
+    Process.kill(:TERM, pid)
+    Patience.until_true("the daemon to remove its pidfile") { !File.exist?("#{@directory}/server.pid") }
+    pid = nil
+  ensure
+    Process.kill(:KILL, pid) if pid # the example has failed
+  end
+
+  # The daemon binds before its app boots, and refuses clients until it listens.
+  def listens?(path)
+    UNIXSocket.open(path) { true }
+  rescue SystemCallError
+    false
+  end
 end

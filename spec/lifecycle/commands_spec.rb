@@ -21,14 +21,38 @@ RSpec.describe "the command", :processes do
       plan = ->(*more) { start("--check", "-p", 3000, "-o", "127.0.0.1", "-C", "-", *more, fixture("load_error.ru")).tap(&:wait_exit) }
       good = plan.("--drain-delay", 5, "--termination-grace", 30, "--admin", "tcp://0.0.0.0:9394")
 
-      expect([good.exit_status, good.stdout.to_a.map(&:chomp)]).to eq([0, [
+      expect([good.exit_status, good.stdout.to_a.first(2).map(&:chomp)]).to eq([0, [
         "listens on tcp://127.0.0.1:3000; probes on tcp://0.0.0.0:9394",
         "on TERM serves everything new for 5.0 s (drain_delay), then finishes what is in flight for up to 23.0 s (shutdown_timeout); " \
         "is gone 28.0 s after TERM, before the platform's KILL"
       ]])
       bad = plan.("--drain-delay", 40, "--termination-grace", 30)
       expect(bad.exit_status).to eq(1)
-      expect(bad.stdout.to_a.last).to start_with("drain_delay 40.0 s does not fit: the platform gives 30.0 s")
+      expect(bad.stdout.to_s).to match(/^drain_delay 40\.0 s does not fit: the platform gives 30\.0 s/)
+    end
+
+    it "prints with --check every setting with its value and where that was set" do
+      check = start("--check", "-p", 0, "-C", "-", fixture("hello.ru"), env: { "TIDEGATE_DRAIN_DELAY" => "7" }).tap(&:wait_exit)
+
+      expect(check.stdout.to_s).to match(/^port +0 +-p/).and match(/^drain_delay +7 +environment variable TIDEGATE_DRAIN_DELAY$/)
+        .and match(/^queue_timeout +none +default$/)
+    end
+
+    it "tries with --check whether the addresses can be had" do
+      port = serve("hello.ru").port
+      check = ->(*bind) { start("--check", "-C", "-", *bind.flat_map { |each| ["-b", each] }, fixture("hello.ru")).tap(&:wait_exit) }
+      taken = check.("tcp://127.0.0.1:#{port}", "tcp://127.0.0.1:0")
+      expect([taken.exit_status, taken.stdout.to_s]).to match([0, /^cannot listen on tcp:\/\/127\.0\.0\.1:#{port} now: Address already in use/])
+      expect(taken.stdout.to_s.scan("cannot listen").size).to eq(1)
+
+      nowhere = check.("unix:///nonexistent/app.sock")
+      expect([nowhere.exit_status, nowhere.stdout.to_s]).to match([1, %r{^cannot listen on unix:///nonexistent/app\.sock\S* now: the directory does not exist$}])
+    end
+
+    it "says how an address is written that is a port alone" do
+      process = start("--admin", "9394", "-C", "-", fixture("hello.ru"))
+
+      expect([process.exit_status, process.stderr.to_s]).to match([1, /--admin: .* write tcp:\/\/0\.0\.0\.0:9394 for every address/])
     end
 
     it "says with --check how many workers there would be, and where the number comes from" do
@@ -76,7 +100,7 @@ RSpec.describe "the command", :processes do
       expect([response.status, response.body]).to eq([500, "500 Internal Server Error\n"])
       expect(server.stderr.wait_for(%r{^tidegate: GET /path raised RuntimeError: on purpose$})).to be_truthy
       expect(server.stderr.wait_for(/^  .*fails\.ru:\d+:in /)).to be_truthy
-      expect(server.stdout.to_a.size).to eq(1)
+      expect(server.stdout.to_a.size).to eq(2)
     end
 
     it "shows errors of the app to the client in development, which is what it is without -e" do

@@ -17,7 +17,8 @@ RSpec.describe "log_format json", :processes do
 
     expect(server.exit_status).to eq(0)
     lines = server.stdout.to_a.map { |line| JSON.parse(line) }
-    expect(lines.map { |line| line["event"] }).to eq(%w[ready draining closing listeners_closed drained])
+    expect(lines.map { |line| line["event"] }).to eq(%w[booted ready draining closing listeners_closed drained])
+    expect(lines.first).to include("version" => Tidegate::VERSION, "ruby" => RUBY_VERSION, "yjit" => be(true).or(be(false)), "environment" => "development", "pid" => server.pid)
     expect(lines.last["drain"]).to include("new_conns" => 1, "requests" => 1, "cut" => 0, "exit" => 0, "last_new_conn" => a_kind_of(Float))
     expect(server.stderr.to_s).to eq("")
   end

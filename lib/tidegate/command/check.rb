@@ -15,17 +15,34 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless @configuration.app || File.file?(@configuration.rackup)
 
-      [listening, *certificates, *processes, on_term, *clamped].join("\n")
+      [listening, *certificates, *processes, on_term, *clamped, *faults, "", *settings_table].join("\n")
     end
 
-    # Whether the shutdown plan is what was asked for.
-    def fits? = clamped.empty?
+    # Whether the shutdown plan is what was asked for, and all addresses can be had. One that is in use can: what uses it may be the server
+    # that this configuration is to follow.
+    def fits? = clamped.empty? && faults.all? { |fault| fault.include?("in use") || fault.include?("another process is listening") }
 
     private
 
     def listening
       admin = @configuration.admin
       ["listens on #{@configuration.shown_addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
+    end
+
+    # What stands against listening on each address.
+    def faults
+      @faults ||= [*@configuration.addresses, *@configuration.admin&.to_s].filter_map do |address|
+        fault = AddressTrial.fault(address)
+        "cannot listen on #{Configuration::TlsQuery.shown(address)} now: #{fault}#{Occupant.hint(@configuration)}" if fault
+      end
+    end
+
+    # Every setting with its value and where that was set, those that were set first.
+    def settings_table
+      rows = Control::Settings.rows(@configuration).map { |row| row.values_at(:name, :value, :origin).map(&:to_s) }
+      given, defaults = rows.reject { |_, value, _| value.empty? }.partition { |row| !row.last.empty? }
+      width = [rows.map { |row| row[0].size }.max, rows.map { |row| row[1].size }.reject { |size| size > 40 }.max]
+      (given + defaults).map { |name, value, origin| "#{name.ljust(width[0])}  #{value.ljust(width[1])}  #{origin.empty? ? "default" : origin}" }
     end
 
     # The certificates with the days that they have left. Raises where the server would not start because of them.

@@ -23,6 +23,15 @@ module Tidegate
     # Columns for the flags in the help.
     WIDTH = 37
 
+    # What may follow an address.
+    BIND_OPTIONS = [
+      "an address may end in options, as in unix:///run/app.sock?umask=0117&backlog=256:",
+      "  backlog=N                connections that may wait to be accepted (1024)",
+      "  umask=0117, mode=0660    unix: which users may connect; all unless set",
+      "  proxy_protocol=true      a PROXY header comes first, from trusted_proxies; also v1 or v2",
+      "  cert=FILE&key=FILE       ssl: the certificate; all options of TLS are in docs/tls.md"
+    ].freeze
+
     # Runs the command.
     # @param argv [Array<String>]
     # @return [Integer] the exit status
@@ -85,22 +94,31 @@ module Tidegate
     def parser
       @parser ||= OptionParser.new(BANNER, WIDTH) do |parser|
         Configuration::GROUPS.each do |heading, options|
+          flagged = options.reject { |option| option.code || option.secret }
+          next add_blocks(parser, heading, options) if flagged.empty?
+
           parser.separator("\n#{heading}:")
-          options.each { |option| add(parser, option) }
+          flagged.each { |option| add(parser, option) }
         end
         add_answers(parser)
         PumaFlags.add_to(parser, @flags) { |warning| @warnings << warning }
       end
     end
 
+    # What is Ruby code has no flag.
+    def add_blocks(parser, heading, options)
+      parser.separator("\n#{heading}, as blocks in the configuration file:")
+      options.each { |option| parser.separator("    #{option.name.to_s.ljust(WIDTH)} #{option.text}") }
+    end
+
     def add(parser, option)
-      return if option.code || option.secret
       return add_argument(parser, option) if option.flags.empty?
 
       long = option.switch? ? option.long.sub("--", "--[no-]") : "#{option.long} #{option.type.placeholder}"
       origin = option.flags.join("/")
       parser.on(*option.short, long, description(option)) { |value| @flags.set(option, value, origin) }
       add_no_config(parser, option) if option.name == :config
+      BIND_OPTIONS.each { |line| parser.separator("    #{" " * WIDTH} #{line}") } if option.name == :bind
     end
 
     # The rackup file has no flag, but a line in the help.

@@ -75,7 +75,7 @@ module Tidegate
       redirect_output if @signals.installed?
       hear_hangup if @signals.installed?
       @configuration.warnings.each { |warning| @log.error(warning) }
-      @configuration.findings.each { |finding| @log.info(finding) }
+      [*@configuration.findings, *Banner.threads_hint(@configuration)].each { |finding| @log.info(finding) }
       prepare_compat if @configuration.puma_compat
       warn_of_shell
       change_directory
@@ -168,9 +168,15 @@ module Tidegate
       yield @server if block_given?
       take_place
       write_state
+      tell_of_self
       status = leadership.run { tell_of(leadership.ready_sentence) }
       hooks(:after_stopped) unless image.wished?
       status
+    end
+
+    # What runs, before the line that says that it is ready.
+    def tell_of_self
+      @log.info(Banner.sentence(@configuration), **Banner.fields(@configuration)) if @signals.installed?
     end
 
     # All workers serve.
@@ -276,6 +282,7 @@ module Tidegate
     # Starts the server. Before that logs "ready", the traps are in place and the pidfile is written.
     def listen
       take_place
+      tell_of_self
       @signals.hand_over(@server) { @server.start(signals: @signals.names) }
       Process.setproctitle("tidegate #{VERSION} (#{@server.addresses.join(", ")}) [#{tag}]")
     end

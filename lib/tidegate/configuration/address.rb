@@ -11,10 +11,17 @@ module Tidegate
       # Reads `tcp://HOST:PORT`, `ssl://HOST:PORT` (which may be written https:// or tls://) or `unix://PATH`, each with
       # `?name=value&...`. Throws :invalid with the reason.
       def self.parse(text)
+        throw :invalid, "it is a port alone: #{ports(text)}" if text.match?(/\A:?\d+\z/)
+
         match = %r{\A(?<scheme>[a-z]+)://(?<place>[^?]*)(?:\?(?<query>.*))?\z}.match(text.sub(%r{\Aunix:(?!//)}, "unix://")) or
           throw :invalid, "an address is written tcp://HOST:PORT, ssl://HOST:PORT or unix://PATH"
         scheme = %w[https tls].include?(match[:scheme]) ? "ssl" : match[:scheme]
         new(scheme:, place: match[:place], query: match[:query]).tap(&:check)
+      end
+
+      # How an address with that port is written.
+      def self.ports(text)
+        "write tcp://0.0.0.0:#{text.delete(":")} for every address of the machine, tcp://127.0.0.1:#{text.delete(":")} for this machine alone"
       end
 
       # The address that a host and a port make: `::1` gets its brackets, and a path is a Unix socket.

@@ -15,9 +15,14 @@ module Tidegate
 
       # A JSON array with an object for each option: group, name, value, origin and text. The origin is null for a default.
       def json(configuration)
-        JSON.generate(Configuration::GROUPS.flat_map do |group, options|
+        JSON.generate(rows(configuration))
+      end
+
+      # The same as Hashes.
+      def rows(configuration)
+        Configuration::GROUPS.flat_map do |group, options|
           options.reject(&:stands_for).map { |option| entry(group, option, configuration) }
-        end)
+        end
       end
 
       def entry(group, option, configuration)

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 # Encrypted addresses: their options, under Puma's names, and the certificate for development.
+require "tidegate/configuration/tls_bind"
+
 RSpec.describe "An encrypted address" do
   address = Tidegate::Configuration::Address
   layer = Tidegate::Configuration::Layer
