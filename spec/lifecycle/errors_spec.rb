@@ -240,7 +240,10 @@ RSpec.describe "a server that cannot start", :processes do
       failed = processes.zip(ends).select { |_, how| how == :ended }.map(&:first).select { |process| process.stderr.to_s.match?(/^tidegate: /) }
 
       expect(failed).not_to be_empty
-      failed.each { |process| expect_sentence(process, /\Atidegate: .*(file descriptors|open files)/i) }
+      failed.each do |process|
+        expect(process.exit_status).to eq(1)
+        expect(process.stderr.to_a.first).to match(/\Atidegate: .*(file descriptors|open files)/i) # perhaps with a backtrace
+      end
     end
   end
 

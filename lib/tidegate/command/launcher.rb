@@ -335,6 +335,7 @@ module Tidegate
     def shorten(error)
       levels = error.backtrace.to_a.take_while { |level| !level.start_with?(__dir__) }
       error.set_backtrace(levels) if levels.any?
+      shorten(error.cause) if error.cause
     end
 
     # Ends the process within +seconds+, if it runs only the server.
