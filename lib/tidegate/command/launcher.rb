@@ -89,27 +89,9 @@ module Tidegate
       @redirect = Redirect.of(@configuration, @log)&.open(append: follows)
     end
 
-    # Where output goes to files, HUP does not say that a terminal has gone.
     def hear_hangup
-      return if @configuration.cluster?
-      return unless @redirect || (@configuration.tls? && !OtherSignals.terminal?)
-
-      @signals.on_hangup do
-        reopen_logs if @redirect
-        reload_certificates if @configuration.tls?
-      end
-    end
-
-    def reload_certificates
-      @log.info("SIGHUP: the files of certificates are looked at anew")
-      @server&.reload_certificates
-    end
-
-    def reopen_logs
-      systemd = Systemd.from(@env) if @server && !@server.draining?
-      systemd&.reloading("opening the log files anew")
-      @log.info("SIGHUP: the log files are opened anew") if @redirect.reopen(@server)
-      systemd&.ready("serving on #{@server.addresses.join(", ")}")
+      hangup = Hangup.new(@configuration, @log, @env, @redirect) { @server }
+      @signals.on_hangup { hangup.call } if hangup.meant?
     end
 
     def warn_of_shell
@@ -322,20 +304,8 @@ module Tidegate
 
     def report(error)
       @server&.stop
-      if error.is_a?(AppLoadError) && error.cause
-        shorten(error.cause) unless @configuration.debug
-        @log.report(error.cause, event: "boot_error", detail: true) { error.message }
-      else
-        @log.error("#{error.message}#{Occupant.hint(@configuration) if error.is_a?(BindError)}")
-      end
+      BootFailure.tell(error, @log, @configuration)
       1
-    end
-
-    # Leaves out the levels of the backtrace that have led to the app: this server's, Bundler's, RubyGems'.
-    def shorten(error)
-      levels = error.backtrace.to_a.take_while { |level| !level.start_with?(__dir__) }
-      error.set_backtrace(levels) if levels.any?
-      shorten(error.cause) if error.cause
     end
 
     # Ends the process within +seconds+, if it runs only the server.
