@@ -25,6 +25,7 @@ module Comparison
   class Contestants
     COUNTS = [1, 2, 5, 16, 32, 64].freeze
     PUMA = /\Apuma\d*\z/
+    WITH_COUNT = /\A(?:haproxy\+)?puma\d*\z/
     OWN_COUNT = /\A(puma\d*|tidegate(?:-tied)?):(\d+)\z/
 
     attr_reader :missing, :found
@@ -66,7 +67,7 @@ module Comparison
     def known(name)
       return @found.counts.map { |count| contestant(name, count) } if name == @baseline && @found
 
-      [contestant(name, name.match?(PUMA) ? @found&.best&.values&.first || @threads || 5 : nil)]
+      [contestant(name, name.match?(WITH_COUNT) ? @found&.best&.values&.first || @threads || 5 : nil)]
     rescue Rig::Unavailable => error
       @missing[name] = error.message
       []

@@ -14,7 +14,7 @@ module Rig
   Kind = Struct.new(:name, :command, :ready, :env) do
     def start(host:, port:, app:, drain_delay: 0, &on_line)
       values = { "host" => host, "port" => port, "addr" => "#{host}:#{port}", "app" => app, "drain_delay" => drain_delay }
-      argv = command.map { |word| word.gsub(/\{(\w+)\}/) { values.fetch($1).to_s } }
+      argv = command.map { |word| word.gsub(/\{(\w+)\}/) { values.fetch($1) { $& }.to_s } }
       Server.new(self, host, port, Child.new(argv, name:, env:, redirects: { chdir: ROOT }, &on_line))
     end
   end
@@ -55,10 +55,11 @@ module Rig
 
   module Servers
     THREADS = "5:5"
+    BEHIND_HAPROXY = File.join(__dir__, "behind_haproxy.rb")
     UNICORN = File.join(__dir__, "unicorn.rb")
     PUMA_READY = /Use Ctrl-C to stop/
     PUMA_BOOTED = /Worker \d+ .*booted/
-    KNOWN = "tidegate, tidegate-tied, puma, puma8, unicorn, passenger"
+    KNOWN = "tidegate, tidegate-tied, puma, puma8, haproxy+puma, haproxy+puma8, unicorn, passenger"
 
     module_function
 
@@ -78,6 +79,7 @@ module Rig
       when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"])
       when "puma" then puma(threads:)
       when /\Apuma(\d+)\z/ then puma_beside(name, threads:)
+      when /\Ahaproxy\+(puma\d*)\z/ then behind_haproxy(alone($1, threads:))
       when "unicorn" then unicorn
       when "passenger" then passenger
       when /\A(?:([\w.-]+)=)?(.*\{(?:port|addr)\}.*)\z/m then command($1, Shellwords.split($2))
@@ -119,6 +121,12 @@ module Rig
       script = Dir[*entry.chomp.split(":").map { |dir| "#{dir}/gems/puma-*/bin/puma" }].first
       path = [entry.chomp, *Gem.path].join(":")
       Kind.new(name, ["ruby", script, *puma_flags(threads)], PUMA_READY, { "GEM_PATH" => path })
+    end
+
+    # The same behind HAProxy, as one: what they use is taken together.
+    def behind_haproxy(kind)
+      command = kind.command.map { |word| word == "tcp://{host}:{port}" ? "{bind}" : word }
+      Kind.new("haproxy+#{kind.name}", ["ruby", BEHIND_HAPROXY, "tcp://{host}:{port}", *command], kind.ready, kind.env)
     end
 
     # Its workers have no threads, and close every connection after its response.
