@@ -18,8 +18,10 @@ impl AddedHeaders {
     /// Adds them to a request that has just come, and returns its id.
     pub(crate) fn add_to(self, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if self.request_start && !headers.contains_key(REQUEST_START) && !headers.contains_key(QUEUE_START) {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-            if let Ok(value) = HeaderValue::from_str(&format!("t={since}")) {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            // As nginx writes it, which every agent reads: seconds, with a fraction.
+            let text = format!("t={}.{:03}", since.as_secs(), since.subsec_millis());
+            if let Ok(value) = HeaderValue::from_str(&text) {
                 headers.insert(REQUEST_START, value);
             }
         }
