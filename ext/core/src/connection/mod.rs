@@ -82,7 +82,7 @@ use crate::{
     http::{guard::HeadLimits, request::Peer},
     lifecycle::Phase,
     stats::OpenConnection,
-    sync::{look_at_sockets, now},
+    sync::{now, sockets::look_at_sockets},
 };
 
 /// How much hyper reads at a time where a lot is coming in, and gathers before it writes. More would make no difference to
