@@ -219,6 +219,7 @@ fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits,
         builder.max_headers(room);
     }
     builder
+        .auto_date_header(false)
         // The connection's state has all deadlines: hyper's own for heads would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head_limit)
