@@ -126,6 +126,29 @@ RSpec.describe "What all clients together may use up", :processes do
       idle&.each(&:close)
     end
 
+    # A client that only connects to the encrypted port, and one of HTTP/2 without a stream, are silent too.
+    it "is kept below what there is over TLS and HTTP/2 too" do
+      server = start("-b", "tcp://127.0.0.1:0", "-b", Certificates.bind, *ProcessHelpers::USUAL.drop(4), "--admin", "tcp://127.0.0.1:0", "-t", "5",
+                     fixture("bounds.ru"), rlimit_nofile: [256, 256]).ready
+      plain, encrypted = server.addresses
+      waits = [plain, encrypted].map do |address|
+        server.connect(client: HTTP2Client, address:).request("POST", "/upload", { "content-length" => "2" }, end_stream: false).write("a")
+      end
+      idle = Array.new(200) { Wire.raw(encrypted.sub("https", "tcp")) } + Array.new(200) { HTTP2Wire.open(plain) }
+      expect([server.probe("/livez"), server.probe("/readyz")]).to eq([200, 200])
+      [plain, encrypted].product([Wire, HTTP2Client]).each do |address, client|
+        expect(server.connect(client:, address:) { |wire| wire.get("/files").body }).to eq("20")
+      end
+      expect(waits.map { |client| client.write("b").half_close.response.body }).to eq(%w[2 2])
+
+      expect(metric(server, "tidegate_connections_gave_way_total")).to be >= 200
+      expect(server.output).not_to include("cannot accept")
+      server.signal(:TERM)
+      expect(server.exit_status).to eq(0)
+    ensure
+      idle&.each(&:close)
+    end
+
     # 400 half heads took them all, for ten seconds at the admin port and for the thirty of head_timeout at the app's.
     it "is kept below what there is for clients that send half a head too, to the admin port and to the app" do
       server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "-t", "5", "--head-timeout", "600", rlimit_nofile: [256, 256])

@@ -15,7 +15,7 @@ RSpec.describe "a server on a full disk", :processes do
       system(*unshare, *mounting, "true", out: File::NULL, err: File::NULL)
     end
     way or (ENV["CI"] == "true" && Process.uid.zero? ? raise("no mounts can be made here") : skip("no mounts can be made here"))
-    command = [*ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", *ProcessHelpers::USUAL, *arguments, fixture("bounds.ru")]
+    command = [*ServerProcess::RUBY, "#{ServerProcess::ROOT}/exe/tidegate", *ProcessHelpers::USUAL.drop(4), *arguments, fixture("bounds.ru")]
     track(ServerProcess.new([*way, *mounting, *command.map(&:to_s)]))
   end
 
@@ -29,22 +29,24 @@ RSpec.describe "a server on a full disk", :processes do
   end
 
   it "refuses an upload that has no room with 507, keeps small ones, and takes large ones again when there is room" do
-    server = serve_on_small_disk("--spool-directory", @disk).ready
-    upload = ->(size) { server.connect { |wire| wire.post("/upload", "x" * size) } }
+    server = serve_on_small_disk("-b", "tcp://127.0.0.1:0", "-b", Certificates.bind, "--spool-directory", @disk).ready
+    server.addresses.product([Wire, HTTP2Client]).each do |address, client|
+      upload = ->(size) { server.connect(client:, address:) { |wire| wire.post("/upload", "x" * size) } }
 
-    expect(upload.(4 * megabyte).status).to eq(507)
+      expect(upload.(4 * megabyte).status).to eq(507)
+      expect(upload.(1000).body).to eq("1000")
+      expect(upload.(megabyte / 2).body).to eq((megabyte / 2).to_s)
+
+      fill(server)
+      expect(upload.(megabyte / 2).status).to eq(507)
+      File.delete(file(server, "filler"))
+      expect(upload.(megabyte / 2).body).to eq((megabyte / 2).to_s)
+    end
     server.wait_for_line(/No space left on device/)
-    expect(upload.(1000).body).to eq("1000")
-    expect(upload.(megabyte / 2).body).to eq((megabyte / 2).to_s)
-
-    fill(server)
-    expect(upload.(megabyte / 2).status).to eq(507)
-    File.delete(file(server, "filler"))
-    expect(upload.(megabyte / 2).body).to eq((megabyte / 2).to_s)
   end
 
   it "serves on while its lines have no room, and writes the next when there is" do
-    server = serve_on_small_disk("-v", "--redirect-stdout", "#{@disk}/out")
+    server = serve_on_small_disk("-p", 0, "-o", "127.0.0.1", "-v", "--redirect-stdout", "#{@disk}/out")
     log = -> { File.exist?(file(server, "out")) ? File.read(file(server, "out")) : "" }
     Patience.until_true("the server to serve") { log.call.include?("ready on") }
     get = ->(target) { Wire.open("tcp://#{log.call[%r{ready on http://(\S+)}, 1]}") { |wire| wire.get(target).status } }

@@ -217,12 +217,12 @@ class HTTP2Wire
     stream
   end
 
-  # Sends a body in frames as large as the server takes, and waits for its windows to open.
+  # Sends a body in frames as large as the server takes, and waits for its windows to open; no more of it once the stream is over.
   def send_body(stream, body, end_stream: true)
     body = body.b
     raise ArgumentError, "use send_data for no bytes" if body.empty?
 
-    until body.empty?
+    until body.empty? || stream(stream).over?
       room = [@window, @stream_windows[stream], @peer_settings.fetch(:max_frame_size, 16_384), body.bytesize].min
       next frame if room < 1
 

@@ -67,8 +67,8 @@ class ServerProcess
   # Where the probes are answered.
   def admin = wait_for_line(/#{READY}.*?probes on (?<admin>[^ ;]+)/)[:admin]
 
-  # Opens a connection, for the block or until the end of the example. +client+ may be HTTP2Client.
-  def connect(client: Wire, **, &)
+  # Opens a connection, for the block or until the end of the example. +client+ may be HTTP2Client; +address+ is where there are several.
+  def connect(client: Wire, address: self.address, **, &)
     return client.open(address, **, &) if block_given?
 
     client.open(address, **).tap { |wire| @wires << wire }

@@ -9,7 +9,16 @@ require_relative "wire"
 class TlsWire < Wire
   # Shakes hands with "ssl://127.0.0.1:4000" (or https://). A block may set up the OpenSSL::SSL::SSLContext; +session+ is one to
   # go on with.
-  def self.open(address, receive_buffer: nil, server_name: "localhost", session: nil, &configure)
+  def self.open(address, **, &)
+    wire = self.begin(address, **, &)
+    wire.shake_hands
+  rescue StandardError
+    wire&.raw&.close
+    raise
+  end
+
+  # The same before the handshake, which goes on with #step and #shake_hands.
+  def self.begin(address, receive_buffer: nil, server_name: "localhost", session: nil, &configure)
     context = OpenSSL::SSL::SSLContext.new
     context.verify_mode = OpenSSL::SSL::VERIFY_NONE
     configure&.call(context)
@@ -18,19 +27,23 @@ class TlsWire < Wire
     ssl.sync_close = true
     ssl.hostname = server_name if server_name
     ssl.session = session if session
-    new(ssl).tap(&:shake_hands)
+    new(ssl)
   rescue StandardError
     raw&.close
     raise
   end
 
+  # Sends what can be sent of the handshake without waiting for the server.
+  def step = @socket.connect_nonblock(exception: false)
+
+  # Completes the handshake.
   def shake_hands
     deadline = Patience::Deadline.new("a TLS handshake")
     loop do
-      case @socket.connect_nonblock(exception: false)
+      case step
       when :wait_readable then raw.wait_readable(deadline.left) or deadline.over
       when :wait_writable then raw.wait_writable(deadline.left) or deadline.over
-      else return
+      else return self
       end
     end
   end

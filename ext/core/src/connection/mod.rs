@@ -82,7 +82,7 @@ use crate::{
     http::{guard::HeadLimits, request::Peer},
     lifecycle::Phase,
     stats::OpenConnection,
-    sync::{look_at_sockets, now},
+    sync::{now, sockets::look_at_sockets},
 };
 
 /// How much hyper reads at a time where a lot is coming in, and gathers before it writes. More would make no difference to
@@ -219,6 +219,7 @@ fn speak<S: Socket>(socket: TrackedSocket<S>, service: Service, limits: &Limits,
         builder.max_headers(room);
     }
     builder
+        .auto_date_header(false)
         // The connection's state has all deadlines: hyper's own for heads would run on idle connections too.
         .header_read_timeout(None)
         .max_header_size(limits.head_limit)

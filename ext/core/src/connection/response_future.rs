@@ -239,10 +239,9 @@ impl ResponseFuture {
         if told {
             self.service.shared().services.stats.told_close.inc();
         }
-        if http2 {
-            let shared = self.service.shared();
-            headers.entry(header::DATE).or_insert_with(|| shared.services.date.now());
-        } else if told || probed || close_delimited {
+        // hyper's own would stay as it is until a clock that was set back has come there again.
+        headers.entry(header::DATE).or_insert_with(|| self.service.shared().services.date.now());
+        if !http2 && (told || probed || close_delimited) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.response_begun(close_delimited);

@@ -82,7 +82,7 @@ pub(crate) struct Services {
     pub(crate) access_log: Option<AccessLog>,
     /// Tells the operator what there is to mend.
     pub(crate) warnings: Arc<Warnings>,
-    /// The `Date` of responses that hyper does not send.
+    /// The `Date` of responses.
     pub(crate) date: DateHeader,
     /// The other workers; `None` where the process is the only one.
     pub(crate) siblings: Option<Arc<Siblings>>,

@@ -5,6 +5,10 @@ use std::{
     fmt, io,
     os::fd::BorrowedFd,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -31,7 +35,8 @@ pub(super) struct TlsSocket<S> {
 }
 
 impl<S: Socket> TlsSocket<S> {
-    pub(super) fn new(stream: TlsStream<Encrypted<S>>) -> Self {
+    pub(super) fn new(mut stream: TlsStream<Encrypted<S>>) -> Self {
+        stream.get_mut().0.handshake = None;
         let encrypted = stream.get_ref().0.written;
         Self { stream: Box::new(stream), encrypted }
     }
@@ -150,6 +155,30 @@ pub(super) struct Encrypted<S> {
     /// When the record came of which the rest is still to come.
     record_since: Option<Instant>,
     began: bool,
+    /// While hands are shaken.
+    handshake: Option<LastRead>,
+}
+
+/// When something was last read of a handshake, for the task that waits for it.
+#[derive(Clone, Debug)]
+pub(super) struct LastRead {
+    begun: Instant,
+    nanoseconds: Arc<AtomicU64>,
+}
+
+impl LastRead {
+    pub(super) fn new(begun: Instant) -> Self {
+        Self { begun, nanoseconds: Arc::default() }
+    }
+
+    fn is_now(&self) {
+        let since = now().saturating_duration_since(self.begun).as_nanos();
+        self.nanoseconds.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.begun + Duration::from_nanos(self.nanoseconds.load(Relaxed))
+    }
 }
 
 /// The client has begun with letters: it speaks HTTP, or something else that is no TLS.
@@ -165,8 +194,10 @@ impl fmt::Display for Unencrypted {
 impl std::error::Error for Unencrypted {}
 
 impl<S> Encrypted<S> {
-    pub(super) fn new(socket: S) -> Self {
-        Self { socket, written: 0, records: Records::default(), record_since: None, began: false }
+    /// `handshake` is told of what is read until hands are shaken.
+    pub(super) fn new(socket: S, handshake: LastRead) -> Self {
+        let (records, handshake) = (Records::default(), Some(handshake));
+        Self { socket, written: 0, records, record_since: None, began: false, handshake }
     }
 }
 
@@ -176,6 +207,9 @@ impl<S: Socket> AsyncRead for Encrypted<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
+        if let Some(handshake) = &this.handshake {
+            handshake.is_now();
+        }
         if !std::mem::replace(&mut this.began, true) && new.first().is_some_and(u8::is_ascii_alphabetic) {
             return Poll::Ready(Err(io::Error::other(Unencrypted)));
         }

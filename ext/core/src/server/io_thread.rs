@@ -37,7 +37,7 @@ use crate::{
     lifecycle::Phase,
     log::{LOG_FLUSH_AT_END, Logs, event::LogEvent},
     pool::{Overdue, time_slice::TimeSlicer},
-    sync::{latch::LatchTrigger, now},
+    sync::{latch::LatchTrigger, now, sockets::EVENTS_A_TURN},
     sys::{self, process::Watchdog},
 };
 
@@ -50,6 +50,7 @@ const LAST_LINE_FLUSH: Duration = Duration::from_millis(500);
 pub(super) fn runtime() -> Result<Runtime, Error> {
     Builder::new_current_thread()
         .enable_all()
+        .max_io_events_per_tick(EVENTS_A_TURN)
         .max_blocking_threads(32)
         .thread_name("tidegate-disk")
         .build()

@@ -67,6 +67,7 @@ use crate::{
     },
     lifecycle::Phase,
     stats::{By, refused::Refused},
+    sync::sockets::{look_at_sockets, until},
 };
 
 /// How many bytes of a request's body may be on their way on one stream.
@@ -101,24 +102,24 @@ pub(super) async fn serve_streams<S: Socket>(
 /// Speaks HTTP/2 until the connection is to end.
 async fn speak<S: Socket>(lent: Lent<S>, service: &Service) -> Ending {
     let shared = service.shared();
-    let limit = shared.settings.timeouts.head_timeout.unwrap_or(NEVER);
+    let limit = shared.settings.timeouts.head_timeout.map(|limit| now() + limit);
     let found = Found::default();
     let handshake =
         builder(&shared.settings.http2, &shared.settings.limits).handshake(GuardedStream::new(lent, found.clone()));
     let frames = tokio::select! {
-        frames = tokio::time::timeout(limit, handshake) => frames,
+        frames = until(limit, handshake) => frames,
         () = shared.forced() => return Ending::Lost,
     };
     match frames {
-        Ok(Ok(frames)) => {
+        Some(Ok(frames)) => {
             let ending = Connection::new(frames, found.clone(), service).drive().await;
             found.get().and_then(|fault| fault.flood()).map_or(ending, |flood| {
                 service.flooded(flood);
                 Ending::Flooded
             })
         }
-        Ok(Err(_)) => Ending::Lost,
-        Err(_) => Ending::Silent,
+        Some(Err(_)) => Ending::Lost,
+        None => Ending::Silent,
     }
 }
 
@@ -184,6 +185,17 @@ enum Task {
     GiveUp,
 }
 
+impl Task {
+    /// Whether it comes of what the client has not sent or taken, which may be there for the runtime to hear of.
+    fn is_the_clients(self) -> bool {
+        match self {
+            Self::Depart | Self::SlowHead | Self::GiveUp => true,
+            Self::Output(due) => due.is_the_clients(),
+            Self::GiveWay => false,
+        }
+    }
+}
+
 impl<'a, S: Socket> Connection<'a, S> {
     fn new(frames: Frames<S>, found: Found, service: &'a Service) -> Self {
         let begun = now();
@@ -217,6 +229,8 @@ impl<'a, S: Socket> Connection<'a, S> {
         let mut timer = DeadlineTimer::new(timer);
         let (rounds, parts) = Rounds::new();
         let mut evictable = None;
+        // What was due when the sockets were last looked at for its sake.
+        let mut looked = None;
         loop {
             let phase = *phases.borrow_and_update();
             if phase.is_forced() && !self.forced {
@@ -233,6 +247,15 @@ impl<'a, S: Socket> Connection<'a, S> {
                 && now() >= at
             {
                 match task {
+                    task if task.is_the_clients() && looked != Some((at, task)) => {
+                        looked = Some((at, task));
+                        look_at_sockets().await;
+                        self.found.begin_turn();
+                        let round = poll_fn(|cx| Poll::Ready(rounds.poll(cx, || self.round(&parts)))).await;
+                        if let Poll::Ready(ending) = round {
+                            return self.closing.map_or(ending, |(_, ending)| ending);
+                        }
+                    }
                     Task::Depart => self.depart(),
                     Task::GiveWay => evictable = Some(shared.bounds.connections.silent_connection()),
                     Task::Output(Due::Rate) => self.state().check_pace(now(), &shared.settings.timeouts),

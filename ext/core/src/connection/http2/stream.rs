@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use crate::{
     exchange::hijack::HijackRequest,
     http::{body::Aborted, written_response::Asked},
     stats::By,
+    sync::sockets::{LookAtSockets, look_at_sockets},
 };
 
 /// A stream, from the head of its request until all of the response has been given to h2.
@@ -35,6 +37,8 @@ pub(super) struct Stream {
     wanted: Wanted,
     step: Step,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Looks whether the client has taken more, before the stream is cut for what was due then.
+    look: Option<(Instant, LookAtSockets)>,
     /// What polls this, once it was polled.
     waker: Option<Waker>,
 }
@@ -83,7 +87,7 @@ impl Stream {
         room: Arc<Room>,
         wanted: Wanted,
     ) -> Self {
-        Self { service, respond, room, wanted, step: Step::Awaiting(response), timer: None, waker: None }
+        Self { service, respond, room, wanted, step: Step::Awaiting(response), timer: None, look: None, waker: None }
     }
 
     fn state(&self) -> &Arc<ConnectionState> {
@@ -226,6 +230,13 @@ impl Stream {
                     outlet.given().check();
                 }
                 continue;
+            }
+            if self.look.as_ref().is_none_or(|(for_at, _)| *for_at != at) {
+                self.look = Some((at, look_at_sockets()));
+            }
+            if let Some((_, look)) = &mut self.look {
+                // What the connection has heard of by then, the stream was polled with before it came here again.
+                ready!(Pin::new(look).poll(cx));
             }
             self.service.shared().services.stats.too_slow.inc();
             return Poll::Ready(Reason::CANCEL);

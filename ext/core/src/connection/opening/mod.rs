@@ -5,9 +5,8 @@ mod failure;
 mod handshake_thread;
 mod proxy;
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
-use tokio::time::sleep_until;
 use tokio_rustls::TlsAcceptor;
 
 use self::failure::Failure;
@@ -16,14 +15,14 @@ use super::{
     Shared, Socket, begin, close, live,
     socket::Peek,
     state::ConnectionState,
-    tls_socket::{Encrypted, TlsSocket},
+    tls_socket::{Encrypted, LastRead, TlsSocket},
 };
 use crate::{
     config::{ProxyVersions, WireOptions},
     error::Error,
     http::{request::Peer, response::Refusal},
     stats::{OpenConnection, handshakes::Handshake},
-    sync::now,
+    sync::{now, sockets::until},
     tls::Tls,
 };
 
@@ -101,8 +100,10 @@ async fn shake_hands<S: Socket>(
     accepted: Instant,
     shared: &Shared,
 ) -> Option<TlsSocket<S>> {
-    let handshake = TlsAcceptor::from(tls.server_config()).accept(Encrypted::new(socket)).into_fallible();
-    let failed = match in_time(shared.bounds.handshakes.run(handshake), accepted, shared).await {
+    let last_read = LastRead::new(accepted);
+    let encrypted = Encrypted::new(socket, last_read.clone());
+    let handshake = TlsAcceptor::from(tls.server_config()).accept(encrypted).into_fallible();
+    let failed = match in_time(shared.bounds.handshakes.run(handshake), accepted, Some(last_read), shared).await {
         Ok(Ok(Ok(stream))) => {
             let socket = TlsSocket::new(stream);
             let kind = if socket.is_resumed() { Handshake::Resumed } else { Handshake::Complete };
@@ -124,32 +125,42 @@ async fn shake_hands<S: Socket>(
     None
 }
 
-/// Waits for what opens a connection, as long as it may take.
+/// Waits for what opens a connection, as long as it may take. What has come while the process stood still counts; a handshake that
+/// goes on with that has the time once more, because the client has to answer. `last_read` is when something of it was read.
 ///
 /// # Errors
 ///
 /// Why it is not waited for any longer.
-async fn in_time<T>(opening: impl Future<Output = T>, accepted: Instant, shared: &Shared) -> Result<T, Handshake> {
+async fn in_time<T>(
+    opening: impl Future<Output = T>,
+    accepted: Instant,
+    last_read: Option<LastRead>,
+    shared: &Shared,
+) -> Result<T, Handshake> {
     let mut evictable = shared.bounds.connections.silent_connection();
     let limit = shared.settings.timeouts.handshake_timeout;
-    let deadline = async {
-        match limit {
-            Some(limit) => sleep_until((accepted + limit).into()).await,
-            None => std::future::pending().await,
-        }
-    };
     let ending = async {
         shared.refuses_new().await;
         tokio::time::sleep(close::LAST_BYTES).await;
     };
+    let opening = async {
+        let mut opening = pin!(opening);
+        let at = limit.map(|limit| accepted + limit);
+        if let Some(opened) = until(at, opening.as_mut()).await {
+            return Some(opened);
+        }
+        let (limit, at, last_read) = (limit?, at?, last_read?);
+        shared.bounds.handshakes.catch_up().await;
+        let again = (last_read.at() >= at).then(|| now() + limit);
+        until(Some(again.unwrap_or(at)), opening).await
+    };
     tokio::select! {
         biased;
-        opened = opening => Ok(opened),
+        opened = opening => opened.ok_or(Handshake::Timeout),
         () = evictable.evicted() => {
             shared.services.stats.gave_way.inc();
             Err(Handshake::GaveWay)
         }
-        () = deadline => Err(Handshake::Timeout),
         () = ending => Err(Handshake::Timeout),
         () = shared.forced() => Err(Handshake::Timeout),
     }

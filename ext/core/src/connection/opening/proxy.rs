@@ -29,7 +29,7 @@ pub(super) async fn introduce<S: Peek>(
     shared: &Shared,
 ) -> Option<ProxyInfo> {
     let refusal = if shared.settings.forwarding.trusted_proxies.contains(peer.source) {
-        match in_time(read(socket, versions), accepted, shared).await {
+        match in_time(read(socket, versions), accepted, None, shared).await {
             Ok(Ok(Ok(said))) => return Some(said),
             Ok(Ok(Err(refusal))) => Some(refusal),
             // A proxy that has changed its mind, or only looks whether the port is open.

@@ -18,7 +18,7 @@ use super::buffered::BodyLimits;
 use crate::{
     config::MinRate,
     http::response::Refusal,
-    sync::{look_at_sockets, now},
+    sync::{now, sockets::look_at_sockets},
 };
 
 /// A timer that fires so much too late tells of a process that has stood still: its clients' pace is not to be judged by that.
