@@ -31,12 +31,14 @@ RSpec.describe "a cluster behind a proxy that speaks the PROXY protocol", :proce
     kept = connect_to_each(server, before)
 
     server.signal(:USR1)
-    # Asked all the time, so that none is closed for its silence.
+    # Asked all the time, so that none is closed for its silence, unless this process is kept from it by a busy machine.
     Patience.until_true("the kept connections to be told to close") do
       kept.reject! do |address, wire|
         response = wire.get("/client")
         expect(response.body).to match(/\A(#{before.join("|")}) #{address}\z/)
         response.close?
+      rescue HTTPResponse::Cut, Errno::EPIPE, Errno::ECONNRESET
+        true
       end
       kept.empty?
     end
