@@ -24,6 +24,17 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
         expect(paths.transform_values { |path| File.stat(path).mode & 0o777 }).to eq(modes.values.to_h { |mode| [mode, mode] })
       end
 
+      # As under foreman, for bin/dev.
+      it "passes the app's lines on at once where the output is a pipe" do
+        path = "#{app_root}/app.sock"
+        File.write("#{app_root}/says.ru", "puts 'said at boot'\nrun ->(_env) { puts('said in the app') || [200, {}, ['x']] }\n")
+        process = start_server(name, "-b", "unix://#{path}", "#{app_root}/says.ru")
+        serves(process, name)
+
+        expect(Wire.open("unix://#{path}") { |wire| wire.get("/").status }).to eq(200)
+        expect([process.wait_for_line(/^said at boot$/), process.wait_for_line(/^said in the app$/)]).to all(be_truthy)
+      end
+
       it "exits with the status that config.ru exits with, and with 1 and a backtrace in production when that raises" do
         File.write("#{app_root}/exits.ru", "exit 3\n")
         File.write("#{app_root}/raises.ru", "def database = raise(\"no database\")\ndatabase\n")
