@@ -90,7 +90,7 @@ module Tidegate
   autoload :WorkerProcess, "tidegate/cluster/worker_process"
 
   # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[Backtraces CableDrain DrainHooks ErrorReport Fault GCFigures Hooks Image Interrupter KeptThread OutOfBand Printable
+  LATE = %i[Backtraces BootFailure CableDrain DrainHooks ErrorReport Fault GCFigures Hooks Image Interrupter KeptThread Occupant OutOfBand Printable
             RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
   private_constant :LATE
 

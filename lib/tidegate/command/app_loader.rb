@@ -34,7 +34,10 @@ module Tidegate
       app, = Rack::Builder.parse_file(@path)
       app
     rescue ScriptError, StandardError, SystemStackError => error
-      raise AppLoadError, "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}#{encoding_hint(error)}"
+      exhausted = exhausted()
+      # Where the app was when there was no descriptor left says nothing.
+      sentence = "#{name} cannot be loaded: #{exhausted || Fault.describe(error, @path)}#{encoding_hint(error)}"
+      raise AppLoadError, sentence, cause: exhausted ? nil : error
     rescue Signals::Stopped
       raise
     rescue SystemExit => error
