@@ -100,7 +100,7 @@ RSpec.describe "a server that gets TERM", :processes do
     it "is skipped by INT" do
       server = serve("drain.ru", "--drain-delay", endless)
       server.signal(:INT)
-      server.wait_for_line(/^tidegate: closing: SIGINT/)
+      server.wait_for_line(/^tidegate: closing: SIGINT.*; Ctrl-C again cuts what is left$/)
 
       expect(server.exit_status).to eq(0)
       expect(server.output).not_to include("draining")

@@ -231,7 +231,9 @@ fn entered(
             write!(f, "leaving: {cause}; up to {lasts} to finish ({connections} open, {requests})")
         }
         Phase::Closing { .. } => {
-            write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests})")
+            write!(f, "closing: {cause}; nothing new, up to {lasts} to finish ({connections} open, {requests})")?;
+            // A developer in front of a terminal may not want to wait.
+            if cause == Cause::Signal(Signal::Int) { f.write_str("; Ctrl-C again cuts what is left") } else { Ok(()) }
         }
         Phase::Forcing { .. } => write!(f, "forcing: {cause}; cutting what is left ({connections} open, {requests})"),
         Phase::Stopped { .. } | Phase::Booting | Phase::Ready => write!(f, "{}: {cause}", phase.name()),
