@@ -107,6 +107,32 @@ RSpec.describe "a cluster in an awkward moment", :processes do
     Patience.until_true("the new image to serve") { server.output.scan(/^tidegate: ready on/).size == 2 }
   end
 
+  # It ended with 1, because the new worker was ended by the signal itself.
+  it "ends with 0 when TERM comes before a new worker can hear of it" do
+    Dir.mktmpdir do |directory|
+      File.write("#{directory}/tidegate.rb", <<~RUBY)
+        before_worker_fork { @before = File.read("/proc/self/task/\#{Process.pid}/children").split }
+        after_worker_fork do
+          next unless File.exist?(#{"#{directory}/gate".dump})
+          child, = File.read("/proc/self/task/\#{Process.pid}/children").split - @before
+          Process.kill(:STOP, Integer(child))
+          File.write(#{"#{directory}/child.new".dump}, child)
+          File.rename(#{"#{directory}/child.new".dump}, #{"#{directory}/child".dump})
+          Process.kill(:TERM, Process.pid)
+        end
+      RUBY
+      server = cluster("-C", "#{directory}/tidegate.rb")
+      File.write("#{directory}/gate", "")
+      Process.kill(:KILL, worker_pids(server).first)
+      server.wait_for_line(/^tidegate: closing: SIGTERM/)
+      child = Integer(File.read("#{directory}/child"))
+      Patience.until_true("the signal") { File.read("/proc/#{child}/status")[/^ShdPnd:\s*(\h+)/, 1].hex.anybits?(1 << 14) }
+      Process.kill(:CONT, child)
+
+      expect(server.exit_status).to eq 0
+    end
+  end
+
   it "survives signals in quick succession, and ends with 0" do
     server = cluster
     %i[USR1 USR1 TTIN USR2 TTOU URG HUP USR2 TTIN].each { |name| server.signal(name) }

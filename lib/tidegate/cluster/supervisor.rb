@@ -294,8 +294,13 @@ module Tidegate
       cluster.gone(worker.slot) if worker.slot && !worker.mold?
       hook(:after_worker_shutdown, worker)
       @candidate = nil if worker.equal?(@candidate)
-      @stopping ? @status = [@status, how.exit_status].max : judge(worker, how)
+      @stopping ? note(worker, how) : judge(worker, how)
       worker.state = :gone
+    end
+
+    # A worker that was told to end before it could hear of it has served nothing.
+    def note(worker, how)
+      @status = [@status, how.exit_status].max unless worker.booting? && how.told?
     end
 
     def judge(worker, how)

@@ -19,6 +19,9 @@ module Tidegate
 
     def well? = @status&.success? == true
 
+    # Whether it was ended by the signal that tells it to end, or was never there.
+    def told? = @status.nil? || (@status.signaled? && @status.termsig == Signal.list["TERM"])
+
     # 0, or 1 for whatever is not well.
     def exit_status = well? ? 0 : 1
   end
