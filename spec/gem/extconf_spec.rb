@@ -81,7 +81,9 @@ RSpec.describe "extconf.rb" do
     # What the library says, and what the target directory has after "make clean".
     def made(cargo, env = {})
       path = "#{path_with("cargo" => cargo)}:#{ENV.fetch("PATH")}"
-      env = ServerProcess.base_env.merge("PATH" => path, "SOEXT" => RbConfig::CONFIG["SOEXT"], **env)
+      # bin/test has its own profile.
+      env = ServerProcess.base_env.merge("PATH" => path, "SOEXT" => RbConfig::CONFIG["SOEXT"], "RB_SYS_CARGO_PROFILE" => nil,
+                                         "TIDEGATE_DEBUG_INFO" => nil, **env)
       work = Dir.mkdir("#{@directory}/work") && "#{@directory}/work"
       run = lambda do |*command|
         output, status = Open3.capture2e(env, *command, chdir: work)
