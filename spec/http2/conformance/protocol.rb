@@ -435,7 +435,11 @@ Conformance.section "RFC 9113 6.9.1" do
     next "more DATA: #{c.stream(1).body}" unless c.stream(1).body == "o"
 
     c.send_window_update(1, 1)
-    "body #{c.stream(1).body}" unless c.response(1).body == "ok"
+    next "body #{c.stream(1).body}" unless c.response(1).body == "ok"
+
+    c.opens_windows = true
+    c.send_settings(initial_window_size: 65_535)
+    nil
   end
 
   fine "no more DATA than the connection's window has room for" do |c|
