@@ -24,7 +24,7 @@ class NativeGem
     [cpu, system, ("musl" if RbConfig::CONFIG["host_os"].include?("musl"))].compact.join("-")
   end
 
-  # Turns a specification into that of a gem that needs nobody to compile it. rb_sys' own task does this for other platforms, but for
+  # Turns a specification into that of a gem that needs no compiler where it is installed. rb_sys' own task does this for other platforms, but for
   # the files that are not Rust.
   def self.strip(specification)
     specification.extensions = []

@@ -7,7 +7,7 @@ module Rollout
     # The objects of the clients: a Job with one pod, and the script for it. The pod needs Ruby and nothing else, and no right in the cluster.
     class Job
       SCRIPT = File.expand_path("clients.rb", __dir__)
-      # Seconds after which it ends by itself, should nobody delete it.
+      # Seconds after which it ends by itself, should it not be deleted.
       DEADLINE = 3 * 3600
 
       attr_reader :name
