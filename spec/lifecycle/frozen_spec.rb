@@ -79,7 +79,7 @@ RSpec.describe "a server that has stood still for longer than every timeout", :p
     _, encrypted, proxied = server.addresses
     request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     proxy = server.connect(address: proxied).write("PROXY TCP4 192.0.2.1 ")
-    hello, finished = Array.new(2) { TlsWire.begin(encrypted) }
+    hello, finished = @handshakes = Array.new(2) { TlsWire.begin(encrypted) }
     finished.step
     answered = ->(wire) { status { wire.shake_hands && wire.write(request).response } }
     {
@@ -112,9 +112,14 @@ RSpec.describe "a server that has stood still for longer than every timeout", :p
     expect(statuses(begun)).to eq(begun.transform_values { |states| states.transform_values { 200 } })
   end
 
+  # Whether the server has ended the connection, whatever of it is still to be read: TCP_CLOSE or TCP_CLOSE_WAIT.
+  def given_up?(wire) = [7, 8].include?(wire.raw.getsockopt(:TCP, :INFO).data.unpack1("C"))
+
   it "times out what has not come all the same" do
     server, limit, begun = begin_in_time { |it| begin_all(it) }
     server.frozen { outlast(limit) }
+    # What comes before the server has looked has come in time.
+    Patience.until_true("the handshakes to be given up") { @handshakes.all? { |wire| given_up?(wire) } }
 
     http1 = { fresh: :ended, head: 408, body: 408, chunks: 408, kept: :ended }
     http2 = { kept: :ended, fresh: :ended, body: 408, head: :ended, preface: :ended }
