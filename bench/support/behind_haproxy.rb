@@ -8,6 +8,7 @@ require "fileutils"
 require "socket"
 require "tmpdir"
 require_relative "../rollout/programs"
+require_relative "haproxy"
 
 bind, *command = ARGV
 match = %r{\A(?<scheme>tcp|ssl)://(?<host>[^?]+):(?<port>\d+)(?:\?(?<query>.*))?\z}.match(bind) or abort "behind_haproxy: #{bind} is no address"
@@ -25,22 +26,7 @@ end
 front = TCPServer.new(match[:host], Integer(match[:port]))
 front.listen(1024)
 configuration = File.join(directory, "haproxy.cfg")
-File.write(configuration, <<~TEXT)
-  global
-    maxconn 4096
-    nbthread 1
-  defaults
-    mode http
-    timeout connect 10s
-    timeout client 60s
-    timeout server 60s
-    http-reuse always
-  frontend front
-    bind fd@#{front.fileno} #{options}
-    default_backend servers
-  backend servers
-    server one unix@#{inner} pool-max-conn 256 pool-purge-delay 60s
-TEXT
+File.write(configuration, Rig::HAProxy.configuration(front: front.fileno, server: "unix@#{inner}", options:))
 
 children = [
   Process.spawn(Rollout::Programs.find("haproxy"), "-db", "-q", "-f", configuration, front => front),
