@@ -6,19 +6,28 @@ require "socket"
 
 module Tidegate
   module AddressTrial
+    # Why an address cannot be listened on. One that is in use can be had later: what uses it may be the server that is to be followed.
+    Obstacle = Data.define(:reason, :in_use) do
+      alias_method :in_use?, :in_use
+    end
+
     module_function
 
     # What stands against listening on +address+, as the configuration has it; nil for nothing.
     # @param address [String] tcp://, ssl:// or unix://
-    # @return [String, nil]
-    def fault(address)
+    # @return [Obstacle, nil]
+    def obstacle(address)
       scheme, place = address.sub(/\?.*/m, "").split("://", 2)
       scheme == "unix" ? unix(place) : tcp(*place.match(/\A\[?(.*?)\]?:(\d+)\z/).captures)
     rescue SocketError
-      "the host name has no address"
+      lasting("the host name has no address")
+    rescue Errno::EADDRINUSE => error
+      Obstacle.new(Fault.reason(error), true)
     rescue SystemCallError => error
-      Fault.reason(error)
+      lasting(Fault.reason(error))
     end
+
+    def lasting(reason) = Obstacle.new(reason, false)
 
     def tcp(host, port)
       Addrinfo.getaddrinfo(host, port, nil, :STREAM).uniq(&:ip_address).each do |place|
@@ -35,16 +44,16 @@ module Tidegate
       return if path.start_with?("@")
 
       UNIXSocket.new(path).close
-      "another process is listening on that socket"
+      Obstacle.new("another process is listening on that socket", true)
     rescue Errno::ECONNREFUSED
-      File.socket?(path) ? nil : "a file of that name is there, and it is not a socket"
+      File.socket?(path) ? nil : lasting("a file of that name is there, and it is not a socket")
     rescue Errno::ENOENT
       directory = File.dirname(path)
-      return "the directory does not exist" unless File.directory?(directory)
+      return lasting("the directory does not exist") unless File.directory?(directory)
 
-      "no file may be made in the directory" unless File.writable?(directory)
+      lasting("no file may be made in the directory") unless File.writable?(directory)
     end
 
-    private_class_method :tcp, :unix
+    private_class_method :tcp, :unix, :lasting
   end
 end

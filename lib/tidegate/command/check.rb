@@ -15,12 +15,11 @@ module Tidegate
     def to_s
       raise ConfigurationError, "there is no rackup file #{@configuration.rackup}" unless @configuration.app || File.file?(@configuration.rackup)
 
-      [listening, *certificates, *processes, on_term, *clamped, *faults, "", *settings_table].join("\n")
+      [listening, *certificates, *processes, on_term, *clamped, *refused, "", *settings_table].join("\n")
     end
 
-    # Whether the shutdown plan is what was asked for, and all addresses can be had. One that is in use can: what uses it may be the server
-    # that this configuration is to follow.
-    def fits? = clamped.empty? && faults.all? { |fault| fault.include?("in use") || fault.include?("another process is listening") }
+    # Whether the shutdown plan is what was asked for, and all addresses can be had, if not now.
+    def fits? = clamped.empty? && obstacles.each_value.all?(&:in_use?)
 
     private
 
@@ -29,12 +28,14 @@ module Tidegate
       ["listens on #{@configuration.shown_addresses.join(", ")}", *("probes on #{admin}" if admin)].join("; ")
     end
 
-    # What stands against listening on each address.
-    def faults
-      @faults ||= [*@configuration.addresses, *@configuration.admin&.to_s].filter_map do |address|
-        fault = AddressTrial.fault(address)
-        "cannot listen on #{Configuration::TlsQuery.shown(address)} now: #{fault}#{Occupant.hint(@configuration)}" if fault
-      end
+    # What stands against listening, by the address.
+    def obstacles
+      @obstacles ||= [*@configuration.addresses, *@configuration.admin&.to_s].to_h { |address| [address, AddressTrial.obstacle(address)] }.compact
+    end
+
+    def refused
+      hint = Occupant.hint(@configuration) if obstacles.any?
+      obstacles.map { |address, obstacle| "cannot listen on #{Configuration::TlsQuery.shown(address)} now: #{obstacle.reason}#{hint}" }
     end
 
     # Every setting with its value and where that was set, those that were set first.
