@@ -19,6 +19,10 @@ module Rollout
       # Every other client has a new connection after so many turns, so that some come at any time.
       TURNS = 8
 
+      # How a connection shows that it has ended.
+      ENDS = [SystemCallError, IOError, OpenSSL::SSL::SSLError, HTTPResponse::Cut].freeze
+      private_constant :ENDS
+
       # A request: its body, nil for a GET; when it was first sent; how often it was sent.
       Request = Struct.new(:body, :began_at, :tries)
 
@@ -36,7 +40,7 @@ module Rollout
         connect
         send_request(@waiting.shift) until @waiting.empty?
         take until @open.empty?
-      rescue Failed, SystemCallError, IOError, OpenSSL::SSL::SSLError, HTTPResponse::Cut, Patience::Over => error
+      rescue Failed, Patience::Over, *ENDS => error
         lost(kind_of(error))
       ensure
         drop if @h2&.goaways&.any?
@@ -81,7 +85,7 @@ module Rollout
       def lost(kind)
         take until @h2.nil? || @open.empty?
         fail_all(@waiting, kind) unless @h2
-      rescue Failed, SystemCallError, IOError, OpenSSL::SSL::SSLError, HTTPResponse::Cut, Patience::Over
+      rescue Failed, Patience::Over, *ENDS
         fail_all(@open.values, kind)
         @open.clear
       ensure
@@ -122,7 +126,7 @@ module Rollout
           @h2.next_frame or return drop
         end
         drop unless @h2.goaways.empty?
-      rescue SystemCallError, IOError, OpenSSL::SSL::SSLError, HTTPResponse::Cut
+      rescue *ENDS
         drop
       end
 
