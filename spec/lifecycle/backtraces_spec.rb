@@ -8,8 +8,9 @@ RSpec.describe "the backtraces of all threads", :processes do
     meet("wait")
   end
 
-  title = %r{^  thread tidegate worker \d+ \(sleep[a-z_]*\) serves GET /wait since [\d.]+ s$}
-  worker = /#{title}\n    \S+meeting\.rb:\d+:in .*gets/
+  title = %r{^  thread tidegate worker \d+ \((?:run|sleep[a-z_]*)\) serves GET /wait since [\d.]+ s$}
+  # In its gets, or still in the puts that has told us that it is there, waiting for the GVL, or between the two.
+  worker = /#{title}\n    \S+meeting\.rb:\d+:in /
 
   it "are printed on SIGPWR, with the request that each serves, and the server goes on", if: Signal.list.key?("PWR") do
     server = serve("endings.ru", "-t", 2)
