@@ -57,6 +57,7 @@ module Tidegate
   autoload :OutOfBand, "tidegate/pool/out_of_band"
   autoload :PidOne, "tidegate/command/pid_one"
   autoload :Pidfile, "tidegate/command/pidfile"
+  autoload :Places, "tidegate/pool/places"
   autoload :Platform, "tidegate/command/platform"
   autoload :Printable, "tidegate/log/printable"
   autoload :PumaCompat, "tidegate/puma_compat/names"

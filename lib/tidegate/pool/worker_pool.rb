@@ -25,6 +25,7 @@ module Tidegate
       @delivery = delivery
       @lock = Mutex.new
       @workers = {}
+      @places = Places.new(max) { |place| @workers[place]&.alive? }
       @stopped = Queue.new # always empty; it is closed when the server has stopped
     end
 
@@ -80,15 +81,14 @@ module Tidegate
     # Starts a worker in a free place, or in +place+, which the worker before it is just leaving. False if there is no place.
     def spawn(place = nil, failures = 0)
       @lock.synchronize do
-        # A worker that was killed before it could begin is dead and still has its place.
-        place ||= (1..@max).find { |number| !@workers[number]&.alive? }
-        return false if place.nil? || @closed
+        return false if @closed
 
+        place ||= @places.take or return false
         @workers[place] = thread("tidegate worker #{place}") { work(place, failures) }
         true
       end
     rescue ThreadError => error
-      leave(place)
+      @lock.synchronize { [@workers.delete(place), @places.give_back(place)] }
       @log.error("no thread can be started for another worker: #{error.message}")
       false
     end
@@ -137,7 +137,7 @@ module Tidegate
     end
 
     def leave(place)
-      @lock.synchronize { @workers.delete(place) }
+      @lock.synchronize { @places.give_back(place) if @workers.delete(place) }
     end
 
     def pause(failures) = [PAUSES.begin * (2**(failures - 1)), PAUSES.end].min

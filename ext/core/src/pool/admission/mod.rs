@@ -9,36 +9,15 @@
 //! an exchange waits ([`Admission::stall`]), the worker that runs is counted as a *hog* and no longer in the way. Time
 //! slices then share the GVL between the hogs and the one worker that serves the rest.
 
+mod workers;
+
+use self::workers::{List, WorkerState, Workers};
+
 /// How many workers may run at a time. One was measured to be better than two.
 const LIMIT: usize = 1;
 
 /// A worker's number. When a worker has left, its number is given out again.
 pub(super) type Id = usize;
-
-/// What a worker is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WorkerState {
-    /// Looking for work, or on its way out.
-    Looking,
-    /// Asleep until called.
-    Idle,
-    /// Called, and not yet looking.
-    Called,
-    /// In the app, holding the GVL.
-    Running,
-    /// In the app, wanting it back.
-    Wanting,
-    /// In the app, without the GVL.
-    Blocked,
-    /// In the app, holding or wanting the GVL, and not waited for: it has run for too long, or will mostly wait. It stays a
-    /// hog until its exchange is done: when Ruby takes the GVL away at the end of a time slice, the events are the same as
-    /// when the worker releases it and wants it back.
-    Hog,
-    /// The same without the GVL.
-    BlockedHog,
-    /// There is no worker of this number.
-    Gone,
-}
 
 /// Which worker to wake for a waiting exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,46 +41,39 @@ pub(crate) struct Tally {
     pub(crate) idle: usize,
 }
 
-/// The workers and what they do.
+/// The workers and what they do. No decision takes longer for there being more of them.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
-    states: Vec<WorkerState>,
-    /// The workers that sleep, the one that fell asleep last at the end.
-    idle: Vec<Id>,
+    workers: Workers,
 }
 
 impl Admission {
-    fn count(&self, wanted: WorkerState) -> usize {
-        self.states.iter().filter(|state| **state == wanted).count()
+    fn count<const N: usize>(&self, states: [WorkerState; N]) -> usize {
+        states.map(|state| self.workers.count(state)).iter().sum()
     }
 
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
-        self.states.len() - self.count(WorkerState::Gone)
+        self.workers.len()
     }
 
     /// How many of them sleep.
     pub(super) fn idle(&self) -> usize {
-        self.idle.len()
+        self.workers.count(WorkerState::Idle)
     }
 
     /// The workers by what they do.
     pub(super) fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for state in &self.states {
-            match state {
-                WorkerState::Running | WorkerState::Wanting | WorkerState::Hog => tally.active += 1,
-                WorkerState::Blocked | WorkerState::BlockedHog => tally.waiting += 1,
-                WorkerState::Looking | WorkerState::Idle | WorkerState::Called => tally.idle += 1,
-                WorkerState::Gone => {}
-            }
+        Tally {
+            active: self.count([WorkerState::Running, WorkerState::Wanting, WorkerState::Hog]),
+            waiting: self.count([WorkerState::Blocked, WorkerState::BlockedHog]),
+            idle: self.count([WorkerState::Looking, WorkerState::Idle, WorkerState::Called]),
         }
-        tally
     }
 
     /// How many run and are in the way of the next.
     fn running(&self) -> usize {
-        self.states.iter().filter(|state| matches!(state, WorkerState::Running | WorkerState::Wanting)).count()
+        self.count([WorkerState::Running, WorkerState::Wanting])
     }
 
     /// Whether one more may run.
@@ -109,14 +81,15 @@ impl Admission {
         self.running() < LIMIT
     }
 
-    /// Which worker to wake, when an exchange waits.
+    /// Which worker to wake, when an exchange waits. The one that fell asleep last is called first: its memory is the warmest, and
+    /// those that are not needed stay asleep until they retire.
     pub(super) fn call(&mut self) -> Call {
-        if self.running() + self.count(WorkerState::Called) >= LIMIT {
+        if self.running() + self.workers.count(WorkerState::Called) >= LIMIT {
             return Call::NoWorker;
         }
-        match self.idle.pop() {
+        match self.workers.first(List::Idle) {
             Some(id) => {
-                self.states[id] = WorkerState::Called;
+                self.workers.set(id, WorkerState::Called);
                 Call::Wake(id)
             }
             None => Call::Hire,
@@ -127,54 +100,37 @@ impl Admission {
 
     /// A worker joins, looking.
     pub(super) fn join(&mut self) -> Id {
-        match self.states.iter().position(|state| *state == WorkerState::Gone) {
-            Some(id) => {
-                self.states[id] = WorkerState::Looking;
-                id
-            }
-            None => {
-                self.states.push(WorkerState::Looking);
-                self.states.len() - 1
-            }
-        }
+        self.workers.join(WorkerState::Looking)
     }
 
     /// A worker leaves, whatever it was doing.
     pub(super) fn leave(&mut self, id: Id) {
-        self.idle.retain(|other| *other != id);
-        self.states[id] = WorkerState::Gone;
+        self.workers.leave(id);
     }
 
     /// A worker has come out of the app, or out of its sleep, called or not.
     pub(super) fn look(&mut self, id: Id) {
-        if self.states[id] == WorkerState::Idle {
-            self.idle.retain(|other| *other != id);
-        }
-        self.states[id] = WorkerState::Looking;
+        self.workers.set(id, WorkerState::Looking);
     }
 
     /// A worker is on its way, called or not; no other needs to be called.
     pub(super) fn come(&mut self, id: Id) {
-        self.look(id);
-        self.states[id] = WorkerState::Called;
+        self.workers.set(id, WorkerState::Called);
     }
 
     /// A worker that looks, and so has the GVL, takes an exchange into the app.
     pub(super) fn take(&mut self, id: Id) {
-        self.states[id] = WorkerState::Running;
+        self.workers.set(id, WorkerState::Running);
     }
 
     /// A worker that looks goes to sleep.
     pub(super) fn rest(&mut self, id: Id) {
-        if self.states[id] != WorkerState::Idle {
-            self.states[id] = WorkerState::Idle;
-            self.idle.push(id);
-        }
+        self.workers.set(id, WorkerState::Idle);
     }
 
     /// A worker that sleeps leaves, if it was not called and `min_threads` others remain. Returns whether it has.
     pub(super) fn retire(&mut self, id: Id, min_threads: usize) -> bool {
-        let surplus = self.states[id] == WorkerState::Idle && self.workers() > min_threads;
+        let surplus = self.workers.state(id) == WorkerState::Idle && self.workers() > min_threads;
         if surplus {
             self.leave(id);
         }
@@ -183,44 +139,46 @@ impl Admission {
 
     /// A worker releases the GVL. Outside the app that means nothing, and a hog remains one.
     pub(super) fn suspended(&mut self, id: Id) {
-        self.states[id] = match self.states[id] {
-            WorkerState::Running | WorkerState::Wanting => WorkerState::Blocked,
-            WorkerState::Hog => WorkerState::BlockedHog,
-            other => other,
-        };
+        match self.workers.state(id) {
+            WorkerState::Running | WorkerState::Wanting => self.workers.set(id, WorkerState::Blocked),
+            WorkerState::Hog => self.workers.set(id, WorkerState::BlockedHog),
+            _ => {}
+        }
     }
 
     /// A worker wants the GVL back. It may not have released it before, if it lets other threads go first.
     pub(super) fn ready(&mut self, id: Id) {
-        self.states[id] = match self.states[id] {
-            WorkerState::Blocked | WorkerState::Running => WorkerState::Wanting,
-            WorkerState::BlockedHog => WorkerState::Hog,
-            other => other,
-        };
+        match self.workers.state(id) {
+            WorkerState::Blocked | WorkerState::Running => self.workers.set(id, WorkerState::Wanting),
+            WorkerState::BlockedHog => self.workers.set(id, WorkerState::Hog),
+            _ => {}
+        }
     }
 
     /// A worker that wanted the GVL has it.
     pub(super) fn resumed(&mut self, id: Id) {
-        if self.states[id] == WorkerState::Wanting {
-            self.states[id] = WorkerState::Running;
+        if self.workers.state(id) == WorkerState::Wanting {
+            self.workers.set(id, WorkerState::Running);
         }
     }
 
     /// A worker says that it will mostly wait.
     pub(super) fn mark_io_bound(&mut self, id: Id) {
-        self.states[id] = match self.states[id] {
-            WorkerState::Running | WorkerState::Wanting => WorkerState::Hog,
-            WorkerState::Blocked => WorkerState::BlockedHog,
-            other => other,
-        };
+        match self.workers.state(id) {
+            WorkerState::Running | WorkerState::Wanting => self.workers.set(id, WorkerState::Hog),
+            WorkerState::Blocked => self.workers.set(id, WorkerState::BlockedHog),
+            _ => {}
+        }
     }
 
     /// Nothing was admitted for a while although an exchange waits. The worker that holds the GVL is a hog from now on; if none
     /// holds it, as far as the events tell, those that want it are. Returns whether there was one.
     pub(super) fn stall(&mut self) -> bool {
-        let ran = if self.count(WorkerState::Running) > 0 { WorkerState::Running } else { WorkerState::Wanting };
-        let hogs = self.states.iter_mut().filter(|state| **state == ran);
-        hogs.map(|state| *state = WorkerState::Hog).count() > 0
+        let holds = self.workers.count(WorkerState::Running) > 0;
+        let ran = if holds { WorkerState::Running } else { WorkerState::Wanting };
+        let hogs: Vec<Id> = self.workers.list(List::InTheWay).filter(|id| self.workers.state(*id) == ran).collect();
+        hogs.iter().for_each(|id| self.workers.set(*id, WorkerState::Hog));
+        !hogs.is_empty()
     }
 }
 

@@ -186,7 +186,7 @@ struct Plant {
 
 impl Plant {
     fn follow(&mut self, step: Step) {
-        let known = self.admission.states.len();
+        let known = self.admission.workers.numbers();
         match step {
             Step::Arrive => self.waiting += 1,
             Step::Stall if self.waiting > 0 => drop(self.admission.stall()),
@@ -203,7 +203,7 @@ impl Plant {
     }
 
     fn act(&mut self, id: Id, what: u8) {
-        match (self.admission.states[id], what) {
+        match (self.admission.workers.state(id), what) {
             (WorkerState::Looking, _) => self.take_or_rest(id),
             (WorkerState::Called | WorkerState::Idle, _) => self.admission.look(id),
             (WorkerState::Wanting, 0..=2) => self.admission.resumed(id),
@@ -235,7 +235,7 @@ proptest! {
         for step in script {
             plant.follow(step);
             let admission = &mut plant.admission;
-            let count = |admission: &Admission, states: &[WorkerState]| -> usize { states.iter().map(|state| admission.count(*state)).sum() };
+            let count = |admission: &Admission, states: &[WorkerState]| -> usize { states.iter().map(|state| admission.workers.count(*state)).sum() };
             if plant.waiting > 0 {
                 match admission.call() {
                     Call::Hire => plant.hired += 1,
@@ -245,7 +245,7 @@ proptest! {
                 let one_sees_to_it = count(admission, &[WorkerState::Running, WorkerState::Wanting, WorkerState::Called, WorkerState::Looking]) > 0;
                 prop_assert!(one_sees_to_it || plant.hired > 0, "no worker comes: {plant:?}");
             }
-            prop_assert_eq!(plant.admission.idle(), plant.admission.count(WorkerState::Idle));
+            prop_assert_eq!(plant.admission.idle(), plant.admission.workers.list(List::Idle).count());
         }
     }
 
@@ -265,8 +265,8 @@ proptest! {
         }
         plant.waiting += waiting;
         // The workers on their way arrive; they take one, or find that another runs.
-        for id in 0..plant.admission.states.len() {
-            if [WorkerState::Looking, WorkerState::Called].contains(&plant.admission.states[id]) {
+        for id in 0..plant.admission.workers.numbers() {
+            if [WorkerState::Looking, WorkerState::Called].contains(&plant.admission.workers.state(id)) {
                 plant.admission.look(id);
                 plant.take_or_rest(id);
             }
