@@ -67,13 +67,18 @@ impl Admission {
         Tally {
             active: self.count([WorkerState::Running, WorkerState::Wanting, WorkerState::Hog]),
             waiting: self.count([WorkerState::Blocked, WorkerState::BlockedHog]),
-            idle: self.count([WorkerState::Looking, WorkerState::Idle, WorkerState::Called]),
+            idle: self.count([WorkerState::Looking, WorkerState::Idle, WorkerState::Called, WorkerState::Late]),
         }
     }
 
     /// How many run and are in the way of the next.
     fn running(&self) -> usize {
         self.count([WorkerState::Running, WorkerState::Wanting])
+    }
+
+    /// How many will look for what waits without being called: a worker that looks does so once more before it falls asleep.
+    fn on_the_way(&self) -> usize {
+        self.count([WorkerState::Called, WorkerState::Looking])
     }
 
     /// Whether one more may run.
@@ -84,7 +89,7 @@ impl Admission {
     /// Which worker to wake, when an exchange waits. The one that fell asleep last is called first: its memory is the warmest, and
     /// those that are not needed stay asleep until they retire.
     pub(super) fn call(&mut self) -> Call {
-        if self.running() + self.workers.count(WorkerState::Called) >= LIMIT {
+        if self.running() + self.on_the_way() >= LIMIT {
             return Call::NoWorker;
         }
         match self.workers.first(List::Idle) {
@@ -172,12 +177,17 @@ impl Admission {
     }
 
     /// Nothing was admitted for a while although an exchange waits. The worker that holds the GVL is a hog from now on; if none
-    /// holds it, as far as the events tell, those that want it are. Returns whether there was one.
+    /// holds it, as far as the events tell, those that want it are. Returns whether there was one. If none is in the app, those that
+    /// should have come are late, and another may be called.
     pub(super) fn stall(&mut self) -> bool {
         let holds = self.workers.count(WorkerState::Running) > 0;
         let ran = if holds { WorkerState::Running } else { WorkerState::Wanting };
         let hogs: Vec<Id> = self.workers.list(List::InTheWay).filter(|id| self.workers.state(*id) == ran).collect();
         hogs.iter().for_each(|id| self.workers.set(*id, WorkerState::Hog));
+        if hogs.is_empty() {
+            let late: Vec<Id> = self.workers.list(List::OnTheWay).collect();
+            late.iter().for_each(|id| self.workers.set(*id, WorkerState::Late));
+        }
         !hogs.is_empty()
     }
 }

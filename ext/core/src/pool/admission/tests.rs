@@ -71,6 +71,32 @@ fn calls_once_until_the_called_one_looks() {
 }
 
 #[test]
+fn none_is_called_while_one_looks_for_itself() {
+    let (mut admission, ids) = workers(2);
+    admission.look(ids[0]);
+    assert_eq!(admission.call(), Call::NoWorker, "it will find what waits before it falls asleep");
+    admission.rest(ids[0]);
+    assert_eq!(admission.call(), Call::Wake(ids[0]));
+}
+
+/// Between two requests a thread may be in a finalizer of the app's, and not come for long.
+#[test]
+fn another_is_called_for_one_that_does_not_come() {
+    let (mut admission, ids) = workers(3);
+    admission.look(ids[0]);
+    assert!(!admission.stall(), "no hog is found");
+    assert_eq!(admission.call(), Call::Wake(ids[2]));
+    assert!(!admission.stall());
+    assert_eq!(admission.call(), Call::Wake(ids[1]));
+    assert_eq!(admission.tally().idle, 3);
+    admission.look(ids[2]);
+    assert!(admission.admits(), "it has come after all");
+    admission.take(ids[2]);
+    admission.look(ids[1]);
+    assert!(!admission.admits());
+}
+
+#[test]
 fn hires_when_all_are_blocked() {
     let (mut admission, _) = workers(1);
     let only = serve(&mut admission);
@@ -205,7 +231,7 @@ impl Plant {
     fn act(&mut self, id: Id, what: u8) {
         match (self.admission.workers.state(id), what) {
             (WorkerState::Looking, _) => self.take_or_rest(id),
-            (WorkerState::Called | WorkerState::Idle, _) => self.admission.look(id),
+            (WorkerState::Called | WorkerState::Idle | WorkerState::Late, _) => self.admission.look(id),
             (WorkerState::Wanting, 0..=2) => self.admission.resumed(id),
             (WorkerState::Wanting, 3..) => self.admission.mark_io_bound(id),
             (WorkerState::Running | WorkerState::Hog, 0..=1) => self.admission.suspended(id),
@@ -266,7 +292,7 @@ proptest! {
         plant.waiting += waiting;
         // The workers on their way arrive; they take one, or find that another runs.
         for id in 0..plant.admission.workers.numbers() {
-            if [WorkerState::Looking, WorkerState::Called].contains(&plant.admission.workers.state(id)) {
+            if [WorkerState::Looking, WorkerState::Called, WorkerState::Late].contains(&plant.admission.workers.state(id)) {
                 plant.admission.look(id);
                 plant.take_or_rest(id);
             }

@@ -14,6 +14,9 @@ pub(super) enum WorkerState {
     Idle,
     /// Called, and not yet looking.
     Called,
+    /// Called or looking, and not waited for: it has not come for long. The thread may be in a finalizer of the app's, or the GVL in
+    /// other hands.
+    Late,
     /// In the app, holding the GVL.
     Running,
     /// In the app, wanting it back.
@@ -40,7 +43,12 @@ pub(super) enum List {
     Idle,
     /// Those that run or want to, and are in the way of the next; the latest first.
     InTheWay,
+    /// Those that were called or look, and will take what waits; the latest first.
+    OnTheWay,
 }
+
+/// How many lists there are.
+const LISTS: usize = List::OnTheWay as usize + 1;
 
 impl WorkerState {
     /// The list that a worker is on while it does this.
@@ -48,6 +56,7 @@ impl WorkerState {
         match self {
             Self::Idle => Some(List::Idle),
             Self::Running | Self::Wanting => Some(List::InTheWay),
+            Self::Called | Self::Looking => Some(List::OnTheWay),
             _ => None,
         }
     }
@@ -60,7 +69,7 @@ pub(super) struct Workers {
     /// How many workers are in each state.
     counts: [usize; STATES],
     /// The first of each list.
-    first: [Option<Id>; 2],
+    first: [Option<Id>; LISTS],
     /// The numbers that are free, the lowest first: what is kept for each number stays as short as it can.
     gone: BinaryHeap<Reverse<Id>>,
 }
@@ -173,6 +182,7 @@ mod tests {
         WorkerState::Looking,
         WorkerState::Idle,
         WorkerState::Called,
+        WorkerState::Late,
         WorkerState::Running,
         WorkerState::Wanting,
         WorkerState::Blocked,
@@ -184,7 +194,7 @@ mod tests {
     #[derive(Default)]
     struct Plain {
         states: Vec<WorkerState>,
-        lists: [Vec<Id>; 2],
+        lists: [Vec<Id>; LISTS],
     }
 
     impl Plain {
@@ -216,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_and_lists_are_what_a_walk_through_all_would_find(steps in prop::collection::vec((0..4u8, 0..9usize, 0..8usize), 0..200)) {
+        fn counts_and_lists_are_what_a_walk_through_all_would_find(steps in prop::collection::vec((0..4u8, 0..9usize, 0..STATES - 1), 0..200)) {
             let (mut workers, mut plain) = (Workers::default(), Plain::default());
             for (step, id, state) in steps {
                 let known = id < plain.states.len() && plain.states[id] != WorkerState::Gone;
@@ -236,8 +246,9 @@ mod tests {
                     let counted = plain.states.iter().filter(|other| **other == state).count();
                     prop_assert_eq!(workers.count(state), counted);
                 }
-                prop_assert_eq!(workers.list(List::Idle).collect::<Vec<_>>(), &plain.lists[0][..]);
-                prop_assert_eq!(workers.list(List::InTheWay).collect::<Vec<_>>(), &plain.lists[1][..]);
+                for list in [List::Idle, List::InTheWay, List::OnTheWay] {
+                    prop_assert_eq!(workers.list(list).collect::<Vec<_>>(), &plain.lists[list as usize][..]);
+                }
                 prop_assert_eq!(workers.len(), plain.states.iter().filter(|state| **state != WorkerState::Gone).count());
             }
         }
