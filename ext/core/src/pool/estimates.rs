@@ -52,6 +52,7 @@ impl Estimates {
 
     /// A request wants the GVL back after `pause`.
     pub(super) fn pause_ended(&mut self, pause: Duration) {
+        self.last_pause = None;
         let brief = f64::from(u8::from(pause < BRIEF));
         self.brief_part += WEIGHT * (brief - self.brief_part);
     }
@@ -61,10 +62,23 @@ impl Estimates {
         self.brief_part > 0.5
     }
 
+    /// Since when a request has released the GVL that will most likely want it back at once, and for how much longer that is likely.
+    pub(super) fn brief_pause(&self, now: impl Fn() -> Instant) -> Option<(Instant, Duration)> {
+        let since = self.last_pause.filter(|_| self.pauses_are_brief())?;
+        let left = BRIEF.checked_sub(now().saturating_duration_since(since)).filter(|left| !left.is_zero())?;
+        Some((since, left))
+    }
+
     /// How much longer it is likely that the request that has released the GVL wants it back at once.
     pub(super) fn left_of_pause(&self, now: impl Fn() -> Instant) -> Option<Duration> {
-        let since = self.last_pause.filter(|_| self.pauses_are_brief())?;
-        BRIEF.checked_sub(now().saturating_duration_since(since)).filter(|left| !left.is_zero())
+        self.brief_pause(now).map(|(_, left)| left)
+    }
+
+    /// The pause that began at `since` is not brief.
+    pub(super) fn pause_lasts(&mut self, since: Instant) {
+        if self.last_pause == Some(since) {
+            self.last_pause = None;
+        }
     }
 
     // ===== time with the GVL =====

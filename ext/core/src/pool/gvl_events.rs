@@ -47,7 +47,7 @@ impl GvlEvents {
     pub fn ready(&self, now: impl FnOnce() -> Instant) {
         if let Some(mut state) = self.in_exchange() {
             if let Some(pause) = state.roster.gvl_times(self.worker).ready(now()) {
-                state.estimates.pause_ended(pause);
+                state.pause_ended(pause);
             }
             state.roster.admission.ready(self.worker);
             // No worker comes while this one runs; from here the stall guard sees to it that it does not run for too long.

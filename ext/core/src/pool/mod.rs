@@ -22,6 +22,7 @@
 //! | [`worker`] | looks, sleeps, answers, leaves |
 //! | [`gvl_events`] | hears from Ruby when a worker releases the GVL and has it again |
 //! | [`timers`] | the stall guard, and the end of `queue_timeout` |
+//! | [`pause_watch`] | has no worker called for a pause of the app that is over at once |
 //! | [`published`] | tells the siblings of a cluster whether there is room |
 //! | [`request_timeout`] | the end of `request_timeout`: requests that the app has had for too long |
 //! | [`out_of_band`] | waits until nothing is to be done, for the app's work between requests |
@@ -36,6 +37,7 @@ pub(crate) mod gvl_events;
 pub(crate) mod gvl_times;
 pub(crate) mod hiring;
 pub(crate) mod out_of_band;
+pub(crate) mod pause_watch;
 pub(crate) mod published;
 pub(crate) mod queue;
 pub(crate) mod report;
@@ -62,6 +64,7 @@ use self::{
     gvl_times::GvlTimes,
     hiring::Hiring,
     out_of_band::OutOfBand,
+    pause_watch::PauseWatch,
     queue::Queue,
     request_timeout::RequestTimeout,
     roster::Roster,
@@ -109,6 +112,7 @@ struct PoolState {
     estimates: Estimates,
     request_timeout: RequestTimeout,
     out_of_band: OutOfBand,
+    pause_watch: PauseWatch,
     end: End,
     /// Whether the stall guard runs, or is about to.
     stall_guard_on: bool,
@@ -168,6 +172,7 @@ impl DispatchQueue {
             estimates: Estimates::default(),
             request_timeout: RequestTimeout::default(),
             out_of_band: OutOfBand::default(),
+            pause_watch: PauseWatch::default(),
             end: End::NotInSight,
             stall_guard_on: false,
             expiry_timer_on: false,
@@ -288,7 +293,7 @@ impl DispatchQueue {
 
     /// The same, but for the creating: whether one more worker is wanted, and may be.
     fn call_or_want(&self, state: &mut PoolState) -> bool {
-        if state.out_of_band.is_working() {
+        if state.out_of_band.is_working() || state.waits_out_pause() {
             return false;
         }
         match state.roster.admission.call() {

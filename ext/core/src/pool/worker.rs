@@ -196,8 +196,9 @@ impl Worker {
         }
     }
 
-    /// How the worker may sleep now. If it is called while a request has released the GVL that will most likely want it back
-    /// at once, it waits for that without the GVL: often there is nothing for it then, and the GVL stays where it is.
+    /// How the worker may sleep now. While a request has released the GVL that will most likely want it back at once, the worker
+    /// sleeps on, or waits the moment out where there is no timer for that: often there is nothing for it then, and the GVL stays
+    /// where it is.
     fn prepare_sleep(&self, now: impl Fn() -> Instant) -> Sleep {
         let mut state = self.queue.lock();
         if state.is_closed() {
@@ -208,13 +209,12 @@ impl Worker {
             state.wake_when_idle();
             return Sleep::Long(state.roster.idle_thread_timeout());
         }
-        match state.estimates.left_of_pause(now) {
-            Some(left) => {
-                state.roster.admission.come(self.id);
-                Sleep::Short(left)
-            }
-            None => Sleep::No,
+        state.roster.admission.rest(self.id);
+        if state.waits_out_pause() {
+            return Sleep::Long(state.roster.idle_thread_timeout());
         }
+        state.roster.admission.come(self.id);
+        state.estimates.left_of_pause(now).map_or(Sleep::No, Sleep::Short)
     }
 
     /// Wakes this worker from any wait, for something that is not the queue's.

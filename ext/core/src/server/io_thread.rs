@@ -195,7 +195,11 @@ impl IoThread {
 async fn run_timers(shared: Arc<Shared>) {
     let services = &shared.services;
     let report = |stuck: Overdue| services.warnings.stuck(stuck.method.as_str(), &stuck.path, stuck.held);
-    tokio::join!(services.queue.run_timers(report), shared.bounds.memory.run(trim_memory));
+    tokio::join!(
+        services.queue.run_timers(report),
+        services.queue.watch_pauses(),
+        shared.bounds.memory.run(trim_memory)
+    );
 }
 
 /// Tells the operator at once where bodies cannot be spooled.

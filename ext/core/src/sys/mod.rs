@@ -11,6 +11,8 @@ pub(crate) mod process;
 pub(crate) mod shared_memory;
 mod signal;
 mod socket;
+#[cfg(target_os = "linux")]
+pub(crate) mod timer;
 pub(crate) mod usage;
 
 use std::{

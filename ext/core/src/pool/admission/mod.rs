@@ -86,10 +86,15 @@ impl Admission {
         self.running() < LIMIT
     }
 
+    /// Whether a worker would be called for an exchange that waits.
+    pub(super) fn calls(&self) -> bool {
+        self.running() + self.on_the_way() < LIMIT
+    }
+
     /// Which worker to wake, when an exchange waits. The one that fell asleep last is called first: its memory is the warmest, and
     /// those that are not needed stay asleep until they retire.
     pub(super) fn call(&mut self) -> Call {
-        if self.running() + self.on_the_way() >= LIMIT {
+        if !self.calls() {
             return Call::NoWorker;
         }
         match self.workers.first(List::Idle) {

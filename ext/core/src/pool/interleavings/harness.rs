@@ -11,14 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::pool::{Demand, DispatchQueue, Next, Rejected, Woken, Worker, estimates::BRIEF, tests::exchange};
+use crate::pool::{
+    Demand, DispatchQueue, Next, Rejected, Woken, Worker, estimates::BRIEF, pause_watch::Alarm, tests::exchange,
+};
 use crate::{
     exchange::{Answer, Awaited},
     http::response::Response,
     stats::{SharedStats, Shed},
     sync::{
         self, Parker, Unparker,
-        interleave::{Clock, point, quiet, spawn, spawn_when_quiet},
+        interleave::{Clock, point, quiet, spawn, spawn_when_quiet, until},
     },
 };
 
@@ -40,6 +42,23 @@ pub(super) struct Harness {
     refused: Mutex<Vec<String>>,
     /// Workers in the app beside which no other may run.
     running: AtomicUsize,
+    /// The timer of pauses.
+    timer: Timer,
+    over: Arc<AtomicBool>,
+}
+
+/// Goes off at any time after it was started, or not at all where it is stopped before that. Says whether it is set.
+#[derive(Clone, Debug, Default)]
+struct Timer(Arc<AtomicBool>);
+
+impl Alarm for Timer {
+    fn start(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    fn stop(&self) {
+        self.0.store(false, SeqCst);
+    }
 }
 
 /// What became of an exchange.
@@ -84,6 +103,8 @@ impl Harness {
             awaited: Mutex::default(),
             refused: Mutex::default(),
             running: AtomicUsize::new(0),
+            timer: Timer::default(),
+            over: Arc::default(),
         })
     }
 
@@ -94,6 +115,23 @@ impl Harness {
     /// The app releases the GVL for moments only, as far as is known.
     pub(super) fn pauses_briefly(&self) {
         (0..99).for_each(|_| self.queue.lock().estimates.pause_ended(Duration::ZERO));
+    }
+
+    /// The same, and the I/O thread has a timer for that.
+    pub(super) fn watches_pauses(self: &Arc<Self>) {
+        self.pauses_briefly();
+        self.queue.set_alarm(Some(Box::new(self.timer.clone())));
+        let harness = self.clone();
+        spawn("timer", move || {
+            while !harness.over.load(SeqCst) {
+                let (timer, over) = (harness.timer.clone(), harness.over.clone());
+                until("the timer is set", move || timer.0.load(SeqCst) || over.load(SeqCst));
+                if harness.timer.0.swap(false, SeqCst) {
+                    point("goes off");
+                    harness.queue.pause_lasts();
+                }
+            }
+        });
     }
 
     /// The time, as a thread in a short wait sees it: it goes on with each look.
@@ -185,6 +223,7 @@ impl Harness {
         spawn_when_quiet("end", move || {
             harness.pass_ticks(ticks);
             expect(&harness);
+            harness.over.store(true, SeqCst);
             harness.queue.close();
         });
     }

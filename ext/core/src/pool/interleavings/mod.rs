@@ -16,6 +16,7 @@
 //! | `end_by` | it sets the end under one hold of the lock and empties the queue under another; what fits is laid back under another |
 //! | `guard_against_stalls` | `stall_guard_on` stays set |
 //! | `Admission` | `retire` lets a called worker go, or the last; `resume` makes a hog of a blocked worker |
+//! | `PauseWatch` | a pause that has ended leaves the timer's set-up behind; `pause_lasts` calls none |
 //! | `Parker` | a wake-up that counts only if the parker waits already |
 
 pub(crate) mod harness;
@@ -266,6 +267,63 @@ fn nothing_is_left_behind_by_workers_in_a_short_wait() {
             assert_eq!(harness.taken(), ["/1", "/2"]);
             harness.owes_nothing();
         });
+    });
+}
+
+/// No worker is called while a pause may be over at once; the timer may go off late, early and for nothing.
+#[test]
+fn nothing_is_left_behind_while_the_timer_watches_a_pause() {
+    explore(EXPLORER, || {
+        let harness = Harness::new(9, None, 2);
+        harness.watches_pauses();
+        harness.submits("submitter", &["/1", "/2"]);
+        harness.works("first worker", WAITS);
+        harness.works("second worker", WAITS);
+        harness.at_rest(|harness| harness.has_served(&["/1", "/2"], 2));
+    });
+    explore(FEWER, || {
+        let harness = Harness::new(9, None, 2);
+        harness.watches_pauses();
+        harness.submits("submitter", &["/1", "/2", "/3"]);
+        harness.works("worker", WAITS);
+        harness.hires(WAITS, 0);
+        harness.at_rest(|harness| {
+            assert_eq!(harness.taken(), ["/1", "/2", "/3"]);
+            harness.owes_nothing();
+        });
+    });
+}
+
+/// The pause goes on until the next exchange was taken, so that only the timer can let that in.
+#[test]
+fn a_pause_that_lasts_lets_the_next_in() {
+    let app: App = |harness, worker, path| {
+        if path == "/1" {
+            let other = harness.clone();
+            harness.blocks(worker, || until("waits for long", move || other.has_taken("/2")));
+        }
+    };
+    explore(EXPLORER, move || {
+        let harness = Harness::new(9, None, 2);
+        harness.watches_pauses();
+        harness.submits("submitter", &["/1", "/2"]);
+        harness.works("first worker", app);
+        harness.works("second worker", app);
+        harness.at_rest(|harness| harness.has_served(&["/1", "/2"], 2));
+    });
+}
+
+#[test]
+fn the_timer_may_end_while_it_watches_a_pause() {
+    explore(FEWER, || {
+        let harness = Harness::new(9, None, 2);
+        harness.watches_pauses();
+        harness.submits("submitter", &["/1", "/2"]);
+        harness.works("first worker", WAITS);
+        harness.works("second worker", WAITS);
+        let queue = harness.queue.clone();
+        spawn("end of the runtime", move || queue.set_alarm(None));
+        harness.at_rest(|harness| harness.has_served(&["/1", "/2"], 2));
     });
 }
 
