@@ -83,6 +83,7 @@ module Tidegate
   autoload :SystemdTurns, "tidegate/cluster/systemd_turns"
   autoload :TemporaryDirectory, "tidegate/command/temporary_directory"
   autoload :ThreadLimit, "tidegate/pool/thread_limit"
+  autoload :ThreadStack, "tidegate/pool/thread_stack"
   autoload :WorkerCount, "tidegate/configuration/worker_count"
   autoload :WorkerEnd, "tidegate/cluster/worker_end"
   autoload :WorkerHandle, "tidegate/cluster/worker_handle"

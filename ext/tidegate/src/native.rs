@@ -39,6 +39,11 @@ fn gvl_wait() -> f64 {
     gvl::events::waited().as_secs_f64() * 1e3
 }
 
+/// The garbage collector is to count so many bytes more as allocated since its last run, or fewer.
+fn adjust_memory_usage(ruby: &Ruby, bytes: isize) {
+    ruby.gc_adjust_memory_usage(bytes);
+}
+
 /// Makes this process the parent of orphans below it. Returns false where the system has no such thing.
 fn adopt_orphans() -> bool {
     tidegate_core::adopt_orphans().is_ok()
@@ -49,6 +54,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("certificates", function!(certificates, 1))?;
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
+    native.define_singleton_method("adjust_memory_usage", function!(adjust_memory_usage, 1))?;
     native.define_singleton_method("adopt_orphans", function!(adopt_orphans, 0))?;
     native.define_singleton_method("hold_signals", function!(hold_signals, 0))?;
     native.define_singleton_method("release_signals", function!(release_signals, 0))?;

@@ -143,9 +143,11 @@ module Tidegate
     def pause(failures) = [PAUSES.begin * (2**(failures - 1)), PAUSES.end].min
 
     def thread(name)
-      Thread.new do
-        Thread.current.name = name
-        yield
+      ThreadStack.uncounted do
+        Thread.new do
+          Thread.current.name = name
+          yield
+        end
       end
     end
 
