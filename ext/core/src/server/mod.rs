@@ -75,7 +75,7 @@ use crate::{
     pool::{DispatchQueue, time_slice::TimeSlicer},
     stats::SharedStats,
     sync::{latch::latch, now},
-    sys::process::Watchdog,
+    sys::{self, process::Watchdog},
     tls::{Tls, tickets::KeyStore, unix_now},
 };
 
@@ -321,6 +321,7 @@ impl Server {
         let (triggers, stopping, closing) = StopTriggers::new();
         // The app is loaded, and has opened what it keeps open.
         let room = descriptors::room_for_connections(self.queue.max_threads());
+        sys::futex::make_room(self.queue.max_threads());
         let (member, control) = self.member.unzip();
         let hand_over = self.config.cluster.hand_over;
         let openings = self.bound.iter().map(Bound::opening).collect();

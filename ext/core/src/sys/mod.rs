@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod cpu_clock;
 pub(crate) mod family;
 pub(crate) mod file;
+pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod shared_memory;
