@@ -104,3 +104,100 @@ impl Drop for End<'_> {
         self.0.set_alarm(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Next, tests::exchange};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        time::Duration,
+    };
+
+    /// Counts its starts, less its stops.
+    #[derive(Clone, Debug, Default)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl Alarm for Counting {
+        fn start(&self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+
+        fn stop(&self) {
+            self.0.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// An app whose pauses are brief, one exchange in it and one that waits; a worker sleeps.
+    fn queue() -> (Arc<DispatchQueue>, crate::pool::Worker, Vec<crate::exchange::Awaited>) {
+        let queue = DispatchQueue::new(9, None, 2, crate::stats::SharedStats::default());
+        (0..99).for_each(|_| queue.lock().estimates.pause_ended(Duration::ZERO));
+        let [running, sleeping] = [queue.register(), queue.register()];
+        let awaited = ["/1", "/2"].map(|path| {
+            let (exchange, awaited) = exchange(path);
+            queue.submit(exchange).unwrap();
+            awaited
+        });
+        assert!(matches!(running.look(), Next::Exchange(_)));
+        queue.lock().roster.admission.rest(sleeping.number());
+        // It stays registered.
+        std::mem::forget(sleeping);
+        (queue, running, awaited.into())
+    }
+
+    fn calls(queue: &DispatchQueue) -> usize {
+        let idle = queue.lock().roster.admission.idle();
+        1 - idle
+    }
+
+    #[test]
+    fn no_worker_is_called_for_a_pause_that_is_over_at_once() {
+        let ((queue, worker, _awaited), alarm) = (queue(), Counting::default());
+        queue.set_alarm(Some(Box::new(alarm.clone())));
+        // Later than any machine takes for this, so that the pause is brief all the time.
+        let (events, now) = (worker.gvl_events(), || Instant::now() + Duration::from_secs(3600));
+        for _ in 0..3 {
+            events.suspended(now);
+            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 1));
+            let (another, _) = exchange("/another");
+            queue.submit(another).unwrap();
+            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 1), "it is set once for a pause");
+            events.ready(now);
+            events.resumed(now);
+            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 0));
+        }
+        queue.pause_lasts();
+        assert_eq!(calls(&queue), 0, "it went off although it was stopped");
+        events.suspended(now);
+        queue.pause_lasts();
+        assert_eq!(calls(&queue), 1, "the pause lasts");
+    }
+
+    #[test]
+    fn a_worker_is_called_at_once_where_there_is_no_timer() {
+        let (queue, worker, _awaited) = queue();
+        worker.gvl_events().suspended(Instant::now);
+        assert_eq!(calls(&queue), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_worker_is_called_when_the_timer_goes_off_and_when_it_ends() {
+        let (queue, worker, _awaited) = queue();
+        let watched = queue.clone();
+        let watching = tokio::spawn(async move { watched.watch_pauses().await });
+        while queue.lock().pause_watch.alarm.is_none() {
+            tokio::task::yield_now().await;
+        }
+        worker.gvl_events().suspended(Instant::now);
+        while calls(&queue) == 0 {
+            tokio::task::yield_now().await;
+        }
+        watching.abort();
+        assert!(watching.await.unwrap_err().is_cancelled());
+        assert!(queue.lock().pause_watch.alarm.is_none());
+    }
+}
