@@ -273,7 +273,7 @@ fn nothing_is_left_behind_by_workers_in_a_short_wait() {
 /// No worker is called while a pause may be over at once; the timer may go off late, early and for nothing.
 #[test]
 fn nothing_is_left_behind_while_the_timer_watches_a_pause() {
-    explore(EXPLORER, || {
+    explore(FEWER, || {
         let harness = Harness::new(9, None, 2);
         harness.watches_pauses();
         harness.submits("submitter", &["/1", "/2"]);
@@ -284,11 +284,11 @@ fn nothing_is_left_behind_while_the_timer_watches_a_pause() {
     explore(FEWER, || {
         let harness = Harness::new(9, None, 2);
         harness.watches_pauses();
-        harness.submits("submitter", &["/1", "/2", "/3"]);
+        harness.submits("submitter", &["/1", "/2"]);
         harness.works("worker", WAITS);
         harness.hires(WAITS, 0);
         harness.at_rest(|harness| {
-            assert_eq!(harness.taken(), ["/1", "/2", "/3"]);
+            assert_eq!(harness.taken(), ["/1", "/2"]);
             harness.owes_nothing();
         });
     });
