@@ -14,9 +14,6 @@ module Tidegate
       extra_runtime_dependencies: ["a restart runs the whole command again, in a new process image", [[]]],
       wait_for_less_busy_worker: ["a worker without room passes connections on to one that is idle", []],
       nakayoshi_fork: ["the heap is made ready before the first fork", [false]],
-      max_fast_inline: ["a connection is kept for as many requests as its client sends", [Float::INFINITY]],
-      max_keep_alive: ["a connection is kept for as many requests as its client sends, and holds no thread between them",
-                       [nil, Float::INFINITY]],
       max_io_threads: ["a request that waits does not count as one that runs", [0]],
       drain_on_shutdown: ["the accept queue is always emptied", [true]],
       raise_exception_on_sigterm: ["SIGTERM always ends with 0", [false]],
@@ -113,6 +110,16 @@ module Tidegate
     # All methods, unless a list is given.
     def supported_http_methods(methods)
       @layer.delete(:supported_http_methods)
+    # Puma takes a Float, of which Float::INFINITY is none, and with 0 closes every connection.
+    def max_keep_alive(requests)
+      super(requests == Float::INFINITY ? nil : whole(requests)) unless requests.nil?
+    end
+
+    # Puma's older name for `max_keep_alive`, which comes first.
+    def max_fast_inline(requests)
+      max_keep_alive(requests) unless @layer.key?(:max_keep_alive)
+    end
+
       super unless methods == :any
     end
 
@@ -222,6 +229,9 @@ module Tidegate
     end
 
     private
+    # A number of requests, of which Puma takes any form.
+    def whole(number) = (float = Float(number, exception: false)) && float.finite? ? [float.ceil, 1].max : number
+
 
     def ignore(name, reason) = @warnings << "#{here}: #{name} does nothing here: #{reason}"
 

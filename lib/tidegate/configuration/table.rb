@@ -130,6 +130,7 @@ module Tidegate
         option(:max_connections, :COUNT_OR_AUTO, :auto,
                "open connections; beyond, the longest silent one gives way; auto: as ulimit -n allows", native: true),
         option(:buffer_limit, :BYTES_OR_NONE, 64 * 1024 * 1024,
+        option(:max_keep_alive, :COUNT_OR_NONE, nil, "requests that a connection serves; the response to the last closes it", native: true),
                "bytes of all request and response bodies in memory; what is beyond goes to files", shown: "64M", native: true),
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413",
                native: true),

@@ -112,7 +112,7 @@ pub(crate) fn take_over<S: Socket>(
     open: OpenConnection,
     (traits, read_ahead): (Traits, &[u8]),
 ) -> impl Future<Output = ()> + Send + use<S> {
-    let state = ConnectionState::taken_over(now(), traits.fresh, !read_ahead.is_empty());
+    let state = ConnectionState::taken_over(now(), traits.requests, traits.fresh, !read_ahead.is_empty());
     let one_shot = traits.one_shot || traits.fresh && shared.phase().is_stopping();
     let (mut socket, service) = begin(socket, peer, shared, state, one_shot, traits.fresh);
     socket.taken_over(traits, read_ahead);
@@ -158,7 +158,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 match rest(&mut socket, &service, evictable).await {
                     Ok(()) => {
                         if let Some(sibling) = socket.better_place_at_rest()
-                            && socket.hand_over(Some(sibling), service.is_one_shot())
+                            && socket.hand_over(Some(sibling), service.traits())
                         {
                             break (Ending::HandedOver, Bytes::new());
                         }
@@ -169,7 +169,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
             }
             Ending::Elsewhere(sibling) => {
                 socket.inbound_mut().put_back(unread);
-                if socket.hand_over(Some(sibling), service.is_one_shot()) {
+                if socket.hand_over(Some(sibling), service.traits()) {
                     break (Ending::HandedOver, Bytes::new());
                 }
             }
@@ -321,7 +321,7 @@ async fn rest<S: Socket>(
         if phase.is_forced() {
             return Err(Ending::Dismissed);
         }
-        if phase.hands_over() && socket.hand_over(None, service.is_one_shot()) {
+        if phase.hands_over() && socket.hand_over(None, service.traits()) {
             return Err(Ending::HandedOver);
         }
         let due = state.due(&shared.settings.timeouts, phase);
