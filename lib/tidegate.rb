@@ -82,6 +82,7 @@ module Tidegate
   autoload :SystemdTurns, "tidegate/cluster/systemd_turns"
   autoload :TemporaryDirectory, "tidegate/command/temporary_directory"
   autoload :ThreadLimit, "tidegate/pool/thread_limit"
+  autoload :TemporarySocket, "tidegate/command/temporary_socket"
   autoload :WorkerCount, "tidegate/configuration/worker_count"
   autoload :WorkerEnd, "tidegate/cluster/worker_end"
   autoload :WorkerHandle, "tidegate/cluster/worker_handle"

@@ -108,7 +108,10 @@ module Tidegate
     # @param slot [Integer]
     # @param control [Integer] the socket's descriptor, of which the server makes one of its own
     # @api private
-    def join_cluster(cluster, slot, control) = @native.join_cluster(cluster, slot, control)
+    def join_cluster(cluster, slot, control)
+      @in_cluster = true # where the master knows when all workers are idle
+      @native.join_cluster(cluster, slot, control)
+    end
 
     # Waits until the master has asked more than +seen+ times to open the log files anew.
     #
@@ -163,6 +166,7 @@ module Tidegate
       self
     end
 
+      watch_for_idleness unless @in_cluster
     # Begins to stop, and returns at once. With +drain+ everything new is served for the drain delay first.
     # To call it twice changes nothing; to call it without +drain+ after a call with it ends the delay.
     #
@@ -303,6 +307,16 @@ module Tidegate
     rescue StandardError
       @pool.kill
       raise
+    def watch_for_idleness
+      seconds = @configuration.idle_timeout or return
+
+      figures = lambda do
+        stats = self.stats
+        { requests: stats[:requests], busy: stats.values_at(:in_flight, :queued, :hijacked).sum }
+      end
+      IdleStop.new(seconds, @log, &figures).start(self)
+    end
+
     end
 
     def native

@@ -120,7 +120,6 @@ RSpec.describe Tidegate::PumaDSL do
     expect(configuration).to have_attributes(rack_url_scheme: "https", remote_address: "127.0.0.1", enable_keep_alives: false,
                                              fiber_per_request: true, shutdown_timeout: 7.0)
     expect(configuration.supported_http_methods).to include("GET", "PROPFIND")
-    expect(configuration.warnings.last).to end_with("idle_timeout does nothing here: a server with workers does not stop by itself")
     undone = resolve("supported_http_methods ['GET']\nsupported_http_methods :any\nset_remote_address 'x'\nset_remote_address :socket")
     expect([undone.supported_http_methods, undone.remote_address]).to eq([[], nil])
   it "keeps a connection for as many requests as Puma, whatever it is called" do

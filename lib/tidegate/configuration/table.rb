@@ -198,7 +198,7 @@ module Tidegate
       ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
-        option(:idle_timeout, :TIMEOUT, nil, "seconds without a request after which a server without workers stops"),
+        option(:idle_timeout, :TIMEOUT, nil, "seconds without a request, of all workers, after which the server stops"),
         option(:puma_compat, :SWITCH, false, "define Puma for gems that ask Puma.stats or are its plugins, where there is no Puma"),
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:restart_command, :TEXT, nil, "command for a restart (USR2)", short: "-R", long: "--restart-cmd",
