@@ -36,7 +36,7 @@ RSpec.describe Tidegate::Server do
       http2: true, http2_max_concurrent_streams: 100, http2_max_pending_resets: 20, http2_max_error_resets: 1024, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false,
-      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, trusted_proxies: [], forwarded_headers: [], strip_forwarded: false, liveness_timeout: 60.0,
+      log_requests: false, log_format: :combined, drain_until_quiet: false, drain_fail_paths: [], probe_paths: false, trusted_proxies: [], forwarded_headers: [], strip_forwarded: false, remote_address: nil, liveness_timeout: 60.0,
       termination_log: nil, admin_token: nil, admin_hosts: [], platform: :plain, spool_directory: "/tmp",
       hand_over: true, request_timeout: nil, worker_shutdown_timeout: 30.0, inherit: []
     )

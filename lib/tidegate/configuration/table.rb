@@ -104,7 +104,8 @@ module Tidegate
         option(:supported_http_methods, :HTTP_METHOD, [], "method that the app is called with; others are answered with 501; repeatable",
                many: true, shown: "any"),
         option(:rack_url_scheme, :SCHEME, nil, "scheme that the app is told, http or https", shown: "the connection's"),
-        option(:remote_address, :TEXT, nil, "address that the app is told for every client", shown: "the client's"),
+        option(:remote_address, :TEXT, nil, "address that the app is told for every client, and the log has", shown: "the client's",
+               native: true),
         option(:enable_keep_alives, :SWITCH, true, "keep a connection of HTTP/1 after the app's response"),
         option(:fiber_per_request, :SWITCH, false, "call the app in a new Fiber each time, with an empty Thread.current[]",
                usual: %w[PUMA_FIBER_PER_REQUEST])

@@ -129,6 +129,10 @@ fn begin<S: Socket>(
 ) -> (TrackedSocket<S>, Service) {
     // What a proxy has said of the connection would not go with its socket.
     let siblings = shared.services.siblings.clone().filter(|_| peer.proxy.is_none());
+    let peer = match &shared.settings.forwarding.remote_address {
+        Some(address) => peer.known_as(address),
+        None => peer,
+    };
     let state = Arc::new(state);
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;

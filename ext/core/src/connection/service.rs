@@ -188,9 +188,12 @@ impl Service {
             if forwarding.strip_forwarded {
                 forwarded::strip(&mut head.headers, forwarding);
             }
-        } else if let Ok(told) = forwarded::read(&head.headers, forwarding)
+        } else if let Ok(mut told) = forwarded::read(&head.headers, forwarding)
             && told != Forwarded::default()
         {
+            if forwarding.remote_address.is_some() {
+                told.client = None;
+            }
             service.peer = Arc::new(self.peer.told_of(told));
         }
         service
