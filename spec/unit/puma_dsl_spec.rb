@@ -115,20 +115,29 @@ RSpec.describe Tidegate::PumaDSL do
       clean_thread_locals
       force_shutdown_after 7
       idle_timeout 60
-      workers 2
     RUBY
     expect(configuration).to have_attributes(rack_url_scheme: "https", remote_address: "127.0.0.1", enable_keep_alives: false,
                                              fiber_per_request: true, shutdown_timeout: 7.0)
     expect(configuration.supported_http_methods).to include("GET", "PROPFIND")
     undone = resolve("supported_http_methods ['GET']\nsupported_http_methods :any\nset_remote_address 'x'\nset_remote_address :socket")
     expect([undone.supported_http_methods, undone.remote_address]).to eq([[], nil])
+  end
+
+  it "takes the formatter and the logger of the app, as they are" do
+    configuration = resolve("log_formatter { |line| line.upcase }\ncustom_logger $stdout")
+    expect(configuration.log_formatter.call("x")).to eq("X")
+    expect(configuration.custom_logger).to be($stdout)
+    expect($stdout).not_to be_frozen
+    undone = resolve("log_formatter { 1 }\nlog_formatter\ncustom_logger $stdout\ncustom_logger nil")
+    expect([undone.log_formatter, undone.custom_logger]).to eq([nil, nil])
+    expect { resolve("custom_logger 3.5") }.to raise_error(Tidegate::ConfigurationError, /custom_logger cannot be 3.5: it must be an object with the method write or <</)
+  end
+
   it "keeps a connection for as many requests as Puma, whatever it is called" do
     limits = { "max_keep_alive 20" => 20, "max_keep_alive 2.5" => 3, "max_keep_alive 0" => 1, "max_fast_inline 7" => 7,
                "max_keep_alive 20\nmax_fast_inline 7" => 20, "max_keep_alive Float::INFINITY" => nil, "max_keep_alive nil" => nil }
     expect(limits.keys.to_h { |text| [text, resolve(text).max_keep_alive] }).to eq(limits)
     expect { resolve("max_keep_alive 'often'") }.to raise_error(Tidegate::ConfigurationError, /puma\.rb:1: max_keep_alive cannot be "often"/)
-  end
-
   end
 
   it "has what the file has said in @options, and what others have in @config.options" do

@@ -17,10 +17,7 @@ module Tidegate
       max_io_threads: ["a request that waits does not count as one that runs", [0]],
       drain_on_shutdown: ["the accept queue is always emptied", [true]],
       raise_exception_on_sigterm: ["SIGTERM always ends with 0", [false]],
-      mutate_stdout_and_stderr_to_sync_on_write: ["lines are written at once", [true]],
-      custom_logger: ["native threads write the lines, to the standard output and error; log_format \"json\" is for machines, and " \
-                      "Rack::CommonLogger in config.ru logs requests to a logger", [nil]],
-      log_formatter: ["native threads write the lines; log_format \"json\" has time, level and event in each", [nil]]
+      mutate_stdout_and_stderr_to_sync_on_write: ["lines are written at once", [true]]
     }.freeze
 
     # Puma's own plugins.
@@ -110,6 +107,9 @@ module Tidegate
     # All methods, unless a list is given.
     def supported_http_methods(methods)
       @layer.delete(:supported_http_methods)
+      super unless methods == :any
+    end
+
     # Puma takes a Float, of which Float::INFINITY is none, and with 0 closes every connection.
     def max_keep_alive(requests)
       super(requests == Float::INFINITY ? nil : whole(requests)) unless requests.nil?
@@ -120,8 +120,11 @@ module Tidegate
       max_keep_alive(requests) unless @layer.key?(:max_keep_alive)
     end
 
-      super unless methods == :any
-    end
+    # Puma takes nil for none.
+    def custom_logger(logger) = logger.nil? ? @layer.delete(:custom_logger) : super
+
+    # Puma's without a block is none.
+    def log_formatter(&block) = block ? super : @layer.delete(:log_formatter)
 
     # Puma's default is that of the connection.
     def rack_url_scheme(scheme = nil) = scheme ? super : @layer.delete(:rack_url_scheme)
@@ -229,11 +232,11 @@ module Tidegate
     end
 
     private
-    # A number of requests, of which Puma takes any form.
-    def whole(number) = (float = Float(number, exception: false)) && float.finite? ? [float.ceil, 1].max : number
-
 
     def ignore(name, reason) = @warnings << "#{here}: #{name} does nothing here: #{reason}"
+
+    # A number of requests, of which Puma takes any form.
+    def whole(number) = (float = Float(number, exception: false)) && float.finite? ? [float.ceil, 1].max : number
 
     def leave_out(name, reason)
       @left_out << name
