@@ -84,6 +84,7 @@ RSpec.describe "what is written for Puma", :processes do
     server.wait_for_line(/^tidegate: no request for 0\.2 s \(idle_timeout\): the server stops$/)
     expect(server.exit_status).to eq(0)
     expect(server.output.scan("no request for").size).to eq(1)
+    expect(server.output[/^tidegate: closing: .*/]).not_to include("SIG")
     expect(server.output).to match(/^tidegate: drain: done .* requests=0 .* cut=0 .* exit=0$/)
   end
 

@@ -109,8 +109,8 @@ module Tidegate
 
     # ===== the end =====
 
-    # Passes a signal on to all at the same moment.
-    def stop(signal)
+    # Passes a signal on to all at the same moment, or without one their end.
+    def stop(signal = nil)
       @drain ||= ClusterDrain.new(@parts.server.plan).tap { @supervisor.stop_replacing }
       end_trial
       @supervisor.pass_on(signal)
@@ -134,7 +134,7 @@ module Tidegate
         @checkup.look
         end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
-        return stop(:INT) if @idle&.tells_end?
+        return stop if @idle&.tells_end?
       end
       @tried ? replace_when_booted : @supervisor.reconcile
     end
