@@ -63,6 +63,7 @@ module Tidegate
     def self.embedded(options)
       keywords = Layer.new
       options.each { |name, value| keywords.set_named(name, value, "Tidegate::Server") }
+      refuse_process_options(options)
       defaults = Layer.new
       defaults.set(OPTIONS[:environment], "production", "default")
       defaults.set(OPTIONS[:termination_log], "none", "default") # the process is not the server's own
@@ -72,6 +73,20 @@ module Tidegate
         raise ConfigurationError, "workers cannot be set for a server within a process: the command `tidegate` forks workers"
       end
     end
+
+    # What the command does with its process, and a server within another's does not.
+    PROCESS_OPTIONS = %i[
+      rackup config directory bind_to_activated_sockets preload_app puma_compat pidfile restart_file restart_command state_path state_permission
+      redirect_stdout redirect_stderr redirect_append tag after_booted after_stopped before_restart
+    ].freeze
+    private_constant :PROCESS_OPTIONS
+
+    def self.refuse_process_options(options)
+      name = PROCESS_OPTIONS.find { |each| options[each] } or return
+
+      raise ConfigurationError, "#{name} cannot be set for a server within a process: it is for the command `tidegate`"
+    end
+    private_class_method :refuse_process_options
 
     # The hooks that run only where there are workers.
     CLUSTER_HOOKS = %i[before_fork before_worker_fork after_worker_fork before_worker_boot before_worker_shutdown
@@ -183,9 +198,9 @@ module Tidegate
 
     def number(name) = format("%g", @values[name])
 
-    # What is set for workers where there are none, in one line; or that there is only one; or what does nothing with workers.
+    # What is set for workers where there are none, in one line; or that there is only one.
     def cluster_warnings
-      return [*lonely_worker, *busy_cluster] if cluster?
+      return lonely_worker if cluster?
 
       hooks = CLUSTER_HOOKS.reject { |name| @values[name].empty? }
       return [] if hooks.empty? || silence_fork_callback_warning
@@ -198,10 +213,6 @@ module Tidegate
       return [] unless workers == 1 && @findings.empty? && !silence_single_worker_warning
 
       ["#{origin(:workers)}: one worker serves as workers 0 would, and takes a second process for it"]
-    end
-
-    def busy_cluster
-      idle_timeout ? ["#{origin(:idle_timeout)}: idle_timeout does nothing here: a server with workers does not stop by itself"] : []
     end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one

@@ -5,6 +5,7 @@
 # thread waits for a reader that does not read.
 
 # These are loaded now, because there may be no free descriptor to read a file with when the first exception comes.
+require_relative "log/app_log"
 require_relative "log/error_report"
 require_relative "log/printable"
 
@@ -15,11 +16,13 @@ module Tidegate
     # @param err [#write, nil] for the lines about what is wrong; nil for what $stderr is when the line is printed
     # @param silent [Boolean] whether the lines about what the server does are dropped
     # @param json [Boolean] whether each line is an object with time, level and message
-    def initialize(out: $stdout, err: nil, silent: false, json: false)
+    # @param app_log [AppLog, nil] the app's own formatter and logger
+    def initialize(out: $stdout, err: nil, silent: false, json: false, app_log: nil)
       @out = out
       @err = err
       @silent = silent
       @json = json
+      @app_log = app_log
       require "json" if json
     end
 
@@ -27,7 +30,8 @@ module Tidegate
     # @param configuration [Configuration]
     # @return [Log]
     def for(configuration)
-      self.class.new(out: @out, err: @err, silent: configuration.silent, json: configuration.log_format == :json)
+      self.class.new(out: @out, err: @err, silent: configuration.silent, json: configuration.log_format == :json,
+                     app_log: AppLog.of(configuration))
     end
 
     # Prints one line about what the server does.
@@ -35,14 +39,14 @@ module Tidegate
     # @param fields [Hash{Symbol => Object}] further members of the JSON object
     # @return [void]
     def info(text, **fields)
-      write(@out, "info", text, fields) unless @silent
+      write(:event, @out, "info", text, fields) unless @silent
     end
 
     # Prints one line about something wrong.
     # @param text [String] one sentence
     # @param fields [Hash{Symbol => Object}] further members of the JSON object
     # @return [void]
-    def error(text, **fields) = write(err, "error", text, fields)
+    def error(text, **fields) = write(:error, err, "error", text, fields)
 
     # Prints an exception: a sentence, and below it the backtrace and the causes. In JSON all of it is one object. An exception of
     # $stderr, which may be any object with a write, is dropped, because there is no other place to report it.
@@ -58,7 +62,7 @@ module Tidegate
       report = ErrorReport.new(error)
       sentence = yield report.summary
       line = @json ? json("error", sentence, { event:, **fields, **told(report, detail) }) : in_lines(sentence, report, detail)
-      attempt { print(err, line) }
+      attempt { print(:error, err, line) }
     end
 
     # Prints where threads are: a sentence, and below it the lines of each of +entries+, which are those of Backtraces. In JSON all of
@@ -68,7 +72,7 @@ module Tidegate
     # @return [void]
     def backtraces(text, entries)
       line = @json ? json("info", text, { event: "backtraces", threads: entries.map(&:to_h) }) : in_entries(text, entries)
-      attempt { print(err, line) }
+      attempt { print(:error, err, line) }
     end
 
     # The descriptor that the native side writes the lines about what the server does to.
@@ -79,12 +83,26 @@ module Tidegate
     # @return [Integer, nil] nil if that is no file
     def error_fileno = descriptor(err)
 
+    # Whether lines of the server and lines of requests go through the app's formatter or logger, as the native side takes it.
+    # @api private
+    # @return [Array<Boolean>, nil] nil where it has neither
+    def relayed = @app_log&.relayed
+
     # Has +native+, a Native::Server that listens, write the lines from now on.
     # @api private
     def hand_over(native)
       @native = native
       @handed_over = err
     end
+
+    # Has the lines of +native+, a Native::Server that is bound, go through the app's formatter and logger from now on. They wait
+    # for a thread of this process.
+    # @api private
+    def attend(native) = @app_log&.attend(native)
+
+    # Ends that: what comes now goes through them before the native side gets it.
+    # @api private
+    def leave = @app_log&.leave
 
     private
 
@@ -107,8 +125,8 @@ module Tidegate
       nil
     end
 
-    def write(io, level, text, fields = {})
-      print(io, @json ? json(level, text, fields) : "tidegate: #{Printable.line(text)}")
+    def write(kind, io, level, text, fields = {})
+      print(kind, io, @json ? json(level, text, fields) : "tidegate: #{Printable.line(text)}")
     end
 
     def json(level, text, fields)
@@ -125,11 +143,16 @@ module Tidegate
       io.fileno
     end
 
-    # One write for each line, so that the lines of several threads and processes do not mix.
-    def print(io, line)
+    # One write for each line, so that the lines of several threads and processes do not mix. +kind+ is :event or :error.
+    def print(kind, io, line)
       line = "#{line}\n"
       # An $stderr that has replaced the one at the start belongs to the app or to a test, and is written to from here.
-      return if (io.equal?(@out) || io.equal?(@handed_over)) && @native&.print(line, io.equal?(@handed_over))
+      native = @native if io.equal?(@out) || io.equal?(@handed_over)
+      error = io.equal?(@handed_over)
+      return if (@app_log.nil? || @app_log.attending?) && native&.print(line, error)
+
+      line = @app_log.pass(kind, line) if @app_log
+      return if line.empty? || (@app_log && native&.print(line, error))
 
       io.write(line)
       io.flush if io.respond_to?(:flush)

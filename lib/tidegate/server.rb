@@ -99,7 +99,12 @@ module Tidegate
     # For a master whose workers have ended: closes the listeners, and prints what was done in the drain of +cluster+.
     #
     # @api private
-    def conclude_cluster(cluster, seconds, status) = @native.conclude_cluster(cluster, seconds, status)
+    def conclude_cluster(cluster, seconds, status)
+      @log.attend(@native)
+      @native.conclude_cluster(cluster, seconds, status)
+    ensure
+      @log.leave
+    end
 
     # Makes this the server of a worker: it shares its listeners with the other workers of +cluster+, has a line of the table of its own,
     # and hears of the master through a socket.
@@ -108,7 +113,10 @@ module Tidegate
     # @param slot [Integer]
     # @param control [Integer] the socket's descriptor, of which the server makes one of its own
     # @api private
-    def join_cluster(cluster, slot, control) = @native.join_cluster(cluster, slot, control)
+    def join_cluster(cluster, slot, control)
+      @in_cluster = true # where the master knows when all workers are idle
+      @native.join_cluster(cluster, slot, control)
+    end
 
     # Waits until the master has asked more than +seen+ times to open the log files anew.
     #
@@ -158,6 +166,7 @@ module Tidegate
       @answerer = Control::Answerer.new(@native, @log) { |command| steering&.call(command) }.start if @configuration.admin
       @gc_figures = GCFigures.new(@native, @log).start if @configuration.admin
       @interrupter&.start(@native)
+      watch_for_idleness unless @in_cluster
       @out_of_band = OutOfBand.new(@configuration.out_of_band, @log).start(@native) if @configuration.out_of_band.any?
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
       self
@@ -200,6 +209,7 @@ module Tidegate
       @answerer&.finish
       @gc_figures&.finish
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
+      @log.leave
       true
     end
 
@@ -297,11 +307,23 @@ module Tidegate
       WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:, delivery: @delivery)
     end
 
+    def watch_for_idleness
+      seconds = @configuration.idle_timeout or return
+
+      figures = lambda do
+        stats = self.stats
+        { requests: stats[:requests], busy: stats.values_at(:in_flight, :queued, :hijacked).sum }
+      end
+      IdleStop.new(seconds, @log, &figures).start(self)
+    end
+
     def listen(max_threads, signals)
+      @log.attend(@native)
       @addresses = @native.listen(max_threads, signals).freeze
       @log.hand_over(@native)
     rescue StandardError
       @pool.kill
+      @log.leave
       raise
     end
 
@@ -309,11 +331,14 @@ module Tidegate
       @surroundings.sockets.drop_unused(@configuration, @log)
       settings = self.settings
       @plan = Native.plan(settings)
-      native = Native::Server.new(@app, settings, log: @log.fileno, errors: @log.error_fileno, delivery: @delivery, hijacked: @hijacked,
+      native = Native::Server.new(@app, settings, **log_keywords, delivery: @delivery, hijacked: @hijacked,
                                                   env_template: { **RackEnv.template, "tidegate.draining" => method(:draining?) }.freeze)
       native.show_settings(Control::Settings.json(@configuration)) if @configuration.admin
       native
     end
+
+    # Where the native side writes lines, and which of them come back to go through the app's code first.
+    def log_keywords = { log: @log.fileno, errors: @log.error_fileno, **{ relayed: @log.relayed }.compact }
 
     def settings = NativeSettings.of(@configuration, @surroundings)
   end

@@ -116,6 +116,8 @@ RSpec.describe "a cluster in an awkward moment", :processes do
           next unless File.exist?(#{"#{directory}/gate".dump})
           child, = File.read("/proc/self/task/\#{Process.pid}/children").split - @before
           Process.kill(:STOP, Integer(child))
+          # Until it stands still it would take the TERM to come first.
+          sleep 0.001 until File.read("/proc/\#{child}/stat")[/\\) (\\w)/, 1] == "T"
           File.write(#{"#{directory}/child.new".dump}, child)
           File.rename(#{"#{directory}/child.new".dump}, #{"#{directory}/child".dump})
           Process.kill(:TERM, Process.pid)

@@ -38,6 +38,18 @@ RSpec.describe "the access log", :processes do
     expect(refused).to include("queue_wait_ms" => nil, "gvl_wait_ms" => nil, "app_time_ms" => nil)
   end
 
+  it "has the client's address as the app is told it, also for what never became a request" do
+    server = logging("--remote-address", "192.0.2.7 \"x", "--trusted-proxies", "loopback", "--forwarded-headers", "X-Real-IP")
+    server.connect { |wire| wire.get("/served", "x-real-ip" => "198.51.100.1") }
+    server.connect { |wire| wire.write("NONSENSE\r\n\r\n").response }
+
+    expect(server.stdout.wait_for(%r{\A192\.0\.2\.7 \\"x - - .*"GET /served})).to be_truthy
+    expect(server.stdout.wait_for(/\A192\.0\.2\.7 \\"x - - .*"NONSENSE/)).to be_truthy
+    behind = logging("--trusted-proxies", "loopback", "--forwarded-headers", "X-Real-IP")
+    behind.connect { |wire| wire.get("/served", "x-real-ip" => "198.51.100.1") }
+    expect(behind.stdout.wait_for(%r{\A198\.51\.100\.1 - - .*"GET /served})).to be_truthy
+  end
+
   it "has what the server refuses by itself" do
     server = logging("--http-content-length-limit", 1)
     server.connect { |wire| expect(wire.post("/too-long", "xx").status).to eq(413) }

@@ -16,6 +16,13 @@ RSpec.describe "an HTTP/1 connection", :in_process do
       .to eq(Array.new(20) { |number| number.even? ? "GET /#{number} " : "POST /#{number} body" })
   end
 
+  it "is closed with the last of the requests that it may have" do
+    wire = connect(run_server(max_keep_alive: 2) { [200, { "content-type" => "text/plain", "date" => "now" }, ["ok"]] })
+    2.times { wire.request("GET", "/") }
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ndate: now\r\n"
+    expect(wire.rest).to eq("#{head}content-length: 2\r\n\r\nok#{head}connection: close\r\ncontent-length: 2\r\n\r\nok")
+  end
+
   it "is closed after the response when the client says so" do
     response = wire.get("/", { "connection" => "close" })
 

@@ -37,6 +37,18 @@ RSpec.describe "an embedded server", :in_process do
     end
   end
 
+  it "stops by itself when it has had no request for idle_timeout" do
+    server = run_server(idle_timeout: 0.1) { |_env| [200, {}, []] }
+    expect(Patience.value_of(Thread.new { server.join })).to be(true)
+  end
+
+  it "refuses what only the command carries out, instead of doing nothing" do
+    { puma_compat: true, pidfile: "x", redirect_stdout: "x", tag: "x", after_booted: -> {} }.each do |name, value|
+      expect { Tidegate::Server.new(nil, name => value) }
+        .to raise_error(Tidegate::ConfigurationError, "#{name} cannot be set for a server within a process: it is for the command `tidegate`")
+    end
+  end
+
   it "waits for a server's end as long as it is told, however long that is" do
     server = run_server { |_env| [200, {}, []] }
     waiting = Thread.new { server.join(1e19) }

@@ -78,4 +78,25 @@ RSpec.describe "what is written for Puma", :processes do
     server.wait_for_line(/^tidegate: no request for 0\.2 s \(idle_timeout\): the server stops$/)
     expect(server.exit_status).to eq(0)
   end
+
+  it "stops all workers by itself, once, when none of them has had a request for idle_timeout" do
+    server = serve_with("idle_timeout 0.2\nworkers 2")
+    server.wait_for_line(/^tidegate: no request for 0\.2 s \(idle_timeout\): the server stops$/)
+    expect(server.exit_status).to eq(0)
+    expect(server.output.scan("no request for").size).to eq(1)
+    expect(server.output[/^tidegate: closing: .*/]).not_to include("SIG")
+    expect(server.output).to match(/^tidegate: drain: done .* requests=0 .* cut=0 .* exit=0$/)
+  end
+
+  it "leaves no socket behind: the next start removes that of a server which was killed" do
+    killed = serve_with("puma_compat true")
+    path = killed.wait_for_line(%r{probes on unix://(?<path>/\S*/tidegate-#{killed.pid}-\w+\.sock)})[:path]
+    killed.signal(:KILL)
+    killed.wait_exit
+    File.utime(Time.now - 3600, Time.now - 3600, "#{path}.lock")
+    expect([path, "#{path}.lock"].map { |file| File.exist?(file) }).to eq([true, true])
+    server = serve_with("puma_compat true")
+    expect([path, "#{path}.lock"].map { |file| File.exist?(file) }).to eq([false, false])
+    expect(asked(server, "/barnes")).to include("max" => 32)
+  end
 end

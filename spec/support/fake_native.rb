@@ -10,10 +10,10 @@ module FakeNative
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     # Takes the keywords that the real one takes, and no other.
-    def initialize(app, settings, env_template: {}, delivery: nil, hijacked: nil, log: nil, errors: nil)
+    def initialize(app, settings, env_template: {}, delivery: nil, hijacked: nil, log: nil, errors: nil, relayed: nil)
       @app = app
       @settings = settings
-      @env_template, @delivery, @hijacked, @log, @errors = env_template, delivery, hijacked, log, errors
+      @env_template, @delivery, @hijacked, @log, @errors, @relayed = env_template, delivery, hijacked, log, errors, relayed
       @calls = []
       @demands = Queue.new
       @jobs = Queue.new

@@ -42,16 +42,16 @@ RSpec.describe Tidegate::PumaDSL do
       before_fork { raise "never" }
       queue_requests false
       wait_for_less_busy_worker 0.1
-      max_keep_alive 10
-      log_formatter { |line| line }
+      io_selector_backend :epoll
+      max_io_threads 3
       single { persistent_timeout 20 }
     RUBY
 
     expect(warnings).to match([
       "5: queue_requests does nothing here: requests are always received before the app is called",
       "6: wait_for_less_busy_worker does nothing here: a worker without room passes connections on to one that is idle",
-      a_string_starting_with("7: max_keep_alive does nothing here: a connection is kept for as many requests as its client sends"),
-      a_string_starting_with('8: log_formatter does nothing here: native threads write the lines; log_format "json" has'),
+      "7: io_selector_backend does nothing here: the waiting is done in Rust",
+      "8: max_io_threads does nothing here: a request that waits does not count as one that runs",
       "4: before_fork and before_worker_boot do nothing here: there are no workers"
     ])
     expect(resolve("silence_fork_callback_warning\non_worker_boot { 1 }").warnings.size).to eq(1)
@@ -115,14 +115,29 @@ RSpec.describe Tidegate::PumaDSL do
       clean_thread_locals
       force_shutdown_after 7
       idle_timeout 60
-      workers 2
     RUBY
     expect(configuration).to have_attributes(rack_url_scheme: "https", remote_address: "127.0.0.1", enable_keep_alives: false,
                                              fiber_per_request: true, shutdown_timeout: 7.0)
     expect(configuration.supported_http_methods).to include("GET", "PROPFIND")
-    expect(configuration.warnings.last).to end_with("idle_timeout does nothing here: a server with workers does not stop by itself")
     undone = resolve("supported_http_methods ['GET']\nsupported_http_methods :any\nset_remote_address 'x'\nset_remote_address :socket")
     expect([undone.supported_http_methods, undone.remote_address]).to eq([[], nil])
+  end
+
+  it "takes the formatter and the logger of the app, as they are" do
+    configuration = resolve("log_formatter { |line| line.upcase }\ncustom_logger $stdout")
+    expect(configuration.log_formatter.call("x")).to eq("X")
+    expect(configuration.custom_logger).to be($stdout)
+    expect($stdout).not_to be_frozen
+    undone = resolve("log_formatter { 1 }\nlog_formatter\ncustom_logger $stdout\ncustom_logger nil")
+    expect([undone.log_formatter, undone.custom_logger]).to eq([nil, nil])
+    expect { resolve("custom_logger 3.5") }.to raise_error(Tidegate::ConfigurationError, /custom_logger cannot be 3.5: it must be an object with the method write or <</)
+  end
+
+  it "keeps a connection for as many requests as Puma, whatever it is called" do
+    limits = { "max_keep_alive 20" => 20, "max_keep_alive 2.5" => 3, "max_keep_alive 0" => 1, "max_fast_inline 7" => 7,
+               "max_keep_alive 20\nmax_fast_inline 7" => 20, "max_keep_alive Float::INFINITY" => nil, "max_keep_alive nil" => nil }
+    expect(limits.keys.to_h { |text| [text, resolve(text).max_keep_alive] }).to eq(limits)
+    expect { resolve("max_keep_alive 'often'") }.to raise_error(Tidegate::ConfigurationError, /puma\.rb:1: max_keep_alive cannot be "often"/)
   end
 
   it "has what the file has said in @options, and what others have in @config.options" do

@@ -77,7 +77,12 @@ pub use self::{
         Event, Phase, Signal,
         plan::{Clamped, Plan},
     },
-    log::{Log, Logs, TerminationLog, access::AccessLog, event::LogEvent},
+    log::{
+        Log, Logs, TerminationLog,
+        access::AccessLog,
+        event::LogEvent,
+        relay::{LineKind, NextLines, Relay, RelayedLine},
+    },
     pool::{
         Demand, DispatchQueue, GvlEvents, Idle, Next, NextOverdue, Overdue, Woken, Worker,
         time_slice::{CpuClock, TimeSlicer},

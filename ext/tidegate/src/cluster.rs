@@ -114,6 +114,7 @@ fn view(ruby: &Ruby, view: &WorkerView) -> Result<RHash, Error> {
     hash.aset(ruby.to_symbol("requests"), view.requests)?;
     hash.aset(ruby.to_symbol("in_flight"), view.in_flight)?;
     hash.aset(ruby.to_symbol("connections"), view.connections)?;
+    hash.aset(ruby.to_symbol("hijacked"), view.hijacked)?;
     hash.aset(ruby.to_symbol("stuck"), view.stuck)?;
     hash.aset(ruby.to_symbol("rss"), view.rss)?;
     Ok(hash)

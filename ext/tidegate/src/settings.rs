@@ -106,20 +106,36 @@ pub(crate) struct AppSettings {
     pub(crate) hijacked: Value,
 }
 
-/// Where the logs write.
+/// Where the logs write, and what of them goes through Ruby.
 pub(crate) struct LogDescriptors {
     /// What the server does, and a line for each request; `None` for nowhere.
     pub(crate) log: Option<RawFd>,
     /// What is wrong.
     pub(crate) errors: Option<RawFd>,
+    /// Whether the server's lines do.
+    pub(crate) relays_lines: bool,
+    /// Whether the lines of requests do.
+    pub(crate) relays_access: bool,
+}
+
+impl LogDescriptors {
+    /// Whether anything goes through Ruby.
+    pub(crate) fn is_relayed(&self) -> bool {
+        self.relays_lines || self.relays_access
+    }
 }
 
 /// Reads the keywords that Ruby passes beside the settings.
 pub(crate) fn read_keywords(rack: RackSettings, keywords: RHash) -> Result<(AppSettings, LogDescriptors), Error> {
     let names = ["env_template", "delivery", "hijacked", "log", "errors"];
-    let keywords =
-        scan_args::get_kwargs::<_, (RHash, Value, Value, Option<RawFd>, Option<RawFd>), (), ()>(keywords, &names, &[])?;
+    let keywords = scan_args::get_kwargs::<
+        _,
+        (RHash, Value, Value, Option<RawFd>, Option<RawFd>),
+        (Option<(bool, bool)>,),
+        (),
+    >(keywords, &names, &["relayed"])?;
     let (env_template, delivery, hijacked, log, errors) = keywords.required;
     let app = AppSettings { rack, env_template, delivery, hijacked };
-    Ok((app, LogDescriptors { log, errors }))
+    let (relays_lines, relays_access) = keywords.optional.0.unwrap_or_default();
+    Ok((app, LogDescriptors { log, errors, relays_lines, relays_access }))
 }

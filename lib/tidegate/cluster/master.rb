@@ -40,6 +40,7 @@ module Tidegate
         next unless @supervisor.complete?
 
         yield
+        expect_requests
         @systemd.ready(@parts.server.sockets.map(&:first))
       end
       end_trial(:KILL)
@@ -108,8 +109,8 @@ module Tidegate
 
     # ===== the end =====
 
-    # Passes a signal on to all at the same moment.
-    def stop(signal)
+    # Passes a signal on to all at the same moment, or without one their end.
+    def stop(signal = nil)
       @drain ||= ClusterDrain.new(@parts.server.plan).tap { @supervisor.stop_replacing }
       end_trial
       @supervisor.pass_on(signal)
@@ -121,6 +122,11 @@ module Tidegate
 
     # ===== while it serves =====
 
+    # From the moment in which all workers serve, so that a long boot does not count.
+    def expect_requests
+      @idle = configuration.idle_timeout&.then { |seconds| IdleStop.new(seconds, @log) { IdleStop.figures(@parts.cluster.workers) } }
+    end
+
     def look_after
       now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       if @looked.nil? || now - @looked >= TICK / 2
@@ -128,6 +134,7 @@ module Tidegate
         @checkup.look
         end_trial(:KILL) if @trial && now - @tried_at > (configuration.worker_boot_timeout || Float::INFINITY)
         restart_image(@restart_file.to_s) if @restart_file&.touched?
+        return stop if @idle&.tells_end?
       end
       @tried ? replace_when_booted : @supervisor.reconcile
     end

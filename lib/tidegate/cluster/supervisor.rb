@@ -118,10 +118,10 @@ module Tidegate
       @roster.give_up_replacing
     end
 
-    # Passes a signal on to all. One that boots cannot read its socket yet; it may end at once.
+    # Passes a signal on to all, or tells them to stop without one. One that boots cannot read its socket yet; it may end at once.
     def pass_on(signal)
       each do |worker|
-        worker.signal(signal)
+        signal ? worker.signal(signal) : worker.tell(WorkerHandle::STOP)
         worker.kill(:TERM) if worker.booting?
       end
     end

@@ -10,6 +10,9 @@ module Tidegate
     # The byte that has a worker leave alone: it serves what it has, and the others serve on.
     RETIRE = "R"
 
+    # The byte that stands for the end of the cluster, where no signal has asked for it.
+    STOP = "S"
+
     # Bytes of a line from a worker; the longest that is meant is a tenth of that.
     LONGEST_LINE = 512
 

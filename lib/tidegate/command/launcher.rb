@@ -181,7 +181,7 @@ module Tidegate
     def prepare_compat
       return @log.error("puma_compat does nothing here: #{PumaCompat.obstacle}") unless PumaCompat.install || PumaCompat.obstacle.nil?
 
-      @configuration = @configuration.with_admin(PumaControl.temporary_address) unless @configuration.admin
+      @configuration = @configuration.with_admin(TemporarySocket.address) unless @configuration.admin
     end
 
     def loader = AppLoader.new(@configuration.rackup, app: @configuration.app, log: @log)
@@ -195,6 +195,7 @@ module Tidegate
 
       Arenas.limit(@env)
       Descriptors.raise_limit
+      TemporarySocket.remove_stale(@configuration.admin) if TemporarySocket.named_by?(@configuration.admin)
     end
 
     # Called before the app is loaded, so that a touch of the file while it is loaded counts.
@@ -221,7 +222,6 @@ module Tidegate
       Image.release_workers(legacy)
       @ready.close
       Systemd.from(@env)&.accompany(@server)
-      IdleStop.new(@server, @configuration.idle_timeout, @log).start if @configuration.idle_timeout
       booted
       wait
       conclude

@@ -76,8 +76,10 @@ module Tidegate
       # Keys may be written in an address.
       def shown(given) = given.is_a?(String) ? TlsQuery.shown(given).inspect : given.inspect
 
+      # An object of the app's own, such as its logger, is not frozen.
       def store(name, value, origin)
-        @settings[name] = Setting.new(value.freeze, origin)
+        value.freeze unless OPTIONS[name].code && !value.is_a?(Array)
+        @settings[name] = Setting.new(value, origin)
       end
 
       def read(option, given, origin)

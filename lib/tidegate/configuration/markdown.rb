@@ -49,7 +49,7 @@ module Tidegate
       def name(option) = option.in_file ? "`#{option.name}`" : "#{option.name} (not in a file)"
 
       def flags(option)
-        return "a block" if option.code
+        return option.type.equal?(Types::LOGGER) ? "an object" : "a block" if option.code
         return "none: others would see it" if option.secret
         return "the argument" if option.flags.empty?
 

@@ -4,16 +4,8 @@
 # `--control-token` on the command line. The methods yield a clause for what the admin listener cannot be told. Over a Unix socket no
 # token is needed: its mode says which users may open it, and they may do everything.
 
-require "etc"
-
 module Tidegate
   class PumaControl
-    # A Unix socket of this process; after a restart the one that the image before this one passes on.
-    def self.temporary_address(env = ENV)
-      passed = env[InheritedSockets::VARIABLE].to_s[%r{unix://[^;=?]*/tidegate-#{Process.pid}-\w+\.sock}]
-      passed || "unix://#{File.join(Etc.systmpdir, "tidegate-#{Process.pid}-#{rand(1 << 32).to_s(36)}.sock")}"
-    end
-
     # Sets options in +layer+; +origin+ says where they were given.
     def initialize(layer, origin)
       @layer = layer
@@ -30,7 +22,7 @@ module Tidegate
 
     # The address; "auto" is a Unix socket in the directory for temporary files. Returns whether it was set.
     def url(address, umask: nil, &)
-      text = address == "auto" ? self.class.temporary_address : address.to_s
+      text = address == "auto" ? TemporarySocket.address : address.to_s
       return reject("it does nothing here: the admin listener speaks no TLS", &) if text.start_with?("ssl://")
 
       text += "#{text.include?("?") ? "&" : "?"}umask=#{format("%04o", umask)}" if umask && text.start_with?("unix://")

@@ -14,16 +14,10 @@ module Tidegate
       extra_runtime_dependencies: ["a restart runs the whole command again, in a new process image", [[]]],
       wait_for_less_busy_worker: ["a worker without room passes connections on to one that is idle", []],
       nakayoshi_fork: ["the heap is made ready before the first fork", [false]],
-      max_fast_inline: ["a connection is kept for as many requests as its client sends", [Float::INFINITY]],
-      max_keep_alive: ["a connection is kept for as many requests as its client sends, and holds no thread between them",
-                       [nil, Float::INFINITY]],
       max_io_threads: ["a request that waits does not count as one that runs", [0]],
       drain_on_shutdown: ["the accept queue is always emptied", [true]],
       raise_exception_on_sigterm: ["SIGTERM always ends with 0", [false]],
-      mutate_stdout_and_stderr_to_sync_on_write: ["lines are written at once", [true]],
-      custom_logger: ["native threads write the lines, to the standard output and error; log_format \"json\" is for machines, and " \
-                      "Rack::CommonLogger in config.ru logs requests to a logger", [nil]],
-      log_formatter: ["native threads write the lines; log_format \"json\" has time, level and event in each", [nil]]
+      mutate_stdout_and_stderr_to_sync_on_write: ["lines are written at once", [true]]
     }.freeze
 
     # Puma's own plugins.
@@ -115,6 +109,22 @@ module Tidegate
       @layer.delete(:supported_http_methods)
       super unless methods == :any
     end
+
+    # Puma takes a Float, of which Float::INFINITY is none, and with 0 closes every connection.
+    def max_keep_alive(requests)
+      super(requests == Float::INFINITY ? nil : whole(requests)) unless requests.nil?
+    end
+
+    # Puma's older name for `max_keep_alive`, which comes first.
+    def max_fast_inline(requests)
+      max_keep_alive(requests) unless @layer.key?(:max_keep_alive)
+    end
+
+    # Puma takes nil for none.
+    def custom_logger(logger) = logger.nil? ? @layer.delete(:custom_logger) : super
+
+    # Puma's without a block is none.
+    def log_formatter(&block) = block ? super : @layer.delete(:log_formatter)
 
     # Puma's default is that of the connection.
     def rack_url_scheme(scheme = nil) = scheme ? super : @layer.delete(:rack_url_scheme)
@@ -224,6 +234,9 @@ module Tidegate
     private
 
     def ignore(name, reason) = @warnings << "#{here}: #{name} does nothing here: #{reason}"
+
+    # A number of requests, of which Puma takes any form.
+    def whole(number) = (float = Float(number, exception: false)) && float.finite? ? [float.ceil, 1].max : number
 
     def leave_out(name, reason)
       @left_out << name

@@ -104,7 +104,8 @@ module Tidegate
         option(:supported_http_methods, :HTTP_METHOD, [], "method that the app is called with; others are answered with 501; repeatable",
                many: true, shown: "any"),
         option(:rack_url_scheme, :SCHEME, nil, "scheme that the app is told, http or https", shown: "the connection's"),
-        option(:remote_address, :TEXT, nil, "address that the app is told for every client", shown: "the client's"),
+        option(:remote_address, :TEXT, nil, "address that the app is told for every client, and the log has", shown: "the client's",
+               native: true),
         option(:enable_keep_alives, :SWITCH, true, "keep a connection of HTTP/1 after the app's response"),
         option(:fiber_per_request, :SWITCH, false, "call the app in a new Fiber each time, with an empty Thread.current[]",
                usual: %w[PUMA_FIBER_PER_REQUEST])
@@ -129,6 +130,7 @@ module Tidegate
       "Limits" => [
         option(:max_connections, :COUNT_OR_AUTO, :auto,
                "open connections; beyond, the longest silent one gives way; auto: as ulimit -n allows", native: true),
+        option(:max_keep_alive, :COUNT_OR_NONE, nil, "requests that a connection serves; the response to the last closes it", native: true),
         option(:buffer_limit, :BYTES_OR_NONE, 64 * 1024 * 1024,
                "bytes of all request and response bodies in memory; what is beyond goes to files", shown: "64M", native: true),
         option(:http_content_length_limit, :BYTES_OR_NONE, nil, "bytes of a request body; more is answered with 413",
@@ -197,7 +199,7 @@ module Tidegate
       ],
       "Process and output" => [
         option(:pidfile, :PATH, nil, "file for the process id"),
-        option(:idle_timeout, :TIMEOUT, nil, "seconds without a request after which a server without workers stops"),
+        option(:idle_timeout, :TIMEOUT, nil, "seconds without a request, of all workers, after which the server stops"),
         option(:puma_compat, :SWITCH, false, "define Puma for gems that ask Puma.stats or are its plugins, where there is no Puma"),
         option(:restart_file, :PATH, nil, "file that restarts the server when it is touched; tmp/restart.txt for bin/rails restart"),
         option(:restart_command, :TEXT, nil, "command for a restart (USR2)", short: "-R", long: "--restart-cmd",
@@ -211,6 +213,9 @@ module Tidegate
         option(:log_requests, :SWITCH, false, "print a line for each request", short: "-v", native: true),
         option(:log_format, :FORMAT, :combined, "how that line looks: combined, as Apache's, or json; with json the server's own lines too",
                native: true),
+        option(:log_formatter, :CODE, nil, "block that gets each of the server's lines and returns what is printed", long: false, code: true),
+        option(:custom_logger, :LOGGER, nil, "object whose write gets what the server does, and whose write or << gets request lines",
+               long: false, code: true),
         option(:quiet, :SWITCH, true, "print no line for each request", short: "-q",
                stands_for: ->(on) { { log_requests: !on } }),
         option(:silent, :SWITCH, false, "print errors only", short: "-s"),

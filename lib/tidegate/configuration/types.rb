@@ -86,6 +86,10 @@ module Tidegate
       end
       FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
 
+      LOGGER = type("LOGGER", "an object with the method write or <<") do |given|
+        valid(given) { |it| %i[write <<].any? { |name| it.respond_to?(name) } }
+      end
+
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }
 
       COUNT = type("COUNT", "a whole number of at least 1") { |given| valid(integer(given)) { |n| n >= 1 } }

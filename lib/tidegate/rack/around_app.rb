@@ -9,9 +9,8 @@ module Tidegate
 
     # +app+ as the settings of +configuration+ want it to be called.
     def wrap(app, configuration)
-      entries = { "rack.url_scheme" => configuration.rack_url_scheme, "REMOTE_ADDR" => configuration.remote_address }.compact
       app = in_a_fiber(app) if configuration.fiber_per_request
-      app = told(app, entries) if entries.any?
+      app = with_scheme(app, configuration.rack_url_scheme) if configuration.rack_url_scheme
       app = limited(app, configuration.supported_http_methods) if configuration.supported_http_methods.any?
       configuration.enable_keep_alives ? app : closing(app)
     end
@@ -19,8 +18,13 @@ module Tidegate
     # Called in a Fiber of its own, so that what it keeps in Thread.current[] ends with the call. A response body is read outside of it.
     def in_a_fiber(app) = ->(env) { Fiber.new { app.call(env) }.resume }
 
-    # Called with +entries+ in its env.
-    def told(app, entries) = ->(env) { app.call(env.update(entries)) }
+    # Called with +scheme+ in its env.
+    def with_scheme(app, scheme)
+      lambda do |env|
+        env["rack.url_scheme"] = scheme
+        app.call(env)
+      end
+    end
 
     # Called for +methods+ alone.
     def limited(app, methods)
@@ -41,6 +45,6 @@ module Tidegate
       end
     end
 
-    private_class_method :in_a_fiber, :told, :limited, :closing
+    private_class_method :in_a_fiber, :with_scheme, :limited, :closing
   end
 end

@@ -88,6 +88,8 @@ pub struct WorkerView {
     pub max_threads: u64,
     /// Connections that it holds, those that are the app's own included.
     pub connections: u64,
+    /// Those of these that are the app's own.
+    pub hijacked: u64,
     /// Bytes of it in the machine's memory, at its last heart-beat; 0 before the first.
     pub rss: u64,
 }
@@ -203,6 +205,7 @@ impl Cluster {
             stuck: figures.threads_stuck,
             max_threads: figures.threads_limit,
             connections: counted.connections + counted.hijacked,
+            hijacked: counted.hijacked,
             rss: figures.rss,
         })
     }

@@ -17,6 +17,8 @@ pub struct Forwarding {
     pub forwarded_headers: ForwardedHeaders,
     /// Whether requests that come from no trusted proxy lose the headers by which proxies tell of clients.
     pub strip_forwarded: bool,
+    /// The address that every client has for the app and in the access log, whatever its own is and proxies tell.
+    pub remote_address: Option<String>,
 }
 
 /// Which headers of a trusted proxy are believed.

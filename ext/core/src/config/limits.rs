@@ -24,6 +24,9 @@ pub struct Limits {
     pub buffer_limit: Option<u64>,
     /// Give the app request bodies while they arrive, instead of whole.
     pub stream_input: bool,
+    /// Requests that a connection serves before the server ends it: the response to the last says `close`, and a connection of HTTP/2
+    /// is told to go. `None`: no limit.
+    pub max_keep_alive: Option<u32>,
     /// Connections that may be open; auto is as many as the process has descriptors for, beside what else needs some.
     pub max_connections: OrAuto<usize>,
     /// Exchanges that may wait for a worker; more are answered with 503.
@@ -51,6 +54,7 @@ impl Default for Limits {
             body_memory_limit: 112 * 1024,
             buffer_limit: Some(64 * 1024 * 1024),
             stream_input: false,
+            max_keep_alive: None,
             max_connections: OrAuto::Auto,
             max_queue: 1024,
             queue_timeout: None,

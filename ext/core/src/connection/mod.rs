@@ -112,7 +112,7 @@ pub(crate) fn take_over<S: Socket>(
     open: OpenConnection,
     (traits, read_ahead): (Traits, &[u8]),
 ) -> impl Future<Output = ()> + Send + use<S> {
-    let state = ConnectionState::taken_over(now(), traits.fresh, !read_ahead.is_empty());
+    let state = ConnectionState::taken_over(now(), traits.requests, traits.fresh, !read_ahead.is_empty());
     let one_shot = traits.one_shot || traits.fresh && shared.phase().is_stopping();
     let (mut socket, service) = begin(socket, peer, shared, state, one_shot, traits.fresh);
     socket.taken_over(traits, read_ahead);
@@ -129,6 +129,10 @@ fn begin<S: Socket>(
 ) -> (TrackedSocket<S>, Service) {
     // What a proxy has said of the connection would not go with its socket.
     let siblings = shared.services.siblings.clone().filter(|_| peer.proxy.is_none());
+    let peer = match &shared.settings.forwarding.remote_address {
+        Some(address) => peer.known_as(address),
+        None => peer,
+    };
     let state = Arc::new(state);
     let interim = Arc::new(Interim::default());
     let limits = &shared.settings.limits;
@@ -158,7 +162,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
                 match rest(&mut socket, &service, evictable).await {
                     Ok(()) => {
                         if let Some(sibling) = socket.better_place_at_rest()
-                            && socket.hand_over(Some(sibling), service.is_one_shot())
+                            && socket.hand_over(Some(sibling), service.traits())
                         {
                             break (Ending::HandedOver, Bytes::new());
                         }
@@ -169,7 +173,7 @@ async fn live<S: Socket>(mut socket: TrackedSocket<S>, service: Service, open: O
             }
             Ending::Elsewhere(sibling) => {
                 socket.inbound_mut().put_back(unread);
-                if socket.hand_over(Some(sibling), service.is_one_shot()) {
+                if socket.hand_over(Some(sibling), service.traits()) {
                     break (Ending::HandedOver, Bytes::new());
                 }
             }
@@ -321,7 +325,7 @@ async fn rest<S: Socket>(
         if phase.is_forced() {
             return Err(Ending::Dismissed);
         }
-        if phase.hands_over() && socket.hand_over(None, service.is_one_shot()) {
+        if phase.hands_over() && socket.hand_over(None, service.traits()) {
             return Err(Ending::HandedOver);
         }
         let due = state.due(&shared.settings.timeouts, phase);

@@ -241,7 +241,7 @@ impl ResponseFuture {
         }
         // hyper's own would stay as it is until a clock that was set back has come there again.
         headers.entry(header::DATE).or_insert_with(|| self.service.shared().services.date.now());
-        if !http2 && (told || probed || close_delimited) {
+        if !http2 && (told || probed || close_delimited || self.service.is_used_up()) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         self.service.response_begun(close_delimited);

@@ -24,6 +24,7 @@ use super::{
     state::{Begun, ConnectionState},
 };
 use crate::{
+    cluster::handover::Traits,
     config::{Limits, Timeouts},
     exchange::{Answer, Awaited, Exchange, interim::Interim, time_limit::TimeLimits},
     http::{
@@ -81,6 +82,19 @@ impl Service {
     /// Whether every response on the connection says `close`.
     pub(super) fn is_one_shot(&self) -> bool {
         self.one_shot
+    }
+
+    /// What a sibling has to know that takes the connection.
+    pub(super) fn traits(&self) -> Traits {
+        let counts = self.shared.settings.limits.max_keep_alive.is_some();
+        let requests = if counts { self.state.requests() } else { 0 };
+        Traits { fresh: self.state.is_fresh(), one_shot: self.one_shot, requests, ..Traits::default() }
+    }
+
+    /// Whether the connection has had all the requests that one may have.
+    pub(super) fn is_used_up(&self) -> bool {
+        let limit = self.shared.settings.limits.max_keep_alive;
+        limit.is_some_and(|limit| self.state.requests() >= limit)
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -174,9 +188,12 @@ impl Service {
             if forwarding.strip_forwarded {
                 forwarded::strip(&mut head.headers, forwarding);
             }
-        } else if let Ok(told) = forwarded::read(&head.headers, forwarding)
+        } else if let Ok(mut told) = forwarded::read(&head.headers, forwarding)
             && told != Forwarded::default()
         {
+            if forwarding.remote_address.is_some() {
+                told.client = None;
+            }
             service.peer = Arc::new(self.peer.told_of(told));
         }
         service

@@ -68,6 +68,8 @@ struct Client {
     side: PeerSide,
     /// The body of the last request, where the app reads it while it arrives. It may still arrive behind the response.
     upload: Option<AbortHandle>,
+    /// How many requests have come.
+    requests: u32,
 }
 
 /// What the client's side of the connection is going to do.
@@ -92,7 +94,7 @@ impl Client {
 
 impl ConnectionState {
     pub(super) fn new(now: Instant) -> Self {
-        let client = Client { arrival: Some(now), gap: None, side: PeerSide::Stays, upload: None };
+        let client = Client { arrival: Some(now), gap: None, side: PeerSide::Stays, upload: None, requests: 0 };
         let inner = Inner { stage: Stage::Fresh { since: now }, client, output: Output::new() };
         Self { forced: AtomicBool::new(false), inner: Mutex::new(inner) }
     }
@@ -104,11 +106,12 @@ impl ConnectionState {
         state
     }
 
-    /// Of a connection that comes from a sibling. `fresh`: it has had no request yet; `begun`: the head of the next has begun to
-    /// come in. The client's timeouts begin anew.
-    pub(super) fn taken_over(now: Instant, fresh: bool, begun: bool) -> Self {
+    /// Of a connection that comes from a sibling, after so many `requests`. `fresh`: none of them counts as traffic; `begun`: the head
+    /// of the next has begun to come in. The client's timeouts begin anew.
+    pub(super) fn taken_over(now: Instant, requests: u32, fresh: bool, begun: bool) -> Self {
         let state = Self::new(now);
         let mut inner = state.inner();
+        inner.client.requests = requests;
         if !fresh {
             inner.client.arrival = None;
         }
@@ -209,6 +212,7 @@ impl ConnectionState {
 
     pub(super) fn request_begun(&self, client_stays: bool) -> Begun {
         let mut inner = self.inner();
+        inner.client.requests = inner.client.requests.saturating_add(1);
         if inner.client.side != PeerSide::Closed {
             inner.client.side = if client_stays { PeerSide::Stays } else { PeerSide::Leaves };
         }
@@ -259,6 +263,11 @@ impl ConnectionState {
     /// The server stops to wait for the app.
     pub(super) fn force(&self) {
         self.forced.store(true, Relaxed);
+    }
+
+    /// How many requests have come, with those that a sibling has served.
+    pub(super) fn requests(&self) -> u32 {
+        self.inner().client.requests
     }
 
     /// When the connection came, until that [counts as traffic](Self::counts_as_traffic).

@@ -103,14 +103,13 @@ impl<S: Socket> TrackedSocket<S> {
 
     /// Sends the connection to a sibling, where nothing of it is in flight: to the one in this slot, or to the first that takes it.
     /// Returns whether it has gone; then this end of it is to be dropped.
-    pub(super) fn hand_over(&self, sibling: Option<usize>, one_shot: bool) -> bool {
+    pub(super) fn hand_over(&self, sibling: Option<usize>, traits: Traits) -> bool {
         let (Some(siblings), Some(read_ahead), Some(socket)) =
             (&self.siblings, self.inbound.unserved(), self.socket.descriptor())
         else {
             return false;
         };
-        let traits =
-            Traits { fresh: self.state.is_fresh(), for_request: sibling.is_some(), one_shot, ..Traits::default() };
+        let traits = Traits { for_request: sibling.is_some(), ..traits };
         match sibling {
             Some(sibling) => siblings.send(sibling, socket, traits, read_ahead).is_ok(),
             None => siblings.give_away(socket, traits, read_ahead),

@@ -101,6 +101,11 @@ impl Peer {
         Self { source: self.source, proxy: Some(Box::new(proxy)), ..ends }
     }
 
+    /// The same with an address of the client that is set for all. Where it comes from is known all the same.
+    pub(crate) fn known_as(self, address: &str) -> Self {
+        Self { remote_addr: address.to_owned(), ..self }
+    }
+
     /// The same for a request of which trusted proxies have told something.
     pub(crate) fn told_of(&self, told: Forwarded) -> Self {
         let mut peer = self.clone();

@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod event;
 pub(crate) mod output;
+pub(crate) mod relay;
 pub(crate) mod summary;
 mod termination;
 pub(crate) mod warnings;
@@ -26,9 +27,10 @@ pub use self::termination::TerminationLog;
 use crate::{
     config::{Config, LogFormat, OrAuto},
     log::{
-        access::JSON_TIME,
+        access::{AccessLog, JSON_TIME},
         event::LogEvent,
         output::{Capacity, LineFormat, LostLines, Output},
+        relay::{LineKind, Relay},
         summary::Summary,
     },
     sys,
@@ -41,6 +43,9 @@ const CAPACITY: Capacity = Capacity { lines: 1024, bytes: 1024 * 1024 };
 /// of a full pipe may never come.
 pub(crate) const LOG_FLUSH_AT_END: Duration = Duration::from_millis(500);
 
+/// How long the last lines may take beyond that, where the interpreter has made nothing of them.
+const PLAIN_FLUSH: Duration = Duration::from_millis(50);
+
 /// A log. It has a descriptor of its own, so that the first may be closed.
 #[derive(Debug)]
 pub struct Log {
@@ -48,6 +53,7 @@ pub struct Log {
     source: RawFd,
     file: Arc<File>,
     format: Lines,
+    relay: Option<Relay>,
     output: OnceLock<Started>,
 }
 
@@ -74,13 +80,19 @@ impl Log {
     /// When it is not open, or there are no descriptors left.
     pub fn to(descriptor: RawFd) -> io::Result<Self> {
         let file = Arc::new(sys::duplicate(descriptor)?.into());
-        Ok(Self { source: descriptor, file, format: Lines { json: false }, output: OnceLock::new() })
+        Ok(Self { source: descriptor, file, format: Lines { json: false }, relay: None, output: OnceLock::new() })
     }
 
     /// The same with a JSON object in each line: `time`, `level` (info or warn), `event`, `message`, and with the summary of a
     /// drain its numbers.
     pub fn in_json(self, json: bool) -> Self {
         Self { format: Lines { json }, ..self }
+    }
+
+    /// The same with lines that go through `relay`, where there is one.
+    #[must_use]
+    pub(crate) fn through(self, relay: Option<Relay>) -> Self {
+        Self { relay, ..self }
     }
 
     /// Starts the thread that writes, which ends with the value. Call it after the last fork: a child has no such thread.
@@ -90,7 +102,7 @@ impl Log {
     /// When the system has no thread left.
     pub fn start(&self) -> io::Result<()> {
         if self.output.get().is_none() {
-            let output = Output::start("tidegate-log", self.file.clone(), self.format, CAPACITY)?;
+            let output = Output::start("tidegate-log", self.file.clone(), self.format, CAPACITY, self.relay.clone())?;
             self.output.get_or_init(|| Started { output, process: std::process::id() });
         }
         Ok(())
@@ -115,24 +127,22 @@ impl Log {
     /// Has the line of an event written. Never waits; see [`Log::print`].
     pub fn write(&self, event: &LogEvent<'_>) {
         let line = if self.format.json { json(event, Timestamp::now()) } else { format!("tidegate: {event}\n") };
-        self.print(line.into_bytes());
+        self.print(LineKind::Event, line.into_bytes());
     }
 
     /// Has whole lines written as they are. Never waits: what finds no room is lost, and counted. Returns whether there
     /// is a thread that will write them; not before the [start](Self::start), nor in a child that the app has forked.
-    pub fn print(&self, lines: Vec<u8>) -> bool {
+    pub fn print(&self, kind: LineKind, lines: Vec<u8>) -> bool {
         let started = self.started();
         if let Some(started) = started {
-            started.output.put(lines);
+            started.output.put((kind, lines));
         }
         started.is_some()
     }
 
-    /// Waits until what was said before is written, at most until `deadline`.
-    pub fn finish(&self, deadline: Instant) {
-        if let Some(started) = self.started() {
-            started.output.flush(deadline);
-        }
+    /// Waits until what was said before is written, at most until `deadline`. Returns whether it is.
+    pub fn finish(&self, deadline: Instant) -> bool {
+        self.started().is_none_or(|started| started.output.flush(deadline))
     }
 
     /// Counts what was lost; `None` before the start.
@@ -146,14 +156,19 @@ impl Log {
 }
 
 impl LineFormat for Lines {
-    type Entry = Vec<u8>;
+    type Entry = (LineKind, Vec<u8>);
+    const LOST: LineKind = LineKind::Error;
 
-    fn weight(entry: &Vec<u8>) -> usize {
-        entry.len()
+    fn kind((kind, _): &Self::Entry) -> LineKind {
+        *kind
     }
 
-    fn write(&self, mut entry: Vec<u8>, lines: &mut Vec<u8>) {
-        lines.append(&mut entry);
+    fn weight((_, text): &Self::Entry) -> usize {
+        text.len()
+    }
+
+    fn write(&self, (_, mut text): Self::Entry, lines: &mut Vec<u8>) {
+        lines.append(&mut text);
     }
 
     fn write_lost(&self, lost: u64, lines: &mut Vec<u8>) {
@@ -172,18 +187,25 @@ pub struct Logs {
     pub errors: Option<Arc<Log>>,
     /// Where the platform looks for a process's last words.
     pub last_words: Option<Arc<TerminationLog>>,
+    /// Through which lines go that the app formats, or writes, where it does.
+    pub relay: Option<Relay>,
 }
 
 impl Logs {
-    /// The logs that `config` asks for, where the descriptors `events` and `errors` write.
+    /// The logs that `config` asks for, where the descriptors `events` and `errors` write, through `relay` where there is one.
     ///
     /// # Errors
     ///
     /// When one of the two is not open, or there are no descriptors left.
-    pub fn open(config: &Config, events: Option<RawFd>, errors: Option<RawFd>) -> io::Result<Self> {
+    pub fn open(
+        config: &Config,
+        events: Option<RawFd>,
+        errors: Option<RawFd>,
+        relay: Option<Relay>,
+    ) -> io::Result<Self> {
         let in_json = config.logging.log_format == LogFormat::Json;
         let open = |descriptor: Option<RawFd>, name| match descriptor.map(Log::to).transpose() {
-            Ok(log) => Ok(log.map(|log| Arc::new(log.in_json(in_json)))),
+            Ok(log) => Ok(log.map(|log| Arc::new(log.in_json(in_json).through(relay.clone())))),
             Err(cause) => Err(io::Error::new(cause.kind(), format!("{name}: {cause}"))),
         };
         let (events, errors) = (open(events, "log")?, open(errors, "errors")?);
@@ -197,7 +219,7 @@ impl Logs {
             Some(OrAuto::Auto) => TerminationLog::of(config.platform),
             Some(OrAuto::Value(path)) => Some(TerminationLog::at(path)),
         };
-        Ok(Self { events, errors, last_words: last_words.map(Arc::new) })
+        Ok(Self { events, errors, last_words: last_words.map(Arc::new), relay })
     }
 
     /// Starts what writes. Not before a fork.
@@ -224,10 +246,30 @@ impl Logs {
         self.events.iter().chain(&self.errors).try_for_each(|log| log.reopen())
     }
 
-    /// Waits until what was said before is written, at most until `deadline`.
-    pub fn finish(&self, deadline: Instant) {
-        self.events.iter().chain(&self.errors).for_each(|log| log.finish(deadline));
+    /// Waits until what was said before is written, at most until `deadline`. Returns whether it is.
+    pub fn finish(&self, deadline: Instant) -> bool {
+        let written = self.events.iter().chain(&self.errors).all(|log| log.finish(deadline));
         self.last_words.iter().for_each(|log| log.finish(deadline));
+        written
+    }
+
+    /// The same for lines that are the last, as far as is known: what the interpreter has made nothing of by `deadline` is written
+    /// as it is, and so is what comes then.
+    pub fn finish_last(&self, deadline: Instant) {
+        self.last(deadline, |deadline| self.finish(deadline));
+    }
+
+    /// The same for the access log.
+    pub(crate) fn finish_access(&self, access: &AccessLog, deadline: Instant) {
+        self.last(deadline, |deadline| access.finish(deadline));
+    }
+
+    fn last(&self, deadline: Instant, finish: impl Fn(Instant) -> bool) {
+        let written = finish(deadline);
+        if let (false, Some(relay)) = (written, self.relay.as_ref().filter(|relay| relay.is_open())) {
+            relay.close();
+            finish(Instant::now() + PLAIN_FLUSH);
+        }
     }
 
     /// What was lost of them so far.
@@ -272,7 +314,7 @@ mod tests {
     fn writes_whole_lines_to_a_descriptor_of_its_own() {
         let mut file = tempfile::tempfile().unwrap();
         let log = Log::to(file.as_raw_fd()).unwrap();
-        assert!(!log.print(b"too early\n".to_vec()));
+        assert!(!log.print(LineKind::Event, b"too early\n".to_vec()));
         log.start().unwrap();
         log.write(&LogEvent::AcceptRecovered);
         log.finish(later());
@@ -290,13 +332,13 @@ mod tests {
         let descriptor = before.try_clone().unwrap();
         let log = Log::to(descriptor.as_raw_fd()).unwrap();
         log.start().unwrap();
-        log.print(b"one\n".to_vec());
+        log.print(LineKind::Event, b"one\n".to_vec());
         log.finish(later());
         sys::replace(descriptor.as_fd(), after.as_raw_fd()).unwrap();
-        log.print(b"two\n".to_vec());
+        log.print(LineKind::Event, b"two\n".to_vec());
         log.finish(later());
         log.reopen().unwrap();
-        log.print(b"three\n".to_vec());
+        log.print(LineKind::Event, b"three\n".to_vec());
         log.finish(later());
         let text = |file: &mut File| {
             file.rewind().unwrap();
@@ -309,6 +351,25 @@ mod tests {
 
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(20)
+    }
+
+    /// A formatter that hangs costs no line: neither that which it has nor those behind it.
+    #[test]
+    fn the_last_lines_are_written_although_the_interpreter_makes_nothing_of_them() {
+        let mut file = tempfile::tempfile().unwrap();
+        let relay = Relay::default();
+        let config = Config::default();
+        let logs = Logs::open(&config, Some(file.as_raw_fd()), None, Some(relay.clone())).unwrap();
+        logs.start().unwrap();
+        relay.open();
+        logs.write(&LogEvent::AcceptRecovered);
+        logs.write(&LogEvent::AcceptRecovered);
+        assert!(!logs.finish(Instant::now() + Duration::from_millis(20)));
+        logs.finish_last(Instant::now() + Duration::from_millis(20));
+        assert!(logs.finish(later()));
+        file.rewind().unwrap();
+        let text = io::read_to_string(&file).unwrap();
+        assert_eq!(text, "tidegate: accepting connections again\n".repeat(2));
     }
 
     /// Both streams of a container are often one file; two threads would mix the order of its lines.

@@ -19,6 +19,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::relay::{LineKind, Relay, RelayedLine};
 use crate::sys;
 
 /// How many bytes are made into lines before they are written, about.
@@ -37,6 +38,12 @@ pub(crate) struct Capacity {
 pub(crate) trait LineFormat: Send + 'static {
     /// What is put into the queue.
     type Entry: Send + 'static;
+
+    /// What a line about lost entries is about.
+    const LOST: LineKind;
+
+    /// What an entry is about.
+    fn kind(entry: &Self::Entry) -> LineKind;
 
     /// What an entry takes of memory beside its place in the queue, in bytes.
     fn weight(entry: &Self::Entry) -> usize;
@@ -81,12 +88,18 @@ enum Message<E> {
 }
 
 impl<S: LineFormat> Output<S> {
-    /// Begins to write to `file`, on a thread of this `name`, which ends with the value.
+    /// Begins to write to `file`, on a thread of this `name`, which ends with the value. Lines go through `relay` where there is one.
     ///
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub(crate) fn start(name: &str, file: Arc<File>, format: S, capacity: Capacity) -> io::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        file: Arc<File>,
+        format: S,
+        capacity: Capacity,
+        relay: Option<Relay>,
+    ) -> io::Result<Self> {
         let (queue, inbox) = bounded(capacity.lines);
         let (waiting, lost) = (Arc::new(AtomicUsize::new(0)), LostLines::default());
         let writer = Writer {
@@ -97,6 +110,8 @@ impl<S: LineFormat> Output<S> {
             said: 0,
             whole: Pieces::of(&file),
             file,
+            relay,
+            entries: Vec::new(),
         };
         thread::Builder::new().name(name.into()).spawn(move || writer.run())?;
         Ok(Self { queue, waiting, capacity, lost })
@@ -135,19 +150,25 @@ struct Writer<S: LineFormat> {
     said: u64,
     whole: Pieces,
     file: Arc<File>,
+    relay: Option<Relay>,
+    /// What the entries are about that were made into lines, and where each of them ends, where there is a relay.
+    entries: Vec<(LineKind, usize)>,
 }
 
 impl<S: LineFormat> Writer<S> {
     fn run(mut self) {
         let mut lines = Vec::with_capacity(BATCH);
-        while let Ok(first) = self.inbox.recv() {
+        let inbox = self.inbox.clone();
+        while let Ok(first) = inbox.recv() {
             let mut entries = 0;
             let mut flushed = None;
-            for message in std::iter::once(first).chain(self.inbox.try_iter()) {
+            for message in std::iter::once(first).chain(inbox.try_iter()) {
                 match message {
                     Message::Entry(entry) => {
                         self.waiting.fetch_sub(S::weight(&entry), Relaxed);
+                        let kind = S::kind(&entry);
                         self.format.write(entry, &mut lines);
+                        self.note(kind, &lines);
                         entries += 1;
                     }
                     Message::Flush(done) => flushed = Some(done),
@@ -166,8 +187,10 @@ impl<S: LineFormat> Writer<S> {
         let total = self.lost.total();
         if total > self.said {
             self.format.write_lost(total - self.said, lines);
+            self.note(S::LOST, lines);
         }
-        match self.whole.write(&self.file, lines) {
+        let relayed = self.relay(lines);
+        match self.whole.write(&self.file, relayed.as_deref().unwrap_or(lines)) {
             Ok(()) => self.said = total,
             // The reader is gone, or the disk is full. How much of the batch came through is not known exactly.
             Err(_) => self.lost.add(entries),
@@ -175,6 +198,27 @@ impl<S: LineFormat> Writer<S> {
         lines.clear();
         // One long entry is no reason to keep the memory.
         lines.shrink_to(2 * BATCH);
+    }
+}
+
+impl<S: LineFormat> Writer<S> {
+    /// An entry ends where `lines` do.
+    fn note(&mut self, kind: LineKind, lines: &[u8]) {
+        if self.relay.is_some() {
+            self.entries.push((kind, lines.len()));
+        }
+    }
+
+    /// What is to be written in the place of `lines`; `None` for the lines themselves.
+    fn relay(&mut self, lines: &[u8]) -> Option<Vec<u8>> {
+        let entries = std::mem::take(&mut self.entries);
+        let relay = self.relay.as_ref().filter(|relay| !entries.is_empty() && relay.is_open())?;
+        let mut begin = 0;
+        let relayed = entries.into_iter().map(|(kind, end)| {
+            let text = lines[std::mem::replace(&mut begin, end)..end].to_vec();
+            RelayedLine { kind, text }
+        });
+        relay.pass(relayed.collect())
     }
 }
 
@@ -229,7 +273,8 @@ pub(crate) fn write_whole(mut output: &File, mut bytes: &[u8]) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::relay::NextLines, *};
+    use crate::sync::Parker;
     use std::{
         io::{BufRead, BufReader, PipeReader, Read, pipe},
         os::fd::OwnedFd,
@@ -241,6 +286,11 @@ mod tests {
 
     impl LineFormat for Plain {
         type Entry = Vec<u8>;
+        const LOST: LineKind = LineKind::Event;
+
+        fn kind(_: &Vec<u8>) -> LineKind {
+            LineKind::Error
+        }
 
         fn weight(entry: &Vec<u8>) -> usize {
             entry.len()
@@ -260,7 +310,7 @@ mod tests {
     fn output(capacity: Capacity) -> (PipeReader, Output<Plain>) {
         let (reader, writer) = pipe().unwrap();
         let file = Arc::new(File::from(OwnedFd::from(writer)));
-        (reader, Output::start("test", file, Plain, capacity).unwrap())
+        (reader, Output::start("test", file, Plain, capacity, None).unwrap())
     }
 
     fn later(milliseconds: u64) -> Instant {
@@ -327,6 +377,36 @@ mod tests {
         (0..10).for_each(|_| output.put(b"x\n".to_vec()));
         assert!(output.flush(later(20_000)));
         assert_eq!(output.lost().total(), 10);
+    }
+
+    /// The interpreter has made something of the first line, and hangs with the second.
+    #[test]
+    fn lines_go_through_the_relay_until_it_is_closed() {
+        let (reader, writer) = pipe().unwrap();
+        let (relay, parker) = (Relay::default(), Parker::new());
+        let file = Arc::new(File::from(OwnedFd::from(writer)));
+        let output = Output::start("test", file, Plain, CAPACITY, Some(relay.clone())).unwrap();
+        output.put(b"early\n".to_vec());
+        assert!(output.flush(later(20_000)));
+        relay.open();
+        output.put(b"two\nlines\n".to_vec());
+        let expected = |text: &str| NextLines::Lines(vec![RelayedLine { kind: LineKind::Error, text: text.into() }]);
+        let next = || loop {
+            match relay.next(&parker) {
+                NextLines::Nothing => {}
+                next => return next,
+            }
+        };
+        assert_eq!(next(), expected("two\nlines\n"));
+        relay.reply(Some(b"one line\n".to_vec()));
+        assert!(output.flush(later(20_000)));
+        output.put(b"hangs\n".to_vec());
+        assert_eq!(next(), expected("hangs\n"));
+        assert!(!output.flush(later(20)));
+        relay.close();
+        assert!(output.flush(later(20_000)));
+        drop(output);
+        assert_eq!(io::read_to_string(reader).unwrap(), "early\none line\nhangs\n");
     }
 
     #[test]

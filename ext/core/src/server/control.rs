@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 0 to 3 | a signal, as in [`signals`](super::signals): what it is to a single process, it is to the cluster |
 //! | `R` | this worker leaves, its siblings go on |
+//! | `S` | the cluster ends, and no signal has said so |
 //! | `L` | the logs' files are to be opened anew |
 //! | the end | the master is gone: the cluster ends, as on SIGTERM |
 
@@ -33,6 +34,7 @@ use crate::{
 };
 
 const RETIRE: u8 = b'R';
+const STOP: u8 = b'S';
 const REOPEN: u8 = b'L';
 
 /// A worker's end of the control socket.
@@ -122,6 +124,7 @@ impl Control {
             loop {
                 let (event, over) = match stream.read_u8().await {
                     Ok(RETIRE) => (Some(Event::Retire), false),
+                    Ok(STOP) => (Some(Event::Stop), false),
                     Ok(REOPEN) => {
                         self.reopen();
                         (None, false)

@@ -184,9 +184,9 @@ impl IoThread {
         runtime.shutdown_background();
         let deadline = Instant::now() + LOG_FLUSH_AT_END;
         // Before the workers come to their end, about which the app may have something to say.
-        logs.finish(deadline);
+        logs.finish_last(deadline);
         shared.services.queue.close();
-        shared.services.access_log.iter().for_each(|log| log.finish(deadline));
+        shared.services.access_log.iter().for_each(|log| logs.finish_access(log, deadline));
         drop(stopped);
     }
 }
@@ -221,7 +221,7 @@ pub(super) fn watchdog(observer: Observer, logs: Logs, phases: watch::Receiver<P
 
 pub(super) fn end_process(observer: &Observer, logs: &Logs, status: i32, phase: Phase) -> ! {
     observer(&LogEvent::Overdue { status, phase });
-    logs.finish(Instant::now() + LAST_LINE_FLUSH);
+    logs.finish_last(Instant::now() + LAST_LINE_FLUSH);
     sys::exit_now(status)
 }
 

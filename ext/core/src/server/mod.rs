@@ -233,7 +233,7 @@ impl Server {
     /// [`queue`](Self::queue) yet, which is another from now on.
     ///
     /// `control` is a stream socket to the master, which says by bytes what the cluster does: 0 to 3 for SIGTERM, SIGQUIT, SIGINT and
-    /// SIGHUP, each as it is to a single process; `R` has this worker leave, `L` asks for the logs' files to be opened anew
+    /// SIGHUP, each as it is to a single process; `R` has this worker leave, `S` ends the cluster, `L` asks for the logs' files to be opened anew
     /// ([`Running::await_reopen`]), and the end says that the master is gone, which is as SIGTERM. The worker writes lines:
     /// `retiring` when it leaves, `drain` or `halt` when a client of the admin listener has asked for that. The worker
     /// reports none of its phases to the [`Observer`].

@@ -311,11 +311,13 @@ fn only_a_whole_head_that_begins_a_message_goes_elsewhere() {
     let mut slow = cluster.connect_to(0);
     let mut pipelined = cluster.connect_to(0);
     let _busy = cluster.occupy(0);
+    // Of those that were to come to worker 0, some may have been sent on.
+    let before = cluster.workers[1].counted().taken_over;
     slow.0.write_all(b"G").unwrap();
     pipelined.0.write_all(b"GET /1 HTTP/1.1\r\nhost: x\r\n\r\nGET /2 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let (first, second) = (pipelined.receive().unwrap().1, pipelined.receive().unwrap().1);
     assert_eq!((first.as_str(), second.as_str()), ("1/1", "1/2"), "both go, and in their order");
-    assert_eq!(cluster.workers[1].counted().taken_over, 1);
+    assert_eq!(cluster.workers[1].counted().taken_over, before + 1);
     slow.0.write_all(b"ET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     eventually("it waits here", || cluster.workers[0].running.queue().len() == 1);
     cluster.workers[0].release.send(()).unwrap();

@@ -75,8 +75,9 @@ impl Server {
         signals: Option<Vec<Signal>>,
     ) -> Result<Running, Error> {
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), format!("log: {cause}"));
-        if let (Some(format), Some(log)) = (self.access, &self.logs.events) {
-            server.log_requests(AccessLog::beside(log, format).map_err(failed)?);
+        if let (Some((format, relayed)), Some(log)) = (self.access, &self.logs.events) {
+            let relay = self.logs.relay.clone().filter(|_| relayed);
+            server.log_requests(AccessLog::beside(log, format, relay).map_err(failed)?);
         }
         self.logs.start().map_err(failed)?;
         server.finish_logs(self.logs.clone());

@@ -83,7 +83,7 @@ impl Server {
         if let ServerState::Bound(server) = std::mem::replace(&mut *rb_self.state(), ServerState::Over) {
             server.remove_socket_files();
         }
-        rb_self.finish_logs(ruby);
+        rb_self.finish_last_lines(ruby);
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! `Tidegate::Native::Server`: the core's server as a Ruby object. Here: what it holds, how far it has come, and how it is stopped
 //! and asked. It is started in `boot`, the threads that Ruby makes for it run in `worker`, and
-//! `control` has what clients of the admin listener want of Ruby.
+//! `control` has what clients of the admin listener want of Ruby, and `log` what Ruby has to do with the lines of the logs.
 
 mod boot;
 mod cluster;
 mod control;
+mod log;
 mod worker;
 
 use std::{
@@ -19,17 +20,15 @@ use magnus::{
     method, prelude::*, scan_args, try_convert::TryConvert, typed_data::Obj,
 };
 use tidegate_core::{
-    BootGuard, DispatchQueue, Event, Inherited, LogFormat, Logs, Observer, Parker, Phase, Plan, Running, Signal,
+    BootGuard, DispatchQueue, Event, Inherited, LogFormat, Logs, Observer, Parker, Phase, Plan, Relay, Running, Signal,
     StopPoint,
 };
 
+use self::log::LOG_FLUSH;
 use crate::{error, gvl, rack::app::App, settings};
 
 /// The longest limit of a wait: longer than any process lives, and short enough to be added to any instant.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-
-/// How long the server waits for its log lines to be written, when it begins and when it has ended.
-const LOG_FLUSH: Duration = Duration::from_millis(200);
 
 /// The Ruby object.
 #[derive(TypedData)]
@@ -38,8 +37,9 @@ pub(crate) struct Server {
     /// Set when the Ruby object exists, which marks the Ruby values in it.
     app: OnceLock<App>,
     logs: Logs,
-    /// The format of the access log's lines, which come where the log of events writes; `None` for no access log.
-    access: Option<LogFormat>,
+    /// The format of the access log's lines, which come where the log of events writes, and whether the app's logger gets them; `None` for
+    /// no access log.
+    access: Option<(LogFormat, bool)>,
     /// The sockets, for a process that is to inherit them; set when they are bound.
     sockets: OnceLock<Vec<Inherited>>,
     /// The delays of the shutdown.
@@ -60,6 +60,8 @@ impl DataTypeFunctions for Server {
 /// Ruby drops the server of a process that ends without having stopped it: its last log lines are still written.
 impl Drop for Server {
     fn drop(&mut self) {
+        // No thread of Ruby's attends any more.
+        self.logs.relay.iter().for_each(Relay::close);
         self.logs.finish(Instant::now() + LOG_FLUSH);
     }
 }
@@ -85,8 +87,10 @@ impl Server {
         let (config, rack) = settings::read(ruby, settings)?;
         let (app_settings, descriptors) = settings::read_keywords(rack, args.keywords)?;
         let failed = |cause: io::Error| Error::new(ruby.exception_io_error(), cause.to_string());
-        let logs = Logs::open(&config, descriptors.log, descriptors.errors).map_err(failed)?;
-        let access = config.logging.log_requests.then_some(config.logging.log_format);
+        let relay = descriptors.is_relayed().then(Relay::default);
+        let lines = relay.clone().filter(|_| descriptors.relays_lines);
+        let logs = Logs { relay, ..Logs::open(&config, descriptors.log, descriptors.errors, lines).map_err(failed)? };
+        let access = config.logging.log_requests.then_some((config.logging.log_format, descriptors.relays_access));
         let (plan, _) = Plan::resolve(config.shutdown, config.platform);
         let state = Mutex::new(ServerState::Configured(Box::new(config)));
         let (app_slot, sockets) = (OnceLock::new(), OnceLock::new());
@@ -174,24 +178,6 @@ impl Server {
         }
     }
 
-    /// Writes lines to the log of errors or to that of events, in the order of the server's own lines. Returns false if there is no
-    /// such log, or no thread that writes to it: before the server listens, and in a child that the app has forked.
-    fn print(ruby: &Ruby, rb_self: &Self, lines: RString, error: bool) -> bool {
-        let log = if error { &rb_self.logs.errors } else { &rb_self.logs.events };
-        let Some(log) = log else { return false };
-        let printed = log.print(lines.to_bytes().to_vec());
-        if printed && rb_self.running().is_some_and(|running| matches!(running.phase(), Phase::Stopped { .. })) {
-            // The process may end at any moment, and the lines with it.
-            rb_self.finish_logs(ruby);
-        }
-        printed
-    }
-
-    /// Writes the lines on where the descriptors do that the logs were made of, which may have other files meanwhile.
-    fn reopen_logs(ruby: &Ruby, rb_self: &Self) -> Result<(), Error> {
-        rb_self.logs.reopen().map_err(|cause| Error::new(ruby.exception_io_error(), format!("log: {cause}")))
-    }
-
     /// Has the files of certificates looked at now.
     fn reload_certificates(&self) {
         self.running().iter().for_each(|running| running.reload_certificates());
@@ -208,12 +194,6 @@ impl Server {
         if let ServerState::Bound(server) = &*self.state() {
             server.import_ticket_keys(&keys.to_bytes());
         }
-    }
-
-    /// Waits until the log lines are written, for at most [`LOG_FLUSH`].
-    fn finish_logs(&self, ruby: &Ruby) {
-        let deadline = Instant::now() + LOG_FLUSH;
-        gvl::wait(ruby, &Parker::new().unparker(), || self.logs.finish(deadline));
     }
 
     fn stop(&self, drain: bool) {
@@ -351,6 +331,10 @@ pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("signal", method!(Server::signal, 1))?;
     class.define_method("ignore_signals", method!(Server::ignore_signals, 0))?;
     class.define_method("print", method!(Server::print, 2))?;
+    class.define_method("attend_lines", method!(Server::attend_lines, 0))?;
+    class.define_method("next_lines", method!(Server::next_lines, 0))?;
+    class.define_method("replace_lines", method!(Server::replace_lines, 1))?;
+    class.define_method("leave_lines", method!(Server::leave_lines, 0))?;
     class.define_method("stop", method!(Server::stop, 1))?;
     class.define_method("join", method!(Server::join, -1))?;
     class.define_method("drain_delay", method!(Server::drain_delay, 0))?;

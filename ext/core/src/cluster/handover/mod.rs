@@ -27,10 +27,16 @@ use crate::sys;
 /// The form of a message. A worker of the next release may read what one of this release has sent.
 const VERSION: u8 = 1;
 
+/// The form in which the number of requests is ahead of what was read ahead. Sent only where requests are counted.
+const COUNTED_VERSION: u8 = 2;
+
 /// Most bytes read ahead that go along. A connection that holds more stays where it is.
 pub(crate) const MAX_READ_AHEAD: usize = 8192;
 
 const HEADER: usize = 2;
+
+/// The bytes of the number of requests.
+const COUNT: usize = size_of::<u32>();
 
 /// Nothing that is sent between the processes of a cluster is waited for, and none of them ends because its peer has.
 #[cfg(target_os = "linux")]
@@ -51,6 +57,8 @@ pub(crate) struct Traits {
     pub(crate) opens: bool,
     /// It is none: the socket is for the reply to a question, and the question is what was read ahead.
     pub(crate) question: bool,
+    /// How many requests it has had, where that is limited.
+    pub(crate) requests: u32,
 }
 
 impl Traits {
@@ -69,7 +77,7 @@ impl Traits {
             | bit(self.opens, Self::OPENS)
     }
 
-    fn of_byte(byte: u8) -> Self {
+    fn of_byte(byte: u8, requests: u32) -> Self {
         let has = |bit| byte & bit != 0;
         Self {
             fresh: has(Self::FRESH),
@@ -77,6 +85,7 @@ impl Traits {
             one_shot: has(Self::ONE_SHOT),
             question: has(Self::QUESTION),
             opens: has(Self::OPENS),
+            requests,
         }
     }
 }
@@ -189,8 +198,10 @@ impl Mailbox {
         if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let header = [VERSION, traits.to_byte()];
-        let parts = [IoSlice::new(&header), IoSlice::new(read_ahead)];
+        let count = traits.requests.to_le_bytes();
+        let (version, count) = if traits.requests == 0 { (VERSION, &[][..]) } else { (COUNTED_VERSION, &count[..]) };
+        let header = [version, traits.to_byte()];
+        let parts = [IoSlice::new(&header), IoSlice::new(count), IoSlice::new(read_ahead)];
         match sendmsg(&self.writer, &parts, &mut control, SEND_FLAGS) {
             Ok(_) => Ok(()),
             // Too many sockets of this user are on their way, or the system is short of memory.
@@ -209,7 +220,7 @@ impl Mailbox {
         // The kernel drops a socket that there is no descriptor for.
         drop(self.reader.try_clone()?);
         let mut header = [0; HEADER];
-        let mut bytes = [0; MAX_READ_AHEAD];
+        let mut bytes = [0; COUNT + MAX_READ_AHEAD];
         let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut bytes)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         // Descriptors that are not taken out of it are closed with it.
@@ -222,10 +233,17 @@ impl Mailbox {
             }
         }
         let whole = !received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) && received.bytes >= HEADER;
-        match sockets.pop() {
-            Some(socket) if whole && header[0] == VERSION && sockets.is_empty() => {
-                let read_ahead = bytes[..received.bytes - HEADER].to_vec();
-                Ok(Message { socket, traits: Traits::of_byte(header[1]), read_ahead })
+        let content = bytes.get(..received.bytes.saturating_sub(HEADER)).unwrap_or_default();
+        let content = match header[0] {
+            VERSION => Some((0, content)),
+            COUNTED_VERSION => content.split_first_chunk().map(|(count, rest)| (u32::from_le_bytes(*count), rest)),
+            _ => None,
+        };
+        match (sockets.pop(), content) {
+            (Some(socket), Some((requests, read_ahead)))
+                if whole && sockets.is_empty() && read_ahead.len() <= MAX_READ_AHEAD =>
+            {
+                Ok(Message { socket, traits: Traits::of_byte(header[1], requests), read_ahead: read_ahead.to_vec() })
             }
             _ => Err(io::ErrorKind::InvalidData.into()),
         }

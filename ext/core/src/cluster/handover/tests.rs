@@ -11,7 +11,8 @@ fn handover() -> Handover {
     Handover::create(2, None).unwrap()
 }
 
-const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false };
+const FOR_REQUEST: Traits =
+    Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false, requests: 0 };
 
 #[test]
 fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
@@ -20,7 +21,7 @@ fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
     let (mut client, socket) = UnixStream::pair().unwrap();
     for traits in [
         FOR_REQUEST,
-        Traits { fresh: true, for_request: false, one_shot: true, opens: true, question: false },
+        Traits { fresh: true, for_request: false, one_shot: true, opens: true, question: false, requests: 258 },
         Traits::default(),
     ] {
         assert!(!inbox.holds_messages());
@@ -40,6 +41,20 @@ fn a_socket_arrives_with_what_was_read_ahead_and_stays_open_all_the_way() {
     socket.read_exact(&mut byte).unwrap();
     assert_eq!(&byte, b"y", "its sender has closed it meanwhile");
     assert_eq!(inbox.receive().unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+/// A worker of an earlier release sends no number of requests, and reads a connection of this one where these are not limited.
+#[test]
+fn the_form_of_earlier_releases_is_read_and_sent() {
+    let handover = handover();
+    let inbox = handover.inbox(0);
+    let (_client, socket) = UnixStream::pair().unwrap();
+    for (requests, length) in [(0, 5), (1, 9)] {
+        inbox.send(socket.as_fd(), Traits { requests, ..FOR_REQUEST }, b"GET").unwrap();
+        let mut raw = [0; 16];
+        let (received, _) = rustix::net::recv(inbox.reader(), &mut raw[..], RecvFlags::empty()).unwrap();
+        assert_eq!((received, raw[0]), (length, if requests == 0 { 1 } else { 2 }));
+    }
 }
 
 #[test]
@@ -79,9 +94,13 @@ fn what_is_no_message_closes_what_it_brought() {
     let inbox = handover.inbox(0);
     let (mut client, socket) = UnixStream::pair().unwrap();
     send(inbox.writer(), &[VERSION, 0], SendFlags::empty()).unwrap();
-    for (count, bytes) in
-        [(1, &[VERSION][..]), (2, &[VERSION, 0]), (1, &[VERSION + 1, 0]), (1, &[VERSION; MAX_READ_AHEAD + 3])]
-    {
+    for (count, bytes) in [
+        (1, &[VERSION][..]),
+        (2, &[VERSION, 0]),
+        (1, &[COUNTED_VERSION, 0, 1, 0, 0]),
+        (1, &[COUNTED_VERSION + 1; 9]),
+        (1, &[VERSION; MAX_READ_AHEAD + 3]),
+    ] {
         let sockets = [socket.as_fd(), socket.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
@@ -89,7 +108,7 @@ fn what_is_no_message_closes_what_it_brought() {
         sendmsg(inbox.writer(), &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
     }
     drop(socket);
-    for _ in 0..5 {
+    for _ in 0..6 {
         assert_eq!(inbox.receive().unwrap_err().kind(), ErrorKind::InvalidData);
     }
     assert_eq!(client.read(&mut [0]).unwrap(), 0, "no copy is left open");

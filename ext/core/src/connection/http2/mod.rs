@@ -152,6 +152,8 @@ struct Connection<'a, S: Socket> {
     room: Arc<Room>,
     age: Age,
     departure: Departure,
+    /// How many streams it may still have until its client is told to go; `None`: any number.
+    streams_left: Option<u32>,
     rest: Rest,
     /// The drain's budget is used up.
     forced: bool,
@@ -208,6 +210,7 @@ impl<'a, S: Socket> Connection<'a, S> {
             room: Arc::default(),
             age: Age { begun, turn: fastrand::f64(), in_drain, answered: false },
             departure: Departure::None,
+            streams_left: service.shared().settings.limits.max_keep_alive,
             rest: Rest::Idle { since: begun },
             forced: false,
             closing: None,
@@ -417,6 +420,7 @@ impl<'a, S: Socket> Connection<'a, S> {
         if self.forced || self.departure == Departure::Over {
             return reset(shared, &mut respond, Reason::REFUSED_STREAM);
         }
+        self.count();
         let (mut head, body) = request.into_parts();
         let line = (head.method.clone(), head.uri.clone());
         if let Err(fault) = head::adapt(&mut head, &shared.settings.limits) {
@@ -442,6 +446,14 @@ impl<'a, S: Socket> Connection<'a, S> {
         let response = service.respond(head, incoming, begun, received);
         let wanted = Wanted { asked, protocol };
         self.streams.push(Stream::new(service, respond, response, self.room.clone(), wanted));
+    }
+
+    /// Tells the client to go with the last stream that its connection may have. What it has sent until it hears of that is served too.
+    fn count(&mut self) {
+        self.streams_left = self.streams_left.map(|left| left.saturating_sub(1));
+        if self.streams_left == Some(0) && self.departure == Departure::None {
+            self.depart();
+        }
     }
 
     /// A request that is not passed on.

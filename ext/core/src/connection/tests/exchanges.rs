@@ -28,6 +28,37 @@ async fn answers_pipelined_requests_in_order() {
     }
 }
 
+/// The response to the last request that a connection may have says so, and what the client has sent behind it is not served.
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_with_its_last_request() {
+    let harness = Harness::with_limits(Limits { max_keep_alive: Some(3), ..Limits::default() });
+    let mut client = harness.connect();
+    harness.round(&mut client, &with_length("x")).await;
+    client.send(&format!("{GET}{GET}{GET}")).await;
+    harness.answer(ok("2")).await;
+    harness.answer(ok("3")).await;
+    let (text, _) = client.rest().await;
+    assert_eq!(text, format!("{}HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\n3", with_length("2")));
+    client.served().await;
+    assert!(matches!(harness.worker.look(), Next::Nothing), "the fourth request is not served");
+    assert_eq!(harness.shared.services.stats.snapshot().told_close, 0, "that counts what a drain does");
+}
+
+/// A client of HTTP/1.0 is told `keep-alive` while the connection is kept, and then that it is not.
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_an_old_client_ends_with_its_last_request() {
+    let harness = Harness::with_limits(Limits { max_keep_alive: Some(2), ..Limits::default() });
+    let mut client = harness.connect();
+    let get = "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n";
+    client.send(get).await;
+    harness.answer(ok("x")).await;
+    client.expect("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 1\r\n\r\nx").await;
+    client.send(get).await;
+    harness.answer(ok("x")).await;
+    let (text, _) = client.rest().await;
+    assert_eq!(text, "HTTP/1.0 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx");
+}
+
 /// The runtime has no turn between the answer and what is read of it.
 #[tokio::test(start_paused = true)]
 async fn the_worker_that_delivers_an_answer_writes_it() {

@@ -116,7 +116,8 @@ async fn received(sibling: &Member) -> Message {
     }
 }
 
-const FOR_REQUEST: Traits = Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false };
+const FOR_REQUEST: Traits =
+    Traits { fresh: false, for_request: true, one_shot: false, opens: false, question: false, requests: 0 };
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_would_wait_goes_with_its_connection_to_an_idle_sibling() {
@@ -239,6 +240,27 @@ async fn a_connection_that_came_for_a_request_stays_for_it_and_may_go_on_after_i
         client.send(GET.as_bytes()).await;
         assert_eq!(received(&sibling).await.read_ahead, GET.as_bytes());
     }
+}
+
+/// Where the requests of a connection are limited, their number goes with it.
+#[tokio::test(start_paused = true)]
+async fn a_connection_keeps_the_number_of_its_requests() {
+    let (harness, sibling) = pair_with(Timeouts::default(), Limits { max_keep_alive: Some(3), ..Limits::default() });
+    let mut client = harness.used().await;
+    let (_busy, exchange) = harness.busy().await;
+    sibling.publish_room(true);
+    client.send(GET.as_bytes()).await;
+    assert_eq!(received(&sibling).await.traits, Traits { requests: 1, ..FOR_REQUEST });
+    exchange.responder.send(ok("x")).unwrap();
+    harness.worker.end_exchange();
+    let mut client = harness.take_over(Traits { requests: 1, ..FOR_REQUEST }, b"");
+    for expected in [KEEP, CLOSE] {
+        client.send(GET.as_bytes()).await;
+        harness.answer(ok("x")).await;
+        client.expect(expected).await;
+        harness.worker.end_exchange();
+    }
+    client.expect_end().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ fn forwarding(names: &[&str]) -> Forwarding {
         trusted_proxies: owned(&["10.0.0.0/8", "2001:db8:1::/48"]).try_into().unwrap(),
         forwarded_headers: owned(names).try_into().unwrap(),
         strip_forwarded: false,
+        remote_address: None,
     }
 }
 

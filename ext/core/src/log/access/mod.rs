@@ -13,6 +13,7 @@ use crate::{
     log::{
         Log,
         output::{Capacity, LineFormat, LostLines, Output},
+        relay::{LineKind, Relay},
     },
 };
 
@@ -28,13 +29,13 @@ pub(crate) const JSON_TIME: &str = "%Y-%m-%dT%H:%M:%S%.3fZ";
 pub struct AccessLog(Output<LogFormat>);
 
 impl AccessLog {
-    /// A log that writes where the log of events does, on a thread of its own.
+    /// A log that writes where the log of events does, on a thread of its own; through `relay`, where there is one.
     ///
     /// # Errors
     ///
     /// When there are no threads left.
-    pub fn beside(events: &Log, format: LogFormat) -> io::Result<Self> {
-        Output::start("tidegate-access", events.file.clone(), format, CAPACITY).map(Self)
+    pub fn beside(events: &Log, format: LogFormat, relay: Option<Relay>) -> io::Result<Self> {
+        Output::start("tidegate-access", events.file.clone(), format, CAPACITY, relay).map(Self)
     }
 
     /// Queues the line of a request that is over, at `now`.
@@ -43,9 +44,9 @@ impl AccessLog {
         self.0.put(record);
     }
 
-    /// Waits until what was queued is written, at most until `deadline`.
-    pub(crate) fn finish(&self, deadline: Instant) {
-        self.0.flush(deadline);
+    /// Waits until what was queued is written, at most until `deadline`. Returns whether it is.
+    pub(crate) fn finish(&self, deadline: Instant) -> bool {
+        self.0.flush(deadline)
     }
 
     /// Counts the lines that were dropped.
@@ -56,6 +57,11 @@ impl AccessLog {
 
 impl LineFormat for LogFormat {
     type Entry = Box<Record>;
+    const LOST: LineKind = LineKind::Access;
+
+    fn kind(_: &Box<Record>) -> LineKind {
+        LineKind::Access
+    }
 
     fn weight(record: &Box<Record>) -> usize {
         record.weight()
@@ -92,7 +98,7 @@ mod tests {
     #[test]
     fn what_was_taken_is_written_before_the_end() {
         let mut file = tempfile::tempfile().unwrap();
-        let log = AccessLog::beside(&Log::to(file.as_raw_fd()).unwrap(), LogFormat::Combined).unwrap();
+        let log = AccessLog::beside(&Log::to(file.as_raw_fd()).unwrap(), LogFormat::Combined, None).unwrap();
         (0..100).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         log.finish(Instant::now() + Duration::from_secs(20));
         file.rewind().unwrap();
@@ -106,7 +112,7 @@ mod tests {
         const SENT: u64 = 20_000;
         let (input, output) = std::os::unix::net::UnixStream::pair().unwrap();
         output.set_nonblocking(true).unwrap();
-        let log = AccessLog::beside(&Log::to(output.as_raw_fd()).unwrap(), LogFormat::Json).unwrap();
+        let log = AccessLog::beside(&Log::to(output.as_raw_fd()).unwrap(), LogFormat::Json, None).unwrap();
         drop(output);
         (0..SENT).for_each(|_| log.write(record("/", b"x"), Instant::now()));
         let lost_so_far = log.lost().total();

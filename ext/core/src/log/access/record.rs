@@ -134,7 +134,7 @@ impl Record {
         line.extend_from_slice(
             format!(
                 "{} - - [{}] \"{request}\" {status} {} \"{}\" \"{}\" {:.4}{}",
-                self.peer.remote_addr,
+                escaped(self.peer.remote_addr.as_bytes()),
                 self.at().strftime("%d/%b/%Y:%H:%M:%S %z"),
                 self.bytes,
                 text(&self.referer),

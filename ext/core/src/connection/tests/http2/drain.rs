@@ -64,6 +64,29 @@ async fn at_the_end_of_the_budget_streams_are_refused_or_cut() {
     assert_eq!(harness.shared.services.stats.snapshot().cut, 2);
 }
 
+/// What crosses the first GOAWAY is answered too, as in a drain.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_told_to_go_with_its_last_stream() {
+    let harness = Harness::with_limits(Limits { max_keep_alive: Some(2), ..Limits::default() });
+    let mut wire = Wire::begin(&harness).await;
+    wire.get(1).await;
+    harness.answer(ok("x")).await;
+    wire.expect_response(1).await;
+    wire.get(3).await;
+    wire.expect_goaway(ALL).await;
+    let ping = wire.expect_ping().await;
+    wire.get(5).await;
+    wire.send(PING, ACK, 0, &ping).await;
+    wire.expect_goaway(5).await;
+    for stream in [3, 5] {
+        harness.answer(ok("x")).await;
+        wire.expect_response(stream).await;
+    }
+    assert_eq!(wire.frame().await, None);
+    wire.client.served().await;
+    assert_eq!(harness.shared.services.stats.snapshot().http2_goaways, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_told_to_go_before_it_is_closed() {
     let harness = Harness::with_timeouts(Timeouts { persistent_timeout: Some(s(10)), ..Timeouts::default() });
