@@ -3,12 +3,12 @@
 # What surrounds a server - its sockets, its signals, what it is started by - beside Puma, which an app comes from.
 
 RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemfile_line, :processes do
-  # Starts either server with these arguments, which both know.
-  def start_server(name, *arguments, env: {}, **)
+  # Starts either server with these arguments, which both know; with +within+ in front of the command.
+  def start_server(name, *arguments, config: "-", within: [], **)
     needs "puma"
-    return start("-C", "-", *arguments, env:, **) if name == :tidegate
-
-    track(ServerProcess.new([*ServerProcess::RUBY.take(1), "-S", "puma", "-C", "-", *arguments.map(&:to_s)], env:, **))
+    program = name == :puma ? %w[-S puma] : ["-I#{ServerProcess::ROOT}/lib", "#{ServerProcess::ROOT}/exe/tidegate"]
+    config = ["-C", config] if config
+    track(ServerProcess.new([*within, ServerProcess::RUBY.first, *program, *config, *arguments].map(&:to_s), **))
   end
 
   def serves(process, name) = process.wait_for_line(name == :puma ? /Use Ctrl-C to stop/ : ServerProcess::READY)
@@ -22,6 +22,66 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
         serves(process, name)
 
         expect(paths.transform_values { |path| File.stat(path).mode & 0o777 }).to eq(modes.values.to_h { |mode| [mode, mode] })
+        # As nginx, say, does, whose workers are of another user.
+        expect(statuses_for(65_534, paths)).to eq(0o777 => "200", 0o660 => "Errno::EACCES", 0o600 => "Errno::EACCES") if Process.uid.zero?
+      end
+
+      it "binds every address of localhost" do
+        within = with_hosts("127.0.0.1 localhost\n::1 localhost\n")
+        process = start_server(name, "-b", "tcp://localhost:0", fixture("hello.ru"), within:)
+        addresses = addresses_of(process, name)
+
+        expect(addresses.map { |address| address[%r{(?<=//).*(?=:)}] }).to contain_exactly("127.0.0.1", "[::1]")
+        expect(addresses.map { |address| Wire.open(address) { |wire| wire.get("/").status } }).to eq([200, 200])
+      end
+
+      it "takes the port of PORT through the usual line of config/puma.rb, and -p before that" do
+        File.write("#{app_root}/puma.rb", "port ENV.fetch('PORT', 3000)\n")
+        by_environment = start_server(name, fixture("hello.ru"), config: "#{app_root}/puma.rb", env: { "PORT" => "0" })
+        by_flag = start_server(name, "-p", 0, fixture("hello.ru"), config: "#{app_root}/puma.rb", env: { "PORT" => "1" })
+        ports = [by_environment, by_flag].map { |process| Integer(addresses_of(process, name).first[/\d+\z/]) }
+
+        expect(ports).to all be > 1023
+        expect(ports).not_to include(3000)
+        expect(ports.map { |port| Wire.open("tcp://127.0.0.1:#{port}") { |wire| wire.get("/").status } }).to eq([200, 200])
+      end
+
+      it "opens the files of stdout_redirect anew when a program has renamed them and sends HUP" do
+        out, err = "#{app_root}/out.log", "#{app_root}/err.log"
+        path = "#{app_root}/app.sock"
+        File.write("#{app_root}/puma.rb", "stdout_redirect #{out.dump}, #{err.dump}, true\n")
+        File.write("#{app_root}/says.ru", "run ->(env) { puts(env['PATH_INFO']) || [200, {}, ['ok']] }\n")
+        process = start_server(name, "-b", "unix://#{path}", "#{app_root}/says.ru", config: "#{app_root}/puma.rb")
+        get = ->(target) { Wire.open("unix://#{path}") { |wire| wire.get(target).status } }
+        # Puma opens the second one last, after its ready line.
+        Patience.until_true("the files") { [out, err].all? { |file| File.exist?(file) } && File.socket?(path) && listens?(path) }
+        expect(get.("/before")).to eq(200)
+        [out, err].each { |file| File.rename(file, "#{file}.1") }
+        process.signal(:HUP)
+        Patience.until_true("new files") { [out, err].all? { |file| File.exist?(file) } }
+
+        expect(get.("/after")).to eq(200)
+        Patience.until_true("a line in the new file") { File.read(out).include?("/after\n") }
+        expect(File.read("#{out}.1")).to include("/before\n").and(satisfy { |text| !text.include?("/after") })
+        expect(process).to be_alive
+      end
+
+      # In bin/dev the terminal's Ctrl-C comes to the whole process group, and foreman sends TERM after it.
+      it "finishes what is in flight when INT comes with a TERM behind it" do
+        path = "#{app_root}/app.sock"
+        process = start_server(name, "-b", "unix://#{path}", fixture("endings.ru"), env: rendezvous.env)
+        serves(process, name)
+        wire = Wire.open("unix://#{path}").request("GET", "/wait")
+        app = meet("wait")
+        Process.kill(:INT, -process.pid)
+        process.wait_for_line(/closing: SIGINT/) if name == :tidegate # Puma says nothing before TERM
+        process.signal(:TERM)
+        process.wait_for_line(name == :puma ? /Gracefully stopping/ : /SIGTERM: still finishing/)
+        app.release("finished")
+
+        response = wire.response
+        expect([response.status, response.body]).to eq([200, "finished"])
+        process.wait_exit
       end
 
       # As under foreman, for bin/dev.
@@ -53,9 +113,7 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
         File.write("#{app_root}/config.ru", "require_relative 'app'\nrun App\n")
         File.chmod(0o755, app_root)
         path = "#{app_root}/app.sock"
-        arguments = name == :puma ? %w[-S puma] : ["-I#{ServerProcess::ROOT}/lib", "#{ServerProcess::ROOT}/exe/tidegate"]
-        process = track(ServerProcess.new([*ServerProcess::RUBY.take(1), *arguments, "-b", "unix://#{path}"], chdir: app_root,
-                                                                                                             env: { "LANG" => "C", "LC_ALL" => "C" }))
+        process = start_server(name, "-b", "unix://#{path}", config: nil, chdir: app_root, env: { "LANG" => "C", "LC_ALL" => "C" })
         serves(process, name)
 
         expect(Wire.open("unix://#{path}") { |wire| wire.get("/").body.b }).to eq("caf\u00e9".b)
@@ -76,6 +134,43 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
     pid = nil
   ensure
     Process.kill(:KILL, pid) if pid # the example has failed
+  end
+
+  # What it listens on, as Wire takes it.
+  def addresses_of(process, name)
+    return process.addresses if name == :tidegate
+
+    serves(process, name)
+    process.output.scan(%r{Listening on http://(\S+)}).map { |(address)| "tcp://#{address.sub("0.0.0.0", "127.0.0.1")}" }
+  end
+
+  # The status that a process of this user gets at each of these sockets, or its error.
+  def statuses_for(user, paths)
+    File.chmod(0o711, app_root)
+    code = <<~RUBY
+      require "socket"
+      Process.groups = []
+      Process::GID.change_privilege(#{user})
+      Process::UID.change_privilege(#{user})
+      ARGV.each do |path|
+        UNIXSocket.open(path) do |socket|
+          socket.write("GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+          puts socket.gets[/ (\\d+) /, 1]
+        end
+      rescue SystemCallError => error
+        puts error.class
+      end
+    RUBY
+    paths.keys.zip(IO.popen([ServerProcess::RUBY.first, "-e", code, *paths.values], &:readlines).map(&:chomp)).to_h
+  end
+
+  # What runs a command where these are the known hosts; only root, or a user of one's own, can have that.
+  def with_hosts(text)
+    File.write("#{app_root}/hosts", text)
+    unshare = Process.uid.zero? ? %w[unshare -m] : %w[unshare -rm]
+    within = [*unshare, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', "#{app_root}/hosts"]
+    both = Socket.ip_address_list.any?(&:ipv6_loopback?) && system(*within, "true", out: File::NULL, err: File::NULL)
+    both ? within : skip("this machine has no ::1, or does not let /etc/hosts be another file")
   end
 
   # The daemon binds before its app boots, and refuses clients until it listens.

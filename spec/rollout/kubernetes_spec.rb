@@ -69,6 +69,23 @@ RSpec.describe Rollout::Kubernetes::Command, :in_process do
                            '"image": "ruby:3.4"', "http://shop.web:80/")
   end
 
+  # kubectl reads all of a command before it asks the cluster, which is not there; not even --dry-run=client does without one.
+  it "gives kubectl nothing that it does not know", :manifests do
+    _, out, = command("--dry-run", "--image", "ruby:3.4", "--port", "80", KUBECTL: "kubectl")
+    commands = out.lines(chomp: true).grep(/^kubectl /).map { |line| line.delete_suffix(" <<END").split.drop(1) }
+    nowhere = TCPServer.open("127.0.0.1", 0) { |server| "http://127.0.0.1:#{server.local_address.ip_port}" }
+    File.write("#{@state}/config", JSON.generate(clusters: [{ name: "c", cluster: { server: nowhere } }],
+                                                 contexts: [{ name: "prod", context: { cluster: "c" } }]))
+    objects = Rollout::Kubernetes::Job.new(url: "http://shop/", clients: 1, image: "ruby").to_json
+    run = ->(words) { Open3.capture2e({ "KUBECONFIG" => "#{@state}/config" }, "#{tools}/kubectl", *words, stdin_data: objects).first }
+    said = commands.uniq.to_h { |words| [words.drop(4).join(" "), run.(words)] }
+
+    verbs = ["get", "apply", "wait --for=jsonpath", "logs", "rollout restart", "rollout status", "wait --for=delete", "delete job", "delete configmap"]
+    expect(verbs.reject { |verb| said.keys.any? { |words| words.start_with?(verb) } }).to eq([])
+    expect(said.reject { |_, answer| answer.include?("connection refused") }).to eq({})
+    expect(run.(%w[rollout restart deployment/shop --gently])).to include("unknown flag: --gently")
+  end
+
   it "makes objects that Kubernetes takes, whose pod may do nothing in the cluster", :manifests do
     objects = JSON.parse(Rollout::Kubernetes::Job.new(url: "http://shop.web:80/", clients: 4, image: "ruby:3.4").to_json)["items"]
     pod = objects.last.dig("spec", "template", "spec")
