@@ -26,7 +26,7 @@ module Comparison
       @limit = limit
       @plots = Plots.new(@settings, generator: @generator) { |news| @err.puts "  #{news}" }
       prepare
-      names.each { |name| one(Workload.find(name, connections: @settings.connections)) }
+      @settings.workloads.each { |name| one(Workload.find(name, connections: @settings.connections)) }
       raise Rig::Unavailable, "nothing could be measured" if @results.empty?
 
       @out.puts "", Bar.new(@results) if @settings.bar
@@ -35,9 +35,6 @@ module Comparison
     end
 
     private
-
-    # Those asked for and, for the bar, those it needs.
-    def names = (@settings.workloads + (@settings.bar ? Bar.workloads : [])).uniq
 
     # nil where it is not wanted, or cannot be built.
     def limit

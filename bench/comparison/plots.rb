@@ -61,11 +61,12 @@ module Comparison
       end
       series += contestants.without_threads.filter_map { |contestant| across(counts, contestant, cpu(stage, -> { contestant })) }
       write("threads-#{workload.name}", "#{workload.name}: CPU per request against threads", series, series.to_h { |one| [one.name, one.points] },
-            x: "threads (dashed: its defaults)", y: "CPU per request, us", x_scale: :values, y_scale: :linear)
+            x: "threads", y: "CPU per request, us", x_scale: :values, y_scale: :linear)
     end
 
     def across(counts, contestant, cpu)
-      Series.new(name: contestant.name, points: counts.minmax.map { |count| [count, cpu] }, group: contestant.name.split(":").first, dashed: true) if cpu
+      name = contestant.name == "tidegate" ? "tidegate's defaults" : contestant.name
+      Series.new(name:, points: counts.minmax.map { |count| [count, cpu] }, group: contestant.name, dashed: true) if cpu
     end
 
     def cpu(stage, contestant)

@@ -75,10 +75,12 @@ module Comparison
     def interpreter = ruby == "ruby" && !yjit ? Rig::Interpreter.default : Rig::Interpreter.new(ruby, yjit:)
 
     def choose_workloads
-      self.workloads = plots.empty? ? ["hello"] : self.class.plotted if workloads.empty? && !bar
+      self.workloads = bar ? Bar.workloads : usual_workloads if workloads.empty?
       unknown = workloads - Workload.names
       raise OptionParser::InvalidArgument, "no workload #{unknown.first}: #{Workload.names.join(', ')}" unless unknown.empty?
     end
+
+    def usual_workloads = plots.empty? ? ["hello"] : self.class.plotted
 
     def check_servers
       stranger = servers.find { |name| !Name.parse(name).known? }
@@ -88,7 +90,7 @@ module Comparison
     def what_options(o)
       o.on("--workload A,B", Array, "#{Workload.names.join(', ')} (hello)") { |v| workloads.concat(v) }
       o.on("--all", "all of them") { workloads.replace(Workload.names) }
-      o.on("--bar", "what the table of bars needs, and that table") { self.bar = true }
+      o.on("--bar", "the table of bars, and all workloads that it needs unless --workload says otherwise") { self.bar = true }
       o.on("--servers A,B", Array, "#{self.class.all_servers.join(', ')} (those that are here); puma8:16 with 16 threads, tidegate:0:4000 with up to 4000; " \
                                    "falcon=PATH is a program, or a directory with the gem; core and hyper are what is possible without Ruby") { |v| servers.concat(v) }
       o.on("--server [NAME=]CMD", "another: a command with {host}, {port} and {app}; repeatable") { |v| add(v) }
@@ -122,7 +124,7 @@ module Comparison
 
     def result_options(o)
       o.on("--[no-]syscalls", "count system calls in a pass of its own (if perf or strace is here)") { |v| self.syscalls = v }
-      o.on("--plot [A,B]", self.class.all_plots, "draw #{self.class.all_plots.join(', ')}: latency against load, CPU against threads, memory against connections; " \
+      o.on("--plot [KIND]", self.class.all_plots, "draw all or one of #{self.class.all_plots.join(', ')}: latency against load, CPU against threads, memory against connections; " \
                                                 "of #{self.class.plotted.join(' and ')} unless --workload says otherwise") { |v| self.plots |= v ? [v] : self.class.all_plots }
       o.on("--out DIR", "where the pictures go (#{out})") { |v| self.out = v }
       o.on("--json FILE", "everything that was measured; - is the standard output") { |v| self.json = v }

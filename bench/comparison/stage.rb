@@ -80,6 +80,7 @@ module Comparison
     def measure(contestant, round, server, usage, seconds)
       cpu, switches = usage.cpu, usage.switches
       samples = @generator.measure(server.address, @workload.clients, seconds:)
+      still_there!(contestant, server)
       spent = usage.cpu - cpu
       voluntary, involuntary = Usage.switched(switches, usage.switches)
       requests = samples.values.sum(&:finished)
@@ -87,6 +88,13 @@ module Comparison
 
       Turn.new(server: contestant.name, round:, samples:, cpu: spent * 1e6 / requests, switches: (voluntary + involuntary).fdiv(requests),
                voluntary: voluntary.fdiv(requests), pss: usage.pss, peak: usage.peak)
+    end
+
+    # One that has ended would be without CPU and memory.
+    def still_there!(contestant, server)
+      return if server.child.alive?
+
+      raise Rig::Unavailable, "#{contestant.name} has ended under the load (#{server.child.outcome}): #{server.child.output.last(4).join(' | ')}"
     end
 
     def same_answers!(server)

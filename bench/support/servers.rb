@@ -77,8 +77,8 @@ module Rig
     # The same as one process.
     def alone(name, threads:, workers: nil, path: nil, ruby: Interpreter.default)
       case name
-      when "tidegate" then tidegate(threads:, ruby:)
-      when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"], ruby:)
+      when "tidegate" then tidegate(threads:, path:, ruby:)
+      when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"], path:, ruby:)
       when "puma" then puma(threads:, path:, ruby:)
       when /\Apuma(\d+)\z/ then path ? puma(name:, threads:, path:, ruby:) : puma_beside(name, threads:, ruby:)
       when /\Ahaproxy\+(puma\d*)\z/ then behind_haproxy(alone($1, threads:, ruby:))
@@ -99,14 +99,21 @@ module Rig
       Kind.new(name || File.basename(words.first), words, nil, {})
     end
 
-    # Outside Bundler, as the others are, so that memory and start-up compare.
-    def tidegate(threads: THREADS, name: "tidegate", flags: [], ruby: Interpreter.default)
-      extension = File.join(ROOT, "lib/tidegate/tidegate.so")
-      raise Unavailable, "tidegate is not compiled yet: bin/setup, then rake compile" unless File.exist?(extension)
-      raise Unavailable, "tidegate is not compiled for #{ruby.path}: rake compile with that Ruby" unless ruby.equal?(Interpreter.default) || ruby.loads?("tidegate/native", "-Ilib")
-
-      Kind.new(name, ruby.command("-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
+    # Outside Bundler, as the others are, so that memory and start-up compare. `path` is another working copy than this one.
+    def tidegate(threads: THREADS, name: "tidegate", flags: [], path: nil, ruby: Interpreter.default)
+      root = path ? File.expand_path(path) : ROOT
+      extension(root, path, ruby)
+      Kind.new(name, ruby.command("-I#{root}/lib", "#{root}/exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
                                   "--drain-delay", "{drain_delay}", *flags, "{app}"), /^tidegate: ready on /, {})
+    end
+
+    # Ruby loads one that was compiled for another Ruby, and fails later.
+    def extension(root, path, ruby)
+      return if File.exist?(File.join(root, "lib/tidegate/#{ruby.api}/tidegate.so"))
+      raise Unavailable, "tidegate is not compiled#{" in #{root}" if path} yet: bin/setup, then rake compile" unless File.exist?(File.join(root, "lib/tidegate/tidegate.so"))
+      return if path || ruby.api == Interpreter.default.api
+
+      raise Unavailable, "tidegate is compiled here for Ruby #{Interpreter.default.api}: compile it with bin/with-ruby #{ruby.path}, and give tidegate=PATH of the copy"
     end
 
     def puma(name: "puma", threads: THREADS, path: nil, ruby: Interpreter.default)
@@ -117,7 +124,7 @@ module Rig
 
       # Its compiled part may be for another Ruby.
       words, env = ruby.command(found), ruby.gem_path(gems)
-      raise Missing, "the #{name} here does not run on #{ruby.path}" unless system(env, *words, "--version", out: File::NULL, err: File::NULL)
+      raise Missing, "the #{name} here does not run on #{ruby.path}" unless system(ruby.env.merge(env), *words, "--version", out: File::NULL, err: File::NULL)
 
       Kind.new(name, [*words, *puma_flags(threads)], PUMA_READY, env)
     end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "fileutils"
 require "json"
 require "rbconfig"
 require "tmpdir"
@@ -48,10 +49,6 @@ RSpec.describe Rig::Rivals do
 end
 
 RSpec.describe Rig::Interpreter do
-  it "says what it is" do
-    expect(described_class.new(RbConfig.ruby).description).to start_with("ruby #{RUBY_VERSION}")
-  end
-
   it "refuses what is no Ruby, and a YJIT that there is not" do
     expect { described_class.new("/nowhere/ruby").check! }.not_to raise_error
     expect { described_class.new("/nowhere/ruby").description }.to raise_error(Rig::Unavailable, "there is no Ruby at /nowhere/ruby")
@@ -63,6 +60,26 @@ RSpec.describe Rig::Interpreter do
   it "finds a gem's executable, and only that" do
     expect(described_class.default.executable("no-such-gem-is-here")).to be_nil
     expect(described_class.default.executable("rspec-core", "rspec")).to end_with("/exe/rspec").or be_nil
+  end
+end
+
+RSpec.describe Rig::Servers, :needs do
+  it "starts Tidegate from this working copy, or from another" do
+    here = needing_programs { described_class.tidegate(threads: 1) }
+    expect(here.command).to eq %W[ruby -I#{Rig::ROOT}/lib #{Rig::ROOT}/exe/tidegate -b tcp://{host}:{port} -t 1:1 -e production --drain-delay {drain_delay} {app}]
+    Dir.mktmpdir do |dir|
+      expect { described_class.find("tidegate", path: dir) }.to raise_error(Rig::Unavailable, /\Atidegate is not compiled in #{dir} yet/)
+      FileUtils.mkdir_p("#{dir}/lib/tidegate")
+      FileUtils.touch("#{dir}/lib/tidegate/tidegate.so")
+      expect(described_class.find("tidegate", path: dir, threads: nil).command).to include("#{dir}/exe/tidegate")
+    end
+  end
+
+  it "does not start what was compiled for another Ruby" do
+    other = Rig::Interpreter.new("/opt/ruby")
+    allow(other).to receive(:version).and_return("9.9.1")
+    expect { needing_programs { described_class.find("tidegate", ruby: other) } }
+      .to raise_error(Rig::Unavailable, /\Atidegate is compiled here for Ruby \d\.\d: compile it with bin\/with-ruby \/opt\/ruby/)
   end
 end
 
