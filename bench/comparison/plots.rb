@@ -13,6 +13,8 @@ module Comparison
     # Connections that have asked once and are kept.
     CONNECTIONS = [0, 100, 1000, 2500, 5000, 10_000].freeze
 
+    HELLO = "hello"
+
     # All that was measured, by the name of the picture.
     attr_reader :measured
 
@@ -25,7 +27,7 @@ module Comparison
     # Those of one workload that were asked for: the names of the files.
     def draw(workload, result, contestants)
       [*(latency(workload, result, contestants) if wanted?("latency")), *(threads(workload, contestants) if wanted?("threads")),
-       *(memory(workload, contestants) if wanted?("memory") && @measured.keys.none?("memory"))]
+       *(memory(contestants) if wanted?("memory") && @measured.keys.none?("memory"))]
     end
 
     private
@@ -38,12 +40,18 @@ module Comparison
 
       ruby = contestants.to_a.select { |contestant| result.servers.include?(contestant.name) && !LIMITS.include?(contestant.name) }
       sweep = Sweep.new(workload, settings: @settings, generator: @generator, &@say)
-      loads = sweep.call(ruby, ->(server, client) { result.number(server, "#{client}.rate").median })
+      loads = sweep.call(ruby, ->(server, client) { most(result, server, client, ruby.map(&:name)) })
       workload.kinds.filter_map do |kind|
         series = loads.flat_map { |server, all| latency_series(server, all.map { |points| points.fetch(kind) }) }
         name, title = workload.kinds.size > 1 ? ["latency-#{workload.name}-#{kind}", "#{workload.name}, #{kind}"] : ["latency-#{workload.name}", workload.name]
         write(name, "#{title}: latency against load", series, loads, x: "requests per second, by the clock", y: "latency, ms")
       end
+    end
+
+    # Requests per second that a server has answered. Where several kinds of client compete for it, the most that any server has: all are asked for the
+    # same mix then.
+    def most(result, server, client, servers)
+      (result.clients.size > 1 ? servers : [server]).map { |one| result.number(one, "#{client}.rate").median }.max
     end
 
     def latency_series(server, points)
@@ -79,11 +87,12 @@ module Comparison
       nil
     end
 
-    # Of the workload's app; each connection has asked it once.
-    def memory(workload, contestants)
+    # Of hello, whatever is measured beside it; each connection has asked once.
+    def memory(contestants)
+      workload = Workload.find(HELLO, connections: @settings.connections)
       stage = Stage.new(workload, generator: @generator, warm_up: @settings.warm_up)
       room = Process.getrlimit(:NOFILE).first - 200
-      series = contestants.to_a.filter_map do |contestant|
+      series = contestants.to_a.reject { |contestant| LIMITS.include?(contestant.name) }.filter_map do |contestant|
         points = stage.with(contestant.kind) { |server, usage, _| CONNECTIONS.select { |count| count < room }.map { |count| [count, held(server, usage, workload, count)] } }
         Series.new(name: contestant.name, points:, group: contestant.name)
       rescue Rig::Unavailable => error

@@ -4,11 +4,12 @@ require_relative "stage"
 require_relative "workload"
 
 # Latency against load: each server is asked at fixed rates, by the clock, from a tenth of the most it has answered up to
-# all of it, and no further once it cannot keep up. Several kinds of client keep the shares that they have had.
+# all of it, and no further once it cannot keep up.
 module Comparison
   class Sweep
     SHARES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0].freeze
     KEEPS_UP = 0.95 # of the rate asked for
+    LEAST = 0.1 # requests per second; a kind of client may have had none
     # At least so many, so that it is the server that a request waits for, and not a connection.
     CONNECTIONS = 64
 
@@ -42,7 +43,7 @@ module Comparison
 
     def loads(server, rates)
       SHARES.each_with_object([]) do |share, loads|
-        loads << points(server, rates.transform_values { |rate| (share * rate).round(2) })
+        loads << points(server, rates.transform_values { |rate| [(share * rate).round(2), LEAST].max })
         @say.call(sentence(server.kind.name, loads.last))
         break loads unless loads.last.values.all?(&:keeps_up?)
       end

@@ -19,6 +19,7 @@ module Rig
     ALL = {
       # Without workers, one process: its own default is one for each core.
       "falcon" => Rival.new(gem: "falcon", words: %w[serve --bind http://{host}:{port} --{model} --count {workers} --config {app}]),
+      # Written from its executable, and not tried either.
       "itsi" => Rival.new(gem: "itsi-server", executable: "itsi", threads: true,
                           words: %w[start --bind http://{host}:{port} --threads {threads} --workers {workers} --rackup_file {app}]),
       "iodine" => Rival.new(gem: "iodine", threads: true, words: %w[-b {host} -p {port} -t {threads} -w {workers} {app}]),
@@ -26,7 +27,7 @@ module Rig
       "agoo" => Rival.new(gem: "agoo", threads: true, script: "#{HERE}/agoo.rb", words: %w[{host} {port} {threads} {workers} {app}]),
       "pitchfork" => Rival.new(gem: "pitchfork", words: %W[-c #{HERE}/pitchfork.rb -l {host}:{port} -E production {app}], ready: /worker=0 .*ready/),
       "unicorn" => Rival.new(gem: "unicorn", words: %W[-c #{HERE}/unicorn.rb -l {host}:{port} -E production {app}], ready: /worker=0 ready/),
-      # Threads are in its Enterprise edition only.
+      # Threads are in its Enterprise edition only. Written from its documentation: no machine of ours has had one that could be tried.
       "passenger" => Rival.new(gem: "passenger", words: %W[start --engine builtin --address {host} --port {port} --environment production
                                                            --max-pool-size {workers} --min-instances {workers} --disable-turbocaching
                                                            --pid-file #{Dir.tmpdir}/passenger-{port}.pid --rackup {app}]),
