@@ -1,14 +1,12 @@
 # frozen_string_literal: true
 
-require "fileutils"
 require "json"
 require_relative "bar"
 require_relative "calibration"
-require_relative "plot"
+require_relative "plots"
 require_relative "rounds"
 require_relative "settings"
 require_relative "summary"
-require_relative "sweep"
 
 # bench/run: measures what the settings say, one workload after the other, and prints it.
 module Comparison
@@ -19,14 +17,16 @@ module Comparison
       @out = err if settings.json == "-"
       @json = out
       @results = {}
-      @sweeps = {}
     end
 
     # Whether every request was answered.
     def call
+      @settings.ruby.check!
       @generator = Generator.build
+      @limit = limit
+      @plots = Plots.new(@settings, generator: @generator) { |news| @err.puts "  #{news}" }
       prepare
-      names.each { |name| one(Workload.find(name, connections: @settings.connections)) }
+      @settings.workloads.each { |name| one(Workload.find(name, connections: @settings.connections)) }
       raise Rig::Unavailable, "nothing could be measured" if @results.empty?
 
       @out.puts "", Bar.new(@results) if @settings.bar
@@ -36,21 +36,29 @@ module Comparison
 
     private
 
-    # Those asked for and, for the bar, those it needs.
-    def names = (@settings.workloads + (@settings.bar ? Bar.workloads : [])).uniq
+    # nil where it is not wanted, or cannot be built.
+    def limit
+      return unless @settings.servers.any? { |name| LIMITS.include?(Name.parse(name).server) }
+
+      @err.puts "building bench/limit, which takes minutes where nothing of it is built yet"
+      Limit.build
+    rescue Rig::Unavailable => error
+      @err.puts error.message
+      nil
+    end
 
     def prepare
       hard = Process.getrlimit(:NOFILE).last
       Process.setrlimit(:NOFILE, hard, hard) # the servers inherit it
-      ENV["BENCH_SPIN"] = Calibration.per_ms.to_s
+      ENV["BENCH_SPIN"] = Calibration.per_ms(@settings.ruby).to_s
     end
 
     def one(workload)
       @err.puts "#{workload.name}: #{workload.summary}"
-      rounds = Rounds.new(workload, settings: @settings, generator: @generator) { |news| say(workload, news) }
+      rounds = Rounds.new(workload, settings: @settings, generator: @generator, limit: @limit) { |news| say(workload, news) }
       result = @results[workload.name] = rounds.call
       @out.puts Summary.new(result), ""
-      sweep(workload, result, rounds.contestants) if @settings.plot
+      @plots.draw(workload, result, rounds.contestants).each { |path| @out.puts "wrote #{path}" }
     rescue Rig::Unavailable => error
       @err.puts "#{workload.name}: #{error.message}"
     end
@@ -65,33 +73,15 @@ module Comparison
                        news.server, clients.join("  "), news.cpu, news.errors)
     end
 
-    def sweep(workload, result, contestants)
-      return @err.puts("#{workload.name} has no single load, so it is not plotted") unless Sweep.fits?(workload)
-
-      contestants = contestants.select { |contestant| result.servers.include?(contestant.name) }
-      client = result.clients.first
-      points = Sweep.new(workload, settings: @settings, generator: @generator) { |news| @err.puts "  #{news}" }
-                    .call(contestants, ->(server) { result.number(server, "#{client}.rate").median })
-      @sweeps[workload.name] = points
-      draw(workload, points) unless points.empty?
-    end
-
-    def draw(workload, points)
-      FileUtils.mkdir_p(@settings.plot)
-      path = File.join(@settings.plot, "#{workload.name}.svg")
-      File.write(path, Plot.new("#{workload.name}: latency against load", points).to_svg)
-      @out.puts "wrote #{path}", ""
-    end
-
     def write_json
       text = JSON.pretty_generate(machine:, settings: @settings.to_h, spin_per_ms: ENV.fetch("BENCH_SPIN"),
-                                  workloads: @results.transform_values(&:to_h), sweeps: sweeps_to_h, bar: (Bar.new(@results).to_h if @settings.bar))
+                                  workloads: @results.transform_values(&:to_h), plots: @plots.measured, bar: (Bar.new(@results).to_h if @settings.bar))
       @settings.json == "-" ? @json.puts(text) : File.write(@settings.json, "#{text}\n")
     end
 
-    def sweeps_to_h = @sweeps.transform_values { |servers| servers.transform_values { |points| points.map(&:to_h) } }
-
     # What a reader has to know of the machine: a busy one makes every number but the ratios worthless, and those unsure.
-    def machine = { ruby: RUBY_DESCRIPTION, cores: Etc.nprocessors, load_average: File.read("/proc/loadavg").split.first(3).map(&:to_f), time: Time.now.utc.to_s }
+    def machine
+      { ruby: @settings.ruby.description, cores: Etc.nprocessors, load_average: File.read("/proc/loadavg").split.first(3).map(&:to_f), time: Time.now.utc.to_s }
+    end
   end
 end

@@ -17,15 +17,17 @@ module Comparison
     # /proc has only hundredths.
     def cpu = each { |pid| Process.clock_gettime(clock(pid)) + (stat(pid).values_at(13, 14).sum(&:to_i) / TICKS) }.sum
 
-    # Times that each thread was taken off the CPU, because it waited or because another had its turn; by its number.
+    # Times that each thread was taken off the CPU, by its number: because it waited (voluntary), and because another had its turn.
     def switches
       each do |pid|
-        Dir["/proc/#{pid}/task/*/status"].to_h { |path| [path[%r{task/(\d+)}, 1], File.read(path).scan(/ctxt_switches:\s+(\d+)/).flatten.sum(&:to_i)] }
+        Dir["/proc/#{pid}/task/*/status"].filter_map { |path| switches_in(path) }.to_h
       end.reduce({}, :merge)
     end
 
-    # How many more `after` than `before`, of the threads that are still there.
-    def self.switched(before, after) = after.sum { |thread, count| count - before.fetch(thread, 0) }
+    # How many more of both kinds `after` than `before`, of the threads that are still there.
+    def self.switched(before, after)
+      after.reduce([0, 0]) { |sum, (thread, counts)| sum.zip(counts, before.fetch(thread, [0, 0])).map { |all, now, then_| all + now - then_ } }
+    end
 
     # Proportional set size in MiB: memory that several processes share is shared out among them.
     def pss = each { |pid| kilobytes("smaps_rollup", pid, "Pss") }.sum / 1024.0
@@ -42,6 +44,13 @@ module Comparison
     end
 
     private
+
+    # A thread may end meanwhile; the others are counted.
+    def switches_in(path)
+      [path[%r{task/(\d+)}, 1], File.read(path).scan(/ctxt_switches:\s+(\d+)/).flatten.map(&:to_i)]
+    rescue *GONE
+      nil
+    end
 
     def each
       tree.filter_map do |pid|

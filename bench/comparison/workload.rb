@@ -14,11 +14,17 @@ require_relative "../support/servers"
 #   tls       the kind of key, ecdsa or rsa, of the certificate that servers get: the clients encrypt then; with resume they go on
 #             with the session of an earlier connection
 #   idle      connections that ask once and keep still, beside those
-#   best_by   what the thread count of the server compared with is chosen by
+#   without   names of clients that come later: the others are measured without them first
+#   sleeps    by path, the milliseconds that the app waits: the limits wait as long
+#   seconds   how long a turn is at least
+#   settle    seconds after the load when the server's memory is looked at once more
+#   threads   what Tidegate has for -t there, where its name says nothing
+#   counts    the thread counts that are tried, in the place of the usual ones
+#   best_by   what the thread count of the servers that are searched is chosen by
 module Comparison
   class Workload
     DIR = File.expand_path("../workloads", __dir__)
-    KEYS = %w[app clients idle best_by tls].freeze
+    KEYS = %w[app clients idle best_by tls without sleeps seconds settle threads counts].freeze
     BEST_BY = %w[all.rate all.p99].freeze
 
     def self.names = Dir["#{DIR}/*.yml"].map { |file| File.basename(file, ".yml") }.sort
@@ -30,7 +36,7 @@ module Comparison
       new(name, YAML.safe_load_file(file), connections:)
     end
 
-    attr_reader :name, :app, :clients, :idle, :best_by
+    attr_reader :name, :app, :clients, :idle, :best_by, :sleeps, :settle, :threads, :counts
 
     # `connections` are for the clients that do not say how many they have.
     def initialize(name, description, connections: nil)
@@ -45,7 +51,9 @@ module Comparison
       end
       @idle = description["idle"]
       @best_by = description["best_by"] || BEST_BY
-      @tls = description["tls"]
+      @tls, @without, @seconds = description.values_at("tls", "without", "seconds")
+      @settle, @threads, @counts = description.values_at("settle", "threads", "counts")
+      @sleeps = description["sleeps"] || {}
     end
 
     # The first line of its file, for people.
@@ -65,6 +73,24 @@ module Comparison
       end.join("; ")
     end
 
+    # The clients that are there from the start; all of them, unless some come later.
+    def first_clients = @clients.reject { |client| Array(@without).include?(client["name"]) }
+
+    # Whether there are clients that come later.
+    def without? = first_clients.size < @clients.size
+
+    # How long a turn is where it would be so long elsewhere.
+    def seconds(usual) = [usual, @seconds.to_i].max
+
+    # One request of each kind, with all that it says.
+    def requests
+      @clients.flat_map do |client|
+        (client["mix"] || [client]).map do |kind|
+          { "method" => "GET", "path" => "/", **client.slice("method", "path", "headers", "body_bytes"), **kind.slice("name", "path") }
+        end
+      end
+    end
+
     # The names of all kinds of request that are measured by themselves.
     def kinds = @clients.flat_map { |client| client["mix"] || [client] }.map { |kind| kind["name"] }
 
@@ -72,14 +98,12 @@ module Comparison
     TOKEN = /[\w-]{86}/
 
     # What the app answers to each kind of client: the same from every server, or they are not doing the same work.
-    def answers(server)
-      @clients.flat_map { |client| (client["mix"] || [{}]).map { |kind| answer(server, client.merge(kind)) } }
-    end
+    def answers(server) = requests.map { |request| answer(server, request) }
 
     private
 
     def answer(server, client)
-      request = Net::HTTPGenericRequest.new(client.fetch("method", "GET"), client.key?("body_bytes"), true, client.fetch("path", "/"),
+      request = Net::HTTPGenericRequest.new(client["method"], client.key?("body_bytes"), true, client["path"],
                                             client.fetch("headers", {}).transform_keys(&:to_s))
       request.body = "x" * client["body_bytes"] if client["body_bytes"]
       http = Net::HTTP.new(server.host, server.port, nil)

@@ -11,6 +11,9 @@ module Rig
 
   def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
+  # The environment as it was before Bundler: what is started from `bundle exec rspec` is to see the same as what is started without.
+  def self.environment = defined?(Bundler) ? Bundler.unbundled_env : ENV.to_h
+
   class Child
     attr_reader :pid, :name, :ended_at, :status
 
@@ -69,12 +72,10 @@ module Rig
 
     private
 
-    # Started from `bundle exec rspec` or not, a child sees the environment as it was before Bundler.
     def spawn(command, env, redirects)
       from_child, to_us = IO.pipe
-      base = defined?(Bundler) ? Bundler.unbundled_env : ENV.to_h
-      @pid = Process.spawn(base.merge(env), *command, in: File::NULL, out: to_us, err: to_us,
-                                                      unsetenv_others: true, **redirects)
+      @pid = Process.spawn(Rig.environment.merge(env), *command, in: File::NULL, out: to_us, err: to_us,
+                                                              unsetenv_others: true, **redirects)
       to_us.close
       @waiter = Thread.new { await }
       @reader = Thread.new { read(from_child) }

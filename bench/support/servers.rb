@@ -3,7 +3,8 @@
 require "open3"
 require "shellwords"
 require "socket"
-require_relative "child"
+require_relative "interpreter"
+require_relative "rivals"
 
 # How each web server is started, and when it is ready. One entry per server that the tools know by name;
 # any other is a command, or NAME=command, with {host} and {port}, or {addr}, and {app} in it.
@@ -56,71 +57,89 @@ module Rig
   module Servers
     THREADS = "5:5"
     BEHIND_HAPROXY = File.join(__dir__, "behind_haproxy.rb")
-    UNICORN = File.join(__dir__, "unicorn.rb")
     PUMA_READY = /Use Ctrl-C to stop/
     PUMA_BOOTED = /Worker \d+ .*booted/
-    KNOWN = "tidegate, tidegate-tied, puma, puma8, haproxy+puma, haproxy+puma8, unicorn, passenger"
+    KNOWN = "tidegate, tidegate-tied, puma, puma8, haproxy+puma, haproxy+puma8, #{Rivals::ALL.keys.join(', ')}".freeze
 
     module_function
 
     # The server of that name, or of that command. `threads` is for those that have them, MIN:MAX or one number; nil leaves
-    # the server its own default. `workers` is how many processes serve under a master; nil is one process without.
-    def find(name, threads: THREADS, workers: nil)
-      kind = alone(name, threads:)
+    # the server its own default. `workers` is how many processes serve under a master; nil is one process without. `path` is where a
+    # gem's server is, as Rivals.find has it.
+    def find(name, threads: THREADS, workers: nil, path: nil, ruby: Interpreter.default)
+      kind = alone(name, threads:, workers:, path:, ruby:)
+      kind = kind.dup.tap { |it| it.env = ruby.env.merge(it.env) }
       return kind unless workers
 
       Kind.new(kind.name, kind.command, kind.ready == PUMA_READY ? PUMA_BOOTED : kind.ready, kind.env.merge("WEB_CONCURRENCY" => workers.to_s))
     end
 
     # The same as one process.
-    def alone(name, threads:)
+    def alone(name, threads:, workers: nil, path: nil, ruby: Interpreter.default)
       case name
-      when "tidegate" then tidegate(threads:)
-      when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"])
-      when "puma" then puma(threads:)
-      when /\Apuma(\d+)\z/ then puma_beside(name, threads:)
-      when /\Ahaproxy\+(puma\d*)\z/ then behind_haproxy(alone($1, threads:))
-      when "unicorn" then unicorn
-      when "passenger" then passenger
+      when "tidegate" then tidegate(threads:, path:, ruby:)
+      when "tidegate-tied" then tidegate(threads:, name:, flags: ["--no-hand-over"], path:, ruby:)
+      when "puma" then puma(threads:, path:, ruby:)
+      when /\Apuma(\d+)\z/ then path ? puma(name:, threads:, path:, ruby:) : puma_beside(name, threads:, ruby:)
+      when /\Ahaproxy\+(puma\d*)\z/ then behind_haproxy(alone($1, threads:, ruby:))
+      when *Rivals::ALL.keys then rival(name, threads:, workers:, path:, ruby:)
       when /\A(?:([\w.-]+)=)?(.*\{(?:port|addr)\}.*)\z/m then command($1, Shellwords.split($2))
       else raise Unavailable, "unknown server #{name.inspect}: #{KNOWN}, or [NAME=]command with {host} and {port}, or {addr}"
       end
     end
 
     # Whether there is such a server at all, on some machine.
-    def known?(name) = KNOWN.split(", ").include?(name) || name.match?(/\Apuma\d+\z|\{(?:port|addr)\}/)
+    def known?(name) = KNOWN.split(", ").include?(name) || name.match?(/\A(?:haproxy\+)?puma\d+\z|\{(?:port|addr)\}/)
+
+    # Whether it has a number of threads that is to be found out: Tidegate's is part of what is compared.
+    def threads?(name) = name.match?(/\A(?:haproxy\+)?puma\d*\z/) || Rivals.threads?(name)
 
     # Any other server, by the name it was given or that of its program.
     def command(name, words)
       Kind.new(name || File.basename(words.first), words, nil, {})
     end
 
-    # Outside Bundler, as the others are, so that memory and start-up compare.
-    def tidegate(threads: THREADS, name: "tidegate", flags: [])
-      extension = File.join(ROOT, "lib/tidegate/tidegate.so")
-      raise Unavailable, "tidegate is not compiled yet: bin/setup, then rake compile" unless File.exist?(extension)
-
-      Kind.new(name, ["ruby", "-Ilib", "exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
-                            "--drain-delay", "{drain_delay}", *flags, "{app}"], /^tidegate: ready on /, {})
+    # Outside Bundler, as the others are, so that memory and start-up compare. `path` is another working copy than this one.
+    def tidegate(threads: THREADS, name: "tidegate", flags: [], path: nil, ruby: Interpreter.default)
+      root = path ? File.expand_path(path) : ROOT
+      extension(root, path, ruby)
+      Kind.new(name, ruby.command("-I#{root}/lib", "#{root}/exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
+                                  "--drain-delay", "{drain_delay}", *flags, "{app}"), /^tidegate: ready on /, {})
     end
 
-    def puma(threads: THREADS)
-      found = program("puma") or raise Missing, "puma is not here: bin/setup test"
-      # Its compiled part may be for another Ruby.
-      raise Missing, "the puma here does not run on this Ruby" unless system(found, "--version", out: File::NULL, err: File::NULL)
+    # Ruby loads one that was compiled for another Ruby, and fails later.
+    def extension(root, path, ruby)
+      return if File.exist?(File.join(root, "lib/tidegate/#{ruby.api}/tidegate.so"))
+      raise Unavailable, "tidegate is not compiled#{" in #{root}" if path} yet: bin/setup, then rake compile" unless File.exist?(File.join(root, "lib/tidegate/tidegate.so"))
+      return if path || ruby.api == Interpreter.default.api
 
-      Kind.new("puma", [found, *puma_flags(threads)], PUMA_READY, {})
+      raise Unavailable, "tidegate is compiled here for Ruby #{Interpreter.default.api}: compile it with bin/with-ruby #{ruby.path}, and give tidegate=PATH of the copy"
+    end
+
+    def puma(name: "puma", threads: THREADS, path: nil, ruby: Interpreter.default)
+      gems = path if path && File.directory?(path)
+      found = gems || path.nil? ? ruby.executable("puma", gems:) : path
+      found ||= program("puma") unless path
+      raise Missing, path ? "#{name} is not at #{path}" : "puma is not here: bin/setup test" unless found && File.exist?(found)
+
+      # Its compiled part may be for another Ruby.
+      words, env = ruby.command(found), ruby.gem_path(gems)
+      raise Missing, "the #{name} here does not run on #{ruby.path}" unless system(ruby.env.merge(env), *words, "--version", out: File::NULL, err: File::NULL)
+
+      Kind.new(name, [*words, *puma_flags(threads)], PUMA_READY, env)
     end
 
     # A Puma that is not the installed one, fetched into the cache by bin/peer-gems.
-    def puma_beside(name, cached: false, threads: THREADS)
+    def puma_beside(name, cached: false, threads: THREADS, ruby: Interpreter.default)
+      raise Missing, "bin/peer-gems has #{name} for `ruby` alone; for #{ruby.path} give it as #{name}=PATH" unless ruby.path == Interpreter.default.path
+
       flags = cached ? ["--cached"] : []
       entry, status = Open3.capture2(File.join(ROOT, "bin/peer-gems"), *flags, name)
       raise Missing, "bin/peer-gems #{name} has no such gem for this Ruby" unless status.success?
 
       script = Dir[*entry.chomp.split(":").map { |dir| "#{dir}/gems/puma-*/bin/puma" }].first
       path = [entry.chomp, *Gem.path].join(":")
-      Kind.new(name, ["ruby", script, *puma_flags(threads)], PUMA_READY, { "GEM_PATH" => path })
+      Kind.new(name, ruby.command(script, *puma_flags(threads)), PUMA_READY, { "GEM_PATH" => path })
     end
 
     # The same behind HAProxy, as one: what they use is taken together.
@@ -129,17 +148,10 @@ module Rig
       Kind.new("haproxy+#{kind.name}", ["ruby", BEHIND_HAPROXY, "tcp://{host}:{port}", *command], kind.ready, kind.env)
     end
 
-    # Its workers have no threads, and close every connection after its response.
-    def unicorn
-      found = program("unicorn") or raise Missing, "unicorn is not here: bin/setup bench"
-      Kind.new("unicorn", [found, "-c", UNICORN, "-l", "{host}:{port}", "-E", "production", "{app}"], /worker=0 ready/, {})
-    end
-
-    # Not started by name: no machine of ours has had one that could be tried.
-    def passenger
-      raise Missing, "passenger is not known by name: give its command with --server 'passenger=... {host} {port} {app}'" if program("passenger")
-
-      raise Missing, "passenger is not here"
+    # `threads` may be MIN:MAX: these have one number.
+    def rival(name, threads: nil, workers: nil, path: nil, ruby: Interpreter.default)
+      command, env, ready = Rivals.find(name, path:, threads: threads&.to_s&.split(":")&.last, workers:, ruby:)
+      Kind.new(name, command, ready, env)
     end
 
     def program(name) = ENV["PATH"].split(":").map { |dir| File.join(dir, name) }.find { |path| File.executable?(path) }

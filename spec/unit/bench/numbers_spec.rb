@@ -44,7 +44,7 @@ RSpec.describe "What bench/run reads" do
     end
 
     it "counts the context switches since then, of new threads from nought" do
-      expect(described_class.switched({ "1" => 10, "2" => 5 }, { "1" => 15, "3" => 2 })).to eq 7
+      expect(described_class.switched({ "1" => [10, 1], "2" => [5, 5] }, { "1" => [15, 1], "3" => [2, 4] })).to eq [7, 4]
     end
   end
 
@@ -66,6 +66,22 @@ RSpec.describe "What bench/run reads" do
     it "gives connections to those clients that do not say how many they have" do
       expect(described_class.find("hello", connections: 7).clients.first["connections"]).to eq 7
       expect(described_class.find("mixed", connections: 7).clients.map { |client| client["connections"] }).to eq [8, 16]
+    end
+
+    it "knows one request of each kind, and how long the app waits in it" do
+      balance = described_class.find("balance-sleep")
+      expect(balance.requests.map { |request| request.values_at("name", "method", "path") }).to eq [%w[small GET /], %w[slow GET /sleep]]
+      expect(balance.sleeps).to eq("/sleep" => 500)
+      expect(described_class.find("post").requests).to eq [{ "name" => "all", "method" => "POST", "path" => "/", "body_bytes" => 1024,
+                                                             "headers" => { "Content-Type" => "application/octet-stream" } }]
+    end
+
+    it "has clients that come later, and turns that are longer" do
+      waiting = described_class.find("waiting")
+      expect(waiting.first_clients.map { |client| client["name"] }).to eq ["small"]
+      expect(waiting).to be_without
+      expect([waiting.seconds(5), waiting.seconds(30)]).to eq [15, 30]
+      expect(described_class.find("mixed")).not_to be_without
     end
 
     it "refuses what it does not know" do
