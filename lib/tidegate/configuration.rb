@@ -92,6 +92,10 @@ module Tidegate
     CLUSTER_HOOKS = %i[before_fork before_worker_fork after_worker_fork before_worker_boot before_worker_shutdown
                        after_worker_shutdown before_refork after_refork].freeze
 
+    # The bytes of a request body in memory, where there is no buffer_limit and no other limit is set.
+    BODY_LIMIT_ALONE = 112 * 1024
+    private_constant :BODY_LIMIT_ALONE
+
     # All options as a page of documentation.
     # @return [String] Markdown
     def self.to_markdown = Markdown.new(GROUPS).to_s
@@ -135,6 +139,7 @@ module Tidegate
       settle_threads(layers)
       settle_paths
       settle_workers
+      settle_bodies
       @warnings = [*warnings, *addresses.warnings, *cluster_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
@@ -194,6 +199,12 @@ module Tidegate
       name, other = origin(:worker_timeout) ? %i[worker_timeout worker_check_interval] : %i[worker_check_interval worker_timeout]
       raise ConfigurationError, "#{origin(name)}: #{name} cannot be #{number(name)}: worker_timeout must be longer than " \
                                 "worker_check_interval, and #{other} is #{number(other)}"
+    end
+
+    # What each process may keep of bodies. Where nothing bounds them together, each is bounded as before there was such a bound.
+    def settle_bodies
+      @values[:buffer_limit] = BufferLimit.auto([workers, 1].max) if buffer_limit == :auto
+      @values[:body_memory_limit] = BODY_LIMIT_ALONE unless buffer_limit || origin(:body_memory_limit)
     end
 
     def number(name) = format("%g", @values[name])

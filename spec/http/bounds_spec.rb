@@ -48,6 +48,26 @@ RSpec.describe "What all clients together may use up", :processes do
       end
     end
 
+    # Each upload above 112 KB went to a file, and what was below it was bounded by nothing while the app had it.
+    it "for uploads is bounded by what has come of them: many under way leave room for others, and take none when their clients go" do
+      server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "8M")
+      buffered = -> { metric(server, "tidegate_buffered_request_bytes") }
+      half = "0123456789abcdef" * (mega / 16)
+      begun = Array.new(20) do
+        server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: #{2 * mega}\r\n\r\n#{half}") }
+      end
+      Patience.until_true("some in memory, and the rest in files") { metric(server, "tidegate_spilled_bytes_total") + buffered.call == 20 * mega }
+      expect(buffered.call).to be_between(mega, 8 * mega)
+
+      expect(server.connect.post("/upload", "x" * 300_000).body).to eq("300000")
+      begun.pop(10).each { |wire| expect(wire.write(half).response.body).to eq((2 * mega).to_s) }
+      begun.each(&:close)
+      Patience.until_true("what clients left behind to be gone") { buffered.call.zero? }
+      spilled = metric(server, "tidegate_spilled_bytes_total")
+      expect(server.connect.post("/upload", half).body).to eq(mega.to_s)
+      expect(metric(server, "tidegate_spilled_bytes_total")).to eq(spilled)
+    end
+
     it "that is used up costs small answers and uploads nothing but a file" do
       server = serve("bounds.ru", "--admin", "tcp://127.0.0.1:0", "--buffer-limit", "0")
 

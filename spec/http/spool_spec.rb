@@ -9,7 +9,7 @@ RSpec.describe "a TMPDIR that request bodies can no longer be written to", :proc
 
   after { FileUtils.rm_rf(File.dirname(directory)) }
 
-  def launch = serve("hello.ru", "-v", "--admin", "tcp://127.0.0.1:0", env: { "TMPDIR" => directory })
+  def launch = serve("hello.ru", "-v", "--admin", "tcp://127.0.0.1:0", "--body-memory-limit", "112K", env: { "TMPDIR" => directory })
 
   def upload(server) = server.connect { |wire| wire.post("/upload", "x" * 200_000).status }
 

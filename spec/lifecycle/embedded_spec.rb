@@ -23,8 +23,8 @@ RSpec.describe "an embedded server", :in_process do
   it "keeps request bodies where it was told to, whatever TMPDIR says" do
     app = ->(env) { [200, {}, [env["rack.input"].read.bytesize.to_s]] }
     with_env("TMPDIR" => "/nonexistent") do
-      expect(Wire.open(run_server(app).addresses.first) { |wire| wire.post("/", "x" * 300_000) }.body).to eq("300000")
-      elsewhere = run_server(app, spool_directory: "/nonexistent")
+      expect(Wire.open(run_server(app, body_memory_limit: 1000).addresses.first) { |wire| wire.post("/", "x" * 300_000) }.body).to eq("300000")
+      elsewhere = run_server(app, body_memory_limit: 1000, spool_directory: "/nonexistent")
       expect(Wire.open(elsewhere.addresses.first) { |wire| wire.post("/", "x" * 300_000) }.status).to eq(507)
     end
   end

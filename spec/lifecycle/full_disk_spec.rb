@@ -29,7 +29,8 @@ RSpec.describe "a server on a full disk", :processes do
   end
 
   it "refuses an upload that has no room with 507, keeps small ones, and takes large ones again when there is room" do
-    server = serve_on_small_disk("-b", "tcp://127.0.0.1:0", "-b", Certificates.bind, "--spool-directory", @disk).ready
+    server = serve_on_small_disk("-b", "tcp://127.0.0.1:0", "-b", Certificates.bind, "--spool-directory", @disk, "--buffer-limit", "2M",
+                                 "--body-memory-limit", "112K").ready
     server.addresses.product([Wire, HTTP2Client]).each do |address, client|
       upload = ->(size) { server.connect(client:, address:) { |wire| wire.post("/upload", "x" * size) } }
 
@@ -43,6 +44,17 @@ RSpec.describe "a server on a full disk", :processes do
       expect(upload.(megabyte / 2).body).to eq((megabyte / 2).to_s)
     end
     server.wait_for_line(/No space left on device/)
+  end
+
+  it "takes uploads that memory has room for" do
+    server = serve_on_small_disk("-b", "tcp://127.0.0.1:0", "--spool-directory", @disk, "--buffer-limit", "4M").ready
+    upload = ->(size) { server.connect { |wire| wire.post("/upload", "x" * size) } }
+    fill(server)
+
+    expect(upload.(megabyte).body).to eq(megabyte.to_s)
+    expect(upload.(3 * megabyte).body).to eq((3 * megabyte).to_s)
+    expect(upload.(8 * megabyte).status).to eq(507)
+    expect(upload.(megabyte).body).to eq(megabyte.to_s)
   end
 
   it "serves on while its lines have no room, and writes the next when there is" do

@@ -90,6 +90,98 @@ Protocols.describe("rack.input", :in_process) do
     expect(wire.get("/").body).to eq('""')
   end
 
+  describe "of a large body in memory" do
+    let(:body) { Random.new(1).bytes(1_000_000) }
+
+    def buffered(server) = Wire.open(server.admin_address) { |wire| wire.get("/metrics").body }[/^tidegate_buffered_request_bytes (\d+)/, 1].to_i
+
+    # Pieces that the server keeps, and some that it copies.
+    def pieces_of(body)
+      at = 0
+      [1, 10, 100_000, 150_000, 300, 749_689].map { |size| body.byteslice((at += size) - size, size) }
+    end
+
+    it "reads like any other, and again" do
+      server = reading do |env|
+        input = env["rack.input"]
+        [input.gets, input.read(3), input.read.hash, input.read(1)].inspect
+      end
+
+      expect(connect(server).post("/", "a line\nanother line\n".b + body).body)
+        .to eq(["a line\n".b, "ano".b, ("ther line\n".b + body).hash, nil].inspect)
+      server = reading(lint: false) { |env| [input_class(env), env["rack.input"].read.hash, env["rack.input"].rewind, env["rack.input"].read.hash].inspect }
+      expect(connect(server).post("/", body).body).to eq(["memory", body.hash, 0, body.hash].inspect)
+    end
+
+    it "comes in pieces of any size", :http1 do
+      server = reading(lint: false) { |env| [input_class(env), env["rack.input"].read.hash].inspect }
+      wire = connect(server).write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+      pieces_of(body).each { |piece| wire.write(piece) }
+
+      expect(wire.response.body).to eq(["memory", body.hash].inspect)
+    end
+
+    it "comes with a length, and without", :http2 do
+      server = reading(lint: false) { |env| [input_class(env), env["CONTENT_LENGTH"], env["rack.input"].read.hash].inspect }
+      [{}, { "content-length" => "1000000" }].each do |length|
+        client = connect(server)
+        client.request("POST", "/", length, end_stream: false)
+        client.wire.send_body(client.stream, body)
+
+        expect(client.response.body).to eq(["memory", "1000000", body.hash].inspect)
+      end
+    end
+
+    it "comes in chunks", :http1 do
+      server = reading(lint: false) { |env| [input_class(env), env["CONTENT_LENGTH"], env["rack.input"].read.hash].inspect }
+      wire = connect(server)
+      wire.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+      pieces_of(body).each { |piece| wire.write("#{piece.bytesize.to_s(16)}\r\n".b + piece + "\r\n") }
+
+      expect(wire.write("0\r\n\r\n").response.body).to eq(["memory", "1000000", body.hash].inspect)
+    end
+
+    # Workers held bodies that counted for nothing.
+    it "counts as long as the app is at the request" do
+      during = []
+      server = reading(lint: false, admin: "tcp://127.0.0.1:0") do |env|
+        env["rack.input"].read
+        during << buffered(servers.last)
+      end
+      wire = connect(server)
+      2.times { wire.post("/", body) }
+      wire.post("/", "small")
+
+      expect(during).to eq([1_000_000, 1_000_000, 0])
+      expect(buffered(server)).to eq(0)
+    end
+
+    it "is given back when the request is over, but for what the app has read of it" do
+      kept = Queue.new
+      server = reading(lint: false) do |env|
+        kept << [env["rack.input"], env["rack.input"].string, env["rack.input"].read]
+      end
+      wire = connect(server)
+      2.times { wire.post("/", body) }
+      input, string, read = Patience.pop(kept)
+
+      expect(input).to be_closed
+      expect(string).to be_empty
+      expect(read).to eq(body)
+    end
+
+    it "harms nothing where the app has frozen or closed it" do
+      server = reading(lint: false) do |env|
+        env["rack.input"].string.freeze
+        env["rack.input"].read.bytesize.tap { env["rack.input"].close }
+      end
+      wire = connect(server)
+
+      2.times { expect(wire.post("/", body).body).to eq("1000000") }
+      expect(errors.to_s).to eq("")
+    end
+  end
+
   describe "of a body above the memory limit" do
     let(:body) { Random.new(1).bytes(300_000) }
 

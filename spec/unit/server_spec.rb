@@ -32,7 +32,7 @@ RSpec.describe Tidegate::Server do
       bind: ["tcp://127.0.0.1:0"], admin: "tcp://127.0.0.1:0", min_threads: 1, max_threads: 4, max_queue: 1024,
       queue_timeout: nil, time_slice: 40, idle_thread_timeout: 30.0, tls_reload_interval: 10.0, handshake_timeout: 10.0, first_data_timeout: 30.0, head_timeout: nil, body_timeout: 60.0, persistent_timeout: 65.0, write_timeout: 60.0,
       receive_timeout: nil, lingering_timeout: 2.0, min_data_rate: 500, min_data_rate_grace: 20.0, max_connections: :auto, max_keep_alive: nil, buffer_limit: 67_108_864,
-      http_content_length_limit: nil, body_memory_limit: 114_688, head_limit: 114_688, header_fields_limit: 1000,
+      http_content_length_limit: nil, body_memory_limit: nil, head_limit: 114_688, header_fields_limit: 1000,
       http2: true, http2_max_concurrent_streams: 100, http2_max_pending_resets: 20, http2_max_error_resets: 1024, drain_delay: :auto, shutdown_timeout: 7.0,
       termination_grace: :auto, prestop: 0.0, early_hints: false, stream_input: false,
       allow_underscore_headers: :auto, request_id: false, request_start: false,

@@ -65,8 +65,8 @@ pub use self::{
     },
     http::{
         body::{
-            BadChunks, BodySender, Dechunker, FileBody, NextPiece, ReadError, Regular, RequestBody, RequestStream,
-            ResponseBody, SendError, Trailers,
+            Account, BadChunks, BodySender, Dechunker, FileBody, MemoryBody, NextPiece, ReadError, Regular,
+            RequestBody, RequestStream, ResponseBody, SendError, Trailers,
         },
         forwarded::Forwarded,
         proxy_protocol::{ProxyInfo, ProxySsl, Route, Tlvs},

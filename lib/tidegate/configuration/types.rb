@@ -111,6 +111,11 @@ module Tidegate
       BYTES_OR_NONE = type("BYTES", "a whole number of bytes, or one with K, M or G, or none") do |given|
         none?(given) ? nil : bytes(given)
       end
+      BYTES_AUTO_OR_NONE = type("BYTES", "a whole number of bytes, or one with K, M or G, or auto, or none") do |given|
+        next :auto if auto?(given)
+
+        none?(given) ? nil : bytes(given)
+      end
 
       MEMORY = type("BYTES", "a whole number of bytes above 0, or one with K, M or G, or none") do |given|
         none?(given) ? nil : valid(bytes(given), &:positive?)

@@ -25,6 +25,8 @@ figures! {
         connections_limit: Sum,
         /// Bytes of bodies in memory.
         buffered_bytes: Sum,
+        /// Of these, bytes of request bodies.
+        buffered_request_bytes: Sum,
         /// Bytes of bodies that there may be in memory; 0: no limit.
         buffer_limit_bytes: Sum,
         /// Bytes of bodies that went to a file because of that limit.

@@ -17,8 +17,9 @@ pub struct Limits {
     pub header_fields_limit: usize,
     /// Bytes of a request body; more is answered with 413. `None`: no limit.
     pub http_content_length_limit: Option<u64>,
-    /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file.
-    pub body_memory_limit: usize,
+    /// Bytes of a request body kept in memory; a larger one goes to an unlinked temporary file. `None`: as many as
+    /// [`buffer_limit`](Limits::buffer_limit) has room for.
+    pub body_memory_limit: Option<u64>,
     /// Bytes of all request and response bodies together that are kept in memory; what is beyond goes on from unlinked
     /// temporary files. `None`: no limit.
     pub buffer_limit: Option<u64>,
@@ -51,7 +52,7 @@ impl Default for Limits {
             head_limit: 112 * 1024,
             header_fields_limit: 1000,
             http_content_length_limit: None,
-            body_memory_limit: 112 * 1024,
+            body_memory_limit: None,
             buffer_limit: Some(64 * 1024 * 1024),
             stream_input: false,
             max_keep_alive: None,

@@ -191,7 +191,7 @@ async fn answer(exchange: Exchange, heard: &Mutex<Vec<Heard>>) {
 async fn read(body: RequestBody) -> Result<Vec<u8>, ReadError> {
     match body {
         RequestBody::Empty => Ok(Vec::new()),
-        RequestBody::Memory(bytes) => Ok(bytes.to_vec()),
+        RequestBody::Memory(body) => Ok(body.to_vec()),
         RequestBody::File { mut file, .. } => {
             let mut content = Vec::new();
             std::io::Read::read_to_end(&mut file, &mut content).map(|_| content).map_err(|_| ReadError::Lost)

@@ -1,13 +1,15 @@
-//! Giving memory back to the system that many connections have needed, after most of them have gone to rest or ended. The
-//! allocator keeps it for the next connections. Where they come one by one that is right; after a rush the process would keep it
-//! for ever.
+//! Giving memory back to the system that many connections have needed, after most of them have gone to rest or ended, or that
+//! bodies have. The allocator keeps it for the next ones. Where they come one by one that is right; after a rush the process
+//! would keep it for ever.
 
 use std::{
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::sleep};
+
+use crate::http::body::Budget;
 
 /// About how much memory a connection needs in KiB: all the time, and in addition while hyper serves it.
 pub(super) const OPEN: usize = 2;
@@ -21,11 +23,13 @@ const CALM: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Shared by the connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MemoryTrim {
     usage: Mutex<Usage>,
     /// Notified when there may be something to give back.
     due: Notify,
+    /// What bodies need is counted there.
+    bodies: Arc<Budget>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,10 @@ pub(super) struct MemoryUse<'a> {
 }
 
 impl MemoryTrim {
+    pub(super) fn new(bodies: Arc<Budget>) -> Self {
+        Self { usage: Mutex::default(), due: Notify::new(), bodies }
+    }
+
     fn usage(&self) -> MutexGuard<'_, Usage> {
         // No code that can panic runs under this lock.
         self.usage.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -57,22 +65,16 @@ impl MemoryTrim {
         MemoryUse { trim: self, size }
     }
 
-    /// Bodies of `size` KiB have left memory.
-    pub(super) fn freed(&self, size: usize) {
-        let mut usage = self.usage();
-        usage.most += size;
-        if usage.is_worth_it() {
-            drop(usage);
-            self.due.notify_one();
-        }
-    }
-
     /// Has memory given back whenever it is worth while. Never ends.
     pub(crate) async fn run<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
         loop {
-            self.due.notified().await;
+            tokio::select! {
+                () = self.due.notified() => {}
+                () = self.bodies.fallen() => {}
+            }
             sleep(CALM).await;
-            if self.usage().settle() {
+            let (connections, bodies) = (self.usage().settle(), self.bodies.settle());
+            if connections || bodies {
                 give_back().await;
                 sleep(PAUSE).await;
             }
@@ -118,13 +120,13 @@ mod tests {
 
     use tokio::time::sleep;
 
-    use super::{CALM, MemoryTrim, PAUSE, WORTH};
+    use super::{Budget, CALM, MemoryTrim, PAUSE, WORTH};
 
     const MOMENT: Duration = Duration::from_millis(1);
 
     /// Memory that is kept small, and how often something was given back.
     fn kept() -> (Arc<MemoryTrim>, Arc<AtomicUsize>) {
-        let (memory_trim, given) = (Arc::new(MemoryTrim::default()), Arc::new(AtomicUsize::new(0)));
+        let (memory_trim, given) = (Arc::new(MemoryTrim::new(Budget::new(None))), Arc::new(AtomicUsize::new(0)));
         let (watched, count) = (memory_trim.clone(), given.clone());
         tokio::spawn(async move {
             let give_back = || {
@@ -149,6 +151,19 @@ mod tests {
         sleep(2 * MOMENT).await;
         assert_eq!(given.load(SeqCst), 1);
         sleep(2 * PAUSE).await;
+        assert_eq!(given.load(SeqCst), 1);
+    }
+
+    /// The allocator kept what uploads had needed, each freed by the worker that had run its request.
+    #[tokio::test(start_paused = true)]
+    async fn is_given_back_after_large_bodies_too() {
+        let (memory_trim, given) = kept();
+        let mut upload = memory_trim.bodies.account_of_request();
+        upload.grow(2 * WORTH * 1024);
+        sleep(2 * CALM).await;
+        assert_eq!(given.load(SeqCst), 0);
+        drop(upload);
+        sleep(2 * CALM).await;
         assert_eq!(given.load(SeqCst), 1);
     }
 

@@ -105,11 +105,12 @@ impl Shared {
     /// For a process that has descriptors for `room` connections, which is the limit where the settings have none.
     pub(crate) fn new(settings: ConnectionSettings, services: Services, room: u64) -> Arc<Self> {
         let limits = &settings.limits;
+        let bodies = Budget::new(limits.buffer_limit);
         let bounds = Bounds {
             connections: ConnectionLimit::new(limits.max_connections.value().map_or(room, |limit| limit as u64)),
-            bodies: Budget::new(limits.buffer_limit),
+            memory: MemoryTrim::new(bodies.clone()),
+            bodies,
             handshakes: HandshakeThread::default(),
-            memory: MemoryTrim::default(),
         };
         Arc::new(Self {
             settings,

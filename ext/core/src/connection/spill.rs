@@ -37,8 +37,6 @@ pub(super) struct Spill {
     /// The first of these is the rest of a larger chunk.
     divided: bool,
     overflow: Overflow,
-    /// KiB that are being written there.
-    under_way: usize,
     /// The overflow could not be written.
     no_file: bool,
 }
@@ -69,7 +67,6 @@ impl Spill {
             next: VecDeque::new(),
             divided: false,
             overflow: Overflow::default(),
-            under_way: 0,
             no_file: false,
         }))
     }
@@ -87,7 +84,7 @@ impl Spill {
     pub(super) fn poll_next(&mut self, body: &mut ResponseBody, cx: &mut Context<'_>) -> Poll<NextFrame> {
         loop {
             match ready!(self.overflow.poll_done(cx)) {
-                Ok(piece) if piece.is_empty() => self.shared.bounds.memory.freed(std::mem::take(&mut self.under_way)),
+                Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Poll::Ready(self.give(piece)),
                 Err(failed) => {
                     let kept = self.keep(failed);
@@ -167,7 +164,6 @@ impl Spill {
             return false;
         }
         self.budget().spill(bytes);
-        self.under_way = usize::try_from(bytes / 1024).unwrap_or(0);
         self.overflow.append(pieces, &self.shared.settings.spool_directory);
         true
     }

@@ -3,14 +3,18 @@
 use std::os::fd::IntoRawFd;
 
 use magnus::{
-    Error, Module, RClass, RHash, RModule, Ruby, Value,
+    Error, Module, RClass, RHash, RModule, RString, Ruby, Value,
     gc::Marker,
     typed_data::Obj,
     value::{Opaque, ReprValue},
 };
-use tidegate_core::RequestBody;
+use tidegate_core::{Account, MemoryBody, RequestBody};
 
 use crate::rack::request_stream::RequestStream;
+
+/// A body above this size counts against `buffer_limit` for as long as the app is at its request, and leaves memory with the end
+/// of that. A smaller one is the app's from when it has it, and can be read for as long as the app keeps it; as in Puma.
+const SMALL: usize = 112 * 1024;
 
 /// The Ruby classes of request bodies, one for each place that a body may be in.
 pub(crate) struct InputClasses {
@@ -27,6 +31,14 @@ pub(crate) enum Input {
     None,
     /// The body is in memory.
     Memory(Value, u64),
+    /// The same, and it leaves that with the end of the request.
+    Counted {
+        io: Value,
+        /// What `io` reads.
+        string: RString,
+        len: u64,
+        account: Account,
+    },
     /// The body is in an unlinked temporary file, which the server closes when the request is over.
     File(Value, u64),
     /// The body is still arriving: what the app reads, where that gets it from, and where its trailers will be.
@@ -52,10 +64,15 @@ impl InputClasses {
     pub(crate) fn open(&self, ruby: &Ruby, body: RequestBody) -> Result<Input, Error> {
         match body {
             RequestBody::Empty => Ok(Input::None),
-            RequestBody::Memory(bytes) => {
-                let string = ruby.str_from_slice(&bytes);
+            RequestBody::Memory(body) => {
+                let len = body.length();
+                let (string, account) = string_of(ruby, body);
                 let io = ruby.get_inner(self.string_io).funcall("new", (string,))?;
-                Ok(Input::Memory(io, bytes.len() as u64))
+                let len = len as u64;
+                Ok(match account {
+                    Some(account) => Input::Counted { io, string, len, account },
+                    None => Input::Memory(io, len),
+                })
             }
             RequestBody::File { file, len } => {
                 let io = ruby.get_inner(self.spooled).funcall("for_fd", (file.into_raw_fd(), "r+b"))?;
@@ -76,7 +93,7 @@ impl Input {
     pub(crate) fn parts(&self) -> Option<(Option<u64>, Value)> {
         match self {
             Self::None => None,
-            Self::Memory(io, len) | Self::File(io, len) => Some((Some(*len), *io)),
+            Self::Memory(io, len) | Self::File(io, len) | Self::Counted { io, len, .. } => Some((Some(*len), *io)),
             Self::Stream { io, .. } => Some((None, *io)),
         }
     }
@@ -88,9 +105,19 @@ impl Input {
         }
     }
 
-    /// Closes the temporary file, or stops receiving the rest of the body, whatever the app did with it.
+    /// Closes the temporary file, frees what is large in memory, or stops receiving the rest of the body, whatever the app did with
+    /// it.
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
+            Self::Counted { io, string, account, .. } => {
+                let closed = io.funcall::<_, _, Value>("close", ());
+                // What the app has read of it shares its bytes, and keeps them.
+                if !string.is_frozen() {
+                    string.funcall::<_, _, Value>("clear", ())?;
+                }
+                drop(account);
+                closed.map(drop)
+            }
             Self::File(io, _) => io.funcall::<_, _, Value>("close", ()).map(drop),
             Self::Stream { .. } => {
                 self.release();
@@ -99,4 +126,19 @@ impl Input {
             Self::None | Self::Memory(..) => Ok(()),
         }
     }
+}
+
+/// A string of the body's bytes, which are copied once. Each piece is freed when it is copied, so that a body is never in memory
+/// twice. With what counts the bytes, where they go on counting.
+fn string_of(ruby: &Ruby, body: MemoryBody) -> (RString, Option<Account>) {
+    let len = body.length();
+    let (pieces, account) = body.into_parts();
+    let string = match &*pieces {
+        [only] => ruby.str_from_slice(only),
+        _ => ruby.str_buf_new(len),
+    };
+    if pieces.len() > 1 {
+        pieces.into_iter().for_each(|piece| string.cat(piece));
+    }
+    (string, (len > SMALL).then_some(account))
 }

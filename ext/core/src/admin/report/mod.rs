@@ -147,6 +147,7 @@ impl Report {
             unattended_ns: nanoseconds(self.queue.unattended(now)),
             connections_limit: connections.max_connections(),
             buffered_bytes: bodies.held(),
+            buffered_request_bytes: bodies.of_requests(),
             buffer_limit_bytes: if bodies.limit() == u64::MAX { 0 } else { bodies.limit() },
             spilled_bytes: bodies.spilled(),
             drain_left_ns: nanoseconds(drain_left),

@@ -138,6 +138,12 @@ impl Metrics {
             &ConstGauge::new(figures.buffered_bytes),
         )?;
         page.measure(
+            "tidegate_buffered_request",
+            "Of these, bodies of requests: arriving, waiting for a thread, or with the app",
+            Unit::Bytes,
+            &ConstGauge::new(figures.buffered_request_bytes),
+        )?;
+        page.measure(
             "tidegate_buffer_limit",
             "Bodies that there may be in memory; 0: no limit",
             Unit::Bytes,

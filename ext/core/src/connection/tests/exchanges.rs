@@ -138,7 +138,7 @@ async fn hands_over_the_whole_body() {
     client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     client.send("2\r\nde\r\n0\r\n\r\n").await;
     let exchange = harness.take().await;
-    assert!(matches!(&exchange.request.body, RequestBody::Memory(bytes) if bytes == "abcde"));
+    assert!(matches!(&exchange.request.body, RequestBody::Memory(body) if body.to_vec() == b"abcde"));
     exchange.responder.send(ok("")).unwrap();
     client.expect(&with_length("")).await;
 }

@@ -158,7 +158,8 @@ async fn request_bodies_go_to_a_file_where_memory_is_used_up() {
         let exchange = harness.take().await;
         assert!(budget.held() <= LIMIT, "{index}: {}", budget.held());
         let in_file = matches!(exchange.request.body, crate::http::body::RequestBody::File { len: 100_000, .. });
-        assert_eq!(in_file, index >= 3, "{index}: {:?}", exchange.request.body);
+        // The third would leave nothing to others.
+        assert_eq!(in_file, index >= 2, "{index}: {:?}", exchange.request.body);
         waiting.push((client, exchange));
     }
     drop(waiting);

@@ -1,5 +1,6 @@
 //! How many bytes of bodies a server keeps in memory, of all its requests and responses together. What is beyond goes on from
-//! a file. A piece is counted from when the server has it until it is written out, handed to the app or dropped.
+//! a file. A piece of a response is counted from when the server has it until it is written out or dropped; one of a request until
+//! the app is done with it.
 
 use std::sync::{
     Arc,
@@ -7,19 +8,36 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// How far the bytes must have fallen before the allocator is asked for what it keeps of them.
+const WORTH: u64 = 8 * 1024 * 1024;
 
 /// The bytes of bodies in memory, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
     held: AtomicU64,
+    /// Of those, the bytes of request bodies.
+    of_requests: AtomicU64,
     spilled: AtomicU64,
+    /// The most that were held at a time, since memory was last given back.
+    most: AtomicU64,
+    /// Notified when they have fallen far below that.
+    fallen: Notify,
 }
 
 impl Budget {
     /// At most `limit` bytes; `None`: as many as come.
     pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { limit: limit.unwrap_or(u64::MAX), held: AtomicU64::new(0), spilled: AtomicU64::new(0) })
+        Arc::new(Self {
+            limit: limit.unwrap_or(u64::MAX),
+            held: AtomicU64::new(0),
+            of_requests: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            most: AtomicU64::new(0),
+            fallen: Notify::new(),
+        })
     }
 
     /// How many bytes there may be; [`u64::MAX`]: no limit.
@@ -32,9 +50,39 @@ impl Budget {
         self.held.load(Relaxed)
     }
 
+    /// Of these, the bytes of request bodies: on their way in, waiting for a worker, or with the app.
+    pub(crate) fn of_requests(&self) -> u64 {
+        self.of_requests.load(Relaxed)
+    }
+
     /// Whether the bodies exceed the limit; callers then write to a file what they can.
     pub(crate) fn is_over(&self) -> bool {
         self.held() > self.limit
+    }
+
+    /// Whether more than half of the limit is used.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.held() > self.limit / 2
+    }
+
+    /// How many bytes there may be beside those that there are.
+    pub(crate) fn room(&self) -> u64 {
+        self.limit.saturating_sub(self.held())
+    }
+
+    /// Waits until so much less is held than was once that it may be worth while to have the allocator give memory back.
+    pub(crate) async fn fallen(&self) {
+        self.fallen.notified().await;
+    }
+
+    /// Whether that is so now. If it is, counting starts anew.
+    pub(crate) fn settle(&self) -> bool {
+        let held = self.held();
+        let worth_it = self.most.load(Relaxed).saturating_sub(held) >= WORTH;
+        if worth_it {
+            self.most.store(held, Relaxed);
+        }
+        worth_it
     }
 
     /// Bytes that went to a file because of the limit, since the start.
@@ -46,36 +94,69 @@ impl Budget {
         self.spilled.fetch_add(bytes, Relaxed);
     }
 
-    /// Begins to count, with no bytes.
+    /// Begins to count a response, with no bytes.
     pub(crate) fn account(self: &Arc<Self>) -> Account {
-        Account { budget: self.clone(), bytes: 0 }
+        Account { budget: self.clone(), bytes: 0, of_request: false }
     }
 
-    /// The same bytes, counted until the last reference to them is dropped.
+    /// Begins to count a request body, with no bytes.
+    pub(crate) fn account_of_request(self: &Arc<Self>) -> Account {
+        Account { budget: self.clone(), bytes: 0, of_request: true }
+    }
+
+    /// The same bytes, of a response, counted until the last reference to them is dropped.
     pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        let mut account = self.account();
-        account.grow(bytes.len());
-        account.until_dropped(bytes)
+        self.account().until_dropped(bytes)
+    }
+
+    /// The same for bytes of a request.
+    pub(crate) fn count_request(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        self.account_of_request().until_dropped(bytes)
     }
 }
 
-/// Bytes that are counted.
+/// Bytes of a body that count against [`Limits::buffer_limit`] until this is dropped.
+///
+/// [`Limits::buffer_limit`]: crate::Limits::buffer_limit
 #[derive(Debug)]
-pub(crate) struct Account {
+pub struct Account {
     budget: Arc<Budget>,
     bytes: u64,
+    of_request: bool,
 }
 
 impl Account {
     /// Counts `bytes` more.
     pub(crate) fn grow(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        self.budget.held.fetch_add(bytes as u64, Relaxed);
+        let bytes = bytes as u64;
+        self.bytes += bytes;
+        if self.of_request {
+            self.budget.of_requests.fetch_add(bytes, Relaxed);
+        }
+        let held = self.budget.held.fetch_add(bytes, Relaxed) + bytes;
+        if held > self.budget.most.load(Relaxed) {
+            self.budget.most.fetch_max(held, Relaxed);
+        }
+    }
+
+    /// How many bytes it counts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether the server's bodies, these among them, are over the limit.
     pub(crate) fn is_over(&self) -> bool {
         self.budget.is_over()
+    }
+
+    /// Whether they take more than half of it.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.budget.is_crowded()
+    }
+
+    /// How many bytes there may be beside them.
+    pub(crate) fn room(&self) -> u64 {
+        self.budget.room()
     }
 
     /// The bytes go to a file: because the bodies are `over_limit`, or they would have gone there anyway.
@@ -86,13 +167,27 @@ impl Account {
         self.release();
     }
 
-    /// Counts until the last reference to `bytes`, the bytes that were counted, is dropped.
-    pub(crate) fn until_dropped(self, bytes: Bytes) -> Bytes {
-        if bytes.is_empty() { bytes } else { Bytes::from_owner(Counted { bytes, _account: self }) }
+    /// Counts `bytes` until the last reference to them is dropped.
+    fn until_dropped(mut self, bytes: Bytes) -> Bytes {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        self.grow(bytes.len());
+        Bytes::from_owner(Counted { bytes, _account: self })
     }
 
     fn release(&mut self) {
-        self.budget.held.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes == 0 {
+            return;
+        }
+        if self.of_request {
+            self.budget.of_requests.fetch_sub(bytes, Relaxed);
+        }
+        let held = self.budget.held.fetch_sub(bytes, Relaxed) - bytes;
+        if self.budget.most.load(Relaxed).saturating_sub(held) >= WORTH {
+            self.budget.fallen.notify_one();
+        }
     }
 }
 
@@ -139,5 +234,38 @@ mod tests {
         account.grow(5);
         account.goes_to_file(true);
         assert_eq!((budget.held(), budget.spilled()), (0, 5));
+    }
+
+    #[test]
+    fn request_bodies_are_told_apart() {
+        let budget = Budget::new(Some(100));
+        let mut account = budget.account_of_request();
+        account.grow(60);
+        let response = budget.count(Bytes::from_static(b"response"));
+        assert_eq!((budget.held(), budget.of_requests(), budget.room(), budget.is_crowded()), (68, 60, 32, true));
+        let piece = budget.count_request(Bytes::from_static(b"piece"));
+        assert_eq!((budget.held(), budget.of_requests()), (73, 65));
+        drop(piece);
+        drop(account);
+        assert_eq!((budget.held(), budget.of_requests(), budget.room(), budget.is_crowded()), (8, 0, 92, false));
+        drop(response);
+    }
+
+    #[tokio::test]
+    async fn tells_when_memory_may_be_given_back_and_counts_anew_from_then_on() {
+        let budget = Budget::new(None);
+        let grown = |bytes: u64| {
+            let mut account = budget.account();
+            account.grow(usize::try_from(bytes).unwrap());
+            account
+        };
+        // Many that come one by one leave nothing to give back.
+        (0..100).for_each(|_| drop(grown(WORTH - 1)));
+        assert!(!budget.settle());
+        let rush = [grown(WORTH / 2), grown(WORTH / 2)];
+        drop(rush);
+        budget.fallen().await;
+        assert!(budget.settle());
+        assert!(!budget.settle());
     }
 }

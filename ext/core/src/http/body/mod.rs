@@ -4,8 +4,11 @@ mod budget;
 mod buffered;
 mod chunked;
 mod file;
+mod gathered;
+mod memory;
 mod overflow;
 mod pieces;
+mod receiving;
 mod regular;
 mod request_stream;
 mod response_stream;
@@ -15,6 +18,17 @@ use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
+pub use self::{
+    budget::Account,
+    buffered::{RequestBody, Trailers},
+    chunked::{BadChunks, Dechunker},
+    file::FileBody,
+    memory::MemoryBody,
+    pieces::ReadError,
+    regular::Regular,
+    request_stream::{NextPiece, RequestStream},
+    response_stream::{BodySender, SendError},
+};
 pub(crate) use self::{
     budget::Budget,
     buffered::{BodyLimits, Unreceived},
@@ -22,15 +36,6 @@ pub(crate) use self::{
     request_stream::AbortHandle,
     response_stream::{BodyReceiver, Start, channel},
     spool::Spool,
-};
-pub use self::{
-    buffered::{RequestBody, Trailers},
-    chunked::{BadChunks, Dechunker},
-    file::FileBody,
-    pieces::ReadError,
-    regular::Regular,
-    request_stream::{NextPiece, RequestStream},
-    response_stream::{BodySender, SendError},
 };
 
 /// A response body.

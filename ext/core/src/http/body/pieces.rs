@@ -113,11 +113,6 @@ impl<B: Body<Data = Bytes, Error: Error + 'static> + Unpin> Pieces<B> {
         }
     }
 
-    /// Bytes of all pieces so far.
-    pub(super) fn received(&self) -> u64 {
-        self.received
-    }
-
     /// What the client has sent behind the body (RFC 9110 §6.5), once `next` has come to the end.
     pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take().filter(|trailers| !trailers.is_empty())

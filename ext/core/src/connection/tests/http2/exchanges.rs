@@ -34,7 +34,7 @@ async fn takes_bodies_whole_and_sends_streams() {
     body.send_data("abc".into(), false).unwrap();
     body.send_data("de".into(), true).unwrap();
     let exchange = harness.take().await;
-    assert!(matches!(&exchange.request.body, RequestBody::Memory(bytes) if bytes == "abcde"));
+    assert!(matches!(&exchange.request.body, RequestBody::Memory(body) if body.to_vec() == b"abcde"));
     let (stream, receiver) = channel();
     exchange.responder.send(response_of(ResponseBody::Stream(receiver))).unwrap();
     push(&stream, "one ");

@@ -176,7 +176,7 @@ where
                 let mut state = lock(stream);
                 state.bytes += piece.len();
                 let piece = match &state.budget {
-                    Some(budget) => budget.count(piece),
+                    Some(budget) => budget.count_request(piece),
                     None => piece,
                 };
                 state.pieces.push_back(piece);
