@@ -120,7 +120,7 @@ module Tidegate
       settle_threads(layers)
       settle_paths
       settle_workers
-      @warnings = [*warnings, *addresses.warnings, *cluster_warnings].freeze
+      @warnings = [*warnings, *addresses.warnings, *cluster_warnings, *slice_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
 
@@ -202,6 +202,13 @@ module Tidegate
 
     def busy_cluster
       idle_timeout ? ["#{origin(:idle_timeout)}: idle_timeout does nothing here: a server with workers does not stop by itself"] : []
+    end
+
+    # Before Ruby 3.3 no thread can be asked from outside to let go of the GVL.
+    def slice_warnings
+      return [] if origin(:time_slice).nil? || time_slice.zero? || (RUBY_VERSION.split(".").map(&:to_i) <=> [3, 3]) >= 0
+
+      ["#{origin(:time_slice)}: time_slice does nothing on Ruby #{RUBY_VERSION}: before 3.3 Ruby's own 100 ms remain"]
     end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one
