@@ -1,6 +1,6 @@
 # A Debian system in a directory, for scripts that build and test there without touching this machine: its Rust toolchain
 # and crates are this machine's, the sources are a copy. All mounts are in a mount namespace of the script's own, and end
-# with it, however it ends. To be sourced, after archive.sh, by scripts that have set
+# with it, however it ends. To be sourced, after archive.sh and sources.sh, by scripts that have set
 #
 #   program   what the script is called in its lines
 #   home      a directory for its log, its lock and the system
@@ -57,7 +57,8 @@ quietly() { # quietly SECONDS COMMAND...: its output goes to the log
 inside() { # inside SECONDS COMMAND...: runs it in the other system
   timeout --kill-after=10 "$1" chroot "$root" env -i HOME=/root LANG=C.UTF-8 TMPDIR=/tmp DEBIAN_FRONTEND=noninteractive \
     CARGO_HOME=/opt/cargo RUSTUP_HOME=/opt/rustup CARGO_NET_OFFLINE=true ${CI:+CI="$CI"} ${PIP_CERT:+PIP_CERT="$PIP_CERT"} \
-    ${RB_SYS_CARGO_PROFILE:+RB_SYS_CARGO_PROFILE="$RB_SYS_CARGO_PROFILE"} \
+    ${RB_SYS_CARGO_PROFILE:+RB_SYS_CARGO_PROFILE="$RB_SYS_CARGO_PROFILE"} ${RUBY_YJIT_ENABLE:+RUBY_YJIT_ENABLE="$RUBY_YJIT_ENABLE"} \
+    ${PATIENCE:+PATIENCE="$PATIENCE"} \
     PATH=/opt/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${@:2}"
 }
 
@@ -109,13 +110,4 @@ mount_toolchain() {
     mkdir -p "$root/opt/$name"
     [ ! -d "$from" ] || mount --bind "$from" "$root/opt/$name"
   done
-}
-
-copy_sources() { # what git has or would take, with a build left where it is
-  local work=$root/work
-  mkdir -p "$work"
-  find "$work" -mindepth 1 -maxdepth 1 ! -name target ! -name tmp -exec rm -rf {} +
-  git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-    [ ! -e "$file" ] || printf '%s\0' "$file"
-  done | tar --create --null --files-from=- | tar --extract --directory="$work"
 }

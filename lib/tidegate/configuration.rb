@@ -140,7 +140,7 @@ module Tidegate
       settle_paths
       settle_workers
       settle_bodies
-      @warnings = [*warnings, *addresses.warnings, *cluster_warnings].freeze
+      @warnings = [*warnings, *addresses.warnings, *cluster_warnings, *slice_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
 
@@ -224,6 +224,13 @@ module Tidegate
       return [] unless workers == 1 && @findings.empty? && !silence_single_worker_warning
 
       ["#{origin(:workers)}: one worker serves as workers 0 would, and takes a second process for it"]
+    end
+
+    # Before Ruby 3.3 no thread can be asked from outside to let go of the GVL.
+    def slice_warnings
+      return [] if origin(:time_slice).nil? || time_slice.zero? || (RUBY_VERSION.split(".").map(&:to_i) <=> [3, 3]) >= 0
+
+      ["#{origin(:time_slice)}: time_slice does nothing on Ruby #{RUBY_VERSION}: before 3.3 Ruby's own 100 ms remain"]
     end
 
     # A weaker source's least number of threads gives way to a stronger one's most, and the other way round; in one

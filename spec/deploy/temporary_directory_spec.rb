@@ -20,6 +20,8 @@ RSpec.describe "the temporary directory of a pod", :processes do
 
   # The command that runs another in such a pod; pending where the kernel allows none.
   define_method(:pod) do |mode|
+    skip "the volume would hide Ruby, which is below /tmp" if RbConfig.ruby.start_with?("/tmp/")
+
     way = ways.find do |outer, inner|
       system(*outer, "sh", "-c", mounting, "0777", *inner, "true", out: File::NULL, err: File::NULL)
     end

@@ -25,6 +25,7 @@ RSpec.describe "tidegate/rack_default", :frameworks, :processes do
   end
 
   it "is asked for: without it the first of the known ones is chosen" do
+    needs "puma"
     expect(chosen("rackup/handler", "tidegate")).not_to include("Tidegate")
     expect(chosen("rackup/handler", "tidegate/rack_default")).to eq("Rackup::Handler::Tidegate")
   end

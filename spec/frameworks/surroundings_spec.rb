@@ -107,6 +107,7 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
       end
 
       it "serves an app with non-ASCII source and configuration where LANG is C" do
+        needs "puma"
         FileUtils.mkdir_p("#{app_root}/config")
         File.write("#{app_root}/config/puma.rb", "# caf\u00e9\nthreads 1, 2\n")
         File.write("#{app_root}/app.rb", "App = ->(_env) { [200, {}, [\"caf\u00e9\"]] }\n")

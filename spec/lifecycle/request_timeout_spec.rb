@@ -102,6 +102,7 @@ RSpec.describe "request_timeout", :processes do
   end
 
   it "answers while C code holds the GVL, and the thread goes on when that returns" do
+    needs_fiddle
     server = serve_timeouts
     wire = server.connect.request("GET", "/gvl")
     held = meet("gvl")
@@ -113,6 +114,7 @@ RSpec.describe "request_timeout", :processes do
   end
 
   it "says in one line that a thread does not come back, counts it, and serves with the others" do
+    needs_fiddle
     server = serve_timeouts(threads: "2:2")
     wire = server.connect.request("GET", "/c?secret")
     held = meet("c")

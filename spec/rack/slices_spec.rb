@@ -175,3 +175,34 @@ RSpec.describe "a request that computes", :in_process do
     expect(most).to eq(1)
   end
 end
+
+# The fallback: there Ruby's own slices of 100 ms remain, and no thread is asked for anything.
+RSpec.describe "a request that computes, on a Ruby that can't be asked", :in_process do
+  before { skip "Ruby #{RUBY_VERSION} can be asked" if Gem::Version.new(RUBY_VERSION) >= Gem::Version.new("3.3") }
+
+  it "lets another in beside it by Ruby's own slices, is ended by its Timeout, and nothing is counted" do
+    here, entered = Queue.new, Queue.new
+    server = run_server(admin: "tcp://127.0.0.1:0", time_slice: 10) do |env|
+      case env["PATH_INFO"]
+      when "/short" then entered << true
+      when "/long" then (here << true) && (nil while entered.empty?)
+      else
+        begin
+          Timeout.timeout(0.2) { loop { 1 + 1 } }
+        rescue Timeout::Error
+          next [200, {}, ["timed out"]]
+        end
+      end
+      [200, {}, ["x"]]
+    end
+    long = connect(server)
+    long.request("GET", "/long")
+    Patience.pop(here)
+
+    expect(get(server, "/short").status).to eq(200)
+    expect(long.response.status).to eq(200)
+    expect(get(server, "/timeout").body).to eq("timed out")
+    stats = Wire.open(server.admin_address) { |wire| wire.get("/stats") }
+    expect(JSON.parse(stats.body).dig("tidegate", "preemptions")).to eq(0)
+  end
+end

@@ -7,15 +7,25 @@ require "tmpdir"
 module Frameworks
   EXAMPLES = File.expand_path("../../examples", __dir__)
 
-  # Skips the example where a gem is missing; bin/setup test installs them all on Debian.
+  # Skips the example where one of these gems is missing, or one that they depend on; bin/setup test installs them all on Debian.
   def needs(*gems)
-    missing = gems.reject { |name| Gem::Specification.find_all_by_name(name).any? || packaged?(name) }
+    missing = gems.flat_map { |name| MISSING[name] }.uniq
     skip "without #{missing.join(" and ")} there is nothing to run" if missing.any?
   end
 
-  # Under Bundler only the gems of the Gemfile are known by name; those of the system are all the same there for an app
-  # that is started without it.
-  def packaged?(name) = Gem.path.any? { |path| Dir.glob(File.join(path, "specifications", "#{name}-[0-9]*.gemspec")).any? }
+  # What of a gem is missing: itself, or what it depends on. Under Bundler only the gems of the Gemfile are known by name;
+  # those of the system are all the same there for an app that is started without it, so their files are looked for.
+  MISSING = Hash.new { |missing, name| missing[name] = Frameworks.missing(name) }
+
+  def self.missing(name, known = {})
+    return [] if known[name]
+
+    known[name] = true
+    file = Gem.path.lazy.flat_map { |path| Dir.glob(File.join(path, "specifications/{,default/}#{name}-[0-9]*.gemspec")) }.first
+    return [name] unless file
+
+    Gem::Specification.load(file).runtime_dependencies.flat_map { |dependency| missing(dependency.name, known) }
+  end
 
   # Action Cable has told these clients of a server that drains to come back, and closes them in order; the server ends, with none left.
   def expect_sent_away(sockets, server)

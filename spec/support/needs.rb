@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-# For specs of the rig in bench/: what this machine lacks makes an example pending, and never in CI, where everything
-# has to be there that can be.
+# What this machine lacks makes an example pending, and never in CI, where everything has to be there that can be.
 
+# For specs of the rig in bench/.
 module Needs
   # Runs the block, which says by Rig::Missing what is not here.
   def needing_programs
@@ -25,4 +25,16 @@ module Needs
   end
 end
 
-RSpec.configure { |config| config.include Needs, :needs }
+# For apps that call C code which computes or waits for long: fiddle stands in for an extension, and is a gem from Ruby 4.0 on.
+module NeedsFiddle
+  def needs_fiddle
+    return if Gem::Specification.find_all_by_name("fiddle").any?
+
+    ENV["CI"] == "true" ? raise("the gem fiddle is not here") : skip("the gem fiddle is not here")
+  end
+end
+
+RSpec.configure do |config|
+  config.include Needs, :needs
+  config.include NeedsFiddle, :processes
+end

@@ -86,6 +86,15 @@ RSpec.describe Tidegate::Configuration do
     end
   end
 
+  it "says of time_slice that it does nothing where Ruby can't be asked" do
+    stub_const("RUBY_VERSION", "3.2.11")
+    expect(resolve(time_slice: 10).warnings).to eq ["--time_slice: time_slice does nothing on Ruby 3.2.11: before 3.3 Ruby's own 100 ms remain"]
+    expect([resolve, resolve(time_slice: 0)].flat_map(&:warnings)).to eq []
+
+    stub_const("RUBY_VERSION", "3.10.0")
+    expect(resolve(time_slice: 10).warnings).to eq []
+  end
+
   describe "workers" do
     it "are none unless they are set, and a blank variable sets none" do
       expect(resolve(env: { "WEB_CONCURRENCY" => "" })).to have_attributes(workers: 0, cluster?: false, findings: [])
