@@ -76,7 +76,7 @@ module Tidegate
 
     # What the command does with its process, and a server within another's does not.
     PROCESS_OPTIONS = %i[
-      rackup config directory bind_to_activated_sockets preload_app puma_compat pidfile restart_file restart_command state_path state_permission
+      rackup config bind_to_activated_sockets preload_app puma_compat pidfile restart_file restart_command state_path state_permission
       redirect_stdout redirect_stderr redirect_append tag after_booted after_stopped before_restart
     ].freeze
     private_constant :PROCESS_OPTIONS
