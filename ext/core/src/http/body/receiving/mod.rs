@@ -41,8 +41,8 @@ const LARGE: u64 = 64 * 1024;
 /// For how long a large body may be on its way before it leaves a memory that is more than half used.
 const LINGERS: Duration = Duration::from_secs(5);
 
-/// How much of an upload is gathered before it is written to the file.
-const BATCH: usize = 256 * 1024;
+/// How much of an upload is gathered before it is written to the file; where more than half of the memory is used, what is large.
+const BATCH: u64 = 256 * 1024;
 
 impl RequestBody {
     /// Receives `incoming` to its end; what memory has no room for in a file of `spool_directory`. Behind it are its trailers,
@@ -161,7 +161,9 @@ impl<'a> Arriving<'a> {
             Place::Memory | Place::NoFile if self.received > self.memory_limit => true,
             Place::Memory => self.account.bytes() > self.account.room().max(SMALL),
             Place::NoFile => false,
-            Place::ForFile | Place::File(_) => self.gathered.length() >= BATCH,
+            Place::ForFile | Place::File(_) => {
+                self.account.bytes() >= if self.account.is_crowded() { LARGE } else { BATCH }
+            }
         };
         if due { self.write().await } else { Ok(()) }
     }
