@@ -9,7 +9,7 @@ module Dashboard
     # Numbers on the scale, at least.
     MARKS = 3
     # Lines whose points are as near to a straight one are one.
-    NEAR = 0.3
+    NEAR = 0.5
 
     # On a light page, on a dark one.
     COLOURS = [%w[#0b62c4 #5aa9ff], %w[#c4390b #ff8a5c], %w[#2e7d32 #6fcf74], %w[#7b3fb3 #c79bf2], %w[#8a6d00 #e0bd3f], %w[#00707a #4fd0db]].freeze
@@ -53,7 +53,7 @@ module Dashboard
 
     def bottom = @height - SCALE - (LEGEND * legend_rows.size) - 6
 
-    def x(time) = (LEFT + ((time - @from) / (@to - @from) * (@width - LEFT - RIGHT))).round(1)
+    def x(time) = (LEFT + ((time - @from).fdiv(@to - @from) * (@width - LEFT - RIGHT))).round(1)
 
     def y(value) = (bottom - (value / top_mark.to_f * (bottom - TOP))).round(1)
 
@@ -107,7 +107,10 @@ module Dashboard
     def number(value) = format("%.3g", value).sub(/e.*/, "").then { |short| value >= 1000 ? value.round.to_s : short }
 
     def drains
-      @drains.map { |from, to| %(<rect class="drain" x="#{x(from)}" y="#{TOP}" width="#{(x(to) - x(from)).round(1)}" height="#{bottom - TOP}"/>) }
+      # As wide as can be seen, also where there is one value.
+      @drains.map do |from, to|
+        %(<rect class="drain" x="#{x(from)}" y="#{TOP}" width="#{[x(to) - x(from), 3].max.round(1)}" height="#{bottom - TOP}"/>)
+      end
     end
 
     # Between each line of a stack and the one below.
