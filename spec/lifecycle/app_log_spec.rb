@@ -7,6 +7,9 @@ RSpec.describe "the app's formatter and logger", :processes do
   let(:formatter) { 'log_formatter { |line| format("[%s] %s", Thread.current.name, line.sub("tidegate: ", "")) }' }
   let(:failing) { 'app { |_env| raise "on purpose" }' }
 
+  # From the thread of the log, or from the worker that met a request before the log was handed over.
+  let(:raised) { %r{^\[tidegate [^\]]+\] GET / raised RuntimeError: on purpose$} }
+
   def serve_with(*lines, flags: [])
     File.write("#{@directory}/puma.rb", lines.join("\n"))
     start("-p", 0, "-o", "127.0.0.1", "--termination-grace", 3600, "-C", "#{@directory}/puma.rb", *flags, fixture("hello.ru"))
@@ -21,7 +24,7 @@ RSpec.describe "the app's formatter and logger", :processes do
   it "has a formatter get the lines of Ruby and of native threads, to the last" do
     server = serve_with(formatter, failing)
     expect(ask(server, "/").status).to eq(500)
-    server.wait_for_line(%r{^\[tidegate log\] GET / raised RuntimeError: on purpose$})
+    server.wait_for_line(raised)
     server.signal(:TERM)
 
     expect(server.exit_status).to eq(0)
@@ -33,7 +36,7 @@ RSpec.describe "the app's formatter and logger", :processes do
   it "has it get those of a cluster: the master's, the workers', and the one about the drain of all" do
     server = serve_with(formatter, failing, "workers 2")
     expect(ask(server, "/").status).to eq(500)
-    server.wait_for_line(%r{^\[tidegate log\] GET / raised RuntimeError: on purpose$})
+    server.wait_for_line(raised)
     server.signal(:TERM)
 
     expect(server.exit_status).to eq(0)
