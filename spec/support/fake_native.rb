@@ -164,7 +164,7 @@ module FakeNative
       define_singleton_method(:exit_within) { |seconds, status| factory.exits << [seconds, status] }
       define_singleton_method(:knows_threads?) { true }
       define_singleton_method(:limit_arenas) { |count| factory.arenas << count }
-      define_singleton_method(:adjust_memory_usage) { |bytes| nil }
+      define_singleton_method(:adjust_memory_usage) { |_bytes| nil }
     end
   end
 
