@@ -74,7 +74,8 @@ RSpec.describe "request_timeout", :processes do
 
   { "ensure" => "an ensure block that runs because of an exception", "checkin" => "the return of a connection to ActiveRecord's pool" }.each do |place, what|
     it "waits for the end of #{what}" do
-      server = serve_timeouts(threads: "2:2")
+      # The app has to have come there by then.
+      server = serve_timeouts(threads: "2:2", limit: 1.0)
       wire = server.connect.request("GET", "/#{place}")
       inside = meet(place)
       expect(wire.response.status).to eq(504)
