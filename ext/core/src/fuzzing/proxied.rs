@@ -61,6 +61,7 @@ pub fn forwarded(data: &[u8]) {
         trusted_proxies: trusted.try_into().unwrap(),
         forwarded_headers: ForwardedHeaders { client, proto, host, port },
         strip_forwarded: true,
+        remote_address: None,
     };
     let mut headers = headers_of(told);
     let read = forwarded::read(&headers, &forwarding);
