@@ -11,13 +11,15 @@ module Tidegate
       @parts = parts
     end
 
-    # The worker from which the next are forked. The one before it goes.
+    # The worker from which the next are forked. The one before it goes. If it has died meanwhile, that is heard of as of any worker.
     def mold=(worker)
       @mold&.signal(:TERM)
       @mold = worker
       sockets = @parts.server.sockets
       worker.tell("sockets #{sockets.map { |address, _, outlives| "#{"*" if outlives}#{address}" }.join(" ")}\n")
-      sockets.each { |_, descriptor| worker.control.send_io(IO.for_fd(descriptor, autoclose: false)) }
+      sockets.each { |_, descriptor| worker.control&.send_io(IO.for_fd(descriptor, autoclose: false)) }
+    rescue SystemCallError
+      nil
     end
 
     # A mold has ended. Returns whether another is in its place.
@@ -38,7 +40,7 @@ module Tidegate
     # @raise [SystemCallError]
     def fork(index, slot, others, **more)
       mine, theirs = UNIXSocket.pair
-      pid = @mold ? order(index, slot, theirs) : Process.fork { be_worker(index, slot, theirs, [mine, *others]) }
+      pid = Process.fork { be_worker(index, slot, theirs, [mine, *others]) } unless ordered?(index, slot, theirs)
       @parts.cluster.spawned(slot, pid) if pid
       WorkerHandle.new(index:, slot:, control: mine, pid:, request_limit:, **more)
     rescue SystemCallError
@@ -50,12 +52,14 @@ module Tidegate
 
     private
 
-    # The worker itself says its pid.
-    def order(index, slot, control)
-      socket = @mold.control or raise Errno::EPIPE
+    # Whether the mold forks the worker, which then says its pid itself. One that has died does not, and the master does.
+    def ordered?(index, slot, control)
+      socket = @mold&.control or return false
       @mold.tell("fork #{index} #{slot}\n")
       socket.send_io(control)
-      nil
+      true
+    rescue SystemCallError
+      false
     end
 
     def request_limit
