@@ -140,6 +140,7 @@ module Tidegate
       settle_paths
       settle_workers
       settle_bodies
+      settle_queue
       @warnings = [*warnings, *addresses.warnings, *cluster_warnings, *slice_warnings].freeze
       [self, @settings, @values].each(&:freeze)
     end
@@ -205,6 +206,11 @@ module Tidegate
     def settle_bodies
       @values[:buffer_limit] = BufferLimit.auto([workers, 1].max) if buffer_limit == :auto
       @values[:body_memory_limit] = BODY_LIMIT_ALONE unless buffer_limit || origin(:body_memory_limit)
+    end
+
+    # As many may come at once as there may be threads, and wait while these are started.
+    def settle_queue
+      @values[:max_queue] = [max_queue, max_threads.to_i].max unless origin(:max_queue)
     end
 
     def number(name) = format("%g", @values[name])

@@ -86,6 +86,11 @@ RSpec.describe Tidegate::Configuration do
     end
   end
 
+  it "lets as many requests wait as there may be threads, unless it is said how many" do
+    queues = [{ max_threads: 5000 }, { max_threads: 5 }, { max_threads: 5000, max_queue: 7 }]
+    expect(queues.map { |options| resolve(**options).max_queue }).to eq([5000, 1024, 7])
+  end
+
   it "says of time_slice that it does nothing where Ruby can't be asked" do
     stub_const("RUBY_VERSION", "3.2.11")
     expect(resolve(time_slice: 10).warnings).to eq ["--time_slice: time_slice does nothing on Ruby 3.2.11: before 3.3 Ruby's own 100 ms remain"]
