@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 require "json"
-require "open3"
 require_relative "../support/servers"
+require_relative "crate"
 
 # The program that sends the requests: bench/load, in Rust, built when it is first needed.
 module Comparison
@@ -11,20 +11,11 @@ module Comparison
   Sample = Struct.new(:finished, :requests, :rate, :p50, :p90, :p99, :p999, :max, :errors, :failures, :bytes, keyword_init: true)
 
   class Generator
-    DIRECTORY = File.join(Rig::ROOT, "bench/load")
     TARGET = File.join(Rig::ROOT, "target/load")
     TIMEOUT = 10 # seconds that a request may take
 
     # Builds the program in the directory `target`; the specs, which measure nothing, take what `bin/test` has built of it.
-    def self.build(profile: "release", target: TARGET)
-      output, status = Open3.capture2e({ "CARGO_TARGET_DIR" => target }, "cargo", "build", "--profile", profile, "--locked", "--quiet",
-                                       chdir: DIRECTORY)
-      raise Rig::Unavailable, "bench/load does not build: #{output.lines.grep(/error/).first || output}" unless status.success?
-
-      new(File.join(target, profile == "dev" ? "debug" : profile, "tidegate-load"))
-    rescue Errno::ENOENT
-      raise Rig::Missing, "cargo is not here, which builds bench/load"
-    end
+    def self.build(profile: "release", target: TARGET) = new(Crate.build("load", profile:, target:))
 
     def initialize(program) = @program = program
 

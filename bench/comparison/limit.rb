@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 require "json"
-require "open3"
 require "tempfile"
 require_relative "../support/servers"
+require_relative "crate"
 
 # What is possible without Ruby on this machine, in the same run: bench/limit, which gives the app's answers with hyper alone, or with
 # Tidegate's core and Rust threads in the place of Ruby's. Built when it is first needed.
@@ -11,21 +11,12 @@ module Comparison
   LIMITS = %w[core hyper].freeze
 
   class Limit
-    DIRECTORY = File.join(Rig::ROOT, "bench/limit")
     # With the gem's own target and flags, so that what both need is built once.
     TARGET = File.join(Rig::ROOT, "target")
     FLAGS = "--cfg=rb_sys_gem"
     READY = /^limit: ready on /
 
-    def self.build(profile: "release", target: TARGET)
-      output, status = Open3.capture2e({ "CARGO_TARGET_DIR" => target, "RUSTFLAGS" => FLAGS }, "cargo", "build", "--profile", profile, "--locked", "--quiet",
-                                       chdir: DIRECTORY)
-      raise Rig::Unavailable, "bench/limit does not build: #{output.lines.grep(/error/).first || output}" unless status.success?
-
-      new(File.join(target, profile == "dev" ? "debug" : profile, "tidegate-limit"))
-    rescue Errno::ENOENT
-      raise Rig::Missing, "cargo is not here, which builds bench/limit"
-    end
+    def self.build(profile: "release", target: TARGET) = new(Crate.build("limit", profile:, target:, RUSTFLAGS: FLAGS))
 
     def initialize(program) = @program = program
 
