@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "tmpdir"
+require "support/control_group_files"
 
 RSpec.describe Tidegate::BufferLimit do
   mega = 1024 * 1024
@@ -40,18 +40,10 @@ RSpec.describe Tidegate::BufferLimit do
   end
 
   describe Tidegate::MemoryQuota do
-    # The quota in a system of these files.
-    def bytes(files)
-      Dir.mktmpdir do |root|
-        files.each do |path, text|
-          FileUtils.mkdir_p(File.dirname("#{root}/#{path}"))
-          File.write("#{root}/#{path}", text)
-        end
-        described_class.bytes(root:)
-      end
-    end
+    include ControlGroupFiles
 
-    def mount(type, point, options: "rw") = "31 23 0:28 / #{point} rw,nosuid shared:9 - #{type} #{type} #{options}\n"
+    # The quota in a system of these files.
+    def bytes(files) = in_system(files) { |root| described_class.bytes(root:) }
 
     let(:machine) { { "proc/meminfo" => "MemTotal:        4194304 kB\nMemFree: 1 kB\n" } }
     let(:unified) { { **machine, "proc/self/mountinfo" => mount("cgroup2", "/sys/fs/cgroup"), "proc/self/cgroup" => "0::/a/b\n" } }

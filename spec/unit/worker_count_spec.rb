@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "tmpdir"
+require "support/control_group_files"
 
 RSpec.describe Tidegate::WorkerCount do
   def auto(**) = described_class.auto(cpus: 8, **)
@@ -19,18 +19,10 @@ RSpec.describe Tidegate::WorkerCount do
   end
 
   describe Tidegate::CPUQuota do
-    # The quota in a system of these files.
-    def cpus(files)
-      Dir.mktmpdir do |root|
-        files.each do |path, text|
-          FileUtils.mkdir_p(File.dirname("#{root}/#{path}"))
-          File.write("#{root}/#{path}", text)
-        end
-        described_class.cpus(root:)
-      end
-    end
+    include ControlGroupFiles
 
-    def mount(type, point, root: "/", options: "rw") = "31 23 0:28 #{root} #{point} rw,nosuid shared:9 - #{type} #{type} #{options}\n"
+    # The quota in a system of these files.
+    def cpus(files) = in_system(files) { |root| described_class.cpus(root:) }
 
     let(:unified) { { "proc/self/mountinfo" => mount("cgroup2", "/sys/fs/cgroup"), "proc/self/cgroup" => "0::/\n" } }
 
