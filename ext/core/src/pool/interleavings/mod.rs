@@ -245,21 +245,28 @@ fn the_last_ones_never_retire() {
 
 // ===== pauses =====
 
-/// The worker that is called waits whether the one that has released the GVL wants it back at once; whatever it finds, each
-/// exchange is served.
-#[test]
-fn nothing_is_left_behind_by_workers_in_a_short_wait() {
-    explore(EXPLORER, || {
+/// What prepares a harness for an app whose pauses are brief.
+type Prepare = fn(&Arc<Harness>);
+
+/// The worker that is called waits a pause out itself.
+const SHORT_WAITS: Prepare = |harness| harness.pauses_briefly();
+
+/// No worker is called while a pause may be over at once; the timer may go off late, early and for nothing.
+const WATCHED: Prepare = |harness| harness.watches_pauses();
+
+/// Whatever a worker that is called finds, each exchange is served: by two workers, or by one and one that is hired.
+fn nothing_is_left_behind(explorer: Explorer, prepare: Prepare) {
+    explore(explorer, move || {
         let harness = Harness::new(9, None, 2);
-        harness.pauses_briefly();
+        prepare(&harness);
         harness.submits("submitter", &["/1", "/2"]);
         harness.works("first worker", WAITS);
         harness.works("second worker", WAITS);
         harness.at_rest(|harness| harness.has_served(&["/1", "/2"], 2));
     });
-    explore(FEWER, || {
+    explore(FEWER, move || {
         let harness = Harness::new(9, None, 2);
-        harness.pauses_briefly();
+        prepare(&harness);
         harness.submits("submitter", &["/1", "/2"]);
         harness.works("worker", WAITS);
         harness.hires(WAITS, 0);
@@ -270,28 +277,14 @@ fn nothing_is_left_behind_by_workers_in_a_short_wait() {
     });
 }
 
-/// No worker is called while a pause may be over at once; the timer may go off late, early and for nothing.
+#[test]
+fn nothing_is_left_behind_by_workers_in_a_short_wait() {
+    nothing_is_left_behind(EXPLORER, SHORT_WAITS);
+}
+
 #[test]
 fn nothing_is_left_behind_while_the_timer_watches_a_pause() {
-    explore(FEWER, || {
-        let harness = Harness::new(9, None, 2);
-        harness.watches_pauses();
-        harness.submits("submitter", &["/1", "/2"]);
-        harness.works("first worker", WAITS);
-        harness.works("second worker", WAITS);
-        harness.at_rest(|harness| harness.has_served(&["/1", "/2"], 2));
-    });
-    explore(FEWER, || {
-        let harness = Harness::new(9, None, 2);
-        harness.watches_pauses();
-        harness.submits("submitter", &["/1", "/2"]);
-        harness.works("worker", WAITS);
-        harness.hires(WAITS, 0);
-        harness.at_rest(|harness| {
-            assert_eq!(harness.taken(), ["/1", "/2"]);
-            harness.owes_nothing();
-        });
-    });
+    nothing_is_left_behind(FEWER, WATCHED);
 }
 
 /// The pause goes on until the next exchange was taken, so that only the timer can let that in.
