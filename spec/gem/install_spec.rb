@@ -85,7 +85,9 @@ RSpec.describe "the built gem", :processes do
     home = "#{@directory}/home"
     env = { "GEM_HOME" => home, "GEM_PATH" => [home, *Gem.path].join(":"), "CARGO" => cargo }
     build
-    run_command("gem", "install", "--local", "--no-document", file, env:, chdir: @directory)
+    # `gem install` forgets GEM_PATH, before it runs extconf.rb.
+    build_tools = { "RUBYLIB" => Gem::Specification.find_by_name("rb_sys").full_require_paths.join(":") }
+    run_command("gem", "install", "--local", "--no-document", file, env: env.merge(build_tools), chdir: @directory)
     FileUtils.cp(fixture("hello.ru"), "#{@directory}/config.ru")
     command = ["#{home}/bin/tidegate", "-p", "0", "-o", "127.0.0.1", "-C", "-"]
     server = track(ServerProcess.new(command, env:, chdir: @directory)).ready
