@@ -197,19 +197,33 @@ module HPACK
     # Bits as a text of 0 and 1, as bytes; for what no encoder would say.
     def pack(bits) = [bits].pack("B*")
 
-    def decode(bytes)
-      text = +"".b
-      code = +""
-      bytes.unpack1("B*").each_char do |bit|
-        symbol = SYMBOLS[code << bit] or next
-        raise Error, "the end-of-text symbol in a text" if symbol == END_OF_TEXT
+    # What a byte comes to behind the bits of a symbol that has begun, worked out once for each: the symbols, and the bits that are left.
+    STEPS = Hash.new do |steps, begun|
+      steps[begun] = Array.new(256) { |byte| step(begun, byte) }
+    end
 
-        text << symbol
-        code = +""
+    def step(begun, byte)
+      symbols = []
+      left = format("%08b", byte).each_char.inject(begun) do |code, bit|
+        code += bit
+        symbol = SYMBOLS[code] or next code
+        symbols << symbol
+        ""
       end
-      raise Error, "padding of #{code.inspect}" unless code.size < 8 && code.delete("1").empty?
+      [symbols, left]
+    end
 
-      text
+    def decode(bytes)
+      symbols = []
+      left = bytes.each_byte.inject("") do |begun, byte|
+        came, left = STEPS[begun][byte]
+        symbols.concat(came)
+        left
+      end
+      raise Error, "the end-of-text symbol in a text" if symbols.include?(END_OF_TEXT)
+      raise Error, "padding of #{left.inspect}" unless left.size < 8 && left.delete("1").empty?
+
+      symbols.pack("C*")
     end
   end
 end
