@@ -26,13 +26,22 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
         expect(statuses_for(65_534, paths)).to eq(0o777 => "200", 0o660 => "Errno::EACCES", 0o600 => "Errno::EACCES") if Process.uid.zero?
       end
 
-      it "binds every address of localhost" do
-        within = with_hosts("127.0.0.1 localhost\n::1 localhost\n")
-        process = start_server(name, "-b", "tcp://localhost:0", fixture("hello.ru"), within:)
-        addresses = addresses_of(process, name)
+      # A browser tries ::1 first, and another server may be there.
+      { "both" => "127.0.0.1 localhost\n::1 localhost\n", "that of IPv4 alone" => "127.0.0.1 localhost\n" }.each do |named, hosts|
+        it "binds both addresses of localhost where /etc/hosts names #{named}" do
+          process = start_server(name, "-b", "tcp://localhost:0", fixture("hello.ru"), within: with_hosts(hosts))
+          addresses = addresses_of(process, name)
 
-        expect(addresses.map { |address| address[%r{(?<=//).*(?=:)}] }).to contain_exactly("127.0.0.1", "[::1]")
-        expect(addresses.map { |address| Wire.open(address) { |wire| wire.get("/").status } }).to eq([200, 200])
+          expect(hosts_of(addresses)).to contain_exactly("127.0.0.1", "[::1]")
+          expect(addresses.map { |address| Wire.open(address) { |wire| wire.get("/").status } }).to eq([200, 200])
+        end
+      end
+
+      it "binds one address of localhost on a machine without IPv6" do
+        within = [*with_hosts("127.0.0.1 localhost\n::1 localhost\n"), *without_ipv6]
+        process = start_server(name, "-b", "tcp://localhost:0", fixture("hello.ru"), within:)
+
+        expect(hosts_of(addresses_of(process, name))).to eq(["127.0.0.1"])
       end
 
       it "takes the port of PORT through the usual line of config/puma.rb, and -p before that" do
@@ -173,6 +182,14 @@ RSpec.describe "the surroundings of a server, as under Puma", :frameworks, :gemf
     both = Socket.ip_address_list.any?(&:ipv6_loopback?) && system(*within, "true", out: File::NULL, err: File::NULL)
     both ? within : skip("this machine has no ::1, or does not let /etc/hosts be another file")
   end
+
+  # A network of its own, which has IPv4 alone.
+  def without_ipv6
+    within = ["unshare", "-n", "sh", "-ec", 'ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6; exec "$0" "$@"']
+    system(*within, "true", out: File::NULL, err: File::NULL) ? within : skip("no network without IPv6 can be made here")
+  end
+
+  def hosts_of(addresses) = addresses.map { |address| address[%r{(?<=//).*(?=:)}] }
 
   # The daemon binds before its app boots, and refuses clients until it listens.
   def listens?(path)

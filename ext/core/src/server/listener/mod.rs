@@ -5,7 +5,7 @@ pub(crate) mod socket_file;
 
 use std::{
     io,
-    net::{self, SocketAddr, ToSocketAddrs},
+    net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::{
         self,
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -212,20 +212,27 @@ impl Bound {
     }
 }
 
-fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Vec<Bound>, Error> {
-    let resolved: Vec<SocketAddr> = (host, port)
+/// Every address of the host's name. `localhost` is both loopback addresses, even where the machine's table of hosts names one of
+/// them: a browser tries `::1` first.
+fn addresses_of(address: &Address, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+    let resolved = (host, port)
         .to_socket_addrs()
-        .map_err(|_| Error::bind_refused(address, format_args!("the host name {host:?} has no address")))?
-        .collect();
+        .map_err(|_| Error::bind_refused(address, format_args!("the host name {host:?} has no address")))?;
+    let loopback =
+        [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|ip| SocketAddr::new(ip, port));
+    let mut targets: Vec<SocketAddr> = Vec::new();
+    for target in resolved.chain(loopback.into_iter().filter(|_| host == "localhost")) {
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Vec<Bound>, Error> {
     let mut bound: Vec<Bound> = Vec::new();
     let mut failure = None;
-    for mut target in resolved {
-        if bound
-            .iter()
-            .any(|other| matches!(&other.bound_address, BoundAddress::Tcp(taken) if taken.address.ip() == target.ip()))
-        {
-            continue;
-        }
+    for mut target in addresses_of(address, host, port)? {
         // The second address of a name gets the port that was chosen for the first.
         if let Some(BoundAddress::Tcp(first)) = bound.first().map(|first| &first.bound_address) {
             target.set_port(first.address.port());
@@ -235,10 +242,7 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
                 let bound_address = BoundAddress::Tcp(Local { address: local, outlives_us: false });
                 bound.push(Bound { socket, bound_address, backlog, configured: address.clone(), opening: None });
             }
-            // A machine without IPv6 has a localhost all the same.
-            Err(cause) if cause.kind() == io::ErrorKind::AddrNotAvailable && host == "localhost" => {
-                failure = Some(cause)
-            }
+            Err(cause) if host == "localhost" && is_lacking(&cause) => failure = Some(cause),
             Err(cause) => return Err(Error::bind(address, cause)),
         }
     }
@@ -246,6 +250,12 @@ fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Ve
         Some(cause) if bound.is_empty() => Err(Error::bind(address, cause)),
         _ => Ok(bound),
     }
+}
+
+/// Whether the machine does not have such addresses: IPv6, switched off for its interfaces or left out of its kernel.
+fn is_lacking(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::AddrNotAvailable
+        || cause.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 fn bind_tcp_socket(target: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
