@@ -58,7 +58,7 @@ RSpec.describe "tidegate ctl", :processes do
   end
 
   it "stops a server whose Ruby is stuck, and says who has asked" do
-    needs_fiddle
+    needs_gem "fiddle"
     server = on_unix_socket("--drain-delay", 0)
     server.connect.tap { |wire| wire.request("GET", "/gvl") }
     meeting = meet("gvl")

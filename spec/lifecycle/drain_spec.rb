@@ -33,7 +33,7 @@ RSpec.describe "a server that gets TERM", :processes do
 
     # Ruby runs a trap only when it gets the GVL; the grace of the platform runs from the signal.
     it "begins with the signal, although an extension keeps Ruby from running its trap" do
-      needs_fiddle
+      needs_gem "fiddle"
       server = serve("drain.ru", "--drain-delay", endless)
       wire = server.connect.request("GET", "/gvl")
       held = meet("gvl")

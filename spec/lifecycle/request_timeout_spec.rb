@@ -103,7 +103,7 @@ RSpec.describe "request_timeout", :processes do
   end
 
   it "answers while C code holds the GVL, and the thread goes on when that returns" do
-    needs_fiddle
+    needs_gem "fiddle"
     server = serve_timeouts
     wire = server.connect.request("GET", "/gvl")
     held = meet("gvl")
@@ -115,7 +115,7 @@ RSpec.describe "request_timeout", :processes do
   end
 
   it "says in one line that a thread does not come back, counts it, and serves with the others" do
-    needs_fiddle
+    needs_gem "fiddle"
     server = serve_timeouts(threads: "2:2")
     wire = server.connect.request("GET", "/c?secret")
     held = meet("c")

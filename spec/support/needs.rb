@@ -25,16 +25,16 @@ module Needs
   end
 end
 
-# For apps that call C code which computes or waits for long: fiddle stands in for an extension, and is a gem from Ruby 4.0 on.
-module NeedsFiddle
-  def needs_fiddle
-    return if Gem::Specification.find_all_by_name("fiddle").any?
+# For what was a part of Ruby, and is a gem of its own from some release on: fiddle and logger from 4.0.
+module NeedsGem
+  def needs_gem(name)
+    return if Gem::Specification.find_all_by_name(name).any?
 
-    ENV["CI"] == "true" ? raise("the gem fiddle is not here") : skip("the gem fiddle is not here")
+    ENV["CI"] == "true" ? raise("the gem #{name} is not here") : skip("the gem #{name} is not here")
   end
 end
 
 RSpec.configure do |config|
   config.include Needs, :needs
-  config.include NeedsFiddle, :processes
+  config.include NeedsGem
 end

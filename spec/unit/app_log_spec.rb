@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "logger"
 require "stringio"
 
 RSpec.describe Tidegate::AppLog do
@@ -31,6 +30,8 @@ RSpec.describe Tidegate::AppLog do
   end
 
   it "has a Logger get the lines of requests alone" do
+    needs_gem "logger"
+    require "logger"
     out = StringIO.new
     app_log = described_class.new(nil, Logger.new(out))
     expect(passed(app_log)).to eq(["a\nb\n", "a\nb\n", ""])
