@@ -32,6 +32,7 @@ module Tidegate
   autoload :Descriptors, "tidegate/command/descriptors"
   autoload :DrainHooks, "tidegate/drain/hooks"
   autoload :EmptyInput, "tidegate/rack/empty_input"
+  autoload :EnsureClauses, "tidegate/pool/ensure_clauses"
   autoload :ErrorReport, "tidegate/log/error_report"
   autoload :EventStreams, "tidegate/event_streams"
   autoload :Fault, "tidegate/configuration/fault"
@@ -96,14 +97,17 @@ module Tidegate
   autoload :WorkerPool, "tidegate/pool/worker_pool"
   autoload :WorkerProcess, "tidegate/cluster/worker_process"
 
-  # The parts that a server may first need when no file can be opened any more.
-  LATE = %i[Backtraces BootFailure CableDrain DrainHooks ErrorReport Fault GCFigures Hooks Image Interrupter KeptThread Occupant OutOfBand Printable
-            RestartFile Running SingleRestart Systemd WorkerEnd WorkerPool].freeze
-  private_constant :LATE
+  # What a server may first need late: all of these directories, and these parts of others.
+  LATE_DIRECTORIES = %r{\Atidegate/(?:cluster|control|drain|log|pool|rack)(?:/|\z)}
+  LATE = %i[BootFailure EventStreams Fault Hooks Image Native Occupant RestartFile Running SingleRestart Systemd].freeze
+  private_constant :LATE_DIRECTORIES, :LATE
 
-  # Loads those parts. A server does so before it listens.
+  # Loads it. A server does so before it listens: later there may be no file that can be opened any more, or a hook has given up the
+  # right to read them.
   # @api private
-  def self.load_late_parts = LATE.each { |name| const_get(name) }
+  def self.load_late_parts
+    constants.each { |name| const_get(name) if LATE.include?(name) || autoload?(name)&.match?(LATE_DIRECTORIES) }
+  end
 
   # Whether a server of this process has been told to stop: for code that holds connections or runs long, and does not have
   # the env of a request. In a request `env["tidegate.draining"].call` says it of the server that serves the request.

@@ -93,16 +93,30 @@ RSpec.describe "a cluster with an odd app", :processes do
     expect(server.output).not_to include("while it left")
   end
 
-  it "serves with workers that have given up their privileges, and replaces them" do
+  # Where only root may read it, as in a home directory of root's.
+  def private_copy_of_the_gem
+    @copy = Dir.mktmpdir
+    %w[exe lib].each { |directory| FileUtils.cp_r("#{ServerProcess::ROOT}/#{directory}", @copy, preserve: true) }
+    @copy
+  end
+
+  after { FileUtils.rm_rf(@copy) if @copy }
+
+  # A worker failed to load what it needed only then: "cannot load such file -- tidegate/pool/places".
+  it "serves with workers that have given up their privileges and cannot read the gem any more, and replaces them" do
     skip "only root has privileges to give up" unless Process.euid.zero?
 
-    server = cluster("-C", configured("before_worker_boot { Process::UID.change_privilege(65_534) }\n"), fixture: "odd.ru")
+    copy = private_copy_of_the_gem
+    hook = configured("before_worker_boot { Process::UID.change_privilege(65_534) }\n")
+    arguments = [*ProcessHelpers::USUAL, "-w", 2, "-C", hook, "--request-timeout", 0.5, fixture("odd.ru")]
+    server = track(ServerProcess.new([RbConfig.ruby, "-I#{copy}/lib", "#{copy}/exe/tidegate", *arguments].map(&:to_s))).ready
     before = worker_pids(server)
     expect(before.map { |pid| File.read("/proc/#{pid}/status")[/^Uid:\s+(\d+)/, 1] }.uniq).to eq %w[65534]
     server.signal(:USR2)
     before.each { |pid| wait_gone(pid) }
     wait_workers(server, 2)
     ends_well(server)
+    expect(server.output).not_to include("LoadError")
   end
 
   it "says how many descriptors it needs, where it may not have them" do
