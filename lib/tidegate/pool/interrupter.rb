@@ -6,7 +6,7 @@
 # - A worker masks RequestTimeout (Thread.handle_interrupt) everywhere but in the call of the app.
 # - The exception is raised under a lock, after a look at whether the app is still at it. A worker whose app returns too late
 #   takes the lock too, and then drops the exception if it is still to come. Its next request cannot get it.
-# - It is not raised while the thread runs an `ensure` block because of another exception, or gives a connection back to
+# - It is not raised while the thread runs an `ensure` clause because of another exception, or gives a connection back to
 #   ActiveRecord's pool, but after that. The look and the raise are done in one go with the GVL, and Ruby raises where the thread
 #   was when it lost the GVL, so that it does not get into one meanwhile.
 
@@ -19,12 +19,9 @@ module Tidegate
     # Seconds between looks at a thread that must not be interrupted where it is.
     RETRY = 0.1
 
-    # Levels of a backtrace in which no exception may be raised: what comes then would be left half done.
-    UNSAFE = Regexp.union(
-      /:in [`'](?:.*[#.])?ensure in /,
-      %r{/active_record/connection_adapters/abstract/connection_pool\.rb:\d+:in [`'](?:.*[#.])?(?:checkin|release|remove|release_connection)'}
-    )
-    private_constant :UNSAFE
+    # A level of a backtrace in which no exception may be raised, as in an `ensure` clause: what comes then would be left half done.
+    CHECKIN = %r{/active_record/connection_adapters/abstract/connection_pool\.rb:\d+:in [`'](?:.*[#.])?(?:checkin|release|remove|release_connection)'}
+    private_constant :CHECKIN
 
     # A request whose time is over. +thread+ and +exchange+ are nil if its worker came back at once.
     Late = Struct.new(:method, :path, :seconds, :thread, :exchange)
@@ -39,6 +36,7 @@ module Tidegate
       @log = log
       @lock = Mutex.new
       @late = []
+      @ensure_clauses = EnsureClauses.new
     end
 
     # Interrupts the threads of +native+, a Native::Server, from now on.
@@ -66,23 +64,31 @@ module Tidegate
 
     def watch(native)
       until (request = native.next_overdue(@late.empty? ? nil : RETRY)) == false
-        add(Late.new(*request)) if request
-        @late.reject! { |late| interrupt(late) }
+        late = Late.new(*request) if request
+        backtrace = add(late) if late
+        @late.reject! { |it| interrupt(it) }
+        # What the line says is done by then.
+        report(late, backtrace) if late
       end
     end
 
+    # Returns where the thread is, if the app still has the request.
     def add(late)
       backtrace = late.exchange&.overdue? ? late.thread.backtrace&.take_while { |level| !level.start_with?(__FILE__) } : nil
-      @late << late if backtrace
-      report(late, backtrace)
+      return unless backtrace
+
+      @ensure_clauses.learn(late.thread)
+      @late << late
+      backtrace
     end
 
     # Returns false where that has to wait.
     def interrupt(late)
+      @ensure_clauses.learn(late.thread)
       @lock.synchronize do
         levels = late.exchange.overdue? ? late.thread.backtrace : nil
         return true unless levels
-        return false if levels.join("\n").match?(UNSAFE)
+        return false if levels.any?(CHECKIN) || @ensure_clauses.cover?(late.thread)
 
         late.thread.raise(error(late))
       end
