@@ -26,6 +26,9 @@ create_rust_makefile("tidegate/tidegate") do |config|
   config.rubygems_clean_dirs += ["./target", "$(DLLIB)"]
 end
 
+# RubyGems 4.0 has make run jobs beside each other: what cargo has built was removed while it was being installed, or built again.
+File.write("Makefile", "\n.NOTPARALLEL:\n", mode: "a")
+
 # "make clean", with which RubyGems begins, and what it does after an installation would take away the whole directory of the profile.
 File.write("Makefile", <<~MAKE, mode: "a") if ENV["RB_SYS_CARGO_TARGET_DIR"]
 

@@ -85,8 +85,8 @@ RSpec.describe "the built gem", :processes do
     home = "#{@directory}/home"
     env = { "GEM_HOME" => home, "GEM_PATH" => [home, *Gem.path].join(":"), "CARGO" => cargo }
     build
-    # `gem install` forgets GEM_PATH, before it runs extconf.rb.
-    build_tools = { "RUBYLIB" => Gem::Specification.find_by_name("rb_sys").full_require_paths.join(":") }
+    # `gem install` forgets GEM_PATH before it runs extconf.rb. From RubyGems 4.0 on it has make run jobs beside each other.
+    build_tools = { "RUBYLIB" => Gem::Specification.find_by_name("rb_sys").full_require_paths.join(":"), "MAKEFLAGS" => "-j4" }
     run_command("gem", "install", "--local", "--no-document", file, env: env.merge(build_tools), chdir: @directory)
     FileUtils.cp(fixture("hello.ru"), "#{@directory}/config.ru")
     command = ["#{home}/bin/tidegate", "-p", "0", "-o", "127.0.0.1", "-C", "-"]
