@@ -8,6 +8,19 @@ RSpec.describe "an app with Ractors", :processes do
     skip "Ruby #{RUBY_VERSION} can't be asked" if Gem::Version.new(RUBY_VERSION) < Gem::Version.new("3.3")
   end
 
+  # On Ruby 3.4 and 4.0, beside a Ractor that wakes often, a thread of the app's that computes keeps the GVL for ever: without a server too.
+  def skip_where_threads_starve
+    program = <<~RUBY
+      Warning[:experimental] = false
+      Ractor.new { loop { sleep 0.0002 } }
+      queue = Queue.new
+      Thread.new { sleep(0.2) && queue << 1 }
+      Thread.new { nil while queue.empty? }.join
+      exit!(0)
+    RUBY
+    skip "this Ruby's threads starve beside a Ractor" unless system("timeout", "-s", "KILL", "10", RbConfig.ruby, "-e", program)
+  end
+
   def preemptions(server)
     stats = Wire.open(server.admin) { |wire| wire.get("/stats") }
     JSON.parse(stats.body).dig("tidegate", "preemptions")
@@ -32,6 +45,7 @@ RSpec.describe "an app with Ractors", :processes do
 
     expect(server.get("/compute").status).to eq(200)
     expect(preemptions(server) - before).to be < 20
+    skip_where_threads_starve
     expect(long_beside_short(server)).to eq([200, 200])
     expect(server.output).not_to include("a Ractor was there")
   end
@@ -44,8 +58,9 @@ RSpec.describe "an app with Ractors", :processes do
     sleeping = Array.new(6) { server.connect.tap { |wire| wire.request("GET", "/sleep") } }
 
     expect(sleeping.map { |wire| wire.response.status }).to all(eq(200))
-    expect(long_beside_short(server)).to eq([200, 200])
     expect(server.output.scan(/^tidegate: .*Ractor.*/)).to contain_exactly(/a Ractor was there before Tidegate was loaded/)
+    skip_where_threads_starve
+    expect(long_beside_short(server)).to eq([200, 200])
     server.signal(:TERM)
     expect(server.exit_status).to eq(0)
   end
