@@ -156,17 +156,17 @@ pub(super) struct Encrypted<S> {
     record_since: Option<Instant>,
     began: bool,
     /// While hands are shaken.
-    handshake: Option<LastRead>,
+    handshake: Option<LastMove>,
 }
 
-/// When something was last read of a handshake, for the task that waits for it.
+/// When something of a handshake was last read or written, for the task that waits for it.
 #[derive(Clone, Debug)]
-pub(super) struct LastRead {
+pub(super) struct LastMove {
     begun: Instant,
     nanoseconds: Arc<AtomicU64>,
 }
 
-impl LastRead {
+impl LastMove {
     pub(super) fn new(begun: Instant) -> Self {
         Self { begun, nanoseconds: Arc::default() }
     }
@@ -194,10 +194,21 @@ impl fmt::Display for Unencrypted {
 impl std::error::Error for Unencrypted {}
 
 impl<S> Encrypted<S> {
-    /// `handshake` is told of what is read until hands are shaken.
-    pub(super) fn new(socket: S, handshake: LastRead) -> Self {
+    /// `handshake` is told of what is read and written until hands are shaken.
+    pub(super) fn new(socket: S, handshake: LastMove) -> Self {
         let (records, handshake) = (Records::default(), Some(handshake));
         Self { socket, written: 0, records, record_since: None, began: false, handshake }
+    }
+
+    fn wrote(&mut self, length: usize) {
+        self.written += length as u64;
+        self.moved();
+    }
+
+    fn moved(&self) {
+        if let Some(handshake) = &self.handshake {
+            handshake.is_now();
+        }
     }
 }
 
@@ -207,9 +218,7 @@ impl<S: Socket> AsyncRead for Encrypted<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
-        if let Some(handshake) = &this.handshake {
-            handshake.is_now();
-        }
+        this.moved();
         if !std::mem::replace(&mut this.began, true) && new.first().is_some_and(u8::is_ascii_alphabetic) {
             return Poll::Ready(Err(io::Error::other(Unencrypted)));
         }
@@ -223,7 +232,7 @@ impl<S: Socket> AsyncWrite for Encrypted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let length = ready!(Pin::new(&mut this.socket).poll_write(cx, buf))?;
-        this.written += length as u64;
+        this.wrote(length);
         Poll::Ready(Ok(length))
     }
 
@@ -234,7 +243,7 @@ impl<S: Socket> AsyncWrite for Encrypted<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let length = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, bufs))?;
-        this.written += length as u64;
+        this.wrote(length);
         Poll::Ready(Ok(length))
     }
 
@@ -294,6 +303,8 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -308,5 +319,22 @@ mod tests {
                 assert_eq!(state.is_within(), !ends.contains(&at), "at {at} in steps of {step}");
             }
         }
+    }
+
+    /// The client's time ran out while the process stood still and had its answer still to send.
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_moves_with_what_is_read_and_with_what_is_written() {
+        let (mut client, ours) = tokio::io::duplex(1024);
+        let begun = now();
+        let last_move = LastMove::new(begun);
+        let mut socket = Encrypted::new(ours, last_move.clone());
+        let second = Duration::from_secs(1);
+        tokio::time::advance(second).await;
+        client.write_all(&[22, 3, 1]).await.unwrap();
+        socket.read_exact(&mut [0; 3]).await.unwrap();
+        assert_eq!(last_move.at(), begun + second);
+        tokio::time::advance(second).await;
+        socket.write_all(&[22, 3, 3]).await.unwrap();
+        assert_eq!(last_move.at(), begun + 2 * second);
     }
 }

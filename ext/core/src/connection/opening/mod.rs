@@ -15,7 +15,7 @@ use super::{
     Shared, Socket, begin, close, live,
     socket::Peek,
     state::ConnectionState,
-    tls_socket::{Encrypted, LastRead, TlsSocket},
+    tls_socket::{Encrypted, LastMove, TlsSocket},
 };
 use crate::{
     config::{ProxyVersions, WireOptions},
@@ -100,10 +100,10 @@ async fn shake_hands<S: Socket>(
     accepted: Instant,
     shared: &Shared,
 ) -> Option<TlsSocket<S>> {
-    let last_read = LastRead::new(accepted);
-    let encrypted = Encrypted::new(socket, last_read.clone());
+    let last_move = LastMove::new(accepted);
+    let encrypted = Encrypted::new(socket, last_move.clone());
     let handshake = TlsAcceptor::from(tls.server_config()).accept(encrypted).into_fallible();
-    let failed = match in_time(shared.bounds.handshakes.run(handshake), accepted, Some(last_read), shared).await {
+    let failed = match in_time(shared.bounds.handshakes.run(handshake), accepted, Some(last_move), shared).await {
         Ok(Ok(Ok(stream))) => {
             let socket = TlsSocket::new(stream);
             let kind = if socket.is_resumed() { Handshake::Resumed } else { Handshake::Complete };
@@ -126,7 +126,8 @@ async fn shake_hands<S: Socket>(
 }
 
 /// Waits for what opens a connection, as long as it may take. What has come while the process stood still counts; a handshake that
-/// goes on with that has the time once more, because the client has to answer. `last_read` is when something of it was read.
+/// goes on only then, with that or with an answer of ours, has the time once more, because the client has to answer. `last_move` is when
+/// something of it was last read or written.
 ///
 /// # Errors
 ///
@@ -134,7 +135,7 @@ async fn shake_hands<S: Socket>(
 async fn in_time<T>(
     opening: impl Future<Output = T>,
     accepted: Instant,
-    last_read: Option<LastRead>,
+    last_move: Option<LastMove>,
     shared: &Shared,
 ) -> Result<T, Handshake> {
     let mut evictable = shared.bounds.connections.silent_connection();
@@ -149,9 +150,9 @@ async fn in_time<T>(
         if let Some(opened) = until(at, opening.as_mut()).await {
             return Some(opened);
         }
-        let (limit, at, last_read) = (limit?, at?, last_read?);
+        let (limit, at, last_move) = (limit?, at?, last_move?);
         shared.bounds.handshakes.catch_up().await;
-        let again = (last_read.at() >= at).then(|| now() + limit);
+        let again = (last_move.at() >= at).then(|| now() + limit);
         until(Some(again.unwrap_or(at)), opening).await
     };
     tokio::select! {
