@@ -29,7 +29,11 @@ module Tidegate
 
     THREADS_UNKNOWN = "a Ractor was there before Tidegate was loaded, so Ruby does not tell which requests wait for something: " \
                       "each counts as one that computes, and the time slices are Ruby's. Load it first: require \"tidegate/native\""
-    private_constant :THREADS_UNKNOWN
+    # Before 3.3 Ruby hears of a signal in a thread that sleeps. All of ours wait outside of Ruby, and traps ran when a request came.
+    TRAPS_NEED_A_THREAD = RUBY_VERSION < "3.3"
+    # Seconds. One sleeping thread hears of signals, and where that wakes, others have to fall asleep anew to take its place.
+    TRAPS_WITHIN = 0.5
+    private_constant :THREADS_UNKNOWN, :TRAPS_NEED_A_THREAD, :TRAPS_WITHIN
 
     # What carries out the commands of the admin listener that change the process, such as `restart` and `phased-restart`: it is
     # called with the name of one, in a thread of the server, and returns whether it was done with a sentence about it (nil for
@@ -169,6 +173,7 @@ module Tidegate
       watch_for_idleness unless @in_cluster
       @out_of_band = OutOfBand.new(@configuration.out_of_band, @log).start(@native) if @configuration.out_of_band.any?
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
+      @trap_watch = KeptThread.new("tidegate signals", @log) { loop { sleep(TRAPS_WITHIN) } }.start if TRAPS_NEED_A_THREAD
       self
     end
 
@@ -201,6 +206,7 @@ module Tidegate
       return true unless @pool
       return false unless @native.join(timeout)
 
+      @trap_watch&.kill
       Running.remove(self)
       Backtraces.new([self]).print(@log, "shutdown_debug, forced to stop") if @configuration.shutdown_debug && !exit_status.zero?
       @hooks&.join(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
