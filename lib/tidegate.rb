@@ -74,6 +74,7 @@ module Tidegate
   autoload :RackHandler, "tidegate/rack/handler"
   autoload :Redirect, "tidegate/log/redirect"
   autoload :RestartFile, "tidegate/command/restart_file"
+  autoload :RetiredThreads, "tidegate/pool/retired_threads"
   autoload :Roster, "tidegate/cluster/roster"
   autoload :Running, "tidegate/running"
   autoload :Server, "tidegate/server"

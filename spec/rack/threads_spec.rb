@@ -64,6 +64,25 @@ RSpec.describe "the threads that run the app", :in_process do
     end
   end
 
+  # Ten thousand that had come and gone left 200 MB behind: nothing made the collector run.
+  it "leave nothing behind after a rush: the collector runs when most of them are gone" do
+    count = Tidegate::RetiredThreads::WORTH + 10
+    here = Queue.new
+    go = Queue.new
+    server = run_server(threads: "0:#{count}", idle_thread_timeout: 0.05) do |_env|
+      here << true
+      go.pop
+      [200, { "content-type" => "text/plain" }, ["x"]]
+    end
+    clients = Array.new(count) { connect(server).tap { |wire| wire.request("GET", "/") } }
+    count.times { Patience.pop(here) }
+    allow(Tidegate::Native).to receive(:trim_memory).and_call_original
+    go.close
+    expect(clients.map { |wire| wire.response.status }).to all(eq(200))
+    Patience.until_true("the threads to be gone") { workers.empty? }
+    expect(Tidegate::Native).to have_received(:trim_memory).at_least(:once)
+  end
+
   it "are gone when the server has stopped" do
     # Another spec's, which has no server.
     others = Thread.list

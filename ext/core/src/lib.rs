@@ -94,6 +94,7 @@ pub use self::{
         duplicate,
         family::{adopt_orphans, hold_signals, release_signals},
         process::{exit_within, limit_arenas},
+        trim_memory,
     },
     tls::TlsInfo,
 };

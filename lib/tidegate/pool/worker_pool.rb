@@ -26,6 +26,7 @@ module Tidegate
       @lock = Mutex.new
       @workers = {}
       @places = Places.new(max) { |place| @workers[place]&.alive? }
+      @retired = RetiredThreads.new { native.stats.fetch(:in_flight, 0).positive? }
       @stopped = Queue.new # always empty; it is closed when the server has stopped
     end
 
@@ -137,7 +138,11 @@ module Tidegate
     end
 
     def leave(place)
-      @lock.synchronize { @places.give_back(place) if @workers.delete(place) }
+      left = @lock.synchronize do
+        @places.give_back(place) if @workers.delete(place)
+        @workers.size
+      end
+      @retired.add(left) unless @stopped.closed?
     end
 
     def pause(failures) = [PAUSES.begin * (2**(failures - 1)), PAUSES.end].min

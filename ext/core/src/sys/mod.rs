@@ -33,7 +33,7 @@ pub(crate) use self::{
 };
 
 /// Gives the system back what the allocator keeps of freed memory, where it is one that can be told so (glibc's).
-pub(crate) fn trim_memory() {
+pub fn trim_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: may be called at any time, on any thread; it touches only memory that is free.
     unsafe {
