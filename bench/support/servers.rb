@@ -103,8 +103,8 @@ module Rig
     def tidegate(threads: THREADS, name: "tidegate", flags: [], path: nil, ruby: Interpreter.default)
       root = path ? File.expand_path(path) : ROOT
       extension(root, path, ruby)
-      Kind.new(name, ruby.command("-I#{root}/lib", "#{root}/exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), "-e", "production",
-                                  "--drain-delay", "{drain_delay}", *flags, "{app}"), /^tidegate: ready on /, {})
+      Kind.new(name, ruby.command("-I#{root}/lib", "#{root}/exe/tidegate", "-b", "tcp://{host}:{port}", *threads(threads), *connections(threads),
+                                  "-e", "production", "--drain-delay", "{drain_delay}", *flags, "{app}"), /^tidegate: ready on /, {})
     end
 
     # Ruby loads one that was compiled for another Ruby, and fails later.
@@ -157,6 +157,9 @@ module Rig
     def program(name) = ENV["PATH"].split(":").map { |dir| File.join(dir, name) }.find { |path| File.executable?(path) }
 
     def threads(count) = count ? ["-t", count.to_s.include?(":") ? count.to_s : "#{count}:#{count}"] : []
+
+    # As many as there may be threads: the default keeps descriptors back that the bench's apps do not need, and clients waited for them in vain.
+    def connections(threads) = threads.to_s.include?(":") ? ["--max-connections", threads.split(":").last] : []
 
     def puma_flags(count) = ["-b", "tcp://{host}:{port}", *threads(count), "-e", "production", "{app}"]
 

@@ -26,7 +26,7 @@ module Tidegate
     # What may follow an address.
     BIND_OPTIONS = [
       "an address may end in options, as in unix:///run/app.sock?umask=0117&backlog=256:",
-      "  backlog=N                connections that may wait to be accepted (1024)",
+      "  backlog=N                connections that may wait to be accepted (4096)",
       "  umask=0117, mode=0660    unix: which users may connect; all unless set",
       "  proxy_protocol=true      a PROXY header comes first, from trusted_proxies; also v1 or v2",
       "  cert=FILE&key=FILE       ssl: the certificate; all options of TLS are in docs/tls.md"

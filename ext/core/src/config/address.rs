@@ -36,7 +36,7 @@ pub enum Address {
     },
 }
 
-const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 4096;
 
 impl Address {
     /// Reads `tcp://host:port?backlog=N`, `ssl://host:port?cert=FILE&key=FILE` or `unix:///path?mode=0660&umask=0117&backlog=N`.
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn unix(path: &str) -> Address {
-        Address::Unix { path: path.into(), mode: Some(0o660), backlog: 1024, wire: WireOptions::default() }
+        Address::Unix { path: path.into(), mode: Some(0o660), backlog: 4096, wire: WireOptions::default() }
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn reads_addresses() {
-        assert_eq!(Address::parse("tcp://0.0.0.0:9292").unwrap(), tcp("0.0.0.0", 9292, 1024));
+        assert_eq!(Address::parse("tcp://0.0.0.0:9292").unwrap(), tcp("0.0.0.0", 9292, 4096));
         assert_eq!(Address::parse("tcp://[::1]:0?backlog=16").unwrap(), tcp("::1", 0, 16));
         assert_eq!(Address::parse("unix:///run/app.sock?mode=0660").unwrap(), unix("/run/app.sock"));
         assert_eq!(Address::parse("unix://app.sock?umask=0117").unwrap(), unix("app.sock"));
