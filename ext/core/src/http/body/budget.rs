@@ -20,6 +20,8 @@ pub(crate) struct Budget {
     held: AtomicU64,
     /// Of those, the bytes of request bodies.
     of_requests: AtomicU64,
+    /// Of those, the bytes that are being written to files because others need the memory.
+    leaving: AtomicU64,
     spilled: AtomicU64,
     /// The most that were held at a time, since memory was last given back.
     most: AtomicU64,
@@ -34,6 +36,7 @@ impl Budget {
             limit: limit.unwrap_or(u64::MAX),
             held: AtomicU64::new(0),
             of_requests: AtomicU64::new(0),
+            leaving: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
             most: AtomicU64::new(0),
             fallen: Notify::new(),
@@ -60,9 +63,9 @@ impl Budget {
         self.held() > self.limit
     }
 
-    /// Whether more than half of the limit is used.
+    /// Whether more than half of the limit is used, and will be when those have gone that are on their way to files.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.held() > self.limit / 2
+        self.held().saturating_sub(self.leaving.load(Relaxed)) > self.limit / 2
     }
 
     /// How many bytes there may be beside those that there are.
@@ -159,6 +162,12 @@ impl Account {
         self.budget.room()
     }
 
+    /// Begins to write the bytes to a file, so that others need not go as well. They are counted until they have gone.
+    pub(crate) fn leave(&self) -> Leaving {
+        self.budget.leaving.fetch_add(self.bytes, Relaxed);
+        Leaving { budget: self.budget.clone(), bytes: self.bytes }
+    }
+
     /// The bytes go to a file: because the bodies are `over_limit`, or they would have gone there anyway.
     pub(crate) fn goes_to_file(&mut self, over_limit: bool) {
         if over_limit {
@@ -194,6 +203,18 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Bytes on their way to a file, until this is dropped.
+pub(crate) struct Leaving {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.budget.leaving.fetch_sub(self.bytes, Relaxed);
     }
 }
 

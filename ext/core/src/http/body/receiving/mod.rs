@@ -140,6 +140,7 @@ impl<'a> Arriving<'a> {
                 None => {
                     self.lingers = None;
                     if self.account.is_crowded() {
+                        let _leaving = self.account.leave();
                         self.write().await?;
                     }
                 }
