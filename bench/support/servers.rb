@@ -158,8 +158,12 @@ module Rig
 
     def threads(count) = count ? ["-t", count.to_s.include?(":") ? count.to_s : "#{count}:#{count}"] : []
 
-    # As many as there may be threads: the default keeps descriptors back that the bench's apps do not need, and clients waited for them in vain.
-    def connections(threads) = threads.to_s.include?(":") ? ["--max-connections", threads.split(":").last] : []
+    # With thousands of threads as many connections: the default keeps descriptors back that the bench's apps do not need, and clients
+    # waited in vain.
+    def connections(threads)
+      most = threads.to_s.split(":").last.to_i
+      most >= 1000 ? ["--max-connections", most.to_s] : []
+    end
 
     def puma_flags(count) = ["-b", "tcp://{host}:{port}", *threads(count), "-e", "production", "{app}"]
 
