@@ -19,8 +19,8 @@ RSpec.describe Tidegate::EnsureClauses do
 
   def covered?(clauses, code)
     in_code(code) do |thread|
-      clauses.learn(thread)
-      clauses.cover?(thread)
+      clauses.learn(thread.backtrace_locations)
+      clauses.cover?(thread.backtrace_locations)
     end
   end
 
@@ -56,9 +56,9 @@ RSpec.describe Tidegate::EnsureClauses do
 
     it "does not deny it of a file that was not read yet" do
       in_code("pause.call") do |thread|
-        expect(clauses.cover?(thread)).to be(true)
-        clauses.learn(thread)
-        expect(clauses.cover?(thread)).to be(false)
+        expect(clauses.cover?(thread.backtrace_locations)).to be(true)
+        clauses.learn(thread.backtrace_locations)
+        expect(clauses.cover?(thread.backtrace_locations)).to be(false)
       end
     end
 
@@ -72,11 +72,11 @@ RSpec.describe Tidegate::EnsureClauses do
     it "denies it of what is not there or no Ruby" do
       in_code("pause.call") do |thread|
         File.write(@file, "<% ensure %>")
-        clauses.learn(thread)
-        expect(clauses.cover?(thread)).to be(false)
+        clauses.learn(thread.backtrace_locations)
+        expect(clauses.cover?(thread.backtrace_locations)).to be(false)
         File.unlink(@file)
-        clauses.learn(thread)
-        expect(clauses.cover?(thread)).to be(false)
+        clauses.learn(thread.backtrace_locations)
+        expect(clauses.cover?(thread.backtrace_locations)).to be(false)
       end
     end
   end

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
-use tidegate_core::{Plan, certificate_report, hold_signals, limit_arenas, release_signals, trim_memory};
+use tidegate_core::{Plan, certificate_report, hold_signals, limit_arenas, release_signals};
 
 use crate::{error, gvl, settings};
 
@@ -45,8 +45,8 @@ fn adjust_memory_usage(ruby: &Ruby, bytes: isize) {
 }
 
 /// Gives the system back what the allocator keeps of freed memory. Takes some milliseconds, in which other Ruby threads run.
-fn give_back_memory(ruby: &Ruby) -> Result<(), Error> {
-    gvl::without(ruby, trim_memory)
+fn trim_memory(ruby: &Ruby) -> Result<(), Error> {
+    gvl::without(ruby, tidegate_core::trim_memory)
 }
 
 /// Makes this process the parent of orphans below it. Returns false where the system has no such thing.
@@ -60,7 +60,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("exit_within", function!(exit_within, 2))?;
     native.define_singleton_method("limit_arenas", function!(limit_arenas, 1))?;
     native.define_singleton_method("adjust_memory_usage", function!(adjust_memory_usage, 1))?;
-    native.define_singleton_method("trim_memory", function!(give_back_memory, 0))?;
+    native.define_singleton_method("trim_memory", function!(trim_memory, 0))?;
     native.define_singleton_method("adopt_orphans", function!(adopt_orphans, 0))?;
     native.define_singleton_method("hold_signals", function!(hold_signals, 0))?;
     native.define_singleton_method("release_signals", function!(release_signals, 0))?;

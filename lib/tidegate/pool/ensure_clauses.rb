@@ -17,22 +17,24 @@ module Tidegate
       @files = {}
     end
 
-    # Reads what the thread's files say, as far as that is not known yet. It may take some time: not for where that counts.
-    def learn(thread)
+    # Reads what the files of these levels of a backtrace (Thread::Backtrace::Location) say, as far as that is not known yet. It may take
+    # some time: not for where that counts.
+    def learn(levels)
       return unless @hidden
 
-      paths_and_lines(thread).map(&:first).uniq.each do |path|
+      paths_and_lines(levels).map(&:first).uniq.each do |path|
         changed = changed_at(path)
-        @files[path] = [changed, ranges(path)] if @files[path]&.first != changed || !@files.key?(path)
+        known, = @files[path]
+        @files[path] = [changed, ranges(path)] unless @files.key?(path) && known == changed
       end
     end
 
-    # Whether the thread is in an `ensure` clause; from Ruby 3.4 on also where it came there without an exception. A file that was not
-    # read counts as one clause: it is read by the next call of #learn.
-    def cover?(thread)
-      return thread.backtrace.to_a.any?(LABEL) unless @hidden
+    # Whether a thread with such a backtrace is in an `ensure` clause; from Ruby 3.4 on also where it came there without an exception. A
+    # file that was not read counts as one clause: it is read by the next call of #learn.
+    def cover?(levels)
+      return levels.any? { |level| level.to_s.match?(LABEL) } unless @hidden
 
-      paths_and_lines(thread).any? do |path, line|
+      paths_and_lines(levels).any? do |path, line|
         _, ranges = @files[path]
         ranges.nil? || ranges.any? { |range| range.cover?(line) }
       end
@@ -41,10 +43,10 @@ module Tidegate
     private
 
     # Code of no file, such as ERB's, has no absolute path; config.ru has a path only.
-    def paths_and_lines(thread)
-      thread.backtrace_locations.to_a.filter_map do |location|
-        path = location.absolute_path || location.path
-        [path, location.lineno] if path&.start_with?("/")
+    def paths_and_lines(levels)
+      levels.filter_map do |level|
+        path = level.absolute_path || level.path
+        [path, level.lineno] if path&.start_with?("/")
       end
     end
 

@@ -75,20 +75,17 @@ module Tidegate
     # Returns where the thread is, if the app still has the request.
     def add(late)
       backtrace = late.exchange&.overdue? ? late.thread.backtrace&.take_while { |level| !level.start_with?(__FILE__) } : nil
-      return unless backtrace
-
-      @ensure_clauses.learn(late.thread)
-      @late << late
+      @late << late if backtrace
       backtrace
     end
 
     # Returns false where that has to wait.
     def interrupt(late)
-      @ensure_clauses.learn(late.thread)
+      @ensure_clauses.learn(late.thread.backtrace_locations.to_a)
       @lock.synchronize do
-        levels = late.exchange.overdue? ? late.thread.backtrace : nil
+        levels = late.exchange.overdue? ? late.thread.backtrace_locations : nil
         return true unless levels
-        return false if levels.any?(CHECKIN) || @ensure_clauses.cover?(late.thread)
+        return false if levels.any? { |level| level.to_s.match?(CHECKIN) } || @ensure_clauses.cover?(levels)
 
         late.thread.raise(error(late))
       end
