@@ -1,7 +1,10 @@
 # frozen_string_literal: true
 
-# /wait waits for a second, as for a language model; everything else is small.
+# /wait waits for a second, as for a database that is slow, /hold for eight, as for a language model; everything else is small.
+WAITS = { "/wait" => 1, "/hold" => 8 }.freeze
+
 run(lambda do |env|
-  sleep(1) if env["PATH_INFO"] == "/wait"
+  seconds = WAITS[env["PATH_INFO"]]
+  sleep(seconds) if seconds
   [200, { "content-type" => "text/plain" }, ["done\n"]]
 end)
