@@ -63,9 +63,23 @@ impl Budget {
         self.held() > self.limit
     }
 
+    /// Whether they exceed it by so much that small ones have to go as well.
+    pub(crate) fn is_far_over(&self) -> bool {
+        self.held() > self.limit.saturating_add(self.limit / 4)
+    }
+
     /// Whether more than half of the limit is used, and will be when those have gone that are on their way to files.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.held().saturating_sub(self.leaving.load(Relaxed)) > self.limit / 2
+        self.staying() > self.limit / 2
+    }
+
+    /// The same of three quarters.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.staying() > self.limit - self.limit / 4
+    }
+
+    fn staying(&self) -> u64 {
+        self.held().saturating_sub(self.leaving.load(Relaxed))
     }
 
     /// How many bytes there may be beside those that there are.
@@ -99,12 +113,12 @@ impl Budget {
 
     /// Begins to count a response, with no bytes.
     pub(crate) fn account(self: &Arc<Self>) -> Account {
-        Account { budget: self.clone(), bytes: 0, of_request: false }
+        Account { budget: self.clone(), bytes: 0, leaving: 0, of_request: false }
     }
 
     /// Begins to count a request body, with no bytes.
     pub(crate) fn account_of_request(self: &Arc<Self>) -> Account {
-        Account { budget: self.clone(), bytes: 0, of_request: true }
+        Account { budget: self.clone(), bytes: 0, leaving: 0, of_request: true }
     }
 
     /// The same bytes, of a response, counted until the last reference to them is dropped.
@@ -125,10 +139,18 @@ impl Budget {
 pub struct Account {
     budget: Arc<Budget>,
     bytes: u64,
+    /// Of those, as many as are counted as on their way to a file.
+    leaving: u64,
     of_request: bool,
 }
 
 impl Account {
+    /// What it counts, as an account of its own. This one goes on with no bytes.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self { budget: self.budget.clone(), bytes: 0, leaving: 0, of_request: self.of_request };
+        std::mem::replace(self, empty)
+    }
+
     /// Counts `bytes` more.
     pub(crate) fn grow(&mut self, bytes: usize) {
         let bytes = bytes as u64;
@@ -152,9 +174,19 @@ impl Account {
         self.budget.is_over()
     }
 
+    /// Whether they are over it by so much that small ones have to go as well.
+    pub(crate) fn is_far_over(&self) -> bool {
+        self.budget.is_far_over()
+    }
+
     /// Whether they take more than half of it.
     pub(crate) fn is_crowded(&self) -> bool {
         self.budget.is_crowded()
+    }
+
+    /// Whether they take more than three quarters of it.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.budget.is_tight()
     }
 
     /// How many bytes there may be beside them.
@@ -163,9 +195,15 @@ impl Account {
     }
 
     /// Begins to write the bytes to a file, so that others need not go as well. They are counted until they have gone.
-    pub(crate) fn leave(&self) -> Leaving {
-        self.budget.leaving.fetch_add(self.bytes, Relaxed);
-        Leaving { budget: self.budget.clone(), bytes: self.bytes }
+    pub(crate) fn leave(&mut self) {
+        let more = self.bytes - self.leaving;
+        self.budget.leaving.fetch_add(more, Relaxed);
+        self.leaving = self.bytes;
+    }
+
+    /// Ends that, whether they have gone or not.
+    pub(crate) fn stay(&mut self) {
+        self.budget.leaving.fetch_sub(std::mem::take(&mut self.leaving), Relaxed);
     }
 
     /// The bytes go to a file: because the bodies are `over_limit`, or they would have gone there anyway.
@@ -186,6 +224,7 @@ impl Account {
     }
 
     fn release(&mut self) {
+        self.stay();
         let bytes = std::mem::take(&mut self.bytes);
         if bytes == 0 {
             return;
@@ -203,18 +242,6 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-/// Bytes on their way to a file, until this is dropped.
-pub(crate) struct Leaving {
-    budget: Arc<Budget>,
-    bytes: u64,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.budget.leaving.fetch_sub(self.bytes, Relaxed);
     }
 }
 

@@ -11,6 +11,9 @@ use bytes::{Bytes, BytesMut};
 /// which it may hold on to the rest. A smaller one is copied, because it may hold on to a buffer many times its size.
 const KEPT: usize = 96 * 1024;
 
+/// A piece that is smaller is copied wherever it may be followed by others.
+const SMALL: usize = 4 * 1024;
+
 /// How large the blocks are at most that pieces are copied into.
 const BLOCK: usize = 1024 * 1024;
 
@@ -49,8 +52,8 @@ impl Gathered {
         let before = self.length;
         self.length += piece.len();
         let keeps = match destination {
-            // It may be all there is.
-            Destination::Memory => before == 0 && left.unwrap_or(0) == 0,
+            // It may be all there is. Of a length that is not known, a small one is copied: it may wait for long with a buffer of its own.
+            Destination::Memory => before == 0 && left.map_or(piece.len() >= SMALL, |left| left == 0),
             Destination::File => before == 0 || piece.len() >= KEPT,
         };
         if keeps {
@@ -112,13 +115,22 @@ mod tests {
 
     #[test]
     fn keeps_what_may_be_all_there_is_and_large_pieces_for_a_file_as_they_came() {
-        for (left, destination) in [(Some(0), Memory), (None, Memory), (Some(0), File), (None, File)] {
-            let only = piece(1, 10);
+        for (length, left, destination) in
+            [(10, Some(0), Memory), (SMALL, None, Memory), (10, Some(0), File), (10, None, File)]
+        {
+            let only = piece(1, length);
             let mut gathered = Gathered::default();
             gathered.push(only.clone(), left, destination);
             let pieces = gathered.into_pieces();
             assert_eq!((pieces.len(), pieces[0].as_ptr()), (1, only.as_ptr()));
         }
+        let (few, mut gathered) = (piece(1, SMALL - 1), Gathered::default());
+        gathered.push(few.clone(), None, Memory);
+        assert_ne!(
+            gathered.into_pieces()[0].as_ptr(),
+            few.as_ptr(),
+            "the next may follow, and its buffer be much larger"
+        );
         let (first, small, large) = (piece(1, 10), piece(2, KEPT - 1), piece(3, KEPT));
         let mut gathered = Gathered::default();
         for each in [&first, &small, &small, &large] {

@@ -4,9 +4,14 @@
 //! - a body that is larger than what is left for others. One takes half of the [`Budget`](super::Budget) at most, each of two a
 //!   third, and so on; small ones find room for as long as there is any;
 //! - where more than half of the budget is used, a large body that has been on its way for some seconds: it is as large as many
-//!   that come and go in that time, and its client may never send the rest. So does what is gathered for a file;
-//! - where the budget is used up, every body with its next piece;
+//!   that come and go in that time, and its client may never send the rest. So does what is gathered for a file. Where more than three
+//!   quarters are used, smaller ones do as well;
+//! - where the budget is used up, every body with its next piece, unless it is tiny: a file would cost more than it. Where it is used
+//!   up by far, those too;
 //! - a body that is larger than `body_memory_limit`, where that is set.
+//!
+//! Where no file can be made, a body stays in memory while there is room. One that lingers and takes the last of it is refused, not
+//! the others that come.
 //!
 //! What counts is what has come, and not what a client says that will come.
 
@@ -35,10 +40,13 @@ use super::{
 /// Up to this size a body needs no share: there are many such.
 const SMALL: u64 = 16 * 1024;
 
-/// From this size on a body may linger.
+/// Below this size a body is not worth a file.
+const TINY: u64 = 4 * 1024;
+
+/// From this size on a body that lingers leaves a memory that is more than half used; a smaller one when more than three quarters are.
 const LARGE: u64 = 64 * 1024;
 
-/// For how long a large body may be on its way before it leaves a memory that is more than half used.
+/// For how long a body may be on its way before it leaves a memory that others need.
 const LINGERS: Duration = Duration::from_secs(5);
 
 /// How much of an upload is gathered before it is written to the file; where more than half of the memory is used, what is large.
@@ -83,7 +91,7 @@ struct Arriving<'a> {
     gathered: Gathered,
     account: Account,
     place: Place,
-    /// When it is to be looked at whether it lingers, once it is large and waited for.
+    /// When it is to be looked at whether it lingers, once it is not tiny and waited for.
     lingers: Option<Pin<Box<Sleep>>>,
 }
 
@@ -123,7 +131,7 @@ impl<'a> Arriving<'a> {
     {
         let mut next = pin!(pieces.next());
         loop {
-            let watched = !matches!(self.place, Place::NoFile) && self.account.bytes() >= LARGE;
+            let watched = self.account.bytes() >= TINY;
             let lingers = &mut self.lingers;
             let piece = poll_fn(|cx| {
                 if let Poll::Ready(piece) = next.as_mut().poll(cx) {
@@ -137,15 +145,26 @@ impl<'a> Arriving<'a> {
             });
             match piece.await {
                 Some(piece) => return Ok(piece?),
-                None => {
-                    self.lingers = None;
-                    if self.account.is_crowded() {
-                        let _leaving = self.account.leave();
-                        self.write().await?;
-                    }
-                }
+                None => self.lingered().await?,
             }
         }
+    }
+
+    /// It has been on its way for long: it goes to a file if others need the memory. If there is no file for it either, it has had its
+    /// time.
+    async fn lingered(&mut self) -> Result<(), Unreceived> {
+        self.lingers = None;
+        let without_file = matches!(self.place, Place::NoFile);
+        let needed = if self.account.bytes() >= LARGE && !without_file {
+            self.account.is_crowded()
+        } else {
+            self.account.is_tight()
+        };
+        if needed {
+            self.account.leave();
+            self.write(!without_file).await?;
+        }
+        Ok(())
     }
 
     async fn push(&mut self, piece: Bytes) -> Result<(), Unreceived> {
@@ -157,16 +176,15 @@ impl<'a> Arriving<'a> {
             Place::ForFile | Place::File(_) => Destination::File,
         };
         self.gathered.push(piece, left, destination);
+        let bytes = self.account.bytes();
         let due = match &self.place {
-            _ if self.account.is_over() => true,
-            Place::Memory | Place::NoFile if self.received > self.memory_limit => true,
-            Place::Memory => self.account.bytes() > self.account.room().max(SMALL),
+            _ if self.account.is_over() && bytes >= TINY => true,
+            Place::Memory | Place::NoFile if self.received > self.memory_limit || self.account.is_far_over() => true,
+            Place::Memory => bytes > self.account.room().max(SMALL),
             Place::NoFile => false,
-            Place::ForFile | Place::File(_) => {
-                self.account.bytes() >= if self.account.is_crowded() { LARGE } else { BATCH }
-            }
+            Place::ForFile | Place::File(_) => bytes >= if self.account.is_crowded() { LARGE } else { BATCH },
         };
-        if due { self.write().await } else { Ok(()) }
+        if due { self.write(true).await } else { Ok(()) }
     }
 
     async fn finish(mut self) -> Result<RequestBody, Unreceived> {
@@ -174,8 +192,8 @@ impl<'a> Arriving<'a> {
         if len == 0 {
             return Ok(RequestBody::Empty);
         }
-        if matches!(self.place, Place::ForFile | Place::File(_)) {
-            self.write().await?;
+        if matches!(self.place, Place::ForFile | Place::File(_)) && self.gathered.length() > 0 {
+            self.write(true).await?;
         }
         Ok(match self.place {
             Place::File(spool) => RequestBody::File { file: spool.into_file(), len },
@@ -183,21 +201,26 @@ impl<'a> Arriving<'a> {
         })
     }
 
-    /// Writes to the file what is in memory. Where no file can be made, it stays while memory has room for it.
-    async fn write(&mut self) -> Result<(), Unreceived> {
+    /// Writes to the file what is in memory. Where no file can be made, it stays while memory has room for it, and if it `may_stay`.
+    async fn write(&mut self, may_stay: bool) -> Result<(), Unreceived> {
         let spool = match std::mem::replace(&mut self.place, Place::NoFile) {
             Place::File(spool) => Some(spool),
             Place::Memory | Place::NoFile | Place::ForFile => None,
         };
         let over_its_own = self.received.max(self.expected.unwrap_or(0)) > self.memory_limit;
-        match Spool::append(spool, self.directory, std::mem::take(&mut self.gathered)).await {
-            Ok(spool) => {
+        let (gathered, account) = (std::mem::take(&mut self.gathered), self.account.take());
+        match Spool::append(spool, self.directory, gathered, account).await {
+            Ok((spool, mut account)) => {
                 self.place = Place::File(spool);
-                self.account.goes_to_file(!over_its_own);
+                account.goes_to_file(!over_its_own);
+                self.account = account;
                 Ok(())
             }
-            Err(Unspooled { kept: Some(kept), .. }) if !over_its_own && !self.account.is_over() => {
-                self.gathered = kept;
+            Err(Unspooled { kept: Some((gathered, mut account)), .. })
+                if may_stay && !over_its_own && !account.is_over() =>
+            {
+                account.stay();
+                (self.gathered, self.account) = (gathered, account);
                 Ok(())
             }
             Err(unspooled) => Err(unspooled.error.into()),

@@ -332,6 +332,51 @@ async fn what_is_gathered_for_a_file_is_little_where_memory_is_needed() {
     assert_eq!(budget.held(), 0);
 }
 
+/// A thousand of them, none large, kept all others from memory, a body of a hundred bytes as well.
+#[tokio::test(start_paused = true)]
+async fn smaller_ones_that_linger_leave_the_last_quarter_to_others() {
+    let budget = Budget::new(Some(MIB as u64));
+    let mut silent: Vec<_> = (0..17).map(|_| Upload::of(&budget)).collect();
+    for upload in &mut silent {
+        upload.send(60 * KIB).await;
+    }
+    let others = budget.count(vec![0; 100 * KIB].into());
+    assert!(budget.is_over());
+    let mut tiny = Upload::of(&budget);
+    tiny.send(100).await;
+    assert!(!tiny.end().await);
+    drop(others);
+    tokio::time::sleep(2 * LINGERS).await;
+    assert_eq!(budget.held(), 12 * 60 * KIB as u64, "no more than needed have gone");
+    for upload in silent {
+        upload.end().await;
+    }
+    assert_eq!((budget.held(), budget.of_requests()), (0, 0));
+}
+
+/// A piece of one byte was a write of its own.
+#[tokio::test]
+async fn what_is_over_the_budget_is_not_written_byte_by_byte() {
+    let budget = Budget::new(Some(MIB as u64));
+    let others = budget.count(vec![0; MIB + 1].into());
+    let (mut upload, before) = (Upload::of(&budget), budget.held());
+    for sent in 1..TINY {
+        upload.send(1).await;
+        assert_eq!(budget.held() - before, sent);
+    }
+    upload.send(1).await;
+    until(|| budget.held() == before).await;
+    upload.send(1).await;
+    assert_eq!(budget.held() - before, 1);
+    // By far too much: now it is.
+    let more = budget.count(vec![0; MIB / 4].into());
+    let mut tiny = Upload::of(&budget);
+    tiny.send(1).await;
+    assert!(tiny.end().await);
+    assert!(upload.end().await);
+    drop((others, more));
+}
+
 #[tokio::test]
 async fn small_bodies_find_room_as_long_as_there_is_any() {
     let budget = Budget::new(Some(MIB as u64));
@@ -357,6 +402,44 @@ async fn what_a_client_has_sent_leaves_memory_when_it_goes() {
     upload.received.abort();
     assert!(upload.received.await.unwrap_err().is_cancelled());
     assert_eq!(budget.held(), 0);
+}
+
+/// The bytes were on their way to a disk that took nothing, and no longer counted: clients that sent and reset filled memory.
+#[test]
+fn what_is_being_written_counts_although_its_client_has_gone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (disk, waits) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || waits.recv());
+        let budget = Budget::new(Some(4 * MIB as u64));
+        let mut upload = Upload::of(&budget);
+        upload.send(3 * MIB).await;
+        upload.received.abort();
+        assert!(upload.received.await.unwrap_err().is_cancelled());
+        assert_eq!((budget.held(), budget.of_requests()), (3 * MIB as u64, 3 * MIB as u64));
+        drop(disk);
+        until(|| budget.held() == 0).await;
+        assert!(busy.await.unwrap().is_err());
+    });
+}
+
+/// One client took all the memory for as long as it liked, and the others were refused.
+#[tokio::test(start_paused = true)]
+async fn where_no_file_can_be_made_a_body_that_lingers_and_takes_the_last_of_the_memory_is_refused() {
+    let budget = Budget::new(Some(4 * MIB as u64));
+    let mut silent = Upload::begin(within(&budget), None, "/nonexistent");
+    for _ in 0..3 {
+        silent.send(MIB).await;
+    }
+    tokio::time::sleep(3 * LINGERS).await;
+    assert_eq!(budget.held(), 3 * MIB as u64, "a quarter is left to others");
+    silent.send(MIB / 2).await;
+    tokio::time::sleep(2 * LINGERS).await;
+    assert_eq!(silent.received.await.unwrap().unwrap_err(), StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(budget.held(), 0);
+    let mut next = Upload::begin(within(&budget), None, "/nonexistent");
+    next.send(MIB).await;
+    assert!(!next.end().await);
 }
 
 /// A container without a writable directory took no body above 112 KiB.
