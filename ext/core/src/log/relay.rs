@@ -6,7 +6,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use crossbeam_channel::{Sender, bounded};
@@ -15,7 +18,15 @@ use crate::sync::{Parker, Unparker};
 
 /// The relay of one server's logs. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Relay(Arc<Mutex<State>>);
+pub struct Relay(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The process whose thread attends the relay; 0 for none. A child that the app has forked has no such thread, and the lock may be
+    /// held there by one that is not there either: no child takes it.
+    attended_in: AtomicU32,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,8 +36,6 @@ struct State {
     taken: Option<Sender<Option<Vec<u8>>>>,
     /// The thread that waits for the next.
     thread: Option<Unparker>,
-    /// The process whose thread attends the relay: a child that the app has forked has none.
-    attended_in: Option<u32>,
     closed: bool,
 }
 
@@ -70,17 +79,24 @@ pub enum NextLines {
 impl Relay {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn is_attended(&self) -> bool {
+        self.0.attended_in.load(Relaxed) == std::process::id()
     }
 
     /// From now on lines wait for the calling process's thread, which is about to ask for the [`next`](Self::next).
     pub fn open(&self) {
-        let mut state = self.state();
-        (state.attended_in, state.closed) = (Some(std::process::id()), false);
+        self.state().closed = false;
+        self.0.attended_in.store(std::process::id(), Relaxed);
     }
 
     /// Lines are written as they are from now on, and so are those that wait.
     pub fn close(&self) {
+        if !self.is_attended() {
+            return;
+        }
         let mut state = self.state();
         state.closed = true;
         state.waiting.clear();
@@ -94,15 +110,17 @@ impl Relay {
 
     /// Whether lines are to be passed on.
     pub(super) fn is_open(&self) -> bool {
-        let state = self.state();
-        !state.closed && state.attended_in == Some(std::process::id())
+        self.is_attended() && !self.state().closed
     }
 
     /// Passes lines on, and waits for what is to be written in their place; `None`: they are to be written as they are.
     pub(super) fn pass(&self, lines: Vec<RelayedLine>) -> Option<Vec<u8>> {
+        if !self.is_attended() {
+            return None;
+        }
         let (reply, replied) = bounded(1);
         let mut state = self.state();
-        if state.closed || state.attended_in != Some(std::process::id()) {
+        if state.closed {
             return None;
         }
         state.waiting.push_back(Batch { lines, reply });
@@ -187,6 +205,22 @@ mod tests {
             relay.reply(reply.clone());
             assert_eq!(passed.join().unwrap(), reply);
         }
+    }
+
+    /// Ruby frees the server at the end of a child that the app has forked, where the lock may be another process's thread's.
+    #[test]
+    fn a_child_waits_for_no_lock_of_its_parent() {
+        let relay = Relay::default();
+        relay.open();
+        let parent = relay.0.attended_in.swap(0, Relaxed);
+        let _held = relay.0.state.try_lock().unwrap();
+        let (child, (done, is_done)) = (relay.clone(), std::sync::mpsc::channel());
+        thread::spawn(move || {
+            child.close();
+            done.send((child.is_open(), child.pass(event("x\n")))).unwrap();
+        });
+        assert_eq!(is_done.recv_timeout(std::time::Duration::from_secs(20)).unwrap(), (false, None));
+        assert_eq!(parent, std::process::id());
     }
 
     #[test]
