@@ -52,6 +52,11 @@ impl Error {
     pub fn is_bind(&self) -> bool {
         self.0.kind == Kind::Bind
     }
+
+    /// Another socket has the address.
+    pub(crate) fn is_address_in_use(&self) -> bool {
+        self.0.cause.as_ref().is_some_and(|cause| cause.kind() == io::ErrorKind::AddrInUse)
+    }
 }
 
 /// The words an operator needs, where the operating system's are terse.

@@ -31,6 +31,9 @@ use crate::{
     tls::Tls,
 };
 
+/// How many more ports are tried, where any will do, before a name counts as one whose address is in use.
+const OTHER_PORTS: usize = 8;
+
 /// The least time in which handshakes under way are let complete, once new ones are refused.
 const SETTLE_MIN: Duration = Duration::from_millis(100);
 /// How long to go on trying to empty a queue when this process has no descriptors left, and how often.
@@ -230,9 +233,27 @@ fn addresses_of(address: &Address, host: &str, port: u16) -> Result<Vec<SocketAd
 }
 
 fn bind_tcp(address: &Address, host: &str, port: u16, backlog: i32) -> Result<Vec<Bound>, Error> {
+    let targets = addresses_of(address, host, port)?;
+    let bind = || bind_all(address, host, &targets, backlog);
+    // The port that the kernel chooses for the first address of a name may not be free on the next.
+    if port == 0 && targets.len() > 1 { with_another_port(bind) } else { bind() }
+}
+
+/// Calls `bind`, and again where the port is in use.
+fn with_another_port<T>(mut bind: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 0..OTHER_PORTS {
+        match bind() {
+            Err(error) if error.is_address_in_use() => {}
+            bound => return bound,
+        }
+    }
+    bind()
+}
+
+fn bind_all(address: &Address, host: &str, targets: &[SocketAddr], backlog: i32) -> Result<Vec<Bound>, Error> {
     let mut bound: Vec<Bound> = Vec::new();
     let mut failure = None;
-    for mut target in addresses_of(address, host, port)? {
+    for mut target in targets.iter().copied() {
         // The second address of a name gets the port that was chosen for the first.
         if let Some(BoundAddress::Tcp(first)) = bound.first().map(|first| &first.bound_address) {
             target.set_port(first.address.port());

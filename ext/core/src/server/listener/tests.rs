@@ -210,3 +210,26 @@ fn what_was_passed_for_an_address_must_be_a_socket_of_that_kind() {
         assert!(error.is_bind() && error.to_string().starts_with(&expected), "{error}");
     }
 }
+
+/// The port that was free on 127.0.0.1 may be another's on ::1.
+#[test]
+fn another_port_is_tried_where_any_will_do() {
+    let in_use = || Error::bind("tcp://localhost:0", io::ErrorKind::AddrInUse.into());
+    let mut calls = 0;
+    let bound = with_another_port(|| {
+        calls += 1;
+        if calls < 4 { Err(in_use()) } else { Ok(calls) }
+    });
+    assert_eq!(bound.unwrap(), 4);
+    let mut calls = 0;
+    let refused = with_another_port(|| -> Result<(), Error> {
+        calls += 1;
+        Err(in_use())
+    });
+    assert!(refused.unwrap_err().is_address_in_use());
+    assert_eq!(calls, OTHER_PORTS + 1);
+    let refused = with_another_port(|| -> Result<(), Error> {
+        Err(Error::bind("tcp://localhost:0", io::ErrorKind::PermissionDenied.into()))
+    });
+    assert!(refused.unwrap_err().to_string().contains("permission denied"));
+}
