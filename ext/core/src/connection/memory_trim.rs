@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 use crate::http::body::Budget;
 
@@ -21,6 +24,8 @@ const WORTH: usize = 8 * 1024;
 const CALM: Duration = Duration::from_secs(1);
 /// The least time between two trims: one takes some milliseconds, in which no thread can allocate.
 const PAUSE: Duration = Duration::from_secs(10);
+/// It is at least so many times as long as the trim before it has taken, which in a large heap may be more.
+const RARE: u32 = 1000;
 
 /// Shared by the connections.
 #[derive(Debug)]
@@ -75,8 +80,9 @@ impl MemoryTrim {
             sleep(CALM).await;
             let (connections, bodies) = (self.usage().settle(), self.bodies.settle());
             if connections || bodies {
+                let began = Instant::now();
                 give_back().await;
-                sleep(PAUSE).await;
+                sleep(PAUSE.max(began.elapsed() * RARE)).await;
             }
         }
     }
@@ -120,7 +126,7 @@ mod tests {
 
     use tokio::time::sleep;
 
-    use super::{Budget, CALM, MemoryTrim, PAUSE, WORTH};
+    use super::{Budget, CALM, MemoryTrim, PAUSE, RARE, WORTH};
 
     const MOMENT: Duration = Duration::from_millis(1);
 
@@ -140,6 +146,28 @@ mod tests {
 
     fn rush(memory_trim: &MemoryTrim) {
         drop((memory_trim.needed(WORTH / 2), memory_trim.needed(WORTH / 2)));
+    }
+
+    /// Steady uploads had one every eleven seconds, however long it took.
+    #[tokio::test(start_paused = true)]
+    async fn is_given_back_rarely_where_that_takes_long() {
+        let (memory_trim, given) = (MemoryTrim::new(Budget::new(None)), AtomicUsize::new(0));
+        let takes = PAUSE / RARE * 6;
+        let watch = memory_trim.run(|| {
+            given.fetch_add(1, SeqCst);
+            sleep(takes)
+        });
+        let uploads = async {
+            for _ in 0..(7 * PAUSE).as_secs() {
+                rush(&memory_trim);
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = watch => {}
+            () = uploads => {}
+        }
+        assert_eq!(given.load(SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]
