@@ -200,6 +200,13 @@ RSpec.describe "What all clients together may use up", :processes do
       expect(late.map { |wire| wire.response.body }.uniq).to eq(["hello\n"])
     end
 
+    # More threads mean fewer connections where `ulimit -n` is low: no line said so.
+    it "says at boot where there may be fewer connections than threads" do
+      server = serve("bounds.ru", "-t", "0:400", rlimit_nofile: [600, 600])
+      server.wait_for_line(/^tidegate: there may be \d+ connections \(max_connections; its default follows from ulimit -n\), so that not all of the 400 threads of max_threads can have a request$/)
+      expect(serve("bounds.ru", "-t", "0:4", "--max-connections", 4).output).not_to include("there may be")
+    end
+
     it "loses no client that waits at the limit when the server is told to stop" do
       server = serve("bounds.ru", "--max-connections", "1", "--drain-delay", "0")
       busy = server.connect.tap { |wire| wire.write("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na") }

@@ -338,6 +338,10 @@ impl Server {
                 .map(|member| Arc::new(Siblings::new(member, self.queue.clone(), hand_over, openings))),
         };
         let shared = Shared::new(ConnectionSettings::of(&self.config), services, room.clients);
+        let (max_threads, limit) = (self.queue.max_threads(), shared.bounds.connections.max_connections());
+        if limit < max_threads as u64 {
+            observer(&LogEvent::FewConnections { max_threads, limit });
+        }
 
         let entered = runtime.enter();
         let accepting = match (&shared.services.siblings, &control) {

@@ -74,6 +74,13 @@ pub enum LogEvent<'a> {
         /// The one that has been silent longest is closed for the new one; otherwise none is silent, and the new one waits.
         gives_way: bool,
     },
+    /// The app may run more requests at a time than there may be connections.
+    FewConnections {
+        /// How many requests.
+        max_threads: usize,
+        /// How many connections.
+        limit: u64,
+    },
     /// What a slow reader left of a response could not be written to a file, and memory has no room for it.
     SpillFailed {
         /// Where the file was to be.
@@ -259,6 +266,7 @@ impl LogEvent<'_> {
             Self::AcceptFailing(_) => "accept_failing",
             Self::AcceptRecovered => "accept_recovered",
             Self::Crowded { .. } => "crowded",
+            Self::FewConnections { .. } => "few_connections",
             Self::SpillFailed { .. } => "spill_failed",
             Self::DrainAsked { .. } => "drain_asked",
             Self::DrainRefused { .. } => "drain_refused",
@@ -296,6 +304,7 @@ impl LogEvent<'_> {
             | Self::Late(_)
             | Self::AcceptFailing(_)
             | Self::Crowded { .. }
+            | Self::FewConnections { .. }
             | Self::SpillFailed { .. }
             | Self::DrainRefused { .. }
             | Self::CommandRefused { .. }

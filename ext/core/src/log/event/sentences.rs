@@ -48,6 +48,12 @@ impl fmt::Display for LogEvent<'_> {
             Self::AcceptFailing(error) => write!(f, "cannot accept connections for now, trying again: {error}"),
             Self::AcceptRecovered => f.write_str("accepting connections again"),
             Self::Crowded { limit, gives_way } => crowded(f, *limit, *gives_way),
+            Self::FewConnections { max_threads, limit } => write!(
+                f,
+                "there may be {} (max_connections; its default follows from ulimit -n), so that not all of the {max_threads} \
+                 threads of max_threads can have a request",
+                count(*limit, "connection", "connections"),
+            ),
             Self::SpillFailed { directory, error, cut } => write!(
                 f,
                 "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}",
