@@ -289,6 +289,16 @@ Protocols.describe("rack.input", :in_process) do
     expect(errors.to_s).to eq("")
   end
 
+  # Ruby was called while the thread was ending.
+  it "whose close ends the thread takes that thread alone with it" do
+    server = reading(lint: false, threads: "1:1") do |env|
+      env["rack.input"].define_singleton_method(:close) { Thread.current.kill } if env["REQUEST_METHOD"] == "POST"
+      "served"
+    end
+    expect(connect(server).post("/", "x" * 200_000).status).to eq(200)
+    expect(connect(server).get("/").body).to eq("served")
+  end
+
   it "that the app does not read is no part of the next request" do
     server = reading { |env| env["PATH_INFO"] }
     wire = connect(server)

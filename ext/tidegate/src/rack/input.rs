@@ -10,7 +10,7 @@ use magnus::{
 };
 use tidegate_core::{Account, MemoryBody, RequestBody};
 
-use crate::rack::request_stream::RequestStream;
+use crate::rack::{failure::is_exception, request_stream::RequestStream};
 
 /// A body above this size counts against `buffer_limit` for as long as the app is at its request, and leaves memory with the end
 /// of that. A smaller one is the app's from when it has it, and can be read for as long as the app keeps it; as in Puma.
@@ -110,7 +110,11 @@ impl Input {
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::Counted { io, string, account, .. } => {
+                // What ends the thread is passed on at once.
                 let closed = io.funcall::<_, _, Value>("close", ());
+                if closed.as_ref().is_err_and(|error| !is_exception(error)) {
+                    return closed.map(drop);
+                }
                 // What the app has read of it shares its bytes, and keeps them.
                 if !string.is_frozen() {
                     string.funcall::<_, _, Value>("clear", ())?;
