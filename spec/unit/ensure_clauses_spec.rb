@@ -69,6 +69,32 @@ RSpec.describe Tidegate::EnsureClauses do
       expect(covered?(clauses, "begin\nensure\n pause.call\nend")).to be(true)
     end
 
+    # One after the other, each cost a time slice of whatever computed meanwhile: the app of a Rails page has a hundred.
+    it "reads all files in one go, and those that have not changed no more" do
+      in_code("pause.call") do |thread|
+        expect(Tidegate::Native).to receive(:changed_sources).twice.and_call_original
+        expect(File).not_to receive(:read)
+        expect(File).not_to receive(:mtime)
+        expect(Array.new(2) { clauses.learn(thread.backtrace_locations) }).to eq([true, false])
+      end
+    end
+
+    # An exception here ended the interrupter again and again, for this request and all behind it.
+    it "denies it of files that the compiler does not take, and of names that are none" do
+      in_code("pause.call") do |thread|
+        ["# coding: nope\nensure", "ensure\0\xff", "if ensure"].each_with_index do |text, index|
+          File.binwrite(@file, text)
+          File.utime(index, index, @file)
+          clauses.learn(thread.backtrace_locations)
+          expect(clauses.cover?(thread.backtrace_locations)).to be(false)
+        end
+      end
+      place = Struct.new(:absolute_path, :path, :lineno)
+      odd = ["/no\0file", "/dev/zero", "/no/such/file", File.dirname(@file)].map { |path| place.new(nil, path, 1) }
+      clauses.learn(odd)
+      expect(clauses.cover?(odd)).to be(false)
+    end
+
     it "denies it of what is not there or no Ruby" do
       in_code("pause.call") do |thread|
         File.write(@file, "<% ensure %>")

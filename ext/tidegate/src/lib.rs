@@ -12,6 +12,7 @@
 //! | `native` | the functions of `Tidegate::Native` that need no server |
 //! | `cluster` | what a master shares with its workers |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
+//! | `sources` | files with source text, read in one go |
 //! | `rack::{env, env_keys, header_keys, hash_builder}` | a request as a Rack env |
 //! | `rack::{input, request_stream}` | a request body as `rack.input` |
 //! | `rack::{response, response_headers, response_body, response_stream}` | a Rack response as the core's |
@@ -38,6 +39,7 @@ mod native;
 mod rack;
 mod server;
 mod settings;
+mod sources;
 
 use magnus::{Error, Module, Ruby};
 

@@ -8,6 +8,17 @@ module Tidegate
     LABEL = /:in [`'](?:.*[#.])?ensure in /
     private_constant :LABEL
 
+    # Files that are known. Code of many that come and go (templates) is not to fill the memory.
+    MOST = 10_000
+
+    # The word that a file with such a clause has in it.
+    WORD = "ensure"
+    # A comment in one of the first lines that names the file's encoding, and those that the compiler surely takes: Ruby 3.4.11 writes where
+    # it may not for one that it does not know, and crashes.
+    CODING = /coding\s*[:=]\s*["']?([\w.-]+)/
+    SURE = /\A(?:utf-8|us-ascii|ascii-8bit|binary|iso-8859-\d+|windows-125\d|euc-jp|shift_jis)(?:-unix|-dos|-mac)?\z/i
+    private_constant :MOST, :WORD, :CODING, :SURE
+
     # Whether backtraces of this Ruby leave out where an `ensure` clause runs.
     HIDDEN = Gem::Version.new(RUBY_VERSION) >= Gem::Version.new("3.4")
 
@@ -17,16 +28,17 @@ module Tidegate
       @files = {}
     end
 
-    # Reads what the files of these levels of a backtrace (Thread::Backtrace::Location) say, as far as that is not known yet. It may take
-    # some time: not for where that counts.
+    # Reads what the files of these levels of a backtrace (Thread::Backtrace::Location) say, as far as that is not known yet: all at once,
+    # as a request that computes has the GVL for a whole slice after each time that this thread lets go of it. Returns whether there was
+    # something new, which may have taken some time.
     def learn(levels)
-      return unless @hidden
+      return false unless @hidden
 
-      paths_and_lines(levels).map(&:first).uniq.each do |path|
-        changed = changed_at(path)
-        known, = @files[path]
-        @files[path] = [changed, ranges(path)] unless @files.key?(path) && known == changed
-      end
+      @files.clear if @files.size > MOST
+      paths = paths_and_lines(levels).map(&:first).uniq
+      found = Native.changed_sources(paths.map { |path| [path, @files[path]&.first] }, WORD)
+      paths.zip(found) { |path, (changed, source)| @files[path] = [changed, source ? ranges(path, source) : []] if changed }
+      found.any?
     end
 
     # Whether a thread with such a backtrace is in an `ensure` clause; from Ruby 3.4 on also where it came there without an exception. A
@@ -46,25 +58,19 @@ module Tidegate
     def paths_and_lines(levels)
       levels.filter_map do |level|
         path = level.absolute_path || level.path
-        [path, level.lineno] if path&.start_with?("/")
+        [path, level.lineno] if path&.start_with?("/") && !path.include?("\0")
       end
     end
 
-    def changed_at(path)
-      File.mtime(path)
-    rescue SystemCallError
-      nil
-    end
+    # What is no Ruby of a file - a template, a path made up by eval - has none, whatever the compiler says to it.
+    def ranges(path, source)
+      return [] unless source.lines.first(2).all? { |line| line[CODING, 1]&.match?(SURE) != false }
 
-    # Most files have none, which is seen without compiling them. What is no Ruby of a file - a template, a path made up by eval - has none.
-    def ranges(path)
-      return [] unless File.read(path, mode: "rb").match?(/\bensure\b/)
-
-      clauses(RubyVM::InstructionSequence.compile_file(path)).filter_map do |clause|
+      clauses(RubyVM::InstructionSequence.compile(source.force_encoding(Encoding::UTF_8), path, path)).filter_map do |clause|
         first, last = lines(clause).minmax
         first..last if first
       end
-    rescue SystemCallError, SyntaxError, EncodingError
+    rescue StandardError, ScriptError
       []
     end
 
