@@ -145,6 +145,20 @@ RSpec.describe "a cluster that restarts", :processes do
     expect(wait_workers(server, 2)).not_to include(first)
   end
 
+  # The mold did not know the byte: the cluster waited for it until the budget was over, killed it, and exited with 1.
+  it "ends with its mold when it has had no request for idle_timeout" do
+    server = cluster("--idle-timeout", 2)
+    server.signal(:URG)
+    mold = Patience.until_true("a mold") do
+      server.get("/")
+      children(server.pid).find { |pid| title(pid).start_with?("tidegate: mold") }
+    end
+    server.wait_for_line(/^tidegate: no request for 2 s \(idle_timeout\): the server stops$/)
+    expect(server.exit_status).to eq 0
+    wait_gone(mold)
+    expect(server.output).not_to include("SIGKILL")
+  end
+
   it "goes on without its mold" do
     server = cluster
     server.signal(:URG)

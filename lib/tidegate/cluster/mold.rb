@@ -9,6 +9,10 @@ module Tidegate
     # control socket. An asterisk before an address says that the socket goes on listening when the cluster has ended.
     ORDER = /\A(fork|sockets) (.+)\z/
 
+    # What ends it, beside the bytes of signals.
+    ENDS = [WorkerHandle::RETIRE, WorkerHandle::STOP].freeze
+    private_constant :ENDS
+
     def initialize(parts, control)
       @parts = parts
       @control = control
@@ -28,20 +32,20 @@ module Tidegate
         command == "fork" ? fork_worker(*rest.split.map { |word| Integer(word) }) : take_sockets(rest.split)
       end
       0
-    rescue SystemCallError, IOError
-      0 # the master has gone
+    rescue SystemCallError, IOError, SocketError
+      0 # the master has gone, or a descriptor got lost
     ensure
       hooks(:after_refork).run
     end
 
     private
 
-    # A line, read byte for byte, because a descriptor may come with what follows. nil at the end, and for the byte of a signal.
+    # A line, read byte for byte, because a descriptor may come with what follows. nil at the end, and for a byte that ends the mold.
     def order
       line = +""
       while (byte = @control.recv(1)) && !byte.empty?
         return line if byte == "\n"
-        return if byte.ord < WorkerHandle::SIGNALS.size || byte == WorkerHandle::RETIRE
+        return if byte.ord < WorkerHandle::SIGNALS.size || ENDS.include?(byte)
 
         line << byte
       end
