@@ -46,6 +46,18 @@ RSpec.describe Tidegate::WorkerPool do
     expect(native).to have_received(:demand).at_most(3).times
   end
 
+  # A collection of a large heap took the second that the threads have at the end.
+  it "does not have the collector run for threads that end with the server" do
+    allow(GC).to receive(:start)
+    count = Tidegate::RetiredThreads::WORTH
+    pool = pool(min: count, max: count)
+    count.times { native.next_worker }
+    allow(native).to receive(:demand).and_wrap_original { |demand| demand.call.tap { sleep 0.01 until native.jobs.num_waiting.zero? } }
+    native.finish
+    expect(pool.finish(20)).to be true
+    expect(GC).not_to have_received(:start)
+  end
+
   it "ends with the server" do
     pool = pool(min: 2)
     native.finish

@@ -11,7 +11,7 @@ module Tidegate
     # The threads retire one by one within seconds: most of them have to be gone, or the collector would run many times.
     LEFT = 0.25
 
-    # The block tells whether a request is in flight, which a run of the collector would hold up.
+    # The block tells whether a run of the collector would hold something up: a request in flight, or the end of the server.
     def initialize(&busy)
       @busy = busy
       @lock = Mutex.new

@@ -26,7 +26,8 @@ module Tidegate
       @lock = Mutex.new
       @workers = {}
       @places = Places.new(max) { |place| @workers[place]&.alive? }
-      @retired = RetiredThreads.new { native.stats.fetch(:in_flight, 0).positive? }
+      # At its end a server has a second for its threads, and none for the collector.
+      @retired = RetiredThreads.new { native.phase != :ready || native.stats.fetch(:in_flight, 0).positive? }
       @stopped = Queue.new # always empty; it is closed when the server has stopped
     end
 
