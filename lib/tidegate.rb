@@ -108,6 +108,7 @@ module Tidegate
   # @api private
   def self.load_late_parts
     constants.each { |name| const_get(name) if LATE.include?(name) || autoload?(name)&.match?(LATE_DIRECTORIES) }
+    Control.const_get(:Answerer) # of its other parts the command `tidegate ctl` is
   end
 
   # Whether a server of this process has been told to stop: for code that holds connections or runs long, and does not have

@@ -108,7 +108,7 @@ RSpec.describe "a cluster with an odd app", :processes do
 
     copy = private_copy_of_the_gem
     hook = configured("before_worker_boot { Process::UID.change_privilege(65_534) }\n")
-    arguments = [*ProcessHelpers::USUAL, "-w", 2, "-C", hook, "--request-timeout", 0.5, fixture("odd.ru")]
+    arguments = [*ProcessHelpers::USUAL, "-w", 2, "-C", hook, "--request-timeout", 0.5, "--admin", "tcp://127.0.0.1:0", fixture("odd.ru")]
     server = track(ServerProcess.new([RbConfig.ruby, "-I#{copy}/lib", "#{copy}/exe/tidegate", *arguments].map(&:to_s))).ready
     before = worker_pids(server)
     expect(before.map { |pid| File.read("/proc/#{pid}/status")[/^Uid:\s+(\d+)/, 1] }.uniq).to eq %w[65534]
