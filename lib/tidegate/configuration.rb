@@ -92,6 +92,10 @@ module Tidegate
     CLUSTER_HOOKS = %i[before_fork before_worker_fork after_worker_fork before_worker_boot before_worker_shutdown
                        after_worker_shutdown before_refork after_refork].freeze
 
+    # What makes workers leave: nothing bounds a process that is alone.
+    CLUSTER_OPTIONS = %i[max_requests max_memory refork_after].freeze
+    private_constant :CLUSTER_OPTIONS
+
     # The bytes of a request body in memory, where there is no buffer_limit and no other limit is set.
     BODY_LIMIT_ALONE = 112 * 1024
     private_constant :BODY_LIMIT_ALONE
@@ -215,15 +219,17 @@ module Tidegate
 
     def number(name) = format("%g", @values[name])
 
-    # What is set for workers where there are none, in one line; or that there is only one.
+    # What is set for workers where there are none, in a line for hooks and one for the rest; or that there is only one.
     def cluster_warnings
       return lonely_worker if cluster?
 
-      hooks = CLUSTER_HOOKS.reject { |name| @values[name].empty? }
-      return [] if hooks.empty? || silence_fork_callback_warning
+      hooks = silence_fork_callback_warning ? [] : CLUSTER_HOOKS.reject { |name| @values[name].empty? }
+      [hooks, CLUSTER_OPTIONS.select { |name| origin(name) }].reject(&:empty?).map { |names| without_workers(names) }
+    end
 
-      names = [hooks[..-2].join(", "), hooks.last].reject(&:empty?).join(" and ")
-      ["#{origin(hooks.first)}: #{names} #{hooks.one? ? "does" : "do"} nothing here: there are no workers"]
+    def without_workers(names)
+      list = [names[..-2].join(", "), names.last].reject(&:empty?).join(" and ")
+      "#{origin(names.first)}: #{list} #{names.one? ? "does" : "do"} nothing here: there are no workers"
     end
 
     def lonely_worker

@@ -26,12 +26,12 @@ module Tidegate
       require "json" if json
     end
 
-    # A log to the same places, as +configuration+ wants it.
+    # A log to the same places, as +configuration+ wants it. What this one was told holds as well.
     # @param configuration [Configuration]
     # @return [Log]
     def for(configuration)
-      self.class.new(out: @out, err: @err, silent: configuration.silent, json: configuration.log_format == :json,
-                     app_log: AppLog.of(configuration))
+      self.class.new(out: @out, err: @err, silent: @silent || configuration.silent, json: @json || configuration.log_format == :json,
+                     app_log: AppLog.of(configuration) || @app_log)
     end
 
     # Prints one line about what the server does.

@@ -50,14 +50,15 @@ module Tidegate
 
     # @param app [#call] a Rack app
     # @param configuration [Configuration, nil] takes the place of +options+ where they are resolved already
-    # @param log [Log, nil] where lines go; standard output and standard error unless given
+    # @param log [Log, nil] where lines go, in the way that +options+ say; standard output and standard error unless given
     # @param surroundings [Surroundings] what the launcher has found out about the process
     # @param options [Hash] those of the configuration table (docs/options.md)
     # @raise [ConfigurationError] for an option that is unknown or has a value that it can't have
     def initialize(app, configuration: nil, log: nil, surroundings: Surroundings.unknown, **options)
       @surroundings = surroundings
       @configuration = configuration || Configuration.embedded(options)
-      @log = log || Log.new.for(@configuration)
+      @log = configuration && log ? log : (log || Log.new).for(@configuration)
+      @configuration.warnings.each { |warning| @log.error(warning) } unless configuration
       @app = AroundApp.wrap(app, @configuration)
       @addresses = []
       @hijacked = Hijacked.new
@@ -173,7 +174,7 @@ module Tidegate
       watch_for_idleness unless @in_cluster
       @out_of_band = OutOfBand.new(@configuration.out_of_band, @log).start(@native) if @configuration.out_of_band.any?
       @hooks = DrainHooks.new(@configuration, self, @log).start(@native)
-      @trap_watch = KeptThread.new("tidegate signals", @log) { loop { sleep(TRAPS_WITHIN) } }.start if TRAPS_NEED_A_THREAD
+      @trap_watch = KeptThread.new("tidegate signals", @log) { sleep(TRAPS_WITHIN) until phase == :stopped }.start if TRAPS_NEED_A_THREAD
       self
     end
 

@@ -6,7 +6,7 @@ module FakeNative
   # One server. What blocks in the real one blocks here, and is ended by a signal.
   class Server
     attr_reader :app, :settings, :env_template, :delivery, :hijacked, :log, :errors, :calls, :demands, :jobs, :phase, :max_threads, :signals, :guarded, :shown_settings,
-                :questions, :answers
+                :questions, :answers, :relayed
     attr_accessor :on_bind, :on_listen, :status, :deaf
 
     # Takes the keywords that the real one takes, and no other.
@@ -88,6 +88,13 @@ module FakeNative
     # Leaves the lines to Ruby.
     def print(_lines, _error) = false
 
+    # None of its lines go through the app's code.
+    def attend_lines = nil
+
+    def leave_lines = nil
+
+    def next_lines = @stopped.pop
+
     def ignore_signals = nil
 
     def stop(drain)
@@ -122,8 +129,8 @@ module FakeNative
       @arenas = []
     end
 
-    def new(app, settings, env_template:, delivery:, hijacked:, log:, errors:)
-      Server.new(app, settings, env_template:, delivery:, hijacked:, log:, errors:).tap do |server|
+    def new(app, settings, env_template:, delivery:, hijacked:, log:, errors:, relayed: nil)
+      Server.new(app, settings, env_template:, delivery:, hijacked:, log:, errors:, relayed:).tap do |server|
         @prepare&.call(server)
         @servers << server
       end

@@ -48,6 +48,21 @@ RSpec.describe Tidegate::AppLog do
     expect(described_class.new(->(_) {}, nil).pass(:error, "x\n")).to eq("\n")
   end
 
+  it "loses no line to what the server's own thread may swallow" do
+    native = Class.new do
+      def attend_lines = nil
+      def leave_lines = nil
+      def next_lines = (@next ||= [[[:event, "one\n"], [:access, "two\n"]]]).shift
+      def replace_lines(text) = (@replaced ||= []) << text
+      attr_reader :replaced
+    end.new
+    app_log = described_class.new(nil, writer.tap { |it| it.define_singleton_method(:write) { |_| exit } })
+    app_log.attend(native)
+    Patience.until_true("the lines") { native.replaced }
+    app_log.leave
+    expect(native.replaced.first).to match(/\Aone\ntidegate: log_formatter or custom_logger has raised SystemExit: exit; .*\ntwo\n/)
+  end
+
   it "lets pass what ends a process" do
     expect { described_class.new(->(_) { raise Interrupt }, nil).pass(:event, "x\n") }.to raise_error(Interrupt)
   end

@@ -140,6 +140,13 @@ RSpec.describe Tidegate::Configuration do
       expect(resolve(max_memory: "512M").max_memory).to eq 512 * 1024**2
     end
 
+    it "are missing where what makes them leave is set, which is said" do
+      expect(resolve(max_memory: "512M", refork_after: 1000).warnings)
+        .to eq ["--max_memory: max_memory and refork_after do nothing here: there are no workers"]
+      expect(resolve(workers: 2, max_memory: "512M").warnings).to eq []
+      expect(resolve(worker_timeout: 3600).warnings).to eq []
+    end
+
     it "are not for a server within a process" do
       expect { described_class.embedded(workers: 2) }.to raise_error(Tidegate::ConfigurationError, /workers cannot be set for a server within a process/)
     end

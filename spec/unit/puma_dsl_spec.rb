@@ -130,6 +130,8 @@ RSpec.describe Tidegate::PumaDSL do
     expect($stdout).not_to be_frozen
     undone = resolve("log_formatter { 1 }\nlog_formatter\ncustom_logger $stdout\ncustom_logger nil")
     expect([undone.log_formatter, undone.custom_logger]).to eq([nil, nil])
+    # A String took each line for ever, and none was printed.
+    expect { resolve("custom_logger 'log/puma.log'") }.to raise_error(Tidegate::ConfigurationError, /custom_logger cannot be "log.puma\.log"/)
     expect { resolve("custom_logger 3.5") }.to raise_error(Tidegate::ConfigurationError, /custom_logger cannot be 3.5: it must be an object with the method write or <</)
   end
 

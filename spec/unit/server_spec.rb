@@ -42,6 +42,21 @@ RSpec.describe Tidegate::Server do
     )
   end
 
+  # The options of a server within a process had no effect where it was given a log, and what they do not do was said by the command alone.
+  it "logs in the way of its options where it is given a log, and what options do not do" do
+    out, err = StringIO.new, StringIO.new
+    lines = []
+    logger = Struct.new(:lines) { def write(text) = lines << text }.new(lines)
+    servers << described_class.new(app, log: Tidegate::Log.new(out:, err:, silent: true), custom_logger: logger, max_requests: 5,
+                                        before_worker_boot: -> {}, log_format: "json").start
+    expect(fake_native.server.relayed).to eq([true, true])
+    expect(err.string.lines.map { |line| JSON.parse(line)["message"] }).to contain_exactly(
+      "Tidegate::Server: before_worker_boot does nothing here: there are no workers",
+      "Tidegate::Server: max_requests does nothing here: there are no workers"
+    )
+    expect(out.string).to eq ""
+  end
+
   it "gives it what the app's side needs beside the settings" do
     server.start
     expect(fake_native.server).to have_attributes(

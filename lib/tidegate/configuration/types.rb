@@ -86,8 +86,10 @@ module Tidegate
       end
       FORMAT = type("FORMAT", "combined or json") { |given| valid({ "combined" => :combined, "json" => :json }[given.to_s]) }
 
-      LOGGER = type("LOGGER", "an object with the method write or <<") do |given|
-        valid(given) { |it| %i[write <<].any? { |name| it.respond_to?(name) } }
+      # A file's name, an Array and a number have << too, and would swallow each line.
+      NO_LOGGERS = [String, Array, Integer].freeze
+      LOGGER = type("LOGGER", "an object with the method write or <<, and no String") do |given|
+        valid(given) { |it| NO_LOGGERS.none? { |kind| it.is_a?(kind) } && %i[write <<].any? { |name| it.respond_to?(name) } }
       end
 
       CODE = type("BLOCK", "a block, or an object with the method call") { |given| valid(given) { |it| it.respond_to?(:call) } }

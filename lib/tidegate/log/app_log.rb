@@ -62,8 +62,15 @@ module Tidegate
 
     def relay(native)
       while (lines = native.next_lines)
-        native.replace_lines(lines.map { |kind, text| pass(kind, text).b }.join)
+        native.replace_lines(lines.map { |kind, text| surely(kind, text).b }.join)
       end
+    end
+
+    # #pass, for a thread that has nothing else to do: what the app's code raises here ends nothing.
+    def surely(kind, text)
+      pass(kind, text)
+    rescue Exception => error # rubocop:disable Lint/RescueException -- this is the bottom of the thread
+      "#{text}#{fault(kind == :access ? "custom_logger" : "log_formatter or custom_logger", error)}"
     end
 
     def writes? = @logger.respond_to?(:write)
