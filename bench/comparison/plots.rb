@@ -62,12 +62,14 @@ module Comparison
     # CPU per request with each number of threads; servers that have none to choose, and Tidegate's defaults, as a line across.
     def threads(workload, contestants)
       counts = workload.counts || @settings.counts
-      stage = Stage.new(workload, generator: @generator, warm_up: @settings.warm_up, proxy: @settings.proxy)
-      series = contestants.servers_with_threads.filter_map do |server|
-        points = counts.filter_map { |count| cpu(stage, -> { contestants.with_threads(server, count) })&.then { |cpu| [count, cpu] } }
+      having, without = contestants.servers_with_threads, contestants.without_threads
+      least = least_cpu(workload, [*having.product(counts).map { |server, count| -> { contestants.with_threads(server, count) } },
+                                   *without.map { |contestant| -> { contestant } }])
+      series = having.each_with_index.filter_map do |server, index|
+        points = counts.zip(least[index * counts.size, counts.size]).select(&:last)
         Series.new(name: server, points:, group: server) unless points.empty?
       end
-      series += contestants.without_threads.filter_map { |contestant| across(counts, contestant, cpu(stage, -> { contestant })) }
+      series += without.zip(least.last(without.size)).filter_map { |contestant, cpu| across(counts, contestant, cpu) }
       write("threads-#{workload.name}", "#{workload.name}: CPU per request against threads", series, series.to_h { |one| [one.name, one.points] },
             x: "threads", y: "CPU per request, us", x_scale: :values, y_scale: :linear)
     end
@@ -75,6 +77,13 @@ module Comparison
     def across(counts, contestant, cpu)
       name = contestant.name == "tidegate" ? "tidegate's defaults" : contestant.name
       Series.new(name:, points: counts.minmax.map { |count| [count, cpu] }, group: contestant.name, dashed: true) if cpu
+    end
+
+    # Of each contestant, the least of all rounds, in which each has a turn: a machine that is slow for a while only adds. nil for one that
+    # cannot be had.
+    def least_cpu(workload, contestants)
+      stage = Stage.new(workload, generator: @generator, warm_up: @settings.warm_up, proxy: @settings.proxy)
+      Array.new(@settings.rounds) { contestants.map { |contestant| cpu(stage, contestant) } }.transpose.map { |turns| turns.compact.min }
     end
 
     def cpu(stage, contestant)

@@ -14,7 +14,9 @@ RSpec.describe Comparison::Plots do
     allow(Rig::Servers).to receive(:find) { |name, **| Rig::Kind.new(name, [], nil, {}) }
     stage = instance_double(Comparison::Stage)
     allow(Comparison::Stage).to receive(:new).and_return(stage)
-    allow(stage).to receive(:turn) { |contestant, *| Comparison::Turn.new(cpu: cpus.fetch(contestant.name)) }
+    # The machine is slow at times, but not in each round.
+    slow = [1.0, 1.7].cycle
+    allow(stage).to receive(:turn) { |contestant, *| Comparison::Turn.new(cpu: cpus.fetch(contestant.name) * (contestant.name == "puma8:5" ? slow.next : 1)) }
     allow(stage).to receive(:with) do |kind, &block|
       pss = [10.0, 12.0, 20.0].each
       block.call(instance_double(Rig::Server, kind:, address: "127.0.0.1:1"), instance_double(Comparison::Usage).tap { |usage| allow(usage).to receive(:pss) { pss.next } }, 9.0)
