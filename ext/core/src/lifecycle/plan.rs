@@ -48,11 +48,12 @@ pub struct Plan {
     pub drain_until_quiet: bool,
 }
 
-/// A setting that did not fit into the platform's grace period and was cut down.
+/// A setting that does not fit into the platform's grace period: it was cut down, or what was assumed of the platform gives way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clamped {
     setting: &'static str,
     asked: Duration,
+    /// What is used of it. All: the grace period is assumed, and has to be longer.
     used: Duration,
     budget: Duration,
     grace: Duration,
@@ -61,7 +62,9 @@ pub struct Clamped {
 }
 
 impl Plan {
-    /// Fits what was asked for into what `platform` allows, and tells what had to be cut.
+    /// Fits what was asked for into what `platform` allows, and tells what does not. A delay that is too long is cut, because a
+    /// process that is killed within it loses requests that come later. A timeout is cut only where the operator has said what the
+    /// platform gives: their own number counts for more than a guess.
     pub fn resolve(options: PlanOptions, platform: Platform) -> (Self, Vec<Clamped>) {
         let drain_until_quiet = options.drain_until_quiet;
         let (grace, assumed) = match options.termination_grace {
@@ -73,7 +76,7 @@ impl Plan {
             let shutdown_timeout = options.shutdown_timeout.value().unwrap_or(DEFAULT_TIMEOUT);
             return (Self { drain_delay, shutdown_timeout, budget: None, drain_until_quiet }, Vec::new());
         };
-        let budget = grace.saturating_sub(options.prestop).saturating_sub(EXIT_MARGIN);
+        let mut budget = grace.saturating_sub(options.prestop).saturating_sub(EXIT_MARGIN);
         let mut clamped = Vec::new();
         let mut cut = |setting, asked, used| {
             clamped.push(Clamped { setting, asked, used, budget, grace, prestop: options.prestop, assumed });
@@ -90,7 +93,11 @@ impl Plan {
         let left = budget - drain_delay;
         let shutdown_timeout = match options.shutdown_timeout {
             OrAuto::Auto => left,
-            OrAuto::Value(timeout) if timeout > left => cut("shutdown_timeout", timeout, left),
+            OrAuto::Value(timeout) if timeout > left => {
+                let used = cut("shutdown_timeout", timeout, if assumed { timeout } else { left });
+                budget = drain_delay + used;
+                used
+            }
             OrAuto::Value(timeout) => timeout,
         };
         (Self { drain_delay, shutdown_timeout, budget: Some(budget), drain_until_quiet }, clamped)
@@ -124,6 +131,16 @@ impl Plan {
 
 impl fmt::Display for Clamped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.used == self.asked {
+            return write!(
+                f,
+                "{} {:.1} s is kept, although platforms like this one give {:.1} s from TERM to KILL unless they are told to wait longer: \
+                 have it wait (stop_grace_period, terminationGracePeriodSeconds), and say so with termination_grace",
+                self.setting,
+                self.asked.as_secs_f64(),
+                self.grace.as_secs_f64(),
+            );
+        }
         write!(
             f,
             "{} {:.1} s does not fit: the platform gives {:.1} s{}, less {:.1} s for preStop and {:.1} s to exit leaves {:.1} s; using {:.1} s",
@@ -191,10 +208,35 @@ mod tests {
 
     #[test]
     fn cuts_a_timeout_that_does_not_fit_behind_the_delay() {
-        let options = PlanOptions { shutdown_timeout: OrAuto::Value(s(60)), ..PlanOptions::default() };
+        let options = PlanOptions {
+            shutdown_timeout: OrAuto::Value(s(60)),
+            termination_grace: OrAuto::Value(s(30)),
+            ..PlanOptions::default()
+        };
         let (plan, clamped) = Plan::resolve(options, Platform::Kubernetes);
         assert_eq!(plan.drain_delay + plan.shutdown_timeout, s(28));
+        assert_eq!(plan.budget, Some(s(28)));
         assert_eq!(clamped.len(), 1);
+        assert!(clamped[0].to_string().contains("does not fit"), "{}", clamped[0]);
+    }
+
+    /// A request of eleven seconds was cut after eight, because Docker waits ten unless it is told otherwise: it was.
+    #[test]
+    fn keeps_a_timeout_that_only_does_not_fit_into_what_is_assumed() {
+        let options = PlanOptions { shutdown_timeout: OrAuto::Value(s(25)), ..PlanOptions::default() };
+        let (plan, clamped) = Plan::resolve(options, Platform::Container);
+        assert_eq!(
+            plan,
+            Plan { drain_delay: s(0), shutdown_timeout: s(25), budget: Some(s(25)), drain_until_quiet: false }
+        );
+        let text = clamped[0].to_string();
+        for part in ["shutdown_timeout 25.0 s is kept", "give 10.0 s", "termination_grace"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let (plan, _) = Plan::resolve(options, Platform::Kubernetes);
+        assert_eq!((plan.drain_delay, plan.shutdown_timeout, plan.budget), (s(28) / 3, s(25), Some(s(28) / 3 + s(25))));
+        let options = PlanOptions { shutdown_timeout: OrAuto::Value(s(5)), ..PlanOptions::default() };
+        assert!(Plan::resolve(options, Platform::Container).1.is_empty());
     }
 
     #[test]
