@@ -27,7 +27,28 @@ mod linux {
                 mem::size_of_val(&interface) as libc::socklen_t,
             )
         };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if result == 0 {
+            return Ok(());
+        }
+        // Only the superuser may bind it once more: another worker, which shares the socket, has done so.
+        let error = io::Error::last_os_error();
+        if is_unlistened(listener) { Ok(()) } else { Err(error) }
+    }
+
+    fn is_unlistened(listener: BorrowedFd<'_>) -> bool {
+        let (mut interface, mut length): (libc::c_int, _) = (0, mem::size_of::<libc::c_int>() as libc::socklen_t);
+        // SAFETY: the descriptor is open for as long as it is borrowed, and the kernel writes no more than `length` bytes to
+        // `interface`, which has that many, before the call returns.
+        let result = unsafe {
+            libc::getsockopt(
+                listener.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_BINDTOIFINDEX,
+                (&raw mut interface).cast(),
+                &raw mut length,
+            )
+        };
+        result == 0 && interface == NO_INTERFACE
     }
 
     /// The state of a connection that has ended (`TCP_CLOSE` in the kernel's list, which libc does not carry).
