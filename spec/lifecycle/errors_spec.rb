@@ -221,6 +221,17 @@ RSpec.describe "a server that cannot start", :processes do
       expect(process.stderr.to_s).to match(%r{^  \S*spec/fixtures/raises\.ru:5:in })
     end
 
+    # The line that points at the place in a long line of code was taken for the reason: "~".
+    it "with a syntax error in the middle of a long line" do
+      Tempfile.create(%w[long .ru]) do |file|
+        file.write("#{"a = 1; " * 30}case a when; #{"b = 2; " * 30}run 1\n")
+        file.flush
+        process = local(file.path)
+        expect(process.exit_status).to eq(1)
+        expect(process.stderr.to_a.first).to match(/:1: \w.* \(SyntaxError\)\z/)
+      end
+    end
+
     it "that exits by itself, with its status" do
       Tempfile.create(%w[exits .ru]) do |file|
         file.write("exit 7\n")

@@ -90,6 +90,7 @@ RSpec.describe Tidegate::DSL do
     "max_queue 1, 2" => "tidegate.rb:1: max_queue cannot be [1, 2]: it must be a whole number of at least 1",
     %(ssl_bind "h", 1, crt: "x") => %(tidegate.rb:1: bind cannot be "ssl://h:1?crt=x": crt is not among its options: did you mean cert?),
     %(\nFloat("x")) => /\Athe configuration file tidegate.rb failed: tidegate.rb:2: invalid value .* \(ArgumentError\)\z/,
+    %(require_relative "no/such") => %r{\Athe configuration file tidegate.rb failed: tidegate.rb:1: .*no/such \(LoadError\)\z},
     %(require "no/such") => /\Athe configuration file tidegate.rb failed: tidegate.rb:1: .* no\/such \(LoadError\)\z/
   }.each do |text, message|
     it "explains what is wrong with #{text.inspect}" do

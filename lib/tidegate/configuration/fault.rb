@@ -27,11 +27,13 @@ module Tidegate
     # What the system says about a failed call, without the name of the C function that Ruby adds.
     def reason(error) = error.message.sub(/ @ \w+/, "")
 
-    # "file:line" of the innermost frame in +file+ or in a file of the application; nil when only gems were at work.
+    # "file:line" of the innermost frame in +file+ or in a file of the application; nil when only gems were at work. A method of ours
+    # that the file called, and that called a gem, does not hide it.
     def origin(error, file, root)
       roots = [root, File.dirname(file)]
-      paths = theirs(error).map { |frame| [frame.absolute_path || frame.path.to_s, frame.lineno] }
-      paths.find { |path, _| path == file || own?(path, roots) }&.join(":")
+      places = ->(frames) { frames.map { |frame| [frame.absolute_path || frame.path.to_s, frame.lineno] } }
+      place = places[theirs(error)].find { |path, _| path == file || own?(path, roots) }
+      (place || places[error.backtrace_locations.to_a].find { |path, _| path == file })&.join(":")
     end
 
     # The frames above ours, apart from a method of ours that they called.
@@ -44,7 +46,7 @@ module Tidegate
     # "file:3: syntax error found" with the reason below, beside a caret.
     def syntax(error)
       match = /\A(?<place>.+?:\d+): (?<first>.*)/.match(error.message) or return [nil, error.message]
-      [match[:place], error.message[/\^[~^]* *(\S.*)$/, 1] || match[:first]]
+      [match[:place], error.message[/\^[~^]* *([^\s~^].*)$/, 1] || match[:first]]
     end
 
     def own?(path, roots)
