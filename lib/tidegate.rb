@@ -90,6 +90,7 @@ module Tidegate
   autoload :TemporaryDirectory, "tidegate/command/temporary_directory"
   autoload :TemporarySocket, "tidegate/command/temporary_socket"
   autoload :ThreadLimit, "tidegate/pool/thread_limit"
+  autoload :ThreadRoom, "tidegate/pool/thread_room"
   autoload :ThreadStack, "tidegate/pool/thread_stack"
   autoload :WorkerCount, "tidegate/configuration/worker_count"
   autoload :WorkerEnd, "tidegate/cluster/worker_end"

@@ -200,6 +200,21 @@ RSpec.describe "What all clients together may use up", :processes do
       expect(late.map { |wire| wire.response.body }.uniq).to eq(["hello\n"])
     end
 
+    # On Ruby 3.3 the whole process stood still at the first thread that could not be started, and TERM ended it with requests unanswered.
+    it "serves with the threads that it has where the system starts no more" do
+      as_another = %w[setpriv --reuid=64321 --regid=64321 --clear-groups]
+      skip "only root can be another user" unless system(*as_another, "test", "-r", fixture("bounds.ru"), err: File::NULL)
+
+      command = [*as_another, *ServerProcess::RUBY, File.join(ServerProcess::ROOT, "exe/tidegate"), *ProcessHelpers::USUAL, "-t", "0:200", fixture("timeouts.ru")]
+      server = track(ServerProcess.new(command.map(&:to_s), rlimit_nproc: [60, 60])).ready
+      waiting = Array.new(150) { server.connect.request("GET", "/edge/x?0.1") }
+      expect(waiting.map { |wire| wire.response.status }.uniq).to eq [200]
+      server.wait_for_line(/^tidegate: no thread can be started for another worker: .*; there are \d+$/)
+      server.signal(:TERM)
+      expect(server.exit_status).to eq 0
+      expect(server.output.scan("no thread can be started").size).to be < 3
+    end
+
     # More threads mean fewer connections where `ulimit -n` is low: no line said so.
     it "says at boot where there may be fewer connections than threads" do
       server = serve("bounds.ru", "-t", "0:400", rlimit_nofile: [600, 600])

@@ -172,6 +172,7 @@ module FakeNative
       define_singleton_method(:knows_threads?) { true }
       define_singleton_method(:limit_arenas) { |count| factory.arenas << count }
       define_singleton_method(:adjust_memory_usage) { |_bytes| nil }
+      define_singleton_method(:threads_start?) { |_count| true }
     end
   end
 

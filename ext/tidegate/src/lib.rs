@@ -13,6 +13,7 @@
 //! | `cluster` | what a master shares with its workers |
 //! | `settings` | the resolved Ruby configuration as [`tidegate_core::Config`] |
 //! | `sources` | files with source text, read in one go |
+//! | `thread_probe` | whether the system has room for more threads |
 //! | `rack::{env, env_keys, header_keys, hash_builder}` | a request as a Rack env |
 //! | `rack::{input, request_stream}` | a request body as `rack.input` |
 //! | `rack::{response, response_headers, response_body, response_stream}` | a Rack response as the core's |
@@ -40,6 +41,7 @@ mod rack;
 mod server;
 mod settings;
 mod sources;
+mod thread_probe;
 
 use magnus::{Error, Module, Ruby};
 

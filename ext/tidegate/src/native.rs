@@ -5,7 +5,7 @@ use std::time::Duration;
 use magnus::{Error, RHash, RModule, Ruby, function, prelude::*};
 use tidegate_core::{Plan, certificate_report, hold_signals, limit_arenas, release_signals};
 
-use crate::{error, gvl, settings, sources};
+use crate::{error, gvl, settings, sources, thread_probe::threads_start};
 
 fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
     let limit = Duration::try_from_secs_f64(seconds)
@@ -62,6 +62,7 @@ pub(crate) fn define(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("adjust_memory_usage", function!(adjust_memory_usage, 1))?;
     native.define_singleton_method("trim_memory", function!(trim_memory, 0))?;
     native.define_singleton_method("changed_sources", function!(sources::changed, 2))?;
+    native.define_singleton_method("threads_start?", function!(threads_start, 1))?;
     native.define_singleton_method("adopt_orphans", function!(adopt_orphans, 0))?;
     native.define_singleton_method("hold_signals", function!(hold_signals, 0))?;
     native.define_singleton_method("release_signals", function!(release_signals, 0))?;

@@ -25,6 +25,7 @@ module Tidegate
       @delivery = delivery
       @lock = Mutex.new
       @workers = {}
+      @room = ThreadRoom.new
       @places = Places.new(max) { |place| @workers[place]&.alive? }
       # At its end a server has a second for its threads, and none for the collector.
       @retired = RetiredThreads.new { native.phase != :ready || native.stats.fetch(:in_flight, 0).positive? }
@@ -86,13 +87,25 @@ module Tidegate
         return false if @closed
 
         place ||= @places.take or return false
+        raise ThreadError, "the system has no room for it (ulimit -u, pids.max)" unless @room.take?
+
         @workers[place] = thread("tidegate worker #{place}") { work(place, failures) }
+        @crowded = false
         true
       end
     rescue ThreadError => error
-      @lock.synchronize { [@workers.delete(place), @places.give_back(place)] }
-      @log.error("no thread can be started for another worker: #{error.message}")
+      crowded(place, error)
       false
+    end
+
+    # No thread could be started. It is tried again for as long as one is wanted, and said once.
+    def crowded(place, error)
+      told = @lock.synchronize do
+        @workers.delete(place)
+        @places.give_back(place)
+        @crowded.tap { @crowded = true }
+      end
+      @log.error("no thread can be started for another worker: #{error.message}; there are #{size}") unless told
     end
 
     # The life of one worker. Native::Server#work returns only when the server has stopped, or has too little work for so many
