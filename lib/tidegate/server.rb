@@ -216,6 +216,7 @@ module Tidegate
       @answerer&.finish
       @gc_figures&.finish
       @stuck = !@pool.finish(exit_status.zero? ? GRACE : FORCED_GRACE)
+      @interrupter&.finish(exit_status.zero? ? HOOK_GRACE : FORCED_GRACE)
       @log.leave
       true
     end

@@ -45,6 +45,9 @@ module Tidegate
       self
     end
 
+    # Ends that. Of what was late before the server had stopped, the lines are printed, for up to +seconds+.
+    def finish(seconds) = @thread&.join(seconds) || @thread&.kill
+
     # Calls the app. Runs on a worker.
     def call(app, env, exchange)
       Thread.handle_interrupt(IMMEDIATE) { app.call(env) }

@@ -203,11 +203,12 @@ impl DispatchQueue {
 
     fn pending_overdue(&self, parker: &Parker) -> NextOverdue {
         let mut state = self.lock();
-        if state.is_closed() {
-            return NextOverdue::Over;
-        }
+        // Those that were late before the end too.
         if let Some(overdue) = state.request_timeout.overdue.pop_front() {
             return NextOverdue::Request(overdue);
+        }
+        if state.is_closed() {
+            return NextOverdue::Over;
         }
         state.request_timeout.interrupter = Some(parker.unparker());
         NextOverdue::Nothing

@@ -122,8 +122,11 @@ fn a_worker_that_ends_is_not_waited_for() {
 
 #[test]
 fn the_interrupter_hears_of_the_end() {
-    let pool = Pool::new();
+    let (pool, start) = (Pool::new(), now());
+    let _slow = pool.take(start);
+    pool.queue.exceed_limits(start + LIMIT);
     pool.queue.close();
+    assert!(matches!(pool.queue.next_overdue(&Parker::new(), None), NextOverdue::Request(_)), "it was late before");
     assert_eq!(pool.queue.next_overdue(&Parker::new(), None), NextOverdue::Over);
 }
 
