@@ -59,6 +59,14 @@ RSpec.describe "a cluster that restarts", :processes do
     expect(server.exit_status).to eq 0
   end
 
+  # The trial of the next image said it all once more.
+  it "says what it makes of its configuration once for each image" do
+    server = cluster(workers: 1)
+    server.signal(:USR2)
+    Patience.until_true("the next image") { server.output.scan(/^tidegate: ready on /).size == 2 }
+    expect(server.output.scan("one worker serves as workers 0 would").size).to eq 2
+  end
+
   it "survives signals that come while it becomes another image" do
     server = versioned
     Patience.until_true("another image") do

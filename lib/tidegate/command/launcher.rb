@@ -74,13 +74,17 @@ module Tidegate
       @log = @log.for(@configuration)
       redirect_output if @signals.installed?
       hear_hangup if @signals.installed?
-      @configuration.warnings.each { |warning| @log.error(warning) }
-      [*@configuration.findings, *Banner.threads_hint(@configuration)].each { |finding| @log.info(finding) }
+      tell_of_configuration unless Image.trial?(@env) # the image that follows does
       prepare_compat if @configuration.puma_compat
       warn_of_shell
       change_directory
       export_environment unless @app
       prepare_restart if @signals.installed?
+    end
+
+    def tell_of_configuration
+      @configuration.warnings.each { |warning| @log.error(warning) }
+      [*@configuration.findings, *Banner.threads_hint(@configuration)].each { |finding| @log.info(finding) }
     end
 
     # Before the first line, which is to be in the file. An image that follows another, or only tries to boot, appends.
