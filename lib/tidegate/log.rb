@@ -7,11 +7,16 @@
 # These are loaded now, because there may be no free descriptor to read a file with when the first exception comes.
 require_relative "log/app_log"
 require_relative "log/error_report"
+require_relative "log/outlet"
 require_relative "log/printable"
 
 module Tidegate
   # Where {Server} writes its lines: `Tidegate::Server.new(app, log: Tidegate::Log.new(silent: true))`.
   class Log
+    # Seconds that a line waits for a reader of its pipe, where none was lost before it.
+    PATIENCE = 0.5
+    private_constant :PATIENCE
+
     # @param out [#write] for the lines about what the server does
     # @param err [#write, nil] for the lines about what is wrong; nil for what $stderr is when the line is printed
     # @param silent [Boolean] whether the lines about what the server does are dropped
@@ -23,6 +28,7 @@ module Tidegate
       @silent = silent
       @json = json
       @app_log = app_log
+      @lost = Hash.new(0).compare_by_identity
       require "json" if json
     end
 
@@ -141,6 +147,8 @@ module Tidegate
 
       io.flush
       io.fileno
+    rescue SystemCallError
+      io.fileno # what was buffered cannot be written
     end
 
     # One write for each line, so that the lines of several threads and processes do not mix. +kind+ is :event or :error.
@@ -151,11 +159,22 @@ module Tidegate
       error = io.equal?(@handed_over)
       return if (@app_log.nil? || @app_log.attending?) && native&.print(line, error)
 
-      line = @app_log.pass(kind, line) if @app_log
+      line = @app_log.pass_in_time(kind, line) if @app_log
       return if line.empty? || (@app_log && native&.print(line, error))
 
-      io.write(line)
-      io.flush if io.respond_to?(:flush)
+      deliver(io, line)
+    end
+
+    # A line that cannot be written is lost, and the next one that can says so.
+    def deliver(io, line)
+      lost = @lost[io]
+      line = "#{lost_sentence(lost)}\n#{line}" if lost.positive?
+      @lost[io] = Outlet.write(io, line, patience: lost.zero? ? PATIENCE : 0) ? 0 : lost + 1
+    end
+
+    def lost_sentence(count)
+      text = "#{count} #{count == 1 ? "line" : "lines"} of this log could not be written, or not fast enough"
+      @json ? json("error", text, { event: "lines_lost" }) : "tidegate: #{text}"
     end
   end
 end

@@ -63,6 +63,17 @@ RSpec.describe Tidegate::AppLog do
     expect(native.replaced.first).to match(/\Aone\ntidegate: log_formatter or custom_logger has raised SystemExit: exit; .*\ntwo\n/)
   end
 
+  # The master of a cluster stood still with it: no worker was replaced, and TERM did nothing.
+  it "is not waited for without end where no thread is there for it" do
+    hangs = Queue.new
+    app_log = described_class.new(->(_) { hangs.pop || "released" }, nil)
+    stub_const("Tidegate::AppLog::LIMIT", 0.05)
+    expect(app_log.pass_in_time(:event, "one\n")).to match(/\Aone\ntidegate: log_formatter or custom_logger has not returned within 0\.05 s/)
+    expect(app_log.pass_in_time(:event, "two\n")).to eq("two\n")
+    hangs.close
+    Patience.until_true("its return") { app_log.pass_in_time(:event, "three\n") == "released\n" }
+  end
+
   it "lets pass what ends a process" do
     expect { described_class.new(->(_) { raise Interrupt }, nil).pass(:event, "x\n") }.to raise_error(Interrupt)
   end

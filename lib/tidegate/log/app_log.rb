@@ -12,6 +12,9 @@ module Tidegate
     # Seconds for the thread to end, once there are no more lines.
     GRACE = 0.1
 
+    # Seconds that the server waits for the app's code where it has no thread for that.
+    LIMIT = 0.5
+
     # What an app's code may raise, but for what ends a process or a thread.
     FAILURES = [StandardError, ScriptError, SystemStackError].freeze
     private_constant :FAILURES
@@ -39,6 +42,20 @@ module Tidegate
 
       line = formatted(text)
       log(@logger.is_a?(IO) ? line : line.chomp, line)
+    end
+
+    # As #pass, where no thread is there for it: the master of a cluster, which has more to do than to wait for the app's code, and a
+    # boot. While that does not return, lines are printed as they are.
+    def pass_in_time(kind, text)
+      return text if @stuck&.alive?
+
+      thread = Thread.new { surely(kind, text) }
+      return thread.value || text if thread.join(LIMIT)
+
+      @stuck = thread
+      "#{text}tidegate: log_formatter or custom_logger has not returned within #{LIMIT} s; until it does, lines are printed as they are\n"
+    rescue ThreadError
+      text
     end
 
     # Has the lines of +native+, a Native::Server that is bound, go through here, in a thread, until #leave.
