@@ -61,6 +61,7 @@ module Tidegate
       @configuration.warnings.each { |warning| @log.error(warning) } unless configuration
       @app = AroundApp.wrap(app, @configuration)
       @addresses = []
+      @beginning = Mutex.new
       @hijacked = Hijacked.new
       @interrupter = @configuration.request_timeout&.then { |limit| Interrupter.new(limit, @log) }
       @delivery = Delivery.new(@log, handler: @configuration.lowlevel_error_handler, development: @configuration.development?,
@@ -160,9 +161,8 @@ module Tidegate
     # @raise [BindError] when an address cannot be had
     # @raise [Error] for a second start
     def start(signals: nil)
-      raise Error, "a server can be started once; make another with Tidegate::Server.new" if @pool
-
-      bind
+      begin_once { bind }
+      @process = Process.pid
       @log.error(THREADS_UNKNOWN) unless Native.knows_threads?
       max = ThreadLimit.after_boot(@configuration)
       @pool = pool(max).start
@@ -184,7 +184,7 @@ module Tidegate
     # @param drain [Boolean]
     # @return [void]
     def stop(drain: false)
-      @native&.stop(drain)
+      @native&.stop(drain) if here?
     end
 
     # Does what the process does on the signal of that name. Allowed in a trap.
@@ -204,7 +204,7 @@ module Tidegate
     # @param timeout [Numeric, nil] seconds; nil for no limit
     # @return [Boolean] false when they have passed first
     def join(timeout = nil)
-      return true unless @pool
+      return true unless @listening && here?
       return false unless @native.join(timeout)
 
       @trap_watch&.kill
@@ -269,8 +269,13 @@ module Tidegate
 
     # Where the server is in its life.
     #
-    # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped
-    def phase = @native ? @native.phase : :booting
+    # @return [Symbol] :booting, :ready, :draining, :closing, :forcing or :stopped, which it is as well in a child of the process that
+    #   has started it: a fork has none of its threads
+    def phase
+      return :stopped unless here?
+
+      @native ? @native.phase : :booting
+    end
 
     # Seconds for which everything new is served after TERM. Known after #bind.
     #
@@ -310,6 +315,22 @@ module Tidegate
 
     private
 
+    # Several threads may try.
+    def begin_once
+      @beginning.synchronize do
+        raise Error, "a server can be started once; make another with Tidegate::Server.new" if @begun
+
+        @begun = true
+      end
+      yield
+    rescue BindError, ConfigurationError
+      @begun = false # it may be tried again
+      raise
+    end
+
+    # Whether this process has started it, or none has yet.
+    def here? = @process.nil? || @process == Process.pid
+
     def pool(max)
       hooks = %i[before_thread_start before_thread_exit].map { |name| Hooks.new(name, @configuration.public_send(name), @log) }
       WorkerPool.new(@native, min: @configuration.min_threads, max:, log: @log, hooks:, delivery: @delivery)
@@ -328,6 +349,7 @@ module Tidegate
     def listen(max_threads, signals)
       @log.attend(@native)
       @addresses = @native.listen(max_threads, signals).freeze
+      @listening = true
       @log.hand_over(@native)
     rescue StandardError
       @pool.kill

@@ -150,6 +150,20 @@ RSpec.describe Tidegate::Server do
     expect(worker.join(5)).to be worker
   end
 
+  it "is started once where several threads try" do
+    begun = server(min_threads: 1)
+    outcomes = Array.new(4) { Thread.new { begun.start && :started rescue :refused } }.map(&:value) # rubocop:disable Style/RescueModifier
+    expect(outcomes.tally).to eq(started: 1, refused: 3)
+  end
+
+  # A child waited for ever for threads that a fork does not have.
+  it "has stopped in a child of the process that has started it" do
+    started = server.start
+    allow(Process).to receive(:pid).and_return(Process.pid + 1)
+    expect([started.phase, started.join, started.stop, fake_native.server.calls]).to eq([:stopped, true, nil, %i[bind listen]])
+    RSpec::Mocks.space.proxy_for(Process).reset
+  end
+
   it "is started once" do
     started = server.start
     expect { started.start }.to raise_error(Tidegate::Error, /can be started once/)
