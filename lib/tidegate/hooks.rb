@@ -5,6 +5,14 @@
 
 module Tidegate
   class Hooks
+    # Ends a hook that does not return, in the master of a cluster that is told to stop. It is raised nowhere else.
+    class HeldUp < Exception # rubocop:disable Lint/InheritException -- a hook is not to rescue it
+    end
+
+    # The name of the hook that +thread+ is in; nil for none.
+    # @api private
+    def self.of(thread) = thread.thread_variable_get(:tidegate_hook)
+
     # +name+ is the name of the option, +blocks+ are callables.
     def initialize(name, blocks, log)
       @name = name
@@ -29,9 +37,20 @@ module Tidegate
     private
 
     def attempt(block, arguments)
-      block.call(*self.class.fitting(block, arguments))
+      within { block.call(*self.class.fitting(block, arguments)) }
     rescue StandardError, ScriptError => error
       @log.report(error, event: "hook_error", hook: @name) { |summary| "the hook #{@name} raised #{summary}" }
+    rescue HeldUp => error
+      fate = "did not return, and was given up because the cluster is told to stop"
+      @log.report(error, event: "hook_error", hook: @name) { "the hook #{@name} #{fate}" }
+    end
+
+    # A master lets HeldUp come in a hook alone.
+    def within(&)
+      Thread.current.thread_variable_set(:tidegate_hook, @name)
+      Thread.handle_interrupt(HeldUp => :immediate, &)
+    ensure
+      Thread.current.thread_variable_set(:tidegate_hook, nil)
     end
   end
 

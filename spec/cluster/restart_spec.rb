@@ -59,6 +59,22 @@ RSpec.describe "a cluster that restarts", :processes do
     expect(server.exit_status).to eq 0
   end
 
+  # The new image ended at once, and its workers were on their own: in a container they were killed with it.
+  it "finishes what is in flight where TERM comes while the new image loads the app" do
+    server = versioned
+    wire = server.connect.request("GET", "/wait")
+    request = meet("wait")
+    File.write(version.path, "slow")
+    server.signal(:USR2)
+    meet("load").release # the trial
+    meet("load")
+    server.signal(:TERM)
+    server.wait_for_line(/^tidegate: SIGTERM came before the new image led the workers: they finish what they have$/)
+    request.release
+    expect(wire.response.status).to eq 200
+    expect(server.exit_status).to eq 0
+  end
+
   # The trial of the next image said it all once more.
   it "says what it makes of its configuration once for each image" do
     server = cluster(workers: 1)

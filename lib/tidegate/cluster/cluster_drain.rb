@@ -22,6 +22,9 @@ module Tidegate
     # Whether the time is over.
     def over? = now >= @over
 
+    # Seconds that are left, and one at least.
+    def left = [@over - now, 1.0].max
+
     # Seconds since it has begun.
     def age = now - @began
 

@@ -9,6 +9,9 @@ module Tidegate
     TICK = 1.0
     SOON = 0.1
 
+    # Seconds that a signal which stops the cluster may wait for a hook of the master's.
+    HELD_UP = 2.0
+
     # Signals of the master alone, beside those that stop a server, and what they ask for.
     # HUP is among them where it does not say that a terminal has gone.
     STEERING = { "HUP" => "reopen-log", "USR1" => "phased-restart", "USR2" => "restart", "URG" => "refork", "TTIN" => "worker-count-up",
@@ -29,29 +32,32 @@ module Tidegate
       @checkup = Checkup.new(supervisor, parts)
       @asked = []
       @bell, @ringer = IO.pipe
+      @signalled = Queue.new
     end
 
     # Yields when all workers serve. Returns the exit status.
-    def run
+    def run(&)
       @previous = steering.to_h { |name, wish| [name, Signal.trap(name) { ring(wish) }] }
-      @signals.hand_over(self) { @supervisor.begin([@bell, @ringer]) }
-      until over?
-        turn
-        next unless @supervisor.complete?
-
-        yield
-        expect_requests
-        @systemd.ready(@parts.server.sockets.map(&:first))
+      @main = Thread.current
+      @insistent = insistent
+      @signals.hand_over(self) { nil } # they ring, and are seen to in their turn
+      Thread.handle_interrupt(Hooks::HeldUp => :never) do
+        @supervisor.begin([@bell, @ringer])
+        lead(&) until over?
       end
       end_trial(:KILL)
-      @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status) if @drain
+      conclude if @drain
       @supervisor.status
     ensure
+      @insistent&.kill
       @previous&.each { |name, handler| Signal.trap(name, handler || "DEFAULT") }
     end
 
     # A signal that stops a server. Called in a trap.
-    def signal(name) = ring(name)
+    def signal(name)
+      ring(name)
+      @signalled << name
+    end
 
     # As a Server has it: the traps of the launcher are the only ones here.
     def ignore_signals; end
@@ -60,9 +66,60 @@ module Tidegate
 
     def configuration = @parts.configuration
 
+    def lead
+      turn
+      return unless @supervisor.complete?
+
+      yield
+      expect_requests
+      @systemd.ready(@parts.server.sockets.map(&:first))
+    end
+
+    # The process ends in time also where after_stopped or an at_exit block does not return.
+    def conclude
+      exit_within(@drain.left, @supervisor.status)
+      @parts.server.conclude_cluster(@parts.cluster, @drain.age, @supervisor.status)
+    end
+
+    def exit_within(seconds, status)
+      Native.exit_within(seconds, status) if @signals.installed?
+    rescue ThreadError
+      nil # the system has no thread for that
+    end
+
+    # The thread that sees to it that signals are heard; a fork does without it. There is none where the system starts no more.
+    def insistent
+      return unless Native.threads_start?(1)
+
+      Thread.new { insist while @signalled.pop }.tap { |thread| thread.name = "tidegate signals" }
+    rescue ThreadError
+      nil
+    end
+
+    # A hook that does not return keeps the master from all else. Where that keeps a signal waiting, the hook is given up, and where
+    # that does not help either, the process ends when its time is over: its workers see that, and finish what they have.
+    def insist
+      sleep(HELD_UP)
+      return if @asked.none?(Symbol)
+
+      exit_within(ClusterDrain.new(@parts.server.plan).left, 1)
+      while @asked.any?(Symbol)
+        @main.raise(Hooks::HeldUp, "a signal waits") if Hooks.of(@main)
+        sleep(SOON)
+      end
+    end
+
     def steering = @signals.names&.include?(:HUP) ? STEERING.except("HUP") : STEERING
 
-    def over? = @image.wished? || (@supervisor.none? && (@drain || @supervisor.given_up?))
+    def over? = passed? || (@supervisor.none? && (@drain || @supervisor.given_up?))
+
+    # Whether the workers are left to the new image. A signal that came meanwhile is for this one.
+    def passed?
+      return false unless @image.wished?
+
+      @image.stay if @asked.any?(Symbol)
+      @image.wished?
+    end
 
     # Runs in a trap.
     def ring(wish)
@@ -184,7 +241,7 @@ module Tidegate
       return if @supervisor.any?(&:booting?)
 
       Hooks.new(:before_restart, configuration.before_restart, @log).run
-      @supervisor.pass_to(@image)
+      @supervisor.pass_to(@image) if @asked.none?(Symbol)
     end
 
     def end_trial(signal = :TERM)

@@ -59,6 +59,7 @@ module Tidegate
     # Forks twice, so that the worker becomes a child of the master, which adopts orphans.
     def fork_worker(index, slot)
       control = @control.recv_io(UNIXSocket)
+      ThreadRoom.for_fork!
       middle = fork do
         fork { exit(be_worker(index, slot, control)) }
         exit!(0)

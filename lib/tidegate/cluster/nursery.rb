@@ -40,7 +40,7 @@ module Tidegate
     # @raise [SystemCallError]
     def fork(index, slot, others, **more)
       mine, theirs = UNIXSocket.pair
-      pid = Process.fork { be_worker(index, slot, theirs, [mine, *others]) } unless ordered?(index, slot, theirs)
+      pid = fork_worker(index, slot, theirs, [mine, *others]) unless ordered?(index, slot, theirs)
       @parts.cluster.spawned(slot, pid) if pid
       WorkerHandle.new(index:, slot:, control: mine, pid:, request_limit:, **more)
     rescue SystemCallError
@@ -51,6 +51,11 @@ module Tidegate
     end
 
     private
+
+    def fork_worker(*parts)
+      ThreadRoom.for_fork!
+      Process.fork { be_worker(*parts) }
+    end
 
     # Whether the mold forks the worker, which then says its pid itself. One that has died does not, and the master does.
     def ordered?(index, slot, control)

@@ -105,6 +105,12 @@ module Tidegate
     # Whether it is to be replaced.
     def wished? = !@legacy.nil?
 
+    # What the new one is to find, as Image.legacy returns it.
+    attr_reader :legacy
+
+    # Takes the wish back.
+    def stay = @legacy = nil
+
     # Replaces the image, unless the block says that a signal has come meanwhile. Those that come from then on are kept for the new one.
     # @raise [Error]
     def replace

@@ -34,7 +34,10 @@ module Tidegate
 
     # Replaces the image, if that is wished. A signal that came after the wish means to stop.
     def replace
-      image.replace { @signals.told? } if image.wished?
+      return unless image.wished?
+
+      image.replace { @signals.told? }
+      UnledWorkers.new(image.legacy, @signals, @log).finish(@signals.told, @server&.plan)
     rescue Error => error
       report(error)
     end
@@ -49,6 +52,7 @@ module Tidegate
 
     def run_once(&block)
       attend do
+        @legacy = @env[Image::LEGACY]
         @signals.install
         # The image before this one, if there was one, has kept signals for this.
         @signals.defer { Native.tap { |native| native.release_signals if @env.key?(Image::LEGACY) } }
@@ -236,7 +240,7 @@ module Tidegate
     def accept_restarts
       return unless @signals.installed? && image.known?
 
-      restart = SingleRestart.new(@server, image, @log, hooks: @configuration.before_restart)
+      restart = @restart = SingleRestart.new(@server, image, @log, hooks: @configuration.before_restart)
       begin_when_ready = lambda do |reason|
         @ready.pop
         restart.begin(reason)
@@ -293,18 +297,23 @@ module Tidegate
 
     def conclude
       status = @server.exit_status
+      @restart&.give_up
       leave_within(EXIT_GRACE, status) if (@server.stuck? || !status.zero?) && !restart?
       hooks(:after_stopped)
       status
     end
 
-    # A signal came while the app was booting: no connection has been accepted, so that there is nothing to wait for.
+    # A signal came while the app was booting: no connection has been accepted, so that there is nothing to wait for but workers of the
+    # image before this one.
     def abandon(stopped)
-      leave_within(EXIT_GRACE, 0) if @server # before the line, which may block on a full pipe
+      status = unled.finish(stopped.signal.delete_prefix("SIG"), @server&.plan)
+      leave_within(EXIT_GRACE, status) if @server
       @log.info("stopped by #{stopped.signal} before it was ready")
       @server&.stop
-      0
+      status
     end
+
+    def unled = UnledWorkers.new(@legacy && Image.legacy({ Image::LEGACY => @legacy }), @signals, @log)
 
     def report(error)
       @server&.stop
@@ -315,6 +324,8 @@ module Tidegate
     # Ends the process within +seconds+, if it runs only the server.
     def leave_within(seconds, status)
       Native.exit_within(seconds, status) if @signals.installed?
+    rescue ThreadError
+      nil # the system has no thread for that
     end
 
     def change_directory

@@ -73,7 +73,15 @@ module Tidegate
     def names = (@handlers.keys.map(&:to_sym) if installed?)
 
     # Whether a signal has come.
-    def told? = @told == true
+    def told? = !@told.nil?
+
+    # The name of the last that has; nil where none has.
+    attr_reader :told
+
+    # From now on signals end nothing. #take returns those that have come since its last call.
+    def hold = @held = []
+
+    def take = @held.shift(@held.size)
 
     # Installs the traps again where the app has installed its own while it booted, and returns the names of those signals.
     #
@@ -151,7 +159,7 @@ module Tidegate
     # Runs in a trap.
     def deliver(name)
       return leave(name) unless Process.pid == @owner
-      @told = true
+      @told = name
       return @server.signal(name.to_sym) if @server
       return @held << name if @held
 

@@ -28,13 +28,21 @@ module Tidegate
       @log.error(error.message)
     end
 
+    # Ends the trial that may be under way: the server ends.
+    def give_up
+      Process.kill(:TERM, @trial) if @trial
+    rescue Errno::ESRCH
+      nil
+    end
+
     private
 
     # Whether the new image can boot.
     def fit?
-      pid = @image.try or return true
+      @trial = @image.try or return true
 
-      _, status = Process.wait2(pid)
+      _, status = Process.wait2(@trial)
+      @trial = nil
       @log.error("the new image #{WorkerEnd.new(status)} in its trial boot: nothing is restarted") unless status.success?
       status.success?
     end

@@ -16,6 +16,12 @@ module Tidegate
     FEW = 3
     private_constant :MANY, :LEFT_OVER, :FEW
 
+    # Whether a process can be forked, which counts as a thread does. Ruby waits without end where it cannot, and its traps do not run.
+    # @raise [Errno::EAGAIN]
+    def self.for_fork!
+      raise Errno::EAGAIN, "fork (ulimit -u, pids.max)" unless Native.threads_start?(FEW)
+    end
+
     def initialize(needed: NEEDED)
       @needed = needed
       @known = 0
