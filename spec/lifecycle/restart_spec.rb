@@ -41,6 +41,20 @@ end
 
 # It was answered with "SIGUSR2 does nothing here" up to a moment after the line that says that the server is ready.
 RSpec.describe "USR2 while the app is loaded", :processes do
+  # It went on loading the app without a parent.
+  it "ends the trial with the server" do
+    server = boot("slow_boot.ru", "--drain-delay", 0)
+    meet("boot").release
+    server.ready.signal(:USR2)
+    meet("boot")
+    # Of the thread that restarts.
+    trial, = Dir["/proc/#{server.pid}/task/*/children"].flat_map { |file| File.read(file).split.map(&:to_i) }
+    server.signal(:TERM)
+    expect(server.exit_status).to eq 0
+    # Process 1 may take its time to wait for it.
+    Patience.until_true("the trial's end") { !alive?(trial) || File.read("/proc/#{trial}/stat").include?(") Z ") }
+  end
+
   it "restarts the server as soon as it is ready" do
     Dir.mktmpdir do |directory|
       server = start(fixture("restart_at_boot.ru"), "-b", "tcp://127.0.0.1:0", env: { "TOLD" => "#{directory}/told" })
