@@ -9,9 +9,12 @@ module Tidegate
       # Signals that a server may be sent whatever it handles, because they are to end it.
       ENDING = %w[TERM INT].freeze
 
-      # Seconds between the signals of a halt, and how many there are at most. Only the second one cuts what is in flight, and two
-      # that come at the same time count as one.
+      # Seconds between the signals of a halt, and how many follow the first. Only the second one cuts what is in flight, and two
+      # that come at the same time count as one. More would end a process that is about to exit, and whose exit status is then another.
       HALT_PAUSE = 0.1
+      HALT_MORE = 2
+
+      # How many such pauses the process may take to end.
       HALT_MOST = 50
 
       def initialize(target, proc: "/proc")
@@ -44,9 +47,9 @@ module Tidegate
       # Ends the process at once.
       def halt
         send("INT")
-        HALT_MOST.times do
+        HALT_MOST.times do |count|
           sleep(HALT_PAUSE)
-          Process.kill("INT", @pid)
+          Process.kill(count < HALT_MORE ? "INT" : 0, @pid)
         end
         raise Failure, "process #{@pid} still runs: its threads may be stuck"
       rescue Errno::ESRCH
