@@ -113,12 +113,12 @@ impl Budget {
 
     /// Begins to count a response, with no bytes.
     pub(crate) fn account(self: &Arc<Self>) -> Account {
-        Account { budget: self.clone(), bytes: 0, leaving: 0, of_request: false }
+        Account::empty(self, false)
     }
 
     /// Begins to count a request body, with no bytes.
     pub(crate) fn account_of_request(self: &Arc<Self>) -> Account {
-        Account { budget: self.clone(), bytes: 0, leaving: 0, of_request: true }
+        Account::empty(self, true)
     }
 
     /// The same bytes, of a response, counted until the last reference to them is dropped.
@@ -145,9 +145,13 @@ pub struct Account {
 }
 
 impl Account {
+    fn empty(budget: &Arc<Budget>, of_request: bool) -> Self {
+        Self { budget: budget.clone(), bytes: 0, leaving: 0, of_request }
+    }
+
     /// What it counts, as an account of its own. This one goes on with no bytes.
     pub(crate) fn take(&mut self) -> Self {
-        let empty = Self { budget: self.budget.clone(), bytes: 0, leaving: 0, of_request: self.of_request };
+        let empty = Self::empty(&self.budget, self.of_request);
         std::mem::replace(self, empty)
     }
 
