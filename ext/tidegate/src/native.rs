@@ -7,11 +7,11 @@ use tidegate_core::{Plan, certificate_report, hold_signals, limit_arenas, releas
 
 use crate::{error, gvl, settings, sources, thread_probe::threads_start};
 
-fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<(), Error> {
+/// Ends the process within `seconds`. Returns false where the system has no thread that could: the process ends by itself then.
+fn exit_within(ruby: &Ruby, seconds: f64, status: i32) -> Result<bool, Error> {
     let limit = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Error::new(ruby.exception_arg_error(), error.to_string()))?;
-    tidegate_core::exit_within(limit, status)
-        .map_err(|error| Error::new(ruby.exception_thread_error(), error.to_string()))
+    Ok(tidegate_core::exit_within(limit, status).is_ok())
 }
 
 /// The shutdown plan that comes of these settings, in seconds; no `budget` where the platform sets none. `clamped` are sentences.

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # The master of a cluster: waits for signals, for what the workers say and for their ends, and has the Supervisor do what follows. It
-# serves nothing itself, and has neither a runtime nor a thread that a fork would lose. In a container it is process 1.
+# serves nothing itself, and has neither a runtime nor a thread that a fork would miss. In a container it is process 1.
 
 module Tidegate
   class Master
@@ -83,8 +83,6 @@ module Tidegate
 
     def exit_within(seconds, status)
       Native.exit_within(seconds, status) if @signals.installed?
-    rescue ThreadError
-      nil # the system has no thread for that
     end
 
     # The thread that sees to it that signals are heard; a fork does without it. There is none where the system starts no more.

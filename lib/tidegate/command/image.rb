@@ -33,8 +33,11 @@ module Tidegate
     def self.trial?(env) = env.key?(TRIAL)
 
     # What the image before this one has passed on; nil if there was none. It can be read once.
-    def self.legacy(env)
-      text = env.delete(LEGACY) or return
+    def self.legacy(env) = read(env.delete(LEGACY))
+
+    # The same of the variable's +text+, which may be nil.
+    def self.read(text)
+      return unless text
 
       legacy = JSON.parse(text, symbolize_names: true)
       legacy if legacy[:pid] == Process.pid

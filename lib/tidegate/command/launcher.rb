@@ -313,7 +313,7 @@ module Tidegate
       status
     end
 
-    def unled = UnledWorkers.new(@legacy && Image.legacy({ Image::LEGACY => @legacy }), @signals, @log)
+    def unled = UnledWorkers.new(Image.read(@legacy), @signals, @log)
 
     def report(error)
       @server&.stop
@@ -324,8 +324,6 @@ module Tidegate
     # Ends the process within +seconds+, if it runs only the server.
     def leave_within(seconds, status)
       Native.exit_within(seconds, status) if @signals.installed?
-    rescue ThreadError
-      nil # the system has no thread for that
     end
 
     def change_directory
