@@ -180,10 +180,7 @@ impl ResponseFuture {
                 self.answered(times);
                 ResponseState::Refused(refusal)
             }
-            Answer::SentBack(reason) => {
-                self.service.shared().services.stats.shed.inc(reason);
-                ResponseState::Refused(if reason == Shed::Ending { Refusal::ending() } else { Refusal::busy() })
-            }
+            Answer::SentBack(reason) => ResponseState::Refused(self.service.shed(reason)),
             Answer::TimedOut => {
                 // The app may never read the rest of a body that it was to read while it arrives.
                 let closes = self.service.state().abort_upload();
@@ -217,12 +214,10 @@ impl ResponseFuture {
 
     /// The drain's budget was used up before there was an answer.
     fn give_up(&mut self) {
-        let shared = self.service.shared();
         if let ResponseState::Waiting(_) | ResponseState::Tentative(..) = self.state {
-            shared.request_cut();
+            self.service.shared().request_cut();
         }
-        shared.services.stats.shed.inc(Shed::Ending);
-        self.state = ResponseState::Refused(Refusal::ending());
+        self.state = ResponseState::Refused(self.service.shed(Shed::Ending));
     }
 
     /// Gives the response to hyper: adds the server's own headers, and ties the body to the connection's state.

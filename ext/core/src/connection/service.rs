@@ -207,15 +207,26 @@ impl Service {
         let exchange = exchange.limited(self.time_limits.as_ref().map(TimeLimits::begin));
         match self.shared.services.queue.submit(exchange) {
             Ok(()) => ResponseState::Waiting(answer),
-            Err(rejected) => {
-                let (reason, refusal) = match rejected {
-                    Rejected::Full(_) => (Shed::QueueFull, Refusal::busy()),
-                    Rejected::Closed(_) => (Shed::Ending, Refusal::ending()),
-                };
-                self.shared.services.stats.shed.inc(reason);
-                ResponseState::Refused(refusal)
-            }
+            Err(rejected) => ResponseState::Refused(self.shed(match rejected {
+                Rejected::Full(_) => Shed::QueueFull,
+                Rejected::Closed(_) => Shed::Ending,
+            })),
         }
+    }
+
+    /// The app does not get the request: counts that, tells the operator why where the server does not end, and returns what the
+    /// client is told.
+    pub(super) fn shed(&self, reason: Shed) -> Refusal {
+        let services = &self.shared.services;
+        services.stats.shed.inc(reason);
+        match reason {
+            Shed::QueueFull => services.warnings.queue_full(|| services.queue.max_queue(), now()),
+            Shed::QueueTimeout => {
+                services.warnings.queue_timed_out(|| services.queue.queue_timeout().unwrap_or_default(), now());
+            }
+            Shed::Ending => return Refusal::ending(),
+        }
+        Refusal::busy()
     }
 
     /// Has the app read the body while it arrives.

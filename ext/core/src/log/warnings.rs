@@ -29,6 +29,8 @@ pub(crate) struct Warnings {
     handshake: RateLimit,
     proxy: RateLimit,
     crowded: RateLimit,
+    queue_full: RateLimit,
+    queue_timeout: RateLimit,
     spill: RateLimit,
     length: RateLimit,
     unsendable: RateLimit,
@@ -108,6 +110,16 @@ impl Warnings {
     /// As many connections are open as may be.
     pub(crate) fn crowded(&self, limit: u64, gives_way: bool, now: Instant) {
         self.report(&self.crowded, now, |_| LogEvent::Crowded { limit, gives_way });
+    }
+
+    /// As many requests wait as may, so that one is refused.
+    pub(crate) fn queue_full(&self, max_queue: impl FnOnce() -> usize, now: Instant) {
+        self.report(&self.queue_full, now, |more| LogEvent::QueueFull { max_queue: max_queue(), more });
+    }
+
+    /// A request has waited for as long as it may.
+    pub(crate) fn queue_timed_out(&self, queue_timeout: impl FnOnce() -> Duration, now: Instant) {
+        self.report(&self.queue_timeout, now, |more| LogEvent::QueueTimeout { queue_timeout: queue_timeout(), more });
     }
 
     /// What a slow reader left of a response could not be written to a file.

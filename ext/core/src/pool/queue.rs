@@ -36,6 +36,10 @@ impl Queue {
         self.max_queue
     }
 
+    pub(super) fn queue_timeout(&self) -> Option<Duration> {
+        self.queue_timeout
+    }
+
     pub(super) fn len(&self) -> usize {
         self.exchanges.len()
     }

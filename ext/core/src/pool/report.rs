@@ -20,6 +20,11 @@ impl DispatchQueue {
         self.lock().queue.max_queue()
     }
 
+    /// For how long an exchange may wait; none where that has no limit.
+    pub(crate) fn queue_timeout(&self) -> Option<Duration> {
+        self.lock().queue.queue_timeout()
+    }
+
     /// The most exchanges that have waited at a time since the last call of this.
     pub(crate) fn reset_deepest(&self) -> usize {
         self.lock().queue.reset_deepest()

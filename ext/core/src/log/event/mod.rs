@@ -81,6 +81,20 @@ pub enum LogEvent<'a> {
         /// How many connections.
         limit: u64,
     },
+    /// A request was answered with 503, because as many wait for a thread as may.
+    QueueFull {
+        /// How many.
+        max_queue: usize,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
+    /// A request was answered with 503, because no thread was there for it in time.
+    QueueTimeout {
+        /// For how long it may wait.
+        queue_timeout: Duration,
+        /// How often that has happened since it was told last.
+        more: u64,
+    },
     /// What a slow reader left of a response could not be written to a file, and memory has no room for it.
     SpillFailed {
         /// Where the file was to be.
@@ -267,6 +281,8 @@ impl LogEvent<'_> {
             Self::AcceptRecovered => "accept_recovered",
             Self::Crowded { .. } => "crowded",
             Self::FewConnections { .. } => "few_connections",
+            Self::QueueFull { .. } => "queue_full",
+            Self::QueueTimeout { .. } => "queue_timeout",
             Self::SpillFailed { .. } => "spill_failed",
             Self::DrainAsked { .. } => "drain_asked",
             Self::DrainRefused { .. } => "drain_refused",
@@ -305,6 +321,8 @@ impl LogEvent<'_> {
             | Self::AcceptFailing(_)
             | Self::Crowded { .. }
             | Self::FewConnections { .. }
+            | Self::QueueFull { .. }
+            | Self::QueueTimeout { .. }
             | Self::SpillFailed { .. }
             | Self::DrainRefused { .. }
             | Self::CommandRefused { .. }

@@ -54,6 +54,18 @@ impl fmt::Display for LogEvent<'_> {
                  threads of max_threads can have a request",
                 count(*limit, "connection", "connections"),
             ),
+            Self::QueueFull { max_queue, more } => write!(
+                f,
+                "answered a request with 503: {} for a thread already, and max_queue allows no more{}",
+                count(*max_queue as u64, "request waits", "requests wait"),
+                repeated(*more)
+            ),
+            Self::QueueTimeout { queue_timeout, more } => write!(
+                f,
+                "answered a request with 503: it waited for {} (queue_timeout) and no thread could take it{}",
+                seconds(*queue_timeout),
+                repeated(*more)
+            ),
             Self::SpillFailed { directory, error, cut } => write!(
                 f,
                 "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}",
