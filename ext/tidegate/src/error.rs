@@ -80,8 +80,13 @@ pub(crate) fn read_error_of(ruby: &Ruby, error: Value) -> Option<ReadError> {
 /// As `work`.
 pub(crate) fn catching<T>(ruby: &Ruby, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // A panic may leave the state of one exchange half changed, and that exchange ends here.
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(with_class(ruby, "Error", format!("Tidegate has failed: {}", said(&*panic)))))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(failed(ruby, &*panic)))
+}
+
+#[cold]
+#[inline(never)]
+fn failed(ruby: &Ruby, panic: &(dyn Any + Send)) -> Error {
+    with_class(ruby, "Error", format!("Tidegate has failed: {}", said(panic)))
 }
 
 /// What a panic says.

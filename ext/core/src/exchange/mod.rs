@@ -117,14 +117,15 @@ impl Exchange {
     }
 }
 
-/// An answer that is ready, and sent when this is dropped.
+/// An answer that is ready, and sent when this is dropped. It is boxed, because the stack of each worker has room for some of them, and
+/// keeps it while the app runs.
 #[derive(Debug)]
-pub struct Answered(Option<(oneshot::Sender<Answer>, Answer)>);
+pub struct Answered(Option<Box<(oneshot::Sender<Answer>, Answer)>>);
 
 impl Answered {
     /// Whether the app was so quick that its thread will not lose the GVL before it is done.
     pub(crate) fn came_soon(&self) -> bool {
-        matches!(&self.0, Some((_, Answer::Response(_, times))) if times.app < SOON)
+        self.0.as_deref().is_some_and(|(_, answer)| matches!(answer, Answer::Response(_, times) if times.app < SOON))
     }
 
     /// Sends it and does the connection's next step on this thread, so that the I/O thread is not woken. For a worker that has
@@ -136,7 +137,7 @@ impl Answered {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        if let Some((sender, answer)) = self.0.take() {
+        if let Some((sender, answer)) = self.0.take().map(|answered| *answered) {
             // A client that has gone needs no answer.
             let _ = sender.send(answer);
         }
@@ -158,7 +159,7 @@ impl Responder {
     /// Makes the response ready to be sent.
     pub fn answer(self, response: Response) -> Answered {
         let times = self.times();
-        Answered(Some((self.answer, Answer::Response(response, times))))
+        Answered(Some(Box::new((self.answer, Answer::Response(response, times)))))
     }
 
     /// Sends the response head, with its body or the first of it.

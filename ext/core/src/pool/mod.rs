@@ -258,6 +258,7 @@ impl DispatchQueue {
     // ===== workers =====
 
     /// Adds a worker, for as long as the value exists.
+    #[inline(never)]
     pub fn register(self: &Arc<Self>) -> Worker {
         let parker = Parker::new();
         let mut state = self.lock();

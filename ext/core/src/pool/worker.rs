@@ -76,6 +76,7 @@ impl Worker {
 
     /// Ends the worker's exchange, and takes the one that has waited longest if this worker may run. Those whose client has
     /// gone are dropped on the way, and those that have waited for too long are sent back.
+    #[inline(never)]
     pub fn look(&self) -> Next {
         self.look_at(Instant::now())
     }
@@ -132,6 +133,7 @@ impl Worker {
     /// Gives the answer to the worker's exchange. It is sent at once, unless this was the only request that the server had:
     /// then the worker is about to sleep, and [delivers](Answered::deliver) it on the way. With more of them, two threads
     /// that share the work are quicker than one.
+    #[inline(never)]
     pub fn hand_in(&self, answered: Answered) {
         let kept = self.queue.has_one_request() && answered.came_soon();
         drop(self.answered.replace(kept.then_some(answered)));
@@ -139,6 +141,7 @@ impl Worker {
 
     /// Ends the worker's exchange, without a look for the next: other threads have the GVL first. This worker is on its way to
     /// the queue meanwhile, and no other is called.
+    #[inline(never)]
     pub fn end_exchange(&self) {
         self.end_exchange_at(Instant::now());
     }

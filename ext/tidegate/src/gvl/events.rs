@@ -23,6 +23,7 @@ use crate::gvl::{
 };
 
 /// Registers this thread as that of `worker`: the hook tells the worker of the GVL on this thread, until the value is dropped.
+#[inline(never)]
 pub(crate) fn register(ruby: &Ruby, worker: &Worker) -> Registration {
     add_hook();
     let slot = Box::new(ThreadSlot { events: worker.gvl_events(), process: forks() });

@@ -5,7 +5,13 @@
 use std::sync::{Mutex, MutexGuard};
 
 use http::{Method, Version, request::Parts as Head};
-use magnus::{Error, RArray, RHash, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
+use magnus::{
+    Error, RArray, RHash, Ruby, Value,
+    gc::Marker,
+    prelude::*,
+    typed_data::Obj,
+    value::{LazyId, Opaque},
+};
 use tidegate_core::{Answered, Request, Responder, Response};
 
 use crate::{
@@ -13,7 +19,7 @@ use crate::{
         env::{EnvBuilder, Times},
         exchange::{Asked, Exchange},
         failure::{exception, is_exception, tolerate},
-        input::InputClasses,
+        input::{Input, InputClasses},
         protocol_change::{ProtocolChange, takes_trailers},
         response::Parts,
         seats::Seats,
@@ -21,6 +27,11 @@ use crate::{
     },
     settings::AppSettings,
 };
+
+/// Names that every request calls, looked up once.
+static CALL: LazyId = LazyId::new("call");
+static CALL_APP: LazyId = LazyId::new("call_app");
+static RUN: LazyId = LazyId::new("run");
 
 /// The app, and what each call of it needs.
 pub(crate) struct App {
@@ -80,6 +91,9 @@ impl App {
     /// Runs an exchange of the worker of that number to its end. Returns the response, for the worker to send, if it is whole and no code of the app runs
     /// after it.
     ///
+    /// What is on the stack here stays there for as long as the app takes, once for each request in flight: Ruby's garbage collector
+    /// reads all of it each time. So it is little, and what comes before and after the app has functions of its own.
+    ///
     /// # Errors
     ///
     /// Only what ends the thread: `Thread#kill`, a `throw` past this code. The client gets 500, or a response that is visibly
@@ -88,26 +102,10 @@ impl App {
         &self,
         ruby: &Ruby,
         worker: usize,
-        exchange: tidegate_core::Exchange,
+        exchange: Box<tidegate_core::Exchange>,
     ) -> Result<Option<Answered>, Error> {
-        let tidegate_core::Exchange { request, responder } = exchange;
-        let Request { head, body, peer, received, queued } = request;
-        let since = responder.since();
-        let times = Times { received, queued, queue_wait: responder.queue_wait() };
-        let input = match self.input_classes.open(ruby, body) {
-            Ok(input) => input,
-            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
-        };
-        let env = match self.envs.make(ruby, &head, &peer, times, &input) {
-            Ok(env) => env,
-            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
-        };
-        let asked = Asked {
-            bodiless: head.method == Method::HEAD,
-            change: ProtocolChange::of(&head),
-            trailers: takes_trailers(&head).then(|| ResponseTrailers::new(head.version < Version::HTTP_2)),
-        };
-        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.sockets, asked);
+        let since = exchange.responder.since();
+        let Some(Begun { exchange, env, input }) = self.begin(ruby, exchange)? else { return Ok(None) };
         let _answer = AnswerOnDrop(exchange);
         let _taken = self.seats.take(worker, exchange, since);
         let called = match self.envs.add_exchange(ruby, env, exchange, self.early_hints) {
@@ -126,13 +124,37 @@ impl App {
         }
     }
 
+    /// Makes what Ruby sees of an exchange. None if that failed: the client has its answer, and the exchange is over.
+    #[inline(never)]
+    fn begin(&self, ruby: &Ruby, exchange: Box<tidegate_core::Exchange>) -> Result<Option<Begun>, Error> {
+        let tidegate_core::Exchange { request, responder } = *exchange;
+        let Request { head, body, peer, received, queued } = request;
+        let times = Times { received, queued, queue_wait: responder.queue_wait() };
+        let input = match self.input_classes.open(ruby, body) {
+            Ok(input) => input,
+            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
+        };
+        let env = match self.envs.make(ruby, &head, &peer, times, &input) {
+            Ok(env) => env,
+            Err(error) => return self.fail(ruby, &head, &error, responder).map(|()| None),
+        };
+        let asked = Asked {
+            bodiless: head.method == Method::HEAD,
+            change: ProtocolChange::of(&head),
+            trailers: takes_trailers(&head).then(|| ResponseTrailers::new(head.version < Version::HTTP_2)),
+        };
+        let exchange = Exchange::wrap(ruby, responder, env, self.delivery, self.sockets, asked);
+        Ok(Some(Begun { exchange, env, input }))
+    }
+
     /// Calls the app, delivers what it returns, and sees to it that the callbacks run.
     fn call(&self, ruby: &Ruby, env: RHash, exchange: Obj<Exchange>) -> Result<Option<Answered>, Error> {
         let app = ruby.get_inner(self.app);
         let called = if exchange.is_limited() {
-            ruby.get_inner(self.delivery).funcall::<_, _, Value>("call_app", (app, env, exchange))
+            let call_app = LazyId::get_inner_with(&CALL_APP, ruby);
+            ruby.get_inner(self.delivery).funcall::<_, _, Value>(call_app, (app, env, exchange))
         } else {
-            app.funcall_public::<_, _, Value>("call", (env,))
+            app.funcall_public::<_, _, Value>(LazyId::get_inner_with(&CALL, ruby), (env,))
         };
         let parts = match called.and_then(|returned| Parts::of(ruby, returned, exchange.is_hijacked())) {
             Ok(parts) => parts,
@@ -153,19 +175,23 @@ impl App {
             };
         }
         let arguments = (exchange, parts.status, parts.headers, parts.body);
-        match ruby.get_inner(self.delivery).funcall::<_, _, Value>("run", arguments) {
+        match ruby.get_inner(self.delivery).funcall::<_, _, Value>(LazyId::get_inner_with(&RUN, ruby), arguments) {
             Ok(_) => Ok(None),
             Err(error) => self.tell_delivery(ruby, "late", exchange, error),
         }
     }
 
     /// Leaves the callbacks of an exchange to another thread, because this one ends.
+    #[cold]
+    #[inline(never)]
     fn unfinished_by(&self, exchange: Obj<Exchange>, ended: Error) -> Error {
         self.unfinished().push(exchange.into());
         ended
     }
 
     /// Calls `method` of `Tidegate::Delivery` with an exception. An error that is no exception ends the thread, and is passed on.
+    #[cold]
+    #[inline(never)]
     fn tell_delivery(
         &self,
         ruby: &Ruby,
@@ -181,6 +207,8 @@ impl App {
     }
 
     /// Answers the client with 500 and reports an error of the server's own, which came before there was an env.
+    #[cold]
+    #[inline(never)]
     fn fail(&self, ruby: &Ruby, head: &Head, error: &Error, responder: Responder) -> Result<(), Error> {
         // A client that has gone needs no answer.
         let _ = responder.send(Response::app_failed());
@@ -192,11 +220,19 @@ impl App {
     }
 }
 
+/// What Ruby sees of an exchange. It is on the stack only, where the garbage collector looks.
+struct Begun {
+    exchange: Obj<Exchange>,
+    env: RHash,
+    input: Input,
+}
+
 /// Answers the client with 500 when the run of an exchange ends without an answer, by the end of its thread or a panic: else the
 /// client would wait until the garbage collector frees the object with the responder.
 struct AnswerOnDrop(Obj<Exchange>);
 
 impl Drop for AnswerOnDrop {
+    #[inline(never)]
     fn drop(&mut self) {
         drop(self.0.take_responder());
     }

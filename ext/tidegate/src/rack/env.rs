@@ -3,7 +3,13 @@
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, Version, header, request::Parts};
-use magnus::{Error, RArray, RHash, RString, Ruby, Value, gc::Marker, prelude::*, typed_data::Obj, value::Opaque};
+use magnus::{
+    Error, RArray, RHash, RString, Ruby, Value,
+    gc::Marker,
+    prelude::*,
+    typed_data::Obj,
+    value::{LazyId, Opaque},
+};
 use tidegate_core::{Peer, RawTarget, TlsInfo, Trailers};
 
 use crate::rack::{
@@ -18,6 +24,9 @@ use crate::rack::{
     tls_env::TlsEnv,
     trailers::{self, SendTrailers},
 };
+
+/// Looked up once.
+static DUP: LazyId = LazyId::new("dup");
 
 /// Makes the envs of a server.
 pub(crate) struct EnvBuilder {
@@ -57,7 +66,7 @@ impl EnvBuilder {
         input: &Input,
     ) -> Result<RHash, Error> {
         let keys = &self.keys;
-        let env: RHash = ruby.get_inner(self.template).funcall("dup", ())?;
+        let env: RHash = ruby.get_inner(self.template).funcall(LazyId::get_inner_with(&DUP, ruby), ())?;
         let mut builder = HashBuilder::new(ruby, env);
         let mut put = |key: Opaque<RString>, value: RString| builder.put(ruby.get_inner(key), value);
         let shared = |value: Opaque<RString>| ruby.get_inner(value);
@@ -112,6 +121,7 @@ impl EnvBuilder {
 
     /// Adds what belongs to the exchange: `rack.hijack`, `rack.early_hints` if hints may be sent, `tidegate.send_trailers` if the client
     /// takes trailers, and the lists of callbacks.
+    #[inline(never)]
     pub(crate) fn add_exchange(
         &self,
         ruby: &Ruby,
@@ -134,6 +144,7 @@ impl EnvBuilder {
     }
 
     /// Whether the app has left no callbacks, in the lists that `add_exchange` made or in lists that the app put in their place.
+    #[inline(never)]
     pub(crate) fn has_no_callbacks(&self, ruby: &Ruby, env: RHash) -> bool {
         [self.keys.rack_response_finished, self.keys.rack_after_reply].into_iter().all(|key| {
             let list: Option<Value> = env.get(ruby.get_inner(key));

@@ -220,6 +220,7 @@ impl Exchange {
     /// # Errors
     ///
     /// What the app raises, or what is wrong with the parts; also a panic of this crate.
+    #[inline(never)]
     pub(crate) fn deliver(&self, ruby: &Ruby, parts: &Parts) -> Result<Option<Answered>, Error> {
         let delivered = error::catching(ruby, || self.send(ruby, parts));
         if delivered.is_err() {

@@ -107,6 +107,7 @@ impl Input {
 
     /// Closes the temporary file, frees what is large in memory, or stops receiving the rest of the body, whatever the app did with
     /// it.
+    #[inline(never)]
     pub(crate) fn close(self) -> Result<(), Error> {
         match self {
             Self::Counted { io, string, account, .. } => {

@@ -30,6 +30,7 @@ pub(crate) fn invalid(ruby: &Ruby, message: String) -> Error {
 
 impl Parts {
     /// The parts of what the app returned. If it has hijacked the connection, it may return anything.
+    #[inline(never)]
     pub(crate) fn of(ruby: &Ruby, returned: Value, hijacked: bool) -> Result<Self, Error> {
         let array = match RArray::from_value(returned) {
             Some(array) => Some(array),

@@ -47,6 +47,7 @@ impl Seats {
     }
 
     /// This thread is the worker of that number, until the value is dropped.
+    #[inline(never)]
     pub(crate) fn sit_down(&self, ruby: &Ruby, worker: usize) -> Sitting<'_> {
         let thread = ruby.thread_current().as_value().into();
         let mut seats = self.seats();

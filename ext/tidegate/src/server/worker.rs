@@ -24,7 +24,7 @@ impl Server {
             match worker.look() {
                 Next::Exchange(exchange) => {
                     gvl::time_slice::begin_request();
-                    let answered = error::catching(ruby, || app.run(ruby, worker.number(), *exchange));
+                    let answered = error::catching(ruby, || app.run(ruby, worker.number(), exchange));
                     if gvl::fork::forks() != forks {
                         // The app has forked, and this is the child, in which the app has returned as well. The connection
                         // belongs to the parent, and threads that are not in the child may hold the locks of the queue.
