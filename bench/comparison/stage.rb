@@ -94,14 +94,19 @@ module Comparison
     def still_there!(contestant, server)
       return if server.child.alive?
 
-      raise Rig::Unavailable, "#{contestant.name} has ended under the load (#{server.child.outcome}): #{server.child.output.last(4).join(' | ')}"
+      raise Rig::Unavailable, "#{contestant.name} has ended under the load (#{server.child.outcome}): #{last_words(server)}"
     end
+
+    def last_words(server) = server.child.output.last(4).join(" | ")
 
     def same_answers!(server)
       answers = @workload.answers(server)
       return if answers == (@answers ||= answers) && answers.all? { |status, _| status == "200" }
 
       raise Rig::Unavailable, "#{server.kind.name} answers #{answers.inspect[0, 80]}, not #{@answers.inspect[0, 80]}"
+    # One that listens may end all the same.
+    rescue SystemCallError, IOError, Timeout::Error => error
+      raise Rig::Unavailable, "#{server.kind.name} does not answer (#{error.message}; #{server.child.outcome}): #{last_words(server)}"
     end
   end
 end

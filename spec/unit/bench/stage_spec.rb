@@ -68,4 +68,12 @@ RSpec.describe Comparison::Stage do
     expect { described_class.new(workload, generator: ending, warm_up: 1).turn(contestant, 1, seconds: 1) }
       .to raise_error(Rig::Unavailable, "brief has ended under the load (exit 3): a last word")
   end
+
+  # The whole run ended in a backtrace of Net::HTTP.
+  it "says so where the server has ended at the first request" do
+    broken = Comparison::Workload.new("mine", { "app" => "app.ru", "clients" => { "small" => { "path" => "/end" } } })
+
+    expect { described_class.new(broken, generator: generator, warm_up: 1).turn(contestant, 1, seconds: 1) }
+      .to raise_error(Rig::Unavailable, /\Abrief does not answer \(.+\): a last word\z/)
+  end
 end
