@@ -214,8 +214,10 @@ impl TestCluster {
     /// Has a worker run a request that takes long.
     fn occupy(&self, number: usize) -> Client {
         let mut client = self.connect_to(number);
-        client.send("/busy").unwrap();
         let queue = self.workers[number].running.queue();
+        // While it is not back from the one before, a request may go to a sibling.
+        eventually("it would run a request at once", || queue.tally().idle == 1);
+        client.send("/busy").unwrap();
         eventually("a thread has run it for long", || {
             queue.tally().active == 1 && queue.since_last_taken(now()) > Duration::from_millis(2)
         });
@@ -261,6 +263,8 @@ fn a_new_connection_goes_to_an_idle_sibling() {
         let _busy = cluster.occupy(0);
         let accepted = cluster.sum(|counted| counted.accepted);
         for number in 1..=20 {
+            // One that comes before the sibling sleeps again may stay with worker 0, and waits there for as long as it is busy.
+            eventually("the sibling is idle", || cluster.workers[1].running.queue().tally().idle == 1);
             assert_eq!(cluster.connect().ask("/new"), "1/new");
             eventually("it is counted once", || cluster.sum(|counted| counted.accepted) == accepted + number);
         }
