@@ -394,6 +394,43 @@ Protocols.describe("rack.input with stream_input", :in_process) do
     end
   end
 
+  # Over HTTP/2 the stream stayed open for body_timeout, counted against the client's streams and held up a drain.
+  it "that another thread still waits for when the response is over is given up, and the thread told", rack: "3.0".. do
+    threads = Queue.new
+    server = reading(lint: false) do |input|
+      thread = Thread.new { input.read }
+      thread.report_on_exception = false
+      Patience.until_true("the thread to wait") { thread.backtrace&.first&.include?("next") }
+      threads << thread
+      "early"
+    end
+    wire = connect(server)
+    half(wire)
+
+    expect(wire.response.body).to eq("early")
+    expect { Patience.value_of(Patience.pop(threads)) }.to raise_error(IOError, "the request is over, and its body with it")
+    wait_for_stat(server, :connections, 0) unless http2?
+    expect(wire.wire.frame_that("gives the upload up") { |it| it.type == :rst_stream }.error).to eq(:no_error) if http2?
+  end
+
+  # The second had the place of the first, which waited for ever although all had come.
+  it "may be read by several threads, each of which gets a part of it", rack: "3.0".. do
+    waiting = Queue.new
+    server = reading(lint: false) do |input|
+      readers = Array.new(3) { Thread.new { input.read(4) } }
+      waiting << readers
+      readers.map(&:value).sort_by(&:to_s).inspect
+    end
+    wire = connect(server)
+    send = chunked(wire)
+    readers = Patience.pop(waiting)
+    Patience.until_true("all to wait") { readers.all? { |reader| reader.status == "sleep" } }
+    send.call("aa")
+    send.call("aabb", "bb", "")
+
+    expect(wire.response.body).to eq('[nil, "aaaa", "bbbb"]')
+  end
+
   it "is rewindable for Rack 2, where that is asked for", rack: "2.2"..."3.0" do
     server = reading { |input| [input.read, input.rewind && input.read].inspect }
 

@@ -21,14 +21,18 @@ module Tidegate
       @stream = stream
       @trailers = trailers
       @buffer = String.new(encoding: Encoding::BINARY)
+      # Threads that read at the same time take turns, so that each gets bytes in their order.
+      @reading = Mutex.new
     end
 
     # As IO#read: without +length+ all of the rest; else +length+ bytes, fewer only at the end, and nil after it.
     def read(length = nil, buffer = nil)
       raise ArgumentError, "negative length #{length} given" if length&.negative?
 
-      length ? fill { @buffer.bytesize >= length } : gather
-      taken = length ? @buffer.slice!(0, length) : @buffer.slice!(0..)
+      taken = @reading.synchronize do
+        length ? fill { @buffer.bytesize >= length } : gather
+        length ? @buffer.slice!(0, length) : @buffer.slice!(0..)
+      end
       taken = nil if taken.empty? && length&.positive?
       return taken unless buffer
 
@@ -38,10 +42,12 @@ module Tidegate
 
     # What has arrived, at most +length+ bytes; waits only if nothing has. Raises EOFError after the end.
     def readpartial(length, buffer = nil)
-      fill { !@buffer.empty? }
-      raise EOFError, "end of file reached" if @buffer.empty? && length.positive?
+      taken = @reading.synchronize do
+        fill { !@buffer.empty? }
+        raise EOFError, "end of file reached" if @buffer.empty? && length.positive?
 
-      taken = @buffer.slice!(0, length)
+        @buffer.slice!(0, length)
+      end
       buffer ? buffer.replace(taken) : taken
     end
 
@@ -49,13 +55,10 @@ module Tidegate
     def gets(separator = $/)
       return read.then { |rest| rest unless rest.empty? } if separator.nil?
 
-      searched = 0
-      fill do
-        found = @buffer.index(separator, searched)
-        searched = [@buffer.bytesize - separator.bytesize + 1, 0].max
-        found
+      @reading.synchronize do
+        fill_to(separator)
+        take_line(separator)
       end
-      take_line(separator)
     end
 
     # Yields line by line.
@@ -69,8 +72,10 @@ module Tidegate
     end
 
     def eof?
-      fill { !@buffer.empty? }
-      @buffer.empty?
+      @reading.synchronize do
+        fill { !@buffer.empty? }
+        @buffer.empty?
+      end
     end
 
     def binmode = self
@@ -97,6 +102,15 @@ module Tidegate
         elsif @buffer.empty? then @buffer = piece
         else @buffer << piece
         end
+      end
+    end
+
+    def fill_to(separator)
+      searched = 0
+      fill do
+        found = @buffer.index(separator, searched)
+        searched = [@buffer.bytesize - separator.bytesize + 1, 0].max
+        found
       end
     end
 

@@ -204,6 +204,7 @@ async fn read(body: RequestBody) -> Result<Vec<u8>, ReadError> {
                     NextPiece::Nothing => yield_now().await,
                     NextPiece::Whole => return Ok(content),
                     NextPiece::Broken(error) => return Err(error),
+                    NextPiece::Closed => return Err(ReadError::Lost),
                 }
             }
         }

@@ -99,6 +99,11 @@ impl Parker {
 }
 
 impl Unparker {
+    /// Whether both wake the same parker.
+    pub(crate) fn is_of_same_parker(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Wakes the parker, now or at its next wait.
     pub fn unpark(&self) {
         if let Some(sign) = &self.sign {

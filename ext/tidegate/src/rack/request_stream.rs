@@ -24,15 +24,14 @@ impl RequestStream {
 
     /// The next piece; nil after the last one. Waits for it without the GVL.
     fn next(ruby: &Ruby, rb_self: &Self) -> Result<Option<RString>, Error> {
-        let Some(stream) = rb_self.stream().clone() else {
-            return Err(Error::new(ruby.exception_io_error(), "the request is over, and its body with it"));
-        };
+        let Some(stream) = rb_self.stream().clone() else { return Err(over(ruby)) };
         let parker = Parker::new();
         loop {
             match stream.next(&parker.unparker()) {
                 NextPiece::Piece(piece) => return Ok(Some(ruby.str_from_slice(&piece))),
                 NextPiece::Whole => return Ok(None),
                 NextPiece::Broken(cause) => return Err(error::body_broken(ruby, cause)),
+                NextPiece::Closed => return Err(over(ruby)),
                 NextPiece::Nothing => {}
             }
             gvl::wait(ruby, &parker.unparker(), || parker.park());
@@ -46,10 +45,17 @@ impl RequestStream {
         fields.map_or(Ok(()), |fields| trailers::fill(ruby, hash, &fields))
     }
 
-    /// Stops receiving the body.
+    /// Stops receiving the body, and wakes the threads that wait for more of it.
     pub(crate) fn close(&self) {
-        drop(self.stream().take());
+        let stream = self.stream().take();
+        if let Some(stream) = stream {
+            stream.close();
+        }
     }
+}
+
+fn over(ruby: &Ruby) -> Error {
+    Error::new(ruby.exception_io_error(), "the request is over, and its body with it")
 }
 
 pub(crate) fn define(ruby: &Ruby, native: RModule) -> Result<(), Error> {

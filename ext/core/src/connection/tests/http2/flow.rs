@@ -68,7 +68,7 @@ async fn a_body_that_the_app_does_not_read_holds_up_no_other_stream() {
                 NextPiece::Piece(piece) => read += piece.len(),
                 NextPiece::Nothing => yield_now().await,
                 NextPiece::Whole => break,
-                NextPiece::Broken(error) => panic!("{error:?}"),
+                other @ (NextPiece::Broken(_) | NextPiece::Closed) => panic!("{other:?}"),
             }
         }
         assert_eq!(read, 100_000);

@@ -23,7 +23,7 @@ use crate::sync::Unparker;
 /// How many bytes may wait for the app. One piece larger than this still passes.
 const WINDOW: usize = 256 * 1024;
 
-/// The app's end of a body that is still arriving. When it is dropped, the rest is not received.
+/// The app's end of a body that is still arriving. When it is dropped or [closed](Self::close), the rest is not received.
 #[derive(Debug)]
 pub struct RequestStream(Arc<Mutex<Stream>>);
 
@@ -38,6 +38,8 @@ pub enum NextPiece {
     Whole,
     /// The rest will not come.
     Broken(ReadError),
+    /// The program has [closed](RequestStream::close) the stream.
+    Closed,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +55,8 @@ struct Stream {
     closed: bool,
     /// What the pieces are counted in until the app has read them.
     budget: Option<Arc<Budget>>,
-    /// The app's thread, where it waits for the next piece.
-    reader: Option<Unparker>,
+    /// The app's threads that wait for the next piece.
+    readers: Vec<Unparker>,
     /// The task that receives, where it waits for room.
     receiver: Option<std::task::Waker>,
 }
@@ -89,16 +91,21 @@ impl RequestStream {
         AbortHandle(Arc::downgrade(&self.0))
     }
 
-    /// The next piece, if it is there.
+    /// The next piece, if it is there. Of several threads that ask, one gets it.
     pub fn next(&self, unparker: &Unparker) -> NextPiece {
         let mut state = lock(&self.0);
+        if state.closed {
+            return NextPiece::Closed;
+        }
         let Some(piece) = state.pieces.pop_front() else {
             match state.end {
                 Some(Ok(())) => return NextPiece::Whole,
                 Some(Err(error)) => return NextPiece::Broken(error),
                 None => {}
             }
-            state.reader = Some(unparker.clone());
+            if !state.readers.iter().any(|reader| reader.is_of_same_parker(unparker)) {
+                state.readers.push(unparker.clone());
+            }
             if !std::mem::replace(&mut state.wanted, true) {
                 wake_receiver(state);
             }
@@ -109,6 +116,19 @@ impl RequestStream {
             wake_receiver(state);
         }
         NextPiece::Piece(piece)
+    }
+
+    /// Ends the app's interest: the rest is not received, and threads that wait for it are told.
+    pub fn close(&self) {
+        let mut state = lock(&self.0);
+        state.closed = true;
+        state.pieces.clear();
+        let (readers, receiver) = (std::mem::take(&mut state.readers), state.receiver.take());
+        drop(state);
+        readers.iter().for_each(Unparker::unpark);
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
     }
 
     /// What the client has sent behind the body (RFC 9110 §6.5), once [`next`](Self::next) has said that it is whole; only once.
@@ -134,7 +154,7 @@ fn finish(stream: &Mutex<Stream>, end: Result<(), ReadError>) -> bool {
     let mut state = lock(stream);
     let open = state.end.is_none();
     state.end.get_or_insert(end);
-    wake_reader(state);
+    wake_readers(state);
     open
 }
 
@@ -149,10 +169,7 @@ impl Drop for Unfinished<'_> {
 
 impl Drop for RequestStream {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
-        state.closed = true;
-        state.pieces.clear();
-        wake_receiver(state);
+        self.close();
     }
 }
 
@@ -180,7 +197,7 @@ where
                     None => piece,
                 };
                 state.pieces.push_back(piece);
-                wake_reader(state);
+                wake_readers(state);
             }
         }
     }
@@ -218,12 +235,10 @@ async fn closed(stream: &Mutex<Stream>) {
     .await;
 }
 
-fn wake_reader(mut state: MutexGuard<'_, Stream>) {
-    let reader = state.reader.take();
+fn wake_readers(mut state: MutexGuard<'_, Stream>) {
+    let readers = std::mem::take(&mut state.readers);
     drop(state);
-    if let Some(reader) = reader {
-        reader.unpark();
-    }
+    readers.iter().for_each(Unparker::unpark);
 }
 
 fn wake_receiver(mut state: MutexGuard<'_, Stream>) {

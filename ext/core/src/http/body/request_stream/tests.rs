@@ -139,3 +139,36 @@ async fn an_app_that_wants_no_more_ends_the_receiving() {
     drop(RequestStream::of(body, terms(), false));
     sender.closed().await;
 }
+
+/// Of two threads of an app that waited for the next piece, one waited for ever.
+#[tokio::test]
+async fn every_thread_that_waits_is_woken() {
+    let (sender, body) = scripted();
+    let stream = RequestStream::of(body, terms(), false);
+    let parkers = [Parker::new(), Parker::new()];
+    for parker in &parkers {
+        assert_eq!(stream.next(&parker.unparker()), NextPiece::Nothing);
+        assert_eq!(stream.next(&parker.unparker()), NextPiece::Nothing, "once more, woken by something else");
+    }
+    assert_eq!(lock(&stream.0).readers.len(), 2);
+    sender.send("one".into()).unwrap();
+    drop(sender);
+    for parker in parkers {
+        while !parker.park_timeout(Duration::ZERO) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A thread that an app left reading kept the stream of HTTP/2, and a drain, until body_timeout.
+#[tokio::test]
+async fn a_thread_that_waits_when_the_stream_is_closed_is_told_and_the_client_held_up_no_more() {
+    let (sender, body) = scripted();
+    let stream = RequestStream::of(body, terms(), false);
+    let parker = Parker::new();
+    assert_eq!(stream.next(&parker.unparker()), NextPiece::Nothing);
+    stream.close();
+    assert!(parker.park_timeout(Duration::ZERO), "it was not woken");
+    assert_eq!(stream.next(&parker.unparker()), NextPiece::Closed);
+    sender.closed().await;
+}
