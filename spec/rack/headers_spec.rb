@@ -92,11 +92,19 @@ Protocols.describe("a response header", :in_process) do
     expect(sent({ "date" => "Thu, 01 Jan 1970 00:00:00 GMT" }).headers["date"]).to eq(["Thu, 01 Jan 1970 00:00:00 GMT"])
   end
 
+  # h2 sends no head with a te, and the client got nothing and no reason.
   it "of a connection of HTTP/1 is not sent over HTTP/2", :http2 do
-    headers = sent({ "connection" => "close", "upgrade" => "h2c", "x-one" => "1" }).headers
+    headers = sent({ "connection" => "close, x-named", "upgrade" => "h2c", "te" => "gzip", "x-named" => "2", "x-one" => "1" }).headers
 
     expect(headers.keys).to include("x-one")
-    expect(headers.keys & %w[connection upgrade]).to eq([])
+    expect(headers.keys & %w[connection upgrade te x-named]).to eq([])
+  end
+
+  # RFC 9113 §8.2.1: clients of HTTP/2 ended the connection, and with it all other requests.
+  it "is sent without blanks around its value, which are no part of it" do
+    headers = sent({ "x-pad" => "  a b\t ", "x-blank" => " \t", "x-lines" => " c \n d" }).headers
+
+    expect(headers).to include("x-pad" => ["a b"], "x-blank" => [""], "x-lines" => %w[c d])
   end
 
   it "connection: close of the app is kept, and closes", :http1 do

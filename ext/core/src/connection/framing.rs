@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 
 use super::{
     Shared,
@@ -11,16 +11,9 @@ use super::{
 };
 use crate::http::{
     body::ResponseBody,
+    hop_by_hop,
     response::{MOST_HEADER_NAMES, Response},
 };
-
-/// What HTTP/2 has frames for, or does without (RFC 9113 §8.2.2).
-const CONNECTION_FIELDS: [HeaderName; 4] = [
-    header::CONNECTION,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// What the response to a request may look like.
 #[derive(Debug)]
@@ -92,9 +85,7 @@ impl Framing {
             matches!(body, ResponseBody::Stream(_)) && declared.is_none() && self.version < Version::HTTP_11;
         let length = if bodiless { None } else { declared };
         if self.is_http2() {
-            for name in CONNECTION_FIELDS {
-                headers.remove(name);
-            }
+            hop_by_hop::remove(&mut headers);
             if !bodiless
                 && declared.is_none()
                 && let Some(length) = body.length()

@@ -76,6 +76,19 @@ impl TrackedBody {
         }
     }
 
+    /// The client does not get all of it: `unsent` bytes that were taken are dropped.
+    pub(super) fn is_cut(&mut self, unsent: u64) {
+        if let Some(line) = &mut self.line {
+            line.note(|record| {
+                record.cut = true;
+                record.bytes = record.bytes.saturating_sub(unsent);
+            });
+        }
+        if let Some(meter) = &mut self.end.meter {
+            meter.not_sent(unsent);
+        }
+    }
+
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         match &mut self.spill {
             None => spill::poll_body(&mut self.source, cx),
@@ -209,6 +222,11 @@ impl Meter {
     /// A piece of the response's body goes out.
     pub(super) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// It does not after all.
+    pub(super) fn not_sent(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod date;
 pub(crate) mod forwarded;
 pub(crate) mod guard;
+pub(crate) mod hop_by_hop;
 pub(crate) mod probe;
 pub(crate) mod proxy_protocol;
 pub(crate) mod request;

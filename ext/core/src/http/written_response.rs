@@ -7,7 +7,10 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::body::{BadChunks, Dechunker};
+use super::{
+    body::{BadChunks, Dechunker},
+    hop_by_hop,
+};
 
 /// How long a head may be, in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
@@ -99,7 +102,9 @@ impl WrittenResponse {
             piece = Bytes::new();
             let Some(head) = Head::parse(held)? else { return Ok(()) };
             if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                take(Written::Interim(head.status, head.headers));
+                let Head { status, mut headers } = head;
+                hop_by_hop::remove(&mut headers);
+                take(Written::Interim(status, headers));
                 continue;
             }
             piece = std::mem::take(held).freeze();
@@ -155,7 +160,7 @@ impl WrittenResponse {
     fn begin(&self, head: Head) -> Result<(StatusCode, HeaderMap, Expected), Unsendable> {
         let Head { status, mut headers } = head;
         let chunked = is_chunked(&headers);
-        remove_hop_by_hop(&mut headers);
+        hop_by_hop::remove(&mut headers);
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         match self.asked {
             Asked::Protocol if switches => {
@@ -208,7 +213,9 @@ impl Head {
         let mut headers = HeaderMap::with_capacity(parsed.headers.len());
         for field in parsed.headers.iter() {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Unsendable::NoHead)?;
-            headers.append(name, HeaderValue::from_bytes(field.value).map_err(|_| Unsendable::NoHead)?);
+            // HTTP/2 allows no blanks around a value (RFC 9113 §8.2.1), and they are no part of it (RFC 9110 §5.5).
+            let value = HeaderValue::from_bytes(field.value.trim_ascii()).map_err(|_| Unsendable::NoHead)?;
+            headers.append(name, value);
         }
         held.advance(length);
         Ok(Some(Self { status, headers }))
@@ -216,27 +223,7 @@ impl Head {
 }
 
 fn is_chunked(headers: &HeaderMap) -> bool {
-    tokens(headers, header::TRANSFER_ENCODING).any(|coding| coding.eq_ignore_ascii_case("chunked"))
-}
-
-fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter();
-    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
-}
-
-/// Removes what belongs to a connection of HTTP/1 and has no place in HTTP/2 (RFC 9113 §8.2.2).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<_> =
-        tokens(headers, header::CONNECTION).filter_map(|name| name.parse::<HeaderName>().ok()).collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(name);
-    }
+    hop_by_hop::tokens(headers, header::TRANSFER_ENCODING).any(|coding| coding.eq_ignore_ascii_case("chunked"))
 }
 
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Unsendable> {

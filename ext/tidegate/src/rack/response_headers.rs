@@ -113,6 +113,7 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
     }
     let text = string(value)?.to_bytes();
     let mut add = |line: Bytes| {
+        let line = line.slice_ref(without_blanks(&line));
         let line = HeaderValue::from_maybe_shared(line).map_err(|_| {
             invalid(
                 ruby,
@@ -132,6 +133,15 @@ fn add_values(ruby: &Ruby, headers: &mut HeaderMap, name: &HeaderName, value: Va
         return add(text);
     }
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).try_for_each(|line| add(text.slice_ref(line)))
+}
+
+/// A value without the blanks around it: they are no part of it (RFC 9110 §5.5), and clients of HTTP/2 may end the connection for
+/// them (RFC 9113 §8.2.1).
+fn without_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// The error for more headers than hyper takes.

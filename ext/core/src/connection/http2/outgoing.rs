@@ -117,6 +117,11 @@ impl Ledger {
         }
     }
 
+    /// How many bytes the socket has not taken.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.load(Acquire)
+    }
+
     /// Whether the socket has not taken all yet.
     pub(super) fn is_unwritten(&self) -> bool {
         self.unwritten.load(Acquire) > 0

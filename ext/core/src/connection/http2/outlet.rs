@@ -44,6 +44,11 @@ impl Outlet {
         &self.ledger
     }
 
+    /// How many bytes there are that the socket has not taken.
+    pub(super) fn unsent(&self) -> usize {
+        self.chunk.len() + self.ledger.unwritten()
+    }
+
     /// There is nothing to give for now.
     pub(super) fn is_idle(&self) {
         self.ledger.is_idle();

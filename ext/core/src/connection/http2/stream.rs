@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     exchange::hijack::HijackRequest,
-    http::{body::Aborted, written_response::Asked},
+    http::{body::Aborted, hop_by_hop, written_response::Asked},
     stats::By,
     sync::sockets::{LookAtSockets, look_at_sockets},
 };
@@ -60,6 +60,8 @@ struct Sending {
     ahead: Option<Option<Result<Frame<Bytes>, Aborted>>>,
     /// It answers a request that the drain's end has overtaken.
     late: bool,
+    /// h2 has all of it.
+    given: bool,
 }
 
 /// How a stream ended.
@@ -151,9 +153,9 @@ impl Stream {
                     return self.poll_due(cx).map(End::Cut);
                 }
                 Step::Sending(sending) => {
-                    let polled = sending.poll(cx);
-                    if polled.is_ready() {
-                        return polled;
+                    if let Poll::Ready(end) = sending.poll(cx) {
+                        sending.given = matches!(end, End::Given);
+                        return Poll::Ready(end);
                     }
                     if self.service.state().is_forced() {
                         if !sending.late {
@@ -177,7 +179,8 @@ impl Stream {
         if wants_body {
             inform(&mut self.respond, StatusCode::CONTINUE, HeaderMap::new());
         }
-        for headers in hints {
+        for mut headers in hints {
+            hop_by_hop::remove(&mut headers);
             inform(&mut self.respond, StatusCode::EARLY_HINTS, headers);
         }
     }
@@ -195,7 +198,7 @@ impl Stream {
         };
         let outlet = Outlet::new(stream, self.state().clone(), self.room.clone());
         let late = self.state().is_forced();
-        self.step = Step::Sending(Box::new(Sending { body, outlet, ahead: None, late }));
+        self.step = Step::Sending(Box::new(Sending { body, outlet, ahead: None, late, given: false }));
         None
     }
 
@@ -248,7 +251,7 @@ impl Stream {
 pub(super) fn inform(respond: &mut SendResponse<Piece>, status: StatusCode, headers: HeaderMap) {
     let mut message = Response::new(());
     (*message.status_mut(), *message.headers_mut()) = (status, headers);
-    // A client that has gone needs no hint, and one with fields that HTTP/2 does not have is not one for it.
+    // A client that has gone needs no hint.
     let _ = respond.send_informational(message);
 }
 
@@ -271,6 +274,20 @@ impl Future for Stream {
         this.service.state().abort_upload();
         this.service.shared().services.stats.http2_resets.inc(by);
         Poll::Ready(())
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.given {
+            return;
+        }
+        // What was taken of the body may be the whole of it, and all of that be here still.
+        let ahead = match &self.ahead {
+            Some(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        self.body.is_cut((ahead + self.outlet.unsent()) as u64);
     }
 }
 
