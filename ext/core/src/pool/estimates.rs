@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// file. Handing the GVL over and back costs about as much.
 pub(super) const BRIEF: Duration = Duration::from_micros(30);
 
+/// The part of the pauses that are brief where the others are rare.
+const RARELY_LASTING: f64 = 0.95;
+
 /// The bounds of [`Estimates::stall_after`].
 pub(super) const MIN_STALL_AFTER: Duration = Duration::from_millis(10);
 pub(super) const MAX_STALL_AFTER: Duration = Duration::from_millis(50);
@@ -60,6 +63,11 @@ impl Estimates {
     /// Whether a request that releases the GVL will most likely want it back at once.
     fn pauses_are_brief(&self) -> bool {
         self.brief_part > 0.5
+    }
+
+    /// Whether nearly all are, so that it is enough to see within a moment that one is not.
+    pub(super) fn lasting_pauses_are_rare(&self) -> bool {
+        self.brief_part > RARELY_LASTING
     }
 
     /// Since when a request has released the GVL that will most likely want it back at once, and for how much longer that is likely.
@@ -151,8 +159,12 @@ mod tests {
     fn tells_brief_pauses_from_long_ones() {
         let mut estimates = Estimates::default();
         (0..20).for_each(|_| estimates.pause_ended(BRIEF / 2));
-        assert!(estimates.pauses_are_brief());
-        (0..20).for_each(|turn| estimates.pause_ended(if turn % 3 == 0 { BRIEF / 2 } else { MS }));
+        assert!(estimates.pauses_are_brief() && !estimates.lasting_pauses_are_rare());
+        (0..99).for_each(|_| estimates.pause_ended(BRIEF / 2));
+        assert!(estimates.lasting_pauses_are_rare());
+        estimates.pause_ended(MS);
+        assert!(estimates.pauses_are_brief() && !estimates.lasting_pauses_are_rare());
+        (0..40).for_each(|turn| estimates.pause_ended(if turn % 3 == 0 { BRIEF / 2 } else { MS }));
         assert!(!estimates.pauses_are_brief());
     }
 

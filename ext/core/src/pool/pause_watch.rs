@@ -2,10 +2,17 @@
 //!
 //! Where pauses are mostly brief ([`Estimates::left_of_pause`](super::estimates::Estimates::left_of_pause)), no worker is called for
 //! what waits when one begins: it would wake only to find that the GVL is wanted back. A timer of the system's is set instead, which
-//! costs a system call and wakes no thread; it goes off on the I/O thread if the pause lasts, and a worker is called then. Where there
-//! is no such timer, a called worker waits the moment out itself.
+//! wakes no thread; it goes off on the I/O thread if the pause lasts, and a worker is called then. Where there is no such timer, a called
+//! worker waits the moment out itself.
+//!
+//! On a virtual machine each setting of a timer takes some 6 us, because the machine below has to be asked: to set and stop one for
+//! every pause took a twentieth of a Sinatra page. So where hardly any pause lasts, the timer stays set for [`LOOK_AFTER`], which many
+//! pauses begin and end in.
 
-use std::{fmt::Debug, time::Instant};
+use std::{
+    fmt::Debug,
+    time::{Duration, Instant},
+};
 
 use super::{DispatchQueue, PoolState, estimates::BRIEF};
 #[cfg(target_os = "linux")]
@@ -13,18 +20,22 @@ use crate::sys::timer::Timer;
 
 /// A timer that goes off once, and calls [`DispatchQueue::pause_lasts`] then. It may also go off after it was stopped.
 pub(super) trait Alarm: Debug + Send {
-    /// Goes off after [`BRIEF`].
-    fn start(&self);
+    fn start(&self, after: Duration);
     fn stop(&self);
 }
+
+/// Where hardly any pause lasts: what waits is seen to so long after one began that does, at most.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
 
 /// The pool's lock guards it.
 #[derive(Debug, Default)]
 pub(super) struct PauseWatch {
     /// `None` where there is no timer.
     alarm: Option<Box<dyn Alarm>>,
-    /// When the pause began that the timer is set for.
+    /// When the pause began that the timer is to tell of.
     watched: Option<Instant>,
+    /// The timer is set.
+    is_set: bool,
 }
 
 impl PoolState {
@@ -37,24 +48,35 @@ impl PoolState {
         let Some((since, _)) = self.estimates.brief_pause(Instant::now) else { return false };
         if self.pause_watch.watched != Some(since) {
             self.pause_watch.watched = Some(since);
-            self.pause_watch.alarm.iter().for_each(|alarm| alarm.start());
+            self.set_timer();
         }
         true
     }
 
+    fn set_timer(&mut self) {
+        let rare = self.estimates.lasting_pauses_are_rare();
+        if rare && self.pause_watch.is_set {
+            return;
+        }
+        self.pause_watch.is_set = true;
+        self.pause_watch.alarm.iter().for_each(|alarm| alarm.start(if rare { LOOK_AFTER } else { BRIEF }));
+    }
+
     /// The pause is over, and was of that length.
-    pub(super) fn pause_ended(&mut self, pause: std::time::Duration) {
+    pub(super) fn pause_ended(&mut self, pause: Duration) {
         self.estimates.pause_ended(pause);
-        if self.pause_watch.watched.take().is_some() {
+        if self.pause_watch.watched.take().is_some() && !self.estimates.lasting_pauses_are_rare() {
+            self.pause_watch.is_set = false;
             self.pause_watch.alarm.iter().for_each(|alarm| alarm.stop());
         }
     }
 }
 
 impl DispatchQueue {
-    /// The timer has gone off: a worker is called if the pause goes on for which it was set.
+    /// The timer has gone off: a worker is called if there is a pause, which has most likely lasted.
     pub(super) fn pause_lasts(&self) {
         let mut state = self.lock();
+        state.pause_watch.is_set = false;
         let Some(since) = state.pause_watch.watched.take() else { return };
         state.estimates.pause_lasts(since);
         self.call_if_waiting(&mut state);
@@ -62,7 +84,7 @@ impl DispatchQueue {
 
     pub(super) fn set_alarm(&self, alarm: Option<Box<dyn Alarm>>) {
         let mut state = self.lock();
-        state.pause_watch = PauseWatch { alarm, watched: None };
+        state.pause_watch = PauseWatch { alarm, watched: None, is_set: false };
         self.call_if_waiting(&mut state);
     }
 
@@ -85,8 +107,8 @@ impl DispatchQueue {
 
 #[cfg(target_os = "linux")]
 impl Alarm for std::sync::Arc<Timer> {
-    fn start(&self) {
-        self.set(BRIEF);
+    fn start(&self, after: Duration) {
+        self.set(after);
     }
 
     fn stop(&self) {
@@ -109,25 +131,25 @@ impl Drop for End<'_> {
 mod tests {
     use super::*;
     use crate::pool::{Next, tests::exchange};
-    use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicUsize, Ordering::SeqCst},
-        },
-        time::Duration,
-    };
+    use std::sync::{Arc, Mutex};
 
-    /// Counts its starts, less its stops.
+    /// What it was told: to go off after so many microseconds, or not at all.
     #[derive(Clone, Debug, Default)]
-    struct Counting(Arc<AtomicUsize>);
+    struct Telling(Arc<Mutex<Vec<Option<u128>>>>);
 
-    impl Alarm for Counting {
-        fn start(&self) {
-            self.0.fetch_add(1, SeqCst);
+    impl Telling {
+        fn told(&self) -> Vec<Option<u128>> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl Alarm for Telling {
+        fn start(&self, after: Duration) {
+            self.0.lock().unwrap().push(Some(after.as_micros()));
         }
 
         fn stop(&self) {
-            self.0.fetch_sub(1, SeqCst);
+            self.0.lock().unwrap().push(None);
         }
     }
 
@@ -155,25 +177,49 @@ mod tests {
 
     #[test]
     fn no_worker_is_called_for_a_pause_that_is_over_at_once() {
-        let ((queue, worker, _awaited), alarm) = (queue(), Counting::default());
+        let ((queue, worker, _awaited), alarm) = (queue(), Telling::default());
         queue.set_alarm(Some(Box::new(alarm.clone())));
+        // Some last.
+        (0..3).for_each(|_| queue.lock().estimates.pause_ended(Duration::from_secs(1)));
         // Later than any machine takes for this, so that the pause is brief all the time.
         let (events, now) = (worker.gvl_events(), || Instant::now() + Duration::from_secs(3600));
         for _ in 0..3 {
             events.suspended(now);
-            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 1));
+            assert_eq!((calls(&queue), alarm.told()), (0, vec![Some(30)]));
             let (another, _) = exchange("/another");
             queue.submit(another).unwrap();
-            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 1), "it is set once for a pause");
+            assert_eq!((calls(&queue), alarm.told()), (0, vec![]), "it is set once for a pause");
             events.ready(now);
             events.resumed(now);
-            assert_eq!((calls(&queue), alarm.0.load(SeqCst)), (0, 0));
+            assert_eq!((calls(&queue), alarm.told()), (0, vec![None]));
         }
         queue.pause_lasts();
         assert_eq!(calls(&queue), 0, "it went off although it was stopped");
         events.suspended(now);
         queue.pause_lasts();
         assert_eq!(calls(&queue), 1, "the pause lasts");
+    }
+
+    /// Each setting asks the machine below a virtual one.
+    #[test]
+    fn where_hardly_any_pause_lasts_the_timer_stays_set_over_many() {
+        let ((queue, worker, _awaited), alarm) = (queue(), Telling::default());
+        queue.set_alarm(Some(Box::new(alarm.clone())));
+        let (events, now) = (worker.gvl_events(), || Instant::now() + Duration::from_secs(3600));
+        let pause = || {
+            events.suspended(now);
+            events.ready(now);
+            events.resumed(now);
+        };
+        (0..9).for_each(|_| pause());
+        assert_eq!((calls(&queue), alarm.told()), (0, vec![Some(1000)]));
+        queue.pause_lasts();
+        assert_eq!((calls(&queue), alarm.told()), (0, vec![]), "no pause, and the next sets it anew");
+        pause();
+        events.suspended(now);
+        assert_eq!((calls(&queue), alarm.told()), (0, vec![Some(1000)]));
+        queue.pause_lasts();
+        assert_eq!((calls(&queue), alarm.told()), (1, vec![]), "this one goes on");
     }
 
     #[test]

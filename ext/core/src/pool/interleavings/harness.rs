@@ -52,7 +52,7 @@ pub(super) struct Harness {
 struct Timer(Arc<AtomicBool>);
 
 impl Alarm for Timer {
-    fn start(&self) {
+    fn start(&self, _: Duration) {
         self.0.store(true, SeqCst);
     }
 
