@@ -5,30 +5,32 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
 /// An action on a signal, in force until it is given back with [`ignore_signal`].
 pub(crate) type SignalAction = signal_hook_registry::SigId;
 
-/// Has the kernel's delivery of `signal` to this process, but not to its children, count in `count` and put `byte` into
-/// `pipe`, whatever any thread is doing. The handler that was there before is called after that.
+/// Has the kernel's delivery of `signal` to this process, but not to its children, add one to `balance` and put `byte` into
+/// `pipe`, whatever any thread is doing; no byte where the balance was below zero, because another has told of this signal already:
+/// the handler that was there before is called first.
 ///
 /// # Errors
 ///
 /// When there is no such signal, or it cannot be caught.
 pub(crate) fn on_signal(
     signal: libc::c_int,
-    count: Arc<AtomicU64>,
+    balance: Arc<AtomicI64>,
     pipe: Arc<OwnedFd>,
     byte: u8,
 ) -> io::Result<SignalAction> {
     let owner = std::process::id();
     let action = move || {
         if std::process::id() == owner {
-            count.fetch_add(1, Ordering::SeqCst);
-            put_quietly(&pipe, byte);
+            if balance.fetch_add(1, Ordering::SeqCst) >= 0 {
+                put_quietly(&pipe, byte);
+            }
         }
     };
     // SAFETY: the action is async-signal-safe: it asks for the process's id, adds to an atomic and writes a byte, and
@@ -39,7 +41,7 @@ pub(crate) fn on_signal(
 }
 
 /// The registry installs its handler for a signal once. An interpreter that has installed its own again after that, as Ruby does
-/// at each `trap`, has put it in the place of the registry's: this puts the registry's back, which calls the interpreter's after
+/// at each `trap`, has put it in the place of the registry's: this puts the registry's back, which calls the interpreter's before
 /// the actions.
 fn put_in_front(signal: libc::c_int) -> io::Result<()> {
     /// What the registry has installed: one for each signal of the process.
