@@ -27,10 +27,8 @@ pub(crate) fn on_signal(
 ) -> io::Result<SignalAction> {
     let owner = std::process::id();
     let action = move || {
-        if std::process::id() == owner {
-            if balance.fetch_add(1, Ordering::SeqCst) >= 0 {
-                put_quietly(&pipe, byte);
-            }
+        if std::process::id() == owner && balance.fetch_add(1, Ordering::SeqCst) >= 0 {
+            put_quietly(&pipe, byte);
         }
     };
     // SAFETY: the action is async-signal-safe: it asks for the process's id, adds to an atomic and writes a byte, and
