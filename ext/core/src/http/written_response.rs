@@ -102,9 +102,7 @@ impl WrittenResponse {
             piece = Bytes::new();
             let Some(head) = Head::parse(held)? else { return Ok(()) };
             if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-                let Head { status, mut headers } = head;
-                hop_by_hop::remove(&mut headers);
-                take(Written::Interim(status, headers));
+                take(Written::Interim(head.status, head.headers));
                 continue;
             }
             piece = std::mem::take(held).freeze();

@@ -33,13 +33,37 @@ const SIGNALS: [(Signal, libc::c_int); 4] = [
 #[derive(Debug)]
 pub(crate) struct SignalListener {
     actions: Vec<SignalAction>,
-    heard: [Heard; SIGNALS.len()],
+    heard: Arc<[Heard; SIGNALS.len()]>,
 }
 
-/// How often the kernel delivered the signal, less how often the interpreter has reported it. Of the two that tell of a signal, the
-/// first finds that the other has not: one number, because with two both might find that.
+/// How often the kernel delivered a signal that the interpreter has not reported yet; or, below zero, when it has reported one that was
+/// not delivered, in milliseconds. One number, so that of the two that tell of a signal exactly one finds itself to be the first.
 #[derive(Debug, Default)]
-struct Heard(Arc<AtomicI64>);
+struct Heard(AtomicI64);
+
+/// A report comes at most so long before the delivery that it is of, in milliseconds: the thread that takes the signal may be taken off
+/// the processor in between. One without a delivery, of a signal that came before this listened, is forgotten after that.
+const AHEAD: i64 = 1000;
+
+impl Heard {
+    /// The kernel delivers it. Whether that is news. Async-signal-safe.
+    fn delivered(&self, now: i64) -> bool {
+        let change = |state| Some(if state >= 0 { state + 1 } else { i64::from(now + state > AHEAD) });
+        let before = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change).unwrap_or_default();
+        before >= 0 || now + before > AHEAD
+    }
+
+    /// The interpreter reports it. Whether that is news.
+    fn reported(&self, now: i64) -> bool {
+        let change = |state| Some(if state > 0 { state - 1 } else { -now });
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change).unwrap_or_default() <= 0
+    }
+}
+
+/// The time, of which zero is long ago.
+fn milliseconds() -> i64 {
+    i64::try_from(sys::clock::monotonic_ms()).unwrap_or(i64::MAX)
+}
 
 impl SignalListener {
     /// Begins to hear these signals; others are left alone, as one that is to be ignored. The stream yields a byte for each;
@@ -52,8 +76,9 @@ impl SignalListener {
         let mut listener = Self { actions: Vec::new(), heard: Default::default() };
         let wanted = SIGNALS.into_iter().enumerate().filter(|(_, (signal, _))| signals.contains(signal));
         for (index, (_, number)) in wanted {
-            let balance = listener.heard[index].0.clone();
-            listener.actions.push(sys::on_signal(number, balance, pipe.clone(), index as u8)?);
+            let heard = listener.heard.clone();
+            let is_news = move || heard[index].delivered(milliseconds());
+            listener.actions.push(sys::on_signal(number, is_news, pipe.clone(), index as u8)?);
         }
         Ok((listener, reader))
     }
@@ -62,7 +87,7 @@ impl SignalListener {
     /// it comes either.
     pub(crate) fn heard(&self, signal: Signal) -> bool {
         let Some(index) = SIGNALS.iter().position(|(known, _)| *known == signal) else { return false };
-        self.heard[index].0.fetch_sub(1, Ordering::SeqCst) > 0
+        !self.heard[index].reported(milliseconds())
     }
 }
 
@@ -167,6 +192,20 @@ mod tests {
         reader.set_nonblocking(false).unwrap();
         sys::raise(libc::SIGQUIT);
         reader.read_exact(&mut byte).unwrap();
+    }
+
+    #[test]
+    fn of_a_report_and_a_delivery_the_first_is_news_and_a_report_alone_is_forgotten() {
+        let heard = Heard::default();
+        assert_eq!(
+            [heard.delivered(1), heard.delivered(1), heard.reported(2), heard.reported(2)],
+            [true, true, false, false]
+        );
+        assert_eq!([heard.reported(5000), heard.delivered(5000 + AHEAD)], [true, false]);
+        assert_eq!([heard.delivered(7000), heard.reported(7000)], [true, false]);
+        // Of a signal that came before the listener.
+        assert!(heard.reported(8000));
+        assert_eq!([heard.delivered(8001 + AHEAD), heard.reported(8001 + AHEAD)], [true, false]);
     }
 
     #[test]

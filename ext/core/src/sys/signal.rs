@@ -3,36 +3,33 @@
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 /// An action on a signal, in force until it is given back with [`ignore_signal`].
 pub(crate) type SignalAction = signal_hook_registry::SigId;
 
-/// Has the kernel's delivery of `signal` to this process, but not to its children, add one to `balance` and put `byte` into
-/// `pipe`, whatever any thread is doing; no byte where the balance was below zero, because another has told of this signal already:
-/// the handler that was there before is called first.
+/// Has the kernel's delivery of `signal` to this process, but not to its children, put `byte` into `pipe`, whatever any thread is
+/// doing, where `is_news` says so. That is called in the handler of the signal: it may not allocate, lock or drop anything. The handler
+/// that was there before is called first.
 ///
 /// # Errors
 ///
 /// When there is no such signal, or it cannot be caught.
 pub(crate) fn on_signal(
     signal: libc::c_int,
-    balance: Arc<AtomicI64>,
+    is_news: impl Fn() -> bool + Send + Sync + 'static,
     pipe: Arc<OwnedFd>,
     byte: u8,
 ) -> io::Result<SignalAction> {
     let owner = std::process::id();
     let action = move || {
-        if std::process::id() == owner && balance.fetch_add(1, Ordering::SeqCst) >= 0 {
+        if std::process::id() == owner && is_news() {
             put_quietly(&pipe, byte);
         }
     };
-    // SAFETY: the action is async-signal-safe: it asks for the process's id, adds to an atomic and writes a byte, and
-    // allocates, locks and drops nothing.
+    // SAFETY: the action is async-signal-safe: it asks for the process's id, writes a byte and does what the caller has promised of
+    // `is_news`, and allocates, locks and drops nothing.
     let action = unsafe { signal_hook_registry::register(signal, action) }?;
     put_in_front(signal)?;
     Ok(action)

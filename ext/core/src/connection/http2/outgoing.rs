@@ -124,7 +124,7 @@ impl Ledger {
 
     /// Whether the socket has not taken all yet.
     pub(super) fn is_unwritten(&self) -> bool {
-        self.unwritten.load(Acquire) > 0
+        self.unwritten() > 0
     }
 
     /// The socket takes nothing more.

@@ -179,8 +179,7 @@ impl Stream {
         if wants_body {
             inform(&mut self.respond, StatusCode::CONTINUE, HeaderMap::new());
         }
-        for mut headers in hints {
-            hop_by_hop::remove(&mut headers);
+        for headers in hints {
             inform(&mut self.respond, StatusCode::EARLY_HINTS, headers);
         }
     }
@@ -248,7 +247,8 @@ impl Stream {
 }
 
 /// Sends an interim response.
-pub(super) fn inform(respond: &mut SendResponse<Piece>, status: StatusCode, headers: HeaderMap) {
+pub(super) fn inform(respond: &mut SendResponse<Piece>, status: StatusCode, mut headers: HeaderMap) {
+    hop_by_hop::remove(&mut headers);
     let mut message = Response::new(());
     (*message.status_mut(), *message.headers_mut()) = (status, headers);
     // A client that has gone needs no hint.
