@@ -28,10 +28,12 @@ pub(crate) struct Warnings {
     flood: RateLimit,
     handshake: RateLimit,
     proxy: RateLimit,
+    gives_way: RateLimit,
     crowded: RateLimit,
     queue_full: RateLimit,
     queue_timeout: RateLimit,
-    spill: RateLimit,
+    kept: RateLimit,
+    cut: RateLimit,
     length: RateLimit,
     unsendable: RateLimit,
 }
@@ -107,9 +109,10 @@ impl Warnings {
         }
     }
 
-    /// As many connections are open as may be.
+    /// As many connections are open as may be. That a new one has to wait is not held back because silent ones gave way before.
     pub(crate) fn crowded(&self, limit: u64, gives_way: bool, now: Instant) {
-        self.report(&self.crowded, now, |_| LogEvent::Crowded { limit, gives_way });
+        let rate_limit = if gives_way { &self.gives_way } else { &self.crowded };
+        self.report(rate_limit, now, |_| LogEvent::Crowded { limit, gives_way });
     }
 
     /// As many requests wait as may, so that one is refused.
@@ -122,9 +125,11 @@ impl Warnings {
         self.report(&self.queue_timeout, now, |more| LogEvent::QueueTimeout { queue_timeout: queue_timeout(), more });
     }
 
-    /// What a slow reader left of a response could not be written to a file.
+    /// What a slow reader left of a response could not be written to a file. That one is cut is not held back because others were
+    /// kept in memory before.
     pub(crate) fn spill_failed(&self, error: &io::Error, directory: &Path, cut: bool, now: Instant) {
-        self.report(&self.spill, now, |_| LogEvent::SpillFailed { directory, error, cut });
+        let rate_limit = if cut { &self.cut } else { &self.kept };
+        self.report(rate_limit, now, |more| LogEvent::SpillFailed { directory, error, cut, more });
     }
 
     /// A response is not as long as its head says: `declared` and `actual`, in bytes.
@@ -185,5 +190,27 @@ mod tests {
         assert!(!lines[0].contains("more"), "{lines:?}");
         assert!(lines[1].ends_with("(2 more since the last such line)"), "{lines:?}");
         assert!(lines[2].contains("is this https?"), "{lines:?}");
+    }
+
+    /// A cut response had no line for a minute after one that was kept in memory.
+    #[test]
+    fn the_milder_of_two_does_not_hide_the_worse() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = lines.clone();
+        let warnings = Warnings::reported_to(Arc::new(move |event| heard.lock().unwrap().push(event.to_string())));
+        let now = Instant::now();
+        let full = io::Error::from_raw_os_error(28);
+        for worse in [false, false, true, true] {
+            warnings.spill_failed(&full, Path::new("/tmp"), worse, now);
+            warnings.crowded(10, !worse, now);
+        }
+        warnings.spill_failed(&full, Path::new("/tmp"), true, now + INTERVAL);
+        let lines = lines.lock().unwrap();
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(lines[0].starts_with("memory beyond buffer_limit is used"), "{lines:?}");
+        assert!(lines[1].contains("has been silent longest is closed"), "{lines:?}");
+        assert!(lines[2].starts_with("a response was cut"), "{lines:?}");
+        assert!(lines[3].contains("new ones wait"), "{lines:?}");
+        assert!(lines[4].ends_with("(1 more since the last such line)"), "{lines:?}");
     }
 }

@@ -103,6 +103,8 @@ pub enum LogEvent<'a> {
         error: &'a io::Error,
         /// The response was cut; otherwise it stays in memory.
         cut: bool,
+        /// How often that has happened since it was told last.
+        more: u64,
     },
     /// A client of the admin address asks for a drain, and may.
     DrainAsked {

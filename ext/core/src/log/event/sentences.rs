@@ -66,11 +66,12 @@ impl fmt::Display for LogEvent<'_> {
                 seconds(*queue_timeout),
                 repeated(*more)
             ),
-            Self::SpillFailed { directory, error, cut } => write!(
+            Self::SpillFailed { directory, error, cut, more } => write!(
                 f,
-                "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}",
+                "{}: buffer_limit is used up, and what slow clients leave of their responses cannot be written to a file in {}: {error}{}",
                 if *cut { "a response was cut" } else { "memory beyond buffer_limit is used" },
-                directory.display()
+                directory.display(),
+                repeated(*more)
             ),
             Self::DrainAsked { by } => write!(f, "asked to drain by {by}"),
             Self::DrainRefused { by, reason } => write!(f, "refused to drain for {by}: {reason}"),
