@@ -1,6 +1,7 @@
 //! Giving memory back to the system that many connections have needed, after most of them have gone to rest or ended, or that
 //! bodies have. The allocator keeps it for the next ones. Where they come one by one that is right; after a rush the process
-//! would keep it for ever.
+//! would keep it for ever. What Ruby has of a rush its collector frees later, which is told by nothing: so memory is given back again
+//! a few times after each, at growing distances.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -9,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::http::body::Budget;
@@ -24,8 +25,11 @@ const WORTH: usize = 8 * 1024;
 const CALM: Duration = Duration::from_secs(1);
 /// The least time between two trims: one takes some milliseconds, in which no thread can allocate.
 const PAUSE: Duration = Duration::from_secs(10);
-/// It is at least so many times as long as the trim before it has taken, which in a large heap may be more.
+/// It is at least so many times as long as the trim before it has computed, which in a large heap may be more.
 const RARE: u32 = 1000;
+/// How often memory is given back again after a rush: first after [`PAUSE`], then after twice as long each time. It takes less than
+/// a millisecond where nothing has been freed.
+const FOLLOW_UPS: u32 = 6;
 
 /// Shared by the connections.
 #[derive(Debug)]
@@ -70,21 +74,54 @@ impl MemoryTrim {
         MemoryUse { trim: self, size }
     }
 
-    /// Has memory given back whenever it is worth while. Never ends.
-    pub(crate) async fn run<F: Future<Output = ()>>(&self, give_back: impl Fn() -> F) {
+    /// Has memory given back whenever it is worth while; `give_back` returns the CPU time that it has taken. Never ends.
+    pub(crate) async fn run<F: Future<Output = Duration>>(&self, give_back: impl Fn() -> F) {
+        let mut follow_ups = FollowUps::default();
         loop {
             tokio::select! {
+                biased;
                 () = self.due.notified() => {}
                 () = self.bodies.fallen() => {}
+                () = follow_ups.wait() => {
+                    sleep(give_back().await * RARE).await;
+                    continue;
+                }
             }
             sleep(CALM).await;
             let (connections, bodies) = (self.usage().settle(), self.bodies.settle());
             if connections || bodies {
-                let began = Instant::now();
-                give_back().await;
-                sleep(PAUSE.max(began.elapsed() * RARE)).await;
+                let taken = give_back().await;
+                sleep(PAUSE).await;
+                let taken = taken + give_back().await;
+                follow_ups = FollowUps::begin();
+                sleep(PAUSE.max(taken * RARE)).await;
             }
         }
+    }
+}
+
+/// When memory is given back again after a rush.
+#[derive(Debug, Default)]
+struct FollowUps {
+    next: Option<Instant>,
+    /// How many have been.
+    count: u32,
+}
+
+impl FollowUps {
+    /// The first has been.
+    fn begin() -> Self {
+        Self { next: Some(Instant::now() + 2 * PAUSE), count: 1 }
+    }
+
+    /// Waits for the next, and looks forward to the one behind it; for ever where there is none.
+    async fn wait(&mut self) {
+        match self.next {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.count += 1;
+        self.next = (self.count < FOLLOW_UPS).then(|| Instant::now() + PAUSE * 2_u32.pow(self.count));
     }
 }
 
@@ -137,7 +174,7 @@ mod tests {
         tokio::spawn(async move {
             let give_back = || {
                 count.fetch_add(1, SeqCst);
-                std::future::ready(())
+                std::future::ready(Duration::ZERO)
             };
             watched.run(give_back).await;
         });
@@ -155,7 +192,7 @@ mod tests {
         let takes = PAUSE / RARE * 6;
         let watch = memory_trim.run(|| {
             given.fetch_add(1, SeqCst);
-            sleep(takes)
+            std::future::ready(takes)
         });
         let uploads = async {
             for _ in 0..(7 * PAUSE).as_secs() {
@@ -178,8 +215,24 @@ mod tests {
         assert_eq!(given.load(SeqCst), 0, "the next may come at once");
         sleep(2 * MOMENT).await;
         assert_eq!(given.load(SeqCst), 1);
-        sleep(2 * PAUSE).await;
+        sleep(PAUSE - 2 * MOMENT).await;
         assert_eq!(given.load(SeqCst), 1);
+    }
+
+    /// Ruby's collector came by after the trim, and the process kept 300 MB until the next rush.
+    #[tokio::test(start_paused = true)]
+    async fn is_given_back_again_a_few_times_ever_more_rarely() {
+        let (memory_trim, given) = kept();
+        rush(&memory_trim);
+        sleep(CALM + MOMENT).await;
+        let mut found = Vec::new();
+        for seconds in 1..10_000 {
+            sleep(Duration::from_secs(1)).await;
+            if given.load(SeqCst) > 1 + found.len() {
+                found.push(seconds);
+            }
+        }
+        assert_eq!(found, [10, 30, 70, 150, 310, 630]);
     }
 
     /// The allocator kept what uploads had needed, each freed by the worker that had run its request.
@@ -218,9 +271,9 @@ mod tests {
         rush(&memory_trim);
         sleep(CALM + MOMENT).await;
         rush(&memory_trim);
-        sleep(PAUSE).await;
-        assert_eq!(given.load(SeqCst), 1);
+        sleep(2 * PAUSE).await;
+        assert_eq!(given.load(SeqCst), 2, "the rush, and once more");
         sleep(CALM + MOMENT).await;
-        assert_eq!(given.load(SeqCst), 2);
+        assert_eq!(given.load(SeqCst), 3);
     }
 }

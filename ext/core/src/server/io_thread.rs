@@ -236,8 +236,13 @@ async fn forward_signals(stream: StdUnixStream, messages: mpsc::Sender<Message>,
     }
 }
 
-/// On a thread of its own, because it takes some milliseconds.
-async fn trim_memory() {
+/// On a thread of its own, because it takes some milliseconds; returns the CPU time.
+async fn trim_memory() -> Duration {
+    let trim = || {
+        let before = sys::clock::thread_cpu();
+        sys::trim_memory();
+        sys::clock::thread_cpu().saturating_sub(before)
+    };
     // What can't be given back stays.
-    let _ = tokio::task::spawn_blocking(sys::trim_memory).await;
+    tokio::task::spawn_blocking(trim).await.unwrap_or_default()
 }

@@ -24,6 +24,11 @@ pub(crate) fn process_cpu() -> Duration {
     duration(clock_gettime(ClockId::ProcessCPUTime))
 }
 
+/// The CPU time that the calling thread has used.
+pub(crate) fn thread_cpu() -> Duration {
+    duration(clock_gettime(ClockId::ThreadCPUTime))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +39,7 @@ mod tests {
         let (cpu, monotonic, began) = (process_cpu(), monotonic_ms(), Instant::now());
         while process_cpu() < cpu + Duration::from_millis(2) || began.elapsed() < Duration::from_millis(2) {}
         assert!(monotonic_ms() > monotonic);
+        assert!(thread_cpu() > Duration::ZERO && thread_cpu() <= process_cpu());
         assert!(unix_seconds() > 1_700_000_000);
     }
 }
