@@ -49,7 +49,7 @@ RSpec.describe Tidegate::PumaDSL do
 
     expect(warnings).to match([
       "5: queue_requests does nothing here: requests are always received before the app is called",
-      "6: wait_for_less_busy_worker does nothing here: a worker without room passes connections on to one that is idle",
+      "6: wait_for_less_busy_worker does nothing here: a worker without room passes connections on to one that is idle or has less to do",
       "7: io_selector_backend does nothing here: the waiting is done in Rust",
       "8: max_io_threads does nothing here: a request that waits does not count as one that runs",
       "4: before_fork and before_worker_boot do nothing here: there are no workers"

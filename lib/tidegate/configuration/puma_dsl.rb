@@ -12,7 +12,7 @@ module Tidegate
       io_selector_backend: ["the waiting is done in Rust", [:auto]],
       prune_bundler: ["a restart runs the whole command again, in a new process image", [false]],
       extra_runtime_dependencies: ["a restart runs the whole command again, in a new process image", [[]]],
-      wait_for_less_busy_worker: ["a worker without room passes connections on to one that is idle", []],
+      wait_for_less_busy_worker: ["a worker without room passes connections on to one that is idle or has less to do", []],
       nakayoshi_fork: ["the heap is made ready before the first fork", [false]],
       max_io_threads: ["a request that waits does not count as one that runs", [0]],
       drain_on_shutdown: ["the accept queue is always emptied", [true]],

@@ -74,7 +74,7 @@ module Tidegate
         option(:workers, :WORKERS, 0, "processes that serve; auto: one for each CPU of the container; 0: this one process alone",
                short: "-w", usual: %w[WEB_CONCURRENCY]),
         option(:preload_app, :SWITCH, true, "load the app once, before the workers are forked; they share its memory", long: "--preload"),
-        option(:hand_over, :SWITCH, true, "let a worker without room pass a connection on to one that is idle", native: true),
+        option(:hand_over, :SWITCH, true, "let a worker without room pass a connection on to one that is idle or has less to do", native: true),
         option(:worker_boot_timeout, :TIMEOUT, 60.0, "seconds until a worker serves; then it is killed and another is started"),
         option(:worker_timeout, :TIMEOUT, 60.0,
                "seconds without a sign of life of a worker, busy or not; then it is replaced"),

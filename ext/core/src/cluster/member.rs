@@ -15,12 +15,19 @@ use super::{
     Cluster, DrainFigures, WorkerState,
     figures::WorkerFigures,
     handover::{Mailbox, Traits},
-    table::{Line, Room},
+    table::{Line, Room, low_bits},
 };
 use crate::{stats::SharedStats, sys::clock};
 
 /// After so many milliseconds without a heart-beat, which comes each second, a worker is handed nothing: its process may be stopped.
 const SILENT_AFTER_MS: u64 = 3_000;
+
+/// By how many requests a sibling's load must be less than this worker's own, before a connection goes to one that is not idle. With one
+/// less, a hand-over in three would gain hardly anything.
+const WORTH: u32 = 2;
+/// A request that has computed for so many milliseconds may well do so for longer: nothing is sent to wait for it, unless the one that
+/// computes here has done so for even longer.
+const LONG_MS: u32 = 25;
 
 /// A worker's own place. The worker makes it after the fork.
 #[derive(Clone, Debug)]
@@ -81,14 +88,15 @@ impl Member {
         self.line().state.store(state as u32, Release);
     }
 
-    /// Whether a new request would run at once. Takes back a sibling's claim.
-    pub(crate) fn publish_room(&self, room: bool) {
-        self.line().room.store(if room { Room::Free } else { Room::None } as u32, Release);
+    /// What there is for a new request. Takes back a sibling's claim.
+    pub(crate) fn publish_room(&self, room: Room) {
+        self.line().room.store(room as u32, Release);
     }
 
     /// Whether a new request would run at once, or one that a sibling is about to hand over.
     pub fn has_room(&self) -> bool {
-        self.line().room.load(Relaxed) != Room::None as u32
+        let room = self.line().room.load(Relaxed);
+        room == Room::Free as u32 || room == Room::Claimed as u32
     }
 
     /// How many requests wait here for a thread.
@@ -102,6 +110,11 @@ impl Member {
         self.line().active.store(number(active), Relaxed);
         self.line().blocked.store(number(blocked), Relaxed);
         self.line().waiting.store(number(waiting), Relaxed);
+    }
+
+    /// A thread takes a request.
+    pub(crate) fn publish_taken(&self) {
+        self.line().taken.store(low_bits(clock::monotonic_ms()), Relaxed);
     }
 
     /// Its I/O thread runs, and its pool lives.
@@ -195,21 +208,38 @@ impl Member {
         self.cluster.handover.adoption()
     }
 
-    /// A sibling that serves and would run a new request at once; no other worker is told of it until it has said so again.
-    pub fn claim_idle_sibling(&self) -> Option<usize> {
+    /// A sibling that would serve a new request sooner than this worker: one that would run it at once; or else, of those that have a
+    /// thread for it and do not compute something long, the one with the least to do, if that is less than here by two requests or more.
+    /// Until that sibling tells anew, the request counts there for all others.
+    pub fn claim_better_sibling(&self) -> Option<usize> {
         let lines = self.cluster.table.lines;
-        let mut now = None;
+        let (mut now, mut least) = (None, None);
+        let mut at_most = self.line().load().checked_sub(WORTH);
         // Each worker begins behind itself: they do not all ask the same one first.
-        (self.slot + 1..lines.len()).chain(0..self.slot).find(|slot| {
-            let line = &lines[*slot];
-            let idle = line.room.load(Relaxed) == Room::Free as u32
-                && line.state.load(Acquire) == WorkerState::Serving as u32
-                && {
-                    let now = *now.get_or_insert_with(clock::monotonic_ms);
-                    now.saturating_sub(line.heartbeat.load(Relaxed)) < SILENT_AFTER_MS
-                };
-            idle && line.room.compare_exchange(Room::Free as u32, Room::Claimed as u32, AcqRel, Relaxed).is_ok()
-        })
+        for slot in (self.slot + 1..lines.len()).chain(0..self.slot) {
+            let line = &lines[slot];
+            let room = line.room.load(Relaxed);
+            let (is_free, is_shared, load) = (room == Room::Free as u32, room == Room::Shared as u32, line.load());
+            let is_less = is_shared && at_most.is_some_and(|most| load <= most);
+            if !(is_free || is_less) || line.state.load(Acquire) != WorkerState::Serving as u32 {
+                continue;
+            }
+            let now = *now.get_or_insert_with(clock::monotonic_ms);
+            if now.saturating_sub(line.heartbeat.load(Relaxed)) >= SILENT_AFTER_MS {
+                continue;
+            }
+            if is_less {
+                if line.since_taken(now) > self.line().since_taken(now).max(LONG_MS) {
+                    continue;
+                }
+                (least, at_most) = (Some(slot), load.checked_sub(1));
+            } else if line.room.compare_exchange(Room::Free as u32, Room::Claimed as u32, AcqRel, Relaxed).is_ok() {
+                return Some(slot);
+            }
+        }
+        let slot = least?;
+        lines[slot].waiting.fetch_add(1, Relaxed);
+        Some(slot)
     }
 
     /// Whether no worker that clients can reach has a pool that lives, as far as each has told of its own.

@@ -29,10 +29,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use self::table::Room;
 use self::{
     drain_record::DrainCells,
     handover::Handover,
-    table::{Line, Room, Table},
+    table::{Line, Table},
 };
 pub use self::{
     drain_record::DrainFigures,

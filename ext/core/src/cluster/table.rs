@@ -57,6 +57,8 @@ pub(crate) struct Line {
     pub(super) deepest: AtomicU32,
     /// How many phased restarts there had been when the worker was started.
     pub(super) phase: AtomicU32,
+    /// When a thread last took a request: the low bits of the milliseconds of the monotonic clock.
+    pub(super) taken: AtomicU32,
     /// When its I/O thread last ran with a pool that lives: milliseconds of the monotonic clock, which all processes share.
     pub(super) heartbeat: AtomicU64,
     /// When it was started: seconds since 1970.
@@ -75,6 +77,7 @@ atomics_only!(Line {
     waiting,
     deepest,
     phase,
+    taken,
     heartbeat,
     started_at,
     unattended
@@ -84,6 +87,16 @@ impl Line {
     /// Whether there is a worker of this place.
     pub(super) fn is_taken(&self) -> bool {
         self.state.load(Acquire) != WorkerState::Free as u32
+    }
+
+    /// For how many milliseconds no thread has taken a request.
+    pub(super) fn since_taken(&self, now: u64) -> u32 {
+        low_bits(now).wrapping_sub(self.taken.load(Relaxed))
+    }
+
+    /// How many requests compute, or wait for those that do.
+    pub(super) fn load(&self) -> u32 {
+        self.active.load(Relaxed).saturating_add(self.waiting.load(Relaxed))
     }
 
     /// Everything but the state, for the next worker.
@@ -98,11 +111,14 @@ impl Line {
             waiting,
             deepest,
             phase,
+            taken,
             heartbeat,
             started_at,
             unattended,
         } = self;
-        [room, pid, index, active, blocked, waiting, deepest, phase].iter().for_each(|cell| cell.store(0, Relaxed));
+        [room, pid, index, active, blocked, waiting, deepest, phase, taken]
+            .iter()
+            .for_each(|cell| cell.store(0, Relaxed));
         [heartbeat, started_at, unattended].iter().for_each(|cell| cell.store(0, Relaxed));
     }
 }
@@ -209,13 +225,22 @@ impl WorkerState {
     }
 }
 
-/// Whether a new request would run at once.
+/// Of milliseconds, what tells apart any two moments of seven weeks.
+pub(super) fn low_bits(milliseconds: u64) -> u32 {
+    (milliseconds & u64::from(u32::MAX)) as u32
+}
+
+/// What a worker has for a new request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum Room {
+pub(crate) enum Room {
+    /// No thread.
     None,
+    /// A thread, but others compute or wait.
+    Shared,
+    /// A new request would run at once.
     Free,
-    /// A sibling is about to hand a connection over.
+    /// The same, but a sibling is about to hand a connection over.
     Claimed,
 }
 

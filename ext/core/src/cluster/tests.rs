@@ -42,7 +42,7 @@ fn what_a_forked_worker_tells_its_master_sees() {
     let member = Member::new(cluster.clone(), slot);
     in_child(|| {
         member.set_state(WorkerState::Serving);
-        member.publish_room(true);
+        member.publish_room(Room::Free);
         member.publish_load((1, 1), 5);
         let stats = member.stats();
         (0..3).for_each(|_| stats.request_begun());
@@ -63,20 +63,47 @@ fn what_a_forked_worker_tells_its_master_sees() {
 fn an_idle_sibling_is_claimed_once_until_it_says_again_that_it_has_room() {
     let cluster = Cluster::create(4).unwrap();
     let [busy, other, idle] = [0, 1, 2].map(|index| serving(&cluster, index));
-    assert_eq!(busy.claim_idle_sibling(), None, "none has said so yet");
-    idle.publish_room(true);
-    assert_eq!(idle.claim_idle_sibling(), None, "itself it is no sibling");
-    assert_eq!((busy.claim_idle_sibling(), other.claim_idle_sibling()), (Some(idle.slot()), None));
-    idle.publish_room(false);
-    assert_eq!(busy.claim_idle_sibling(), None);
-    idle.publish_room(true);
+    assert_eq!(busy.claim_better_sibling(), None, "none has said so yet");
+    idle.publish_room(Room::Free);
+    assert_eq!(idle.claim_better_sibling(), None, "itself it is no sibling");
+    assert_eq!((busy.claim_better_sibling(), other.claim_better_sibling()), (Some(idle.slot()), None));
+    idle.publish_room(Room::None);
+    assert_eq!(busy.claim_better_sibling(), None);
+    idle.publish_room(Room::Free);
     idle.set_state(WorkerState::Retiring);
-    assert_eq!(busy.claim_idle_sibling(), None, "it leaves");
+    assert_eq!(busy.claim_better_sibling(), None, "it leaves");
     idle.set_state(WorkerState::Serving);
     cluster.table.lines[idle.slot()].heartbeat.fetch_sub(60_000, Relaxed);
-    assert_eq!(busy.claim_idle_sibling(), None, "its process stands still");
+    assert_eq!(busy.claim_better_sibling(), None, "its process stands still");
     idle.beat();
-    assert_eq!(busy.claim_idle_sibling(), Some(idle.slot()));
+    assert_eq!(busy.claim_better_sibling(), Some(idle.slot()));
+}
+
+/// A request stayed at a worker with others that waited, and was the last to be served, while a sibling had one.
+#[test]
+fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
+    let cluster = Cluster::create(4).unwrap();
+    let [own, one, two] = [0, 1, 2].map(|index| serving(&cluster, index));
+    own.publish_taken();
+    own.publish_load((1, 0), 2);
+    one.publish_room(Room::Shared);
+    one.publish_load((1, 0), 1);
+    assert_eq!(own.claim_better_sibling(), None, "one less is not worth it, and the other has no thread");
+    one.publish_load((1, 0), 0);
+    assert_eq!(own.claim_better_sibling(), None, "it has computed for long");
+    one.publish_taken();
+    assert_eq!(own.claim_better_sibling(), Some(one.slot()));
+    assert_eq!(own.claim_better_sibling(), None, "what is on its way counts");
+    one.publish_load((1, 0), 0);
+    two.publish_room(Room::Shared);
+    two.publish_load((0, 3), 0);
+    two.publish_taken();
+    assert_eq!(own.claim_better_sibling(), Some(two.slot()), "threads that wait in the app are no load");
+    two.publish_room(Room::Free);
+    assert_eq!((own.claim_better_sibling(), two.has_room()), (Some(two.slot()), true), "an idle one is the best");
+    one.set_state(WorkerState::Retiring);
+    assert_eq!(own.claim_better_sibling(), None);
+    assert_eq!(one.claim_better_sibling(), None, "it has less to do itself");
 }
 
 #[test]
@@ -85,8 +112,8 @@ fn a_connection_for_a_sibling_that_has_died_since_it_was_claimed_goes_to_the_oth
     let [busy, idle] = [0, 1].map(|index| serving(&cluster, index));
     let (_client, socket) = UnixStream::pair().unwrap();
     let traits = Traits { for_request: true, ..Traits::default() };
-    idle.publish_room(true);
-    let claimed = busy.claim_idle_sibling().unwrap();
+    idle.publish_room(Room::Free);
+    let claimed = busy.claim_better_sibling().unwrap();
     busy.send_to(claimed, socket.as_fd(), traits, b"").unwrap();
     assert_eq!(idle.inbox().receive().unwrap().traits, traits, "it lives");
     cluster.gone(claimed);
@@ -124,9 +151,9 @@ fn two_senders_never_claim_the_same_sibling() {
     for _ in 0..500 {
         // On a busy machine the rounds take longer than a worker may be silent.
         idle.beat();
-        idle.publish_room(true);
+        idle.publish_room(Room::Free);
         let claims = std::thread::scope(|scope| {
-            let claim = |member: &'_ Member| member.claim_idle_sibling().is_some();
+            let claim = |member: &'_ Member| member.claim_better_sibling().is_some();
             let threads = [&one, &two].map(|member| scope.spawn(move || claim(member)));
             threads.map(|thread| thread.join().unwrap())
         });

@@ -1,4 +1,4 @@
-//! The other workers of a cluster, as a connection sees them: one of them may be idle while this worker is not, and they go on when
+//! The other workers of a cluster, as a connection sees them: one of them may be idle, or have less to do, while this worker is busy, and they go on when
 //! it leaves.
 
 use std::{
@@ -75,10 +75,10 @@ impl Siblings {
         self.member.adoption()
     }
 
-    /// A sibling that would run a new request at once. No other worker is told of it until there is news of it: the caller is to
+    /// A sibling that is idle, or that has less to do. It counts as having one request more until there is news of it: the caller is to
     /// [`send`](Self::send) it a connection.
-    pub(crate) fn idle_one(&self) -> Option<usize> {
-        self.member.claim_idle_sibling()
+    pub(crate) fn better_one(&self) -> Option<usize> {
+        self.member.claim_better_sibling()
     }
 
     /// Whether a request would wait here for so long that it is worth its while to send its connection to a sibling: others wait

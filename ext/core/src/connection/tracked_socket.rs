@@ -67,7 +67,7 @@ impl<S: Socket> TrackedSocket<S> {
         self.inbound.hold(read_ahead);
     }
 
-    /// A sibling that would run at once what comes in `bytes`, which are the first of a request. Only for a whole head: a client
+    /// A sibling that would serve sooner what comes in `bytes`, which are the first of a request. Only for a whole head: a client
     /// that is slow to send one does not keep a sibling from work. A sibling that is named expects the connection.
     fn better_place(&self, bytes: &[u8]) -> Option<usize> {
         let siblings = self.siblings.as_ref()?;
@@ -75,7 +75,7 @@ impl<S: Socket> TrackedSocket<S> {
             return None;
         }
         memmem::find(bytes, b"\r\n\r\n")?;
-        siblings.idle_one()
+        siblings.better_one()
     }
 
     /// Whether what comes next is the first of a request that may go to a sibling, and would wait here.

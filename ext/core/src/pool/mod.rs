@@ -77,7 +77,7 @@ pub use self::{
     worker::{Next, Woken, Worker},
 };
 use crate::{
-    cluster::Member,
+    cluster::{Member, Room},
     exchange::Exchange,
     stats::{SharedStats, Shed},
     sync::{Mutex, Parker, Unparker},
@@ -118,8 +118,8 @@ struct PoolState {
     stall_guard_on: bool,
     /// Whether the timer of `queue_timeout` runs, or is about to.
     expiry_timer_on: bool,
-    /// Whether siblings were told last that there is room.
-    told_room: bool,
+    /// What siblings were told last of the room that there is.
+    told_room: Room,
 }
 
 /// Whether the pool's end is near.
@@ -176,7 +176,7 @@ impl DispatchQueue {
             end: End::NotInSight,
             stall_guard_on: false,
             expiry_timer_on: false,
-            told_room: false,
+            told_room: Room::None,
         });
         let [stall_guard, expiry_timer, request_timer] = [(); 3].map(|()| Notify::new());
         let open_requests = AtomicUsize::new(0);

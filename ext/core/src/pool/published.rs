@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{DispatchQueue, PoolState};
-use crate::cluster::Member;
+use crate::cluster::{Member, Room};
 
 /// When a worker last took an exchange.
 #[derive(Debug, Default)]
@@ -24,7 +24,8 @@ pub(super) struct LastTaken {
 impl DispatchQueue {
     /// A worker takes an exchange.
     pub(super) fn taken_at(&self, now: Instant) {
-        if self.member.is_some() {
+        if let Some(member) = &self.member {
+            member.publish_taken();
             let since = now.saturating_duration_since(*self.last_taken.first.get_or_init(|| now));
             self.last_taken.last.store(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         }
@@ -40,21 +41,24 @@ impl DispatchQueue {
 }
 
 impl PoolState {
-    /// Whether a new request would run at once: none waits or computes, not even one that others need not wait for, because a sibling
-    /// would not have to share the GVL with it; and a thread is free or may be created.
-    fn has_room(&self) -> bool {
+    /// What there is for a new request. It would run at once where none waits or computes, not even one that others need not wait for,
+    /// because a sibling would not have to share the GVL with it; and where a thread is free or may be created.
+    fn room(&self) -> Room {
         let admission = &self.roster.admission;
         // Workers that are to come were asked for when something waited; now nothing does, and they may take what comes.
         let has_thread = admission.tally().idle > 0 || admission.workers() < self.roster.max_threads();
-        let runs_at_once = self.queue.is_empty() && admission.tally().active == 0 && !self.out_of_band.is_working();
-        !self.is_closed() && runs_at_once && has_thread
+        if self.is_closed() || !has_thread || self.out_of_band.is_working() {
+            return Room::None;
+        }
+        let runs_at_once = self.queue.is_empty() && admission.tally().active == 0;
+        if runs_at_once { Room::Free } else { Room::Shared }
     }
 
     /// Tells the siblings what has changed.
     pub(super) fn publish(&mut self, member: &Member) {
         let tally = self.roster.admission.tally();
         member.publish_load((tally.active, tally.waiting), self.queue.len());
-        let room = self.has_room();
+        let room = self.room();
         // A sibling's claim stands until there is news.
         if room != self.told_room {
             self.told_room = room;
@@ -69,8 +73,9 @@ impl DispatchQueue {
     pub(crate) fn publish_room(&self) {
         if let Some(member) = &self.member {
             let mut state = self.lock();
-            state.told_room = state.has_room();
+            state.told_room = state.room();
             member.publish_room(state.told_room);
+            state.publish(member);
         }
     }
 }
@@ -122,7 +127,7 @@ mod tests {
         drop(second);
         two.end_exchange();
         assert_eq!((member.has_room(), view().in_app), (true, 1));
-        assert_eq!(sibling.claim_idle_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
         gvl.ready(Instant::now);
         assert!(!member.has_room());
         drop((running, one, two));
@@ -149,11 +154,11 @@ mod tests {
     fn a_claim_stands_until_there_is_news_or_a_heart_beat() {
         let (queue, member, sibling) = pool(1);
         queue.publish_room();
-        assert_eq!(sibling.claim_idle_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
         assert_eq!(queue.len(), 0);
-        assert_eq!(sibling.claim_idle_sibling(), None, "to take the lock is no news");
+        assert_eq!(sibling.claim_better_sibling(), None, "to take the lock is no news");
         queue.publish_room();
-        assert_eq!(sibling.claim_idle_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
     }
 
     #[test]

@@ -256,11 +256,11 @@ impl Accepting {
         }
     }
 
-    /// Sends a new connection to a sibling that is idle, where its request would wait here; everything else to the I/O thread.
+    /// Sends a new connection to a sibling that is idle or has less to do, where its request would wait here; everything else to the I/O thread.
     fn pass(&self, source: u64, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
             && self.siblings.would_help()
-            && let Some(sibling) = self.siblings.idle_one()
+            && let Some(sibling) = self.siblings.better_one()
         {
             let one_shot = self.shared.phase().is_stopping();
             let opens = !newcomer.is_plain();

@@ -16,7 +16,7 @@ mod questions;
 
 use super::*;
 use crate::{
-    cluster::{Cluster, WorkerState, handover::Traits},
+    cluster::{Cluster, Room, WorkerState, handover::Traits},
     config::{ClusterOptions, OrAuto, PlanOptions},
     http::response::Response,
     pool::Next,
@@ -495,7 +495,7 @@ fn what_waits_for_a_killed_worker_is_served_by_another() {
     let slot = cluster.cluster.reserve(1).unwrap();
     let killed = Member::new(cluster.cluster.clone(), slot);
     killed.set_state(WorkerState::Serving);
-    killed.publish_room(true);
+    killed.publish_room(Room::Free);
     let mut kept = cluster.connect_to(0);
     let mut busy = cluster.occupy(0);
     kept.send("/kept").unwrap();
@@ -516,7 +516,7 @@ fn a_connection_stays_when_the_siblings_inbox_is_full() {
     stuck.set_state(WorkerState::Serving);
     let (_client, socket) = UnixStream::pair().unwrap();
     while stuck.inbox().send(socket.as_fd(), Traits::default(), b"").is_ok() {}
-    stuck.publish_room(true);
+    stuck.publish_room(Room::Free);
     let mut kept = cluster.connect_to(0);
     let _busy = cluster.occupy(0);
     kept.send("/kept").unwrap();

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::cluster::{
-    Cluster, WorkerState,
+    Cluster, Room, WorkerState,
     handover::{MAX_READ_AHEAD, Message, Traits},
 };
 
@@ -127,7 +127,7 @@ async fn a_request_that_would_wait_goes_with_its_connection_to_an_idle_sibling()
         let mut client = harness.used().await;
         sleep(silent_for).await;
         let busy = harness.busy().await;
-        sibling.publish_room(true);
+        sibling.publish_room(Room::Free);
         client.send(GET.as_bytes()).await;
         let Message { socket, traits, read_ahead } = received(&sibling).await;
         assert_eq!((traits, &read_ahead[..]), (FOR_REQUEST, GET.as_bytes()));
@@ -145,7 +145,7 @@ async fn a_new_connection_that_goes_on_counts_as_one_that_has_said_nothing() {
     let (harness, sibling) = pair();
     let mut client = harness.connect_kernel();
     let _busy = harness.busy().await;
-    sibling.publish_room(true);
+    sibling.publish_room(Room::Free);
     client.send(GET.as_bytes()).await;
     assert_eq!(received(&sibling).await.traits, Traits { fresh: true, ..FOR_REQUEST });
 }
@@ -153,7 +153,12 @@ async fn a_new_connection_that_goes_on_counts_as_one_that_has_said_nothing() {
 /// A sibling that is not idle, or not serving, is not sent anything.
 #[tokio::test(start_paused = true)]
 async fn a_connection_stays_where_it_would_not_be_served_sooner_elsewhere() {
-    for (room, state) in [(false, WorkerState::Serving), (true, WorkerState::Retiring), (true, WorkerState::Booting)] {
+    for (room, state) in [
+        (Room::None, WorkerState::Serving),
+        (Room::Shared, WorkerState::Serving),
+        (Room::Free, WorkerState::Retiring),
+        (Room::Free, WorkerState::Booting),
+    ] {
         let (harness, sibling) = pair();
         let mut client = harness.used().await;
         let (_first, exchange) = harness.busy().await;
@@ -167,6 +172,25 @@ async fn a_connection_stays_where_it_would_not_be_served_sooner_elsewhere() {
         client.expect(KEEP).await;
         assert_eq!(harness.handed_over(), 0);
     }
+}
+
+/// It was the last of those that waited here, while another worker had one request.
+#[tokio::test(start_paused = true)]
+async fn where_no_sibling_is_idle_a_request_goes_to_one_that_has_two_less_to_do() {
+    let (harness, sibling) = pair();
+    sibling.publish_room(Room::Shared);
+    sibling.publish_load((1, 0), 0);
+    sibling.publish_taken();
+    let mut clients = [harness.used().await, harness.used().await, harness.used().await];
+    let _busy = harness.busy().await;
+    for (waiting, client) in clients.iter_mut().enumerate().take(2) {
+        client.send(GET.as_bytes()).await;
+        harness.queued(waiting + 1).await;
+    }
+    clients[2].send(GET.as_bytes()).await;
+    let Message { traits, read_ahead, .. } = received(&sibling).await;
+    assert_eq!((traits, &read_ahead[..]), (FOR_REQUEST, GET.as_bytes()));
+    assert_eq!((harness.handed_over(), harness.shared.services.queue.len()), (1, 2));
 }
 
 /// Bodies, requests behind others, upgrades: what is in flight stays.
@@ -186,7 +210,7 @@ async fn a_connection_with_something_in_flight_stays() {
     harness.worker.end_exchange();
     hijacked.expect("HTTP/1.1 101 X\r\n\r\n").await;
     let (_client, exchange) = harness.busy().await;
-    sibling.publish_room(true);
+    sibling.publish_room(Room::Free);
     for client in [&mut posting, &mut streaming, &mut hijacked] {
         client.send(b"GET /body HTTP/1.1\r\nhost: x\r\n\r\n").await;
     }
@@ -209,7 +233,7 @@ async fn a_head_too_long_for_a_message_stays_and_is_served() {
     let (harness, sibling) = pair_with(Timeouts::default(), Limits { head_limit: 64 * 1024, ..Limits::default() });
     let mut client = harness.used().await;
     let (_busy, exchange) = harness.busy().await;
-    sibling.publish_room(true);
+    sibling.publish_room(Room::Free);
     let padding = "x".repeat(MAX_READ_AHEAD);
     client.send(format!("GET / HTTP/1.1\r\nhost: x\r\npadding: {padding}\r\n\r\n").as_bytes()).await;
     harness.queued(1).await;
@@ -225,7 +249,7 @@ async fn a_connection_that_came_for_a_request_stays_for_it_and_may_go_on_after_i
     for (fresh, begun, rest) in [(true, "", GET), (false, GET, ""), (false, &GET[..9], &GET[9..])] {
         let (harness, sibling) = pair();
         let (_busy, exchange) = harness.busy().await;
-        sibling.publish_room(true);
+        sibling.publish_room(Room::Free);
         let mut client = harness.take_over(Traits { fresh, ..FOR_REQUEST }, begun.as_bytes());
         yield_now().await;
         client.send(rest.as_bytes()).await;
@@ -248,7 +272,7 @@ async fn a_connection_keeps_the_number_of_its_requests() {
     let (harness, sibling) = pair_with(Timeouts::default(), Limits { max_keep_alive: Some(3), ..Limits::default() });
     let mut client = harness.used().await;
     let (_busy, exchange) = harness.busy().await;
-    sibling.publish_room(true);
+    sibling.publish_room(Room::Free);
     client.send(GET.as_bytes()).await;
     assert_eq!(received(&sibling).await.traits, Traits { requests: 1, ..FOR_REQUEST });
     exchange.responder.send(ok("x")).unwrap();
