@@ -15,6 +15,7 @@ RSpec.configure do |config|
   config.mock_with(:rspec) { |mocks| mocks.verify_partial_doubles = true }
   config.warnings = true
   config.raise_errors_for_deprecations!
+  config.fail_if_no_examples = true
 
   # A focus that was forgotten would let everything else go untested.
   if ENV["CI"]

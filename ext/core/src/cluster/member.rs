@@ -1,4 +1,4 @@
-//! A worker's own place in the cluster: what it publishes there, and how it finds a sibling that has room.
+//! A worker's own place in the cluster: what it publishes there, and how it finds a sibling that has room or less to do.
 
 use std::{
     io,
@@ -22,11 +22,11 @@ use crate::{stats::SharedStats, sys::clock};
 /// After so many milliseconds without a heart-beat, which comes each second, a worker is handed nothing: its process may be stopped.
 const SILENT_AFTER_MS: u64 = 3_000;
 
-/// By how many requests a sibling's load must be less than this worker's own, before a connection goes to one that is not idle. With one
-/// less, a hand-over in three would gain hardly anything.
+/// By how many requests a sibling's load must be less than this worker's own, before a connection goes to one that is not idle. Where one
+/// is enough, there are up to a third more hand-overs, and requests wait hardly less (simulated).
 const WORTH: u32 = 2;
-/// A request that has computed for so many milliseconds may well do so for longer: nothing is sent to wait for it, unless the one that
-/// computes here has done so for even longer.
+/// A worker whose threads have taken nothing for so many milliseconds computes something long, as far as can be told: nothing is sent to
+/// wait for that, unless this worker has taken nothing for even longer.
 const LONG_MS: u32 = 25;
 
 /// A worker's own place. The worker makes it after the fork.
@@ -112,6 +112,11 @@ impl Member {
         self.line().waiting.store(number(waiting), Relaxed);
     }
 
+    /// A connection has come from a sibling, for a request.
+    pub(crate) fn has_come(&self) {
+        self.line().comes_no_more();
+    }
+
     /// A thread takes a request.
     pub(crate) fn publish_taken(&self) {
         self.line().taken.store(low_bits(clock::monotonic_ms()), Relaxed);
@@ -120,6 +125,8 @@ impl Member {
     /// Its I/O thread runs, and its pool lives.
     pub(crate) fn beat(&self) {
         self.line().unattended.store(0, Relaxed);
+        // What has not come by now was sent elsewhere.
+        self.line().coming.store(0, Relaxed);
         self.line().heartbeat.store(clock::monotonic_ms(), Release);
     }
 
@@ -167,7 +174,11 @@ impl Member {
         traits: Traits,
         read_ahead: &[u8],
     ) -> io::Result<()> {
-        self.inbox_of(sibling).send(socket, traits, read_ahead)?;
+        let sent = self.inbox_of(sibling).send(socket, traits, read_ahead);
+        if sent.is_err() {
+            self.cluster.table.lines[sibling].comes_no_more();
+        }
+        sent?;
         // The master marks its end before it empties its inbox.
         if self.cluster.table.lines[sibling].state.load(Acquire) != WorkerState::Serving as u32 {
             self.cluster.handover.pass_on(sibling);
@@ -210,7 +221,7 @@ impl Member {
 
     /// A sibling that would serve a new request sooner than this worker: one that would run it at once; or else, of those that have a
     /// thread for it and do not compute something long, the one with the least to do, if that is less than here by two requests or more.
-    /// Until that sibling tells anew, the request counts there for all others.
+    /// The request counts there for all others. The caller is to [`send`](Self::send_to) it the connection.
     pub fn claim_better_sibling(&self) -> Option<usize> {
         let lines = self.cluster.table.lines;
         let (mut now, mut least) = (None, None);
@@ -238,7 +249,7 @@ impl Member {
             }
         }
         let slot = least?;
-        lines[slot].waiting.fetch_add(1, Relaxed);
+        lines[slot].coming.fetch_add(1, Relaxed);
         Some(slot)
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Line {
     pub(super) phase: AtomicU32,
     /// When a thread last took a request: the low bits of the milliseconds of the monotonic clock.
     pub(super) taken: AtomicU32,
+    /// How many connections siblings are sending it for requests that will wait.
+    pub(super) coming: AtomicU32,
     /// When its I/O thread last ran with a pool that lives: milliseconds of the monotonic clock, which all processes share.
     pub(super) heartbeat: AtomicU64,
     /// When it was started: seconds since 1970.
@@ -78,6 +80,7 @@ atomics_only!(Line {
     deepest,
     phase,
     taken,
+    coming,
     heartbeat,
     started_at,
     unattended
@@ -89,14 +92,21 @@ impl Line {
         self.state.load(Acquire) != WorkerState::Free as u32
     }
 
-    /// For how many milliseconds no thread has taken a request.
+    /// For how many milliseconds no thread has taken a request; none where one has since `now`.
     pub(super) fn since_taken(&self, now: u64) -> u32 {
-        low_bits(now).wrapping_sub(self.taken.load(Relaxed))
+        let since = low_bits(now).wrapping_sub(self.taken.load(Relaxed));
+        if since > u32::MAX / 2 { 0 } else { since }
     }
 
-    /// How many requests compute, or wait for those that do.
+    /// How many requests compute, wait for those that do, or are coming to wait.
     pub(super) fn load(&self) -> u32 {
-        self.active.load(Relaxed).saturating_add(self.waiting.load(Relaxed))
+        [&self.active, &self.waiting, &self.coming].iter().fold(0, |sum, cell| cell.load(Relaxed).saturating_add(sum))
+    }
+
+    /// One that was coming has come, or does not come.
+    pub(super) fn comes_no_more(&self) {
+        // A heart-beat may have forgotten it.
+        let _ = self.coming.fetch_update(Relaxed, Relaxed, |coming| coming.checked_sub(1));
     }
 
     /// Everything but the state, for the next worker.
@@ -112,11 +122,12 @@ impl Line {
             deepest,
             phase,
             taken,
+            coming,
             heartbeat,
             started_at,
             unattended,
         } = self;
-        [room, pid, index, active, blocked, waiting, deepest, phase, taken]
+        [room, pid, index, active, blocked, waiting, deepest, phase, taken, coming]
             .iter()
             .for_each(|cell| cell.store(0, Relaxed));
         [heartbeat, started_at, unattended].iter().for_each(|cell| cell.store(0, Relaxed));
@@ -234,9 +245,9 @@ pub(super) fn low_bits(milliseconds: u64) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Room {
-    /// No thread.
+    /// None: no thread would take it, or the pool is closed or works out of band.
     None,
-    /// A thread, but others compute or wait.
+    /// It would wait for others, but only for their turn with the GVL.
     Shared,
     /// A new request would run at once.
     Free,

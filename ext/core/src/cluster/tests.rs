@@ -85,6 +85,7 @@ fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
     let cluster = Cluster::create(4).unwrap();
     let [own, one, two] = [0, 1, 2].map(|index| serving(&cluster, index));
     own.publish_taken();
+    own.publish_room(Room::Shared);
     own.publish_load((1, 0), 2);
     one.publish_room(Room::Shared);
     one.publish_load((1, 0), 1);
@@ -93,8 +94,10 @@ fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
     assert_eq!(own.claim_better_sibling(), None, "it has computed for long");
     one.publish_taken();
     assert_eq!(own.claim_better_sibling(), Some(one.slot()));
-    assert_eq!(own.claim_better_sibling(), None, "what is on its way counts");
     one.publish_load((1, 0), 0);
+    assert_eq!(own.claim_better_sibling(), None, "what is on its way counts, until it comes");
+    assert_eq!(cluster.workers()[one.slot()].waiting, 0, "but does not wait there yet");
+    one.has_come();
     two.publish_room(Room::Shared);
     two.publish_load((0, 3), 0);
     two.publish_taken();
@@ -104,6 +107,25 @@ fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
     one.set_state(WorkerState::Retiring);
     assert_eq!(own.claim_better_sibling(), None);
     assert_eq!(one.claim_better_sibling(), None, "it has less to do itself");
+    one.set_state(WorkerState::Serving);
+    cluster.table.lines[one.slot()].taken.fetch_sub(60_000, Relaxed);
+    assert_eq!(own.claim_better_sibling(), None, "it has computed for long again");
+    cluster.table.lines[own.slot()].taken.fetch_sub(120_000, Relaxed);
+    assert_eq!(own.claim_better_sibling(), Some(one.slot()), "but not for as long as this one");
+    let (_client, socket) = UnixStream::pair().unwrap();
+    while one.inbox().send(socket.as_fd(), Traits::default(), b"").is_ok() {}
+    assert!(own.send_to(one.slot(), socket.as_fd(), Traits::default(), b"").is_err());
+    assert_eq!(own.claim_better_sibling(), Some(one.slot()), "what could not be sent does not come");
+}
+
+#[test]
+fn a_request_that_is_taken_while_a_sibling_looks_is_none_that_has_computed_for_weeks() {
+    let cluster = Cluster::create(1).unwrap();
+    let line = &cluster.table.lines[0];
+    for (taken, now, since) in [(7, 10, 3), (11, 10, 0), (u32::MAX, 2, 3)] {
+        line.taken.store(taken, Relaxed);
+        assert_eq!(line.since_taken(now), since);
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The other workers of a cluster, as a connection sees them: one of them may be idle, or have less to do, while this worker is busy, and they go on when
-//! it leaves.
+//! The other workers of a cluster, as a connection sees them: one of them may be idle, or have less to do, while this worker is busy,
+//! and they go on when it leaves.
 
 use std::{
     io,
@@ -75,8 +75,8 @@ impl Siblings {
         self.member.adoption()
     }
 
-    /// A sibling that is idle, or that has less to do. It counts as having one request more until there is news of it: the caller is to
-    /// [`send`](Self::send) it a connection.
+    /// A sibling that is idle, or that has less to do. The request counts there already: the caller is to [`send`](Self::send) it a
+    /// connection.
     pub(crate) fn better_one(&self) -> Option<usize> {
         self.member.claim_better_sibling()
     }

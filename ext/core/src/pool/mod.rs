@@ -23,7 +23,7 @@
 //! | [`gvl_events`] | hears from Ruby when a worker releases the GVL and has it again |
 //! | [`timers`] | the stall guard, and the end of `queue_timeout` |
 //! | [`pause_watch`] | has no worker called for a pause of the app that is over at once |
-//! | [`published`] | tells the siblings of a cluster whether there is room |
+//! | [`published`] | tells the siblings of a cluster what room there is, and how much is to be done |
 //! | [`request_timeout`] | the end of `request_timeout`: requests that the app has had for too long |
 //! | [`out_of_band`] | waits until nothing is to be done, for the app's work between requests |
 //! | [`report`] | tells how long the queue is, what the workers do, and whether the pool is dead |
@@ -148,7 +148,7 @@ impl DispatchQueue {
         Self::build(max_queue, queue_timeout, max_threads, stats, None)
     }
 
-    /// The same for a worker of a cluster, whose siblings are told whether it has room.
+    /// The same for a worker of a cluster, whose siblings are told what room it has.
     pub(crate) fn of_member(
         max_queue: usize,
         queue_timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What the siblings of a cluster are told of the pool: whether it has room for a request, how many threads are in the app and how
+//! What the siblings of a cluster are told of the pool: what room it has for a request, how many threads are in the app and how
 //! many requests wait. Written under the pool's lock, without a system call, before each release of it.
 
 use std::{
@@ -42,16 +42,22 @@ impl DispatchQueue {
 
 impl PoolState {
     /// What there is for a new request. It would run at once where none waits or computes, not even one that others need not wait for,
-    /// because a sibling would not have to share the GVL with it; and where a thread is free or may be created.
+    /// because a sibling would not have to share the GVL with it; and where a thread is free or may be created. Otherwise it would
+    /// wait for its turn with the GVL, where no thread waits in the app or there is one for it.
     fn room(&self) -> Room {
-        let admission = &self.roster.admission;
-        // Workers that are to come were asked for when something waited; now nothing does, and they may take what comes.
-        let has_thread = admission.tally().idle > 0 || admission.workers() < self.roster.max_threads();
-        if self.is_closed() || !has_thread || self.out_of_band.is_working() {
-            return Room::None;
+        let (admission, tally) = (&self.roster.admission, self.roster.admission.tally());
+        // Workers that are to come were asked for when something waited: where nothing does, they may take what comes.
+        let has_thread = tally.idle > 0 || admission.workers() < self.roster.max_threads();
+        let runs_at_once = self.queue.is_empty() && tally.active == 0;
+        if self.is_closed() || self.out_of_band.is_working() {
+            Room::None
+        } else if has_thread && runs_at_once {
+            Room::Free
+        } else if has_thread || tally.waiting == 0 {
+            Room::Shared
+        } else {
+            Room::None
         }
-        let runs_at_once = self.queue.is_empty() && admission.tally().active == 0;
-        if runs_at_once { Room::Free } else { Room::Shared }
     }
 
     /// Tells the siblings what has changed.
@@ -68,14 +74,13 @@ impl PoolState {
 }
 
 impl DispatchQueue {
-    /// Tells the siblings anew whether there is room: a sibling may have claimed it and sent nothing, or what it sent may have been no
+    /// Tells the siblings anew what room there is: a sibling may have claimed it and sent nothing, or what it sent may have been no
     /// request.
     pub(crate) fn publish_room(&self) {
         if let Some(member) = &self.member {
             let mut state = self.lock();
             state.told_room = state.room();
             member.publish_room(state.told_room);
-            state.publish(member);
         }
     }
 }
@@ -113,6 +118,12 @@ mod tests {
         assert_eq!((member.has_room(), member.waiting()), (false, 1));
         let running = take(&one);
         assert_eq!((member.has_room(), member.waiting()), (false, 0), "one runs");
+        sibling.publish_taken();
+        sibling.publish_load((1, 0), 1);
+        assert_eq!(sibling.claim_better_sibling(), None, "nor is it better by one");
+        sibling.publish_load((1, 0), 2);
+        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()), "it is by two");
+        member.has_come();
         let view = || member.cluster().workers()[member.slot()];
         assert_eq!(view().in_app, 1);
         let gvl = one.gvl_events();
@@ -124,6 +135,7 @@ mod tests {
         let second = take(&two);
         two.gvl_events().suspended(Instant::now);
         assert_eq!((member.has_room(), view().in_app), (false, 2), "both threads are in the app");
+        assert_eq!(sibling.claim_better_sibling(), None, "and wait there, so that none is there for another request");
         drop(second);
         two.end_exchange();
         assert_eq!((member.has_room(), view().in_app), (true, 1));

@@ -256,7 +256,8 @@ impl Accepting {
         }
     }
 
-    /// Sends a new connection to a sibling that is idle or has less to do, where its request would wait here; everything else to the I/O thread.
+    /// Sends a new connection to a sibling that is idle or has less to do, where its request would wait here; everything else to the
+    /// I/O thread.
     fn pass(&self, source: u64, incoming: Incoming) {
         if let Incoming::Accepted(newcomer) = &incoming
             && self.siblings.would_help()

@@ -100,6 +100,9 @@ pub(super) fn take_over(message: Message, shared: &Arc<Shared>) {
         return;
     }
     let Ok(accepted) = Newcomer::of_descriptor(socket).and_then(Newcomer::accepted) else { return };
+    if let (true, Some(siblings)) = (traits.for_request, &shared.services.siblings) {
+        siblings.member().has_come();
+    }
     let open = shared.services.stats.connection_taken_over();
     if read_ahead.is_empty() || traits.opens {
         // It may have nothing to say yet: what its sender has claimed is there for others.

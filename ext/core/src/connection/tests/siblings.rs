@@ -150,15 +150,12 @@ async fn a_new_connection_that_goes_on_counts_as_one_that_has_said_nothing() {
     assert_eq!(received(&sibling).await.traits, Traits { fresh: true, ..FOR_REQUEST });
 }
 
-/// A sibling that is not idle, or not serving, is not sent anything.
+/// A sibling without room, or that does not serve, is not sent anything.
 #[tokio::test(start_paused = true)]
 async fn a_connection_stays_where_it_would_not_be_served_sooner_elsewhere() {
-    for (room, state) in [
-        (Room::None, WorkerState::Serving),
-        (Room::Shared, WorkerState::Serving),
-        (Room::Free, WorkerState::Retiring),
-        (Room::Free, WorkerState::Booting),
-    ] {
+    for (room, state) in
+        [(Room::None, WorkerState::Serving), (Room::Free, WorkerState::Retiring), (Room::Free, WorkerState::Booting)]
+    {
         let (harness, sibling) = pair();
         let mut client = harness.used().await;
         let (_first, exchange) = harness.busy().await;
@@ -180,9 +177,9 @@ async fn where_no_sibling_is_idle_a_request_goes_to_one_that_has_two_less_to_do(
     let (harness, sibling) = pair();
     sibling.publish_room(Room::Shared);
     sibling.publish_load((1, 0), 0);
-    sibling.publish_taken();
     let mut clients = [harness.used().await, harness.used().await, harness.used().await];
     let _busy = harness.busy().await;
+    sibling.publish_taken();
     for (waiting, client) in clients.iter_mut().enumerate().take(2) {
         client.send(GET.as_bytes()).await;
         harness.queued(waiting + 1).await;
