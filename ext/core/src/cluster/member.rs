@@ -27,7 +27,7 @@ const SILENT_AFTER_MS: u64 = 3_000;
 const WORTH: u32 = 2;
 /// A worker whose threads have taken nothing for so many milliseconds computes something long, as far as can be told: nothing is sent to
 /// wait for that, unless this worker has taken nothing for even longer.
-const LONG_MS: u32 = 25;
+const LONG_MS: u32 = 5;
 
 /// A worker's own place. The worker makes it after the fork.
 #[derive(Clone, Debug)]
@@ -219,19 +219,23 @@ impl Member {
         self.cluster.handover.adoption()
     }
 
-    /// A sibling that would serve a new request sooner than this worker: one that would run it at once; or else, of those that have a
-    /// thread for it and do not compute something long, the one with the least to do, if that is less than here by two requests or more.
+    /// A sibling that would serve a new request sooner than this worker: one that would run it at once; or else, where it would wait long
+    /// enough for that to be worth a hand-over (`will_wait`), the one with the least to do, if that is less than here by two requests or more:
+    /// of those that do not compute something long and have a thread for it, or, like this one, have none.
     /// The request counts there for all others. The caller is to [`send`](Self::send_to) it the connection.
-    pub fn claim_better_sibling(&self) -> Option<usize> {
+    pub fn claim_better_sibling(&self, will_wait: bool) -> Option<usize> {
         let lines = self.cluster.table.lines;
         let (mut now, mut least) = (None, None);
-        let mut at_most = self.line().load().checked_sub(WORTH);
+        let own_room = self.line().room.load(Relaxed);
+        let mut at_most = self.line().load_in(own_room).checked_sub(WORTH).filter(|_| will_wait);
         // Each worker begins behind itself: they do not all ask the same one first.
         for slot in (self.slot + 1..lines.len()).chain(0..self.slot) {
             let line = &lines[slot];
             let room = line.room.load(Relaxed);
-            let (is_free, is_shared, load) = (room == Room::Free as u32, room == Room::Shared as u32, line.load());
-            let is_less = is_shared && at_most.is_some_and(|most| load <= most);
+            let is_free = room == Room::Free as u32;
+            let is_comparable = room == Room::Shared as u32 || room == Room::Full as u32 && room == own_room;
+            let load = line.load_in(room);
+            let is_less = is_comparable && at_most.is_some_and(|most| load <= most);
             if !(is_free || is_less) || line.state.load(Acquire) != WorkerState::Serving as u32 {
                 continue;
             }

@@ -98,9 +98,11 @@ impl Line {
         if since > u32::MAX / 2 { 0 } else { since }
     }
 
-    /// How many requests compute, wait for those that do, or are coming to wait.
-    pub(super) fn load(&self) -> u32 {
-        [&self.active, &self.waiting, &self.coming].iter().fold(0, |sum, cell| cell.load(Relaxed).saturating_add(sum))
+    /// How many requests a new one would wait for, in a worker that has this [`Room`]: those that compute, wait, or are coming to wait; where
+    /// there is no thread, those that wait for one.
+    pub(super) fn load_in(&self, room: u32) -> u32 {
+        let computing = if room == Room::Full as u32 { 0 } else { self.active.load(Relaxed) };
+        [&self.waiting, &self.coming].iter().fold(computing, |sum, cell| cell.load(Relaxed).saturating_add(sum))
     }
 
     /// One that was coming has come, or does not come.
@@ -245,8 +247,10 @@ pub(super) fn low_bits(milliseconds: u64) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Room {
-    /// None: no thread would take it, or the pool is closed or works out of band.
+    /// None: the pool is closed, or works out of band.
     None,
+    /// No thread: it would wait until one comes back from the app.
+    Full,
     /// It would wait for others, but only for their turn with the GVL.
     Shared,
     /// A new request would run at once.

@@ -63,20 +63,20 @@ fn what_a_forked_worker_tells_its_master_sees() {
 fn an_idle_sibling_is_claimed_once_until_it_says_again_that_it_has_room() {
     let cluster = Cluster::create(4).unwrap();
     let [busy, other, idle] = [0, 1, 2].map(|index| serving(&cluster, index));
-    assert_eq!(busy.claim_better_sibling(), None, "none has said so yet");
+    assert_eq!(busy.claim_better_sibling(true), None, "none has said so yet");
     idle.publish_room(Room::Free);
-    assert_eq!(idle.claim_better_sibling(), None, "itself it is no sibling");
-    assert_eq!((busy.claim_better_sibling(), other.claim_better_sibling()), (Some(idle.slot()), None));
+    assert_eq!(idle.claim_better_sibling(true), None, "itself it is no sibling");
+    assert_eq!((busy.claim_better_sibling(true), other.claim_better_sibling(true)), (Some(idle.slot()), None));
     idle.publish_room(Room::None);
-    assert_eq!(busy.claim_better_sibling(), None);
+    assert_eq!(busy.claim_better_sibling(true), None);
     idle.publish_room(Room::Free);
     idle.set_state(WorkerState::Retiring);
-    assert_eq!(busy.claim_better_sibling(), None, "it leaves");
+    assert_eq!(busy.claim_better_sibling(true), None, "it leaves");
     idle.set_state(WorkerState::Serving);
     cluster.table.lines[idle.slot()].heartbeat.fetch_sub(60_000, Relaxed);
-    assert_eq!(busy.claim_better_sibling(), None, "its process stands still");
+    assert_eq!(busy.claim_better_sibling(true), None, "its process stands still");
     idle.beat();
-    assert_eq!(busy.claim_better_sibling(), Some(idle.slot()));
+    assert_eq!(busy.claim_better_sibling(true), Some(idle.slot()));
 }
 
 /// A request stayed at a worker with others that waited, and was the last to be served, while a sibling had one.
@@ -89,33 +89,51 @@ fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
     own.publish_load((1, 0), 2);
     one.publish_room(Room::Shared);
     one.publish_load((1, 0), 1);
-    assert_eq!(own.claim_better_sibling(), None, "one less is not worth it, and the other has no thread");
+    assert_eq!(own.claim_better_sibling(true), None, "one less is not worth it, and the other has no thread");
     one.publish_load((1, 0), 0);
-    assert_eq!(own.claim_better_sibling(), None, "it has computed for long");
+    assert_eq!(own.claim_better_sibling(true), None, "it has computed for long");
     one.publish_taken();
-    assert_eq!(own.claim_better_sibling(), Some(one.slot()));
+    assert_eq!(own.claim_better_sibling(false), None, "a hand-over takes longer than to wait");
+    assert_eq!(own.claim_better_sibling(true), Some(one.slot()));
     one.publish_load((1, 0), 0);
-    assert_eq!(own.claim_better_sibling(), None, "what is on its way counts, until it comes");
+    assert_eq!(own.claim_better_sibling(true), None, "what is on its way counts, until it comes");
     assert_eq!(cluster.workers()[one.slot()].waiting, 0, "but does not wait there yet");
     one.has_come();
     two.publish_room(Room::Shared);
     two.publish_load((0, 3), 0);
     two.publish_taken();
-    assert_eq!(own.claim_better_sibling(), Some(two.slot()), "threads that wait in the app are no load");
+    assert_eq!(own.claim_better_sibling(true), Some(two.slot()), "threads that wait in the app are no load");
     two.publish_room(Room::Free);
-    assert_eq!((own.claim_better_sibling(), two.has_room()), (Some(two.slot()), true), "an idle one is the best");
+    assert_eq!((own.claim_better_sibling(true), two.has_room()), (Some(two.slot()), true), "an idle one is the best");
     one.set_state(WorkerState::Retiring);
-    assert_eq!(own.claim_better_sibling(), None);
-    assert_eq!(one.claim_better_sibling(), None, "it has less to do itself");
+    assert_eq!(own.claim_better_sibling(true), None);
+    assert_eq!(one.claim_better_sibling(true), None, "it has less to do itself");
     one.set_state(WorkerState::Serving);
     cluster.table.lines[one.slot()].taken.fetch_sub(60_000, Relaxed);
-    assert_eq!(own.claim_better_sibling(), None, "it has computed for long again");
+    assert_eq!(own.claim_better_sibling(true), None, "it has computed for long again");
     cluster.table.lines[own.slot()].taken.fetch_sub(120_000, Relaxed);
-    assert_eq!(own.claim_better_sibling(), Some(one.slot()), "but not for as long as this one");
+    assert_eq!(own.claim_better_sibling(true), Some(one.slot()), "but not for as long as this one");
     let (_client, socket) = UnixStream::pair().unwrap();
     while one.inbox().send(socket.as_fd(), Traits::default(), b"").is_ok() {}
     assert!(own.send_to(one.slot(), socket.as_fd(), Traits::default(), b"").is_err());
-    assert_eq!(own.claim_better_sibling(), Some(one.slot()), "what could not be sent does not come");
+    assert_eq!(own.claim_better_sibling(true), Some(one.slot()), "what could not be sent does not come");
+}
+
+/// Workers whose threads all sleep had forty requests and two.
+#[test]
+fn of_workers_without_a_thread_the_one_for_which_fewer_wait_is_better() {
+    let cluster = Cluster::create(2).unwrap();
+    let [own, one] = [0, 1].map(|index| serving(&cluster, index));
+    for (member, blocked, waiting) in [(&own, 5, 4), (&one, 4, 2)] {
+        member.publish_taken();
+        member.publish_room(Room::Full);
+        member.publish_load((1, blocked), waiting);
+    }
+    assert_eq!(own.claim_better_sibling(true), Some(one.slot()));
+    assert_eq!(own.claim_better_sibling(true), None, "what is coming waits as well");
+    one.has_come();
+    own.publish_room(Room::Shared);
+    assert_eq!(own.claim_better_sibling(true), None, "here there is a thread");
 }
 
 #[test]
@@ -135,7 +153,7 @@ fn a_connection_for_a_sibling_that_has_died_since_it_was_claimed_goes_to_the_oth
     let (_client, socket) = UnixStream::pair().unwrap();
     let traits = Traits { for_request: true, ..Traits::default() };
     idle.publish_room(Room::Free);
-    let claimed = busy.claim_better_sibling().unwrap();
+    let claimed = busy.claim_better_sibling(true).unwrap();
     busy.send_to(claimed, socket.as_fd(), traits, b"").unwrap();
     assert_eq!(idle.inbox().receive().unwrap().traits, traits, "it lives");
     cluster.gone(claimed);
@@ -175,7 +193,7 @@ fn two_senders_never_claim_the_same_sibling() {
         idle.beat();
         idle.publish_room(Room::Free);
         let claims = std::thread::scope(|scope| {
-            let claim = |member: &'_ Member| member.claim_better_sibling().is_some();
+            let claim = |member: &'_ Member| member.claim_better_sibling(true).is_some();
             let threads = [&one, &two].map(|member| scope.spawn(move || claim(member)));
             threads.map(|thread| thread.join().unwrap())
         });

@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// first that follows one after a rush comes after [`PAUSE`], and the next one then waits for both.
 const RARE: u32 = 1000;
 /// How often memory is given back again after a rush: first after [`PAUSE`], then after twice as long each time. Where nothing had been
-/// freed, that took 0.7 ms.
-const FOLLOW_UPS: u32 = 6;
+/// freed, that took 0.7 ms in a small heap, and 20 to 40 ms, in which no thread can allocate, in one with 60,000 holes.
+const FOLLOW_UPS: u32 = 3;
 
 /// Shared by the connections.
 #[derive(Debug)]
@@ -239,7 +239,7 @@ mod tests {
                 found.push(seconds);
             }
         }
-        assert_eq!(found, [10, 30, 70, 150, 310, 630]);
+        assert_eq!(found, [10, 30, 70]);
     }
 
     /// The allocator kept what uploads had needed, each freed by the worker that had run its request.

@@ -78,7 +78,8 @@ impl Siblings {
     /// A sibling that is idle, or that has less to do. The request counts there already: the caller is to [`send`](Self::send) it a
     /// connection.
     pub(crate) fn better_one(&self) -> Option<usize> {
-        self.member.claim_better_sibling()
+        let will_wait = self.queue.since_last_taken(Instant::now()) > LONG;
+        self.member.claim_better_sibling(will_wait)
     }
 
     /// Whether a request would wait here for so long that it is worth its while to send its connection to a sibling: others wait

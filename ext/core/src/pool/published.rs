@@ -43,7 +43,7 @@ impl DispatchQueue {
 impl PoolState {
     /// What there is for a new request. It would run at once where none waits or computes, not even one that others need not wait for,
     /// because a sibling would not have to share the GVL with it; and where a thread is free or may be created. Otherwise it would
-    /// wait for its turn with the GVL, where no thread waits in the app or there is one for it.
+    /// wait for its turn with the GVL, where no thread waits in the app or there is one for it; else for a thread.
     fn room(&self) -> Room {
         let (admission, tally) = (&self.roster.admission, self.roster.admission.tally());
         // Workers that are to come were asked for when something waited: where nothing does, they may take what comes.
@@ -56,7 +56,7 @@ impl PoolState {
         } else if has_thread || tally.waiting == 0 {
             Room::Shared
         } else {
-            Room::None
+            Room::Full
         }
     }
 
@@ -120,9 +120,9 @@ mod tests {
         assert_eq!((member.has_room(), member.waiting()), (false, 0), "one runs");
         sibling.publish_taken();
         sibling.publish_load((1, 0), 1);
-        assert_eq!(sibling.claim_better_sibling(), None, "nor is it better by one");
+        assert_eq!(sibling.claim_better_sibling(true), None, "nor is it better by one");
         sibling.publish_load((1, 0), 2);
-        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()), "it is by two");
+        assert_eq!(sibling.claim_better_sibling(true), Some(member.slot()), "it is by two");
         member.has_come();
         let view = || member.cluster().workers()[member.slot()];
         assert_eq!(view().in_app, 1);
@@ -135,11 +135,15 @@ mod tests {
         let second = take(&two);
         two.gvl_events().suspended(Instant::now);
         assert_eq!((member.has_room(), view().in_app), (false, 2), "both threads are in the app");
-        assert_eq!(sibling.claim_better_sibling(), None, "and wait there, so that none is there for another request");
+        assert_eq!(
+            sibling.claim_better_sibling(true),
+            None,
+            "and wait there, so that none is there for another request"
+        );
         drop(second);
         two.end_exchange();
         assert_eq!((member.has_room(), view().in_app), (true, 1));
-        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(true), Some(member.slot()));
         gvl.ready(Instant::now);
         assert!(!member.has_room());
         drop((running, one, two));
@@ -166,11 +170,11 @@ mod tests {
     fn a_claim_stands_until_there_is_news_or_a_heart_beat() {
         let (queue, member, sibling) = pool(1);
         queue.publish_room();
-        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(true), Some(member.slot()));
         assert_eq!(queue.len(), 0);
-        assert_eq!(sibling.claim_better_sibling(), None, "to take the lock is no news");
+        assert_eq!(sibling.claim_better_sibling(true), None, "to take the lock is no news");
         queue.publish_room();
-        assert_eq!(sibling.claim_better_sibling(), Some(member.slot()));
+        assert_eq!(sibling.claim_better_sibling(true), Some(member.slot()));
     }
 
     #[test]

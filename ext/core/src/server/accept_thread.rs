@@ -270,6 +270,7 @@ impl Accepting {
             let said = if opens { &listener[..] } else { &[] };
             if self.siblings.send(sibling, newcomer.as_fd(), traits, said).is_ok() {
                 self.shared.services.stats.accepted.inc();
+                self.shared.services.stats.handed_over.inc();
                 return;
             }
         }

@@ -89,7 +89,7 @@ fn a_claim_that_came_to_nothing_is_void_at_the_next_beat() {
     worker.phase.send_replace(Phase::Ready);
     worker.heartbeat.beat();
     let sibling = Member::new(worker.cluster.clone(), worker.cluster.reserve(1).unwrap());
-    assert_eq!((sibling.claim_better_sibling(), sibling.claim_better_sibling()), (Some(0), None));
+    assert_eq!((sibling.claim_better_sibling(true), sibling.claim_better_sibling(true)), (Some(0), None));
     worker.heartbeat.beat();
-    assert_eq!(sibling.claim_better_sibling(), Some(0));
+    assert_eq!(sibling.claim_better_sibling(true), Some(0));
 }
