@@ -174,13 +174,10 @@ impl Member {
         traits: Traits,
         read_ahead: &[u8],
     ) -> io::Result<()> {
-        let sent = self.inbox_of(sibling).send(socket, traits, read_ahead);
-        if sent.is_err() {
-            self.cluster.table.lines[sibling].comes_no_more();
-        }
-        sent?;
+        let line = &self.cluster.table.lines[sibling];
+        self.inbox_of(sibling).send(socket, traits, read_ahead).inspect_err(|_| line.comes_no_more())?;
         // The master marks its end before it empties its inbox.
-        if self.cluster.table.lines[sibling].state.load(Acquire) != WorkerState::Serving as u32 {
+        if line.state.load(Acquire) != WorkerState::Serving as u32 {
             self.cluster.handover.pass_on(sibling);
         }
         Ok(())
@@ -220,9 +217,9 @@ impl Member {
     }
 
     /// A sibling that would serve a new request sooner than this worker: one that would run it at once; or else, where it would wait long
-    /// enough for that to be worth a hand-over (`will_wait`), the one with the least to do, if that is less than here by two requests or more:
-    /// of those that do not compute something long and have a thread for it, or, like this one, have none.
-    /// The request counts there for all others. The caller is to [`send`](Self::send_to) it the connection.
+    /// enough for that to be worth a hand-over (`will_wait`), the one with the least to do, if that is less than here by two requests or
+    /// more: of those that do not compute something long and have a thread for it, or, like this one, have none. The request counts there
+    /// for all others. The caller is to [`send`](Self::send_to) it the connection.
     pub fn claim_better_sibling(&self, will_wait: bool) -> Option<usize> {
         let lines = self.cluster.table.lines;
         let (mut now, mut least) = (None, None);

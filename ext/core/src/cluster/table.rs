@@ -98,8 +98,8 @@ impl Line {
         if since > u32::MAX / 2 { 0 } else { since }
     }
 
-    /// How many requests a new one would wait for, in a worker that has this [`Room`]: those that compute, wait, or are coming to wait; where
-    /// there is no thread, those that wait for one.
+    /// How many requests a new one would wait for, in a worker that has this [`Room`]: those that compute, wait, or are coming to wait;
+    /// where there is no thread, those that wait for one.
     pub(super) fn load_in(&self, room: u32) -> u32 {
         let computing = if room == Room::Full as u32 { 0 } else { self.active.load(Relaxed) };
         [&self.waiting, &self.coming].iter().fold(computing, |sum, cell| cell.load(Relaxed).saturating_add(sum))

@@ -89,7 +89,7 @@ fn where_no_sibling_is_idle_the_one_with_the_least_to_do_is_better_by_two() {
     own.publish_load((1, 0), 2);
     one.publish_room(Room::Shared);
     one.publish_load((1, 0), 1);
-    assert_eq!(own.claim_better_sibling(true), None, "one less is not worth it, and the other has no thread");
+    assert_eq!(own.claim_better_sibling(true), None, "one less is not worth it, and the other has no room");
     one.publish_load((1, 0), 0);
     assert_eq!(own.claim_better_sibling(true), None, "it has computed for long");
     one.publish_taken();

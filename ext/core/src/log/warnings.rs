@@ -172,12 +172,17 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    /// Warnings, and the lines that come of them.
+    fn heard() -> (Warnings, Arc<Mutex<Vec<String>>>) {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let heard = lines.clone();
+        (Warnings::reported_to(Arc::new(move |event| heard.lock().unwrap().push(event.to_string()))), lines)
+    }
+
     /// A full disk and a busy upload form would fill the log as well.
     #[test]
     fn tells_once_a_minute_and_counts_meanwhile() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let heard = lines.clone();
-        let warnings = Warnings::reported_to(Arc::new(move |event| heard.lock().unwrap().push(event.to_string())));
+        let (warnings, lines) = heard();
         let start = Instant::now();
         let full = io::Error::from_raw_os_error(28);
         for at in [0, 1, 59, 60, 61] {
@@ -195,9 +200,7 @@ mod tests {
     /// A cut response had no line for a minute after one that was kept in memory.
     #[test]
     fn the_milder_of_two_does_not_hide_the_worse() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let heard = lines.clone();
-        let warnings = Warnings::reported_to(Arc::new(move |event| heard.lock().unwrap().push(event.to_string())));
+        let (warnings, lines) = heard();
         let now = Instant::now();
         let full = io::Error::from_raw_os_error(28);
         for worse in [false, false, true, true] {

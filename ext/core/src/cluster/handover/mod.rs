@@ -1,9 +1,9 @@
 //! Connections that go from one worker to another: a message is a socket with the bytes that were read ahead from it.
 //!
 //! A worker has an *inbox*, which its siblings write to when it is idle and they are not, or has less to do. All workers share the
-//! *adoption queue*, into which a worker that leaves puts its connections. Both are pairs of sockets without a name, made before the first fork, so that
-//! no other process can write to them. Nothing here waits: full is an error ([`io::ErrorKind::WouldBlock`]), and the sender keeps
-//! the connection. A message outlives its sender and the worker that it was for, because all processes of the cluster hold both ends.
+//! *adoption queue*, into which a worker that leaves puts its connections. Both are pairs of sockets without a name, made before the
+//! first fork, so that no other process can write to them. Nothing here waits: full is an error ([`io::ErrorKind::WouldBlock`]), and the
+//! sender keeps the connection. A message outlives its sender and the worker that it was for, because all processes of the cluster hold both ends.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
